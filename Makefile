@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each target installs what it lacks.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock clean
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/run ## try everything: prints links, then `ready http://…`
+	@$(BIN)/room-server demo
+
+test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
+	$(BIN)/python -m pytest
+
+check: $(VENV)/dev ## style, types, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+lock: ## pin the newest versions that fit (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet --upgrade \
+	    pyproject.toml --group dev -o requirements/dev.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet \
+	    pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
+
+clean: ## remove what was installed and made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+$(BIN)/python:
+	@sh scripts/make-venv $(PYTHON) $(VENV)
+
+$(VENV)/run: requirements/run.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run
+
+.PHONY: browser
+browser:
+	@sh scripts/install-system chromium redis-server

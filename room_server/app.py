@@ -1,0 +1,155 @@
+"""The composition root: the route table, and the lifespan that owns every task of a web process."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from room_server import config, logs, monitor, pages, problems
+from room_server.auth import Authenticator
+from room_server.channels.handshake import Door
+from room_server.channels.hub import Hub
+from room_server.channels.listener import Listener
+from room_server.channels.wheel import Wheel
+from room_server.config import Settings
+from room_server.errors import BadInput, Refusal, Unknown
+from room_server.hooks import Hooks
+from room_server.monitor import Monitor
+from room_server.rooms import Rooms
+from room_server.secrets_file import with_token_secret
+from room_server.state.opening import State, open_state
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS = 10
+"""How long the first subscription may take."""
+ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+async def receive_hook(request: Request) -> Response:
+    hooks: Hooks = request.state.hooks
+    return await hooks.receive(request)
+
+
+async def read_room(request: Request) -> Response:
+    rooms: Rooms = request.state.rooms
+    return await rooms.state(request)
+
+
+async def read_schedule(request: Request) -> Response:
+    rooms: Rooms = request.state.rooms
+    return await rooms.schedule(request)
+
+
+async def read_ready(request: Request) -> Response:
+    health: Monitor = request.state.monitor
+    return await health.ready(request)
+
+
+ROUTES: list[BaseRoute] = [
+    Route("/hooks/{name}", receive_hook, methods=["POST"]),
+    Route("/rooms/{webinar_id}/state", read_room, methods=ANY_METHOD),
+    Route("/webinars", read_schedule, methods=["GET"]),
+    Route("/healthz", monitor.alive, methods=["GET"]),
+    Route("/readyz", read_ready, methods=["GET"]),
+]
+"""`/rooms/<id>/socket` is not ASGI's: uvicorn hands it to channels.socket.RoomSocket."""
+
+
+def from_environment() -> Starlette:
+    """The application of a worker process, which has nothing but its environment. Raises ConfigurationError."""
+    settings = config.load(os.environ)
+    logs.configure(settings.log_format)
+    return create_app(with_token_secret(settings))
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application, not yet running: its lifespan opens the state."""
+    origins = settings.origins()
+    middleware = [Middleware(pages.SecurityHeaders, origins)]
+    if origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=sorted(origins),
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", "If-None-Match"],
+                expose_headers=["ETag", "Retry-After"],
+            )
+        )
+    return Starlette(
+        routes=[*ROUTES, *pages.routes()],
+        middleware=middleware,
+        exception_handlers={Refusal: problems.answer, HTTPException: _http_exception, Exception: _failure},
+        lifespan=lambda _: lifespan(settings),
+    )
+
+
+@asynccontextmanager
+async def lifespan(settings: Settings) -> AsyncIterator[Mapping[str, Any]]:
+    """Everything a web process holds; what it yields is each request's `state` and the socket's `app_state`."""
+    async with open_state(settings) as state, asyncio.TaskGroup() as tasks:
+        made = assemble(settings, state)
+        hub, listener = made["hub"], made["listener"]
+        running = [
+            tasks.create_task(vital(work), name=work.__qualname__)
+            for work in (listener.run(), listener.refresh(), hub.loader(), hub.teller(), made["wheel"].turn())
+        ]
+        async with asyncio.timeout(START_SECONDS):
+            await listener.subscribed.wait()
+        try:
+            yield made
+        finally:
+            for task in running:
+                task.cancel()
+
+
+def assemble(settings: Settings, state: State) -> dict[str, Any]:
+    """The objects of a web process, each given what it needs."""
+    store, authenticator = state.store, Authenticator(settings)
+    hub, wheel = Hub(store), Wheel()
+    listener = Listener(state.client, store.keys, hub)
+    return {
+        "hub": hub,
+        "wheel": wheel,
+        "listener": listener,
+        "door": Door(settings, hub, wheel, authenticator.token),
+        "hooks": Hooks(store, authenticator, settings.max_hooks_per_person),
+        "rooms": Rooms(store, authenticator, settings.max_reads_per_person),
+        "monitor": Monitor(store, listener),
+    }
+
+
+async def vital(work: Coroutine[Any, Any, None]) -> None:
+    """Run what this process cannot live without: when it fails, the process ends rather than serve stale rooms."""
+    try:
+        await work
+    except Exception:
+        logger.critical("a vital task failed; this process ends", exc_info=True)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+async def _http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
+    refusal = (
+        BadInput("method_not_allowed", "this address does not take this method")
+        if error.status_code == 405
+        else Unknown("not_found", "there is nothing at this address")
+    )
+    refusal.headers = dict(error.headers or {})
+    return problems.response(refusal)
+
+
+async def _failure(_: Request, __: Exception) -> Response:
+    return problems.response(Refusal("internal_error", "something went wrong here; it is in the log"))

@@ -1,0 +1,142 @@
+"""Who is calling: a bearer token (RFC 7519) or a request signed by the site's backend (Standard Webhooks) -> Actor.
+
+Secrets are compared in constant time. Nothing here is remembered: a crowd that reconnects costs Redis nothing.
+"""
+
+import base64
+import hashlib
+import hmac
+import re
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+from room_server.config import PREFIX, Settings
+from room_server.core.messages import MAX_LEAD_ID, Actor, Role
+from room_server.errors import ConfigurationError, Unauthenticated
+
+WEBHOOK_TOLERANCE = 300
+"""Seconds that a signed request's clock may be off (Standard Webhooks)."""
+_OPTIONS: Any = {"require": ["exp", "sub", "role", "webinar_id"], "verify_aud": False, "verify_iat": False}
+_LEAD = re.compile(r"[1-9][0-9]{0,15}")
+_SCOPE = re.compile(r"\*|[A-Za-z0-9_-]{1,64}")
+_ROLES = {role.value: role for role in Role}
+
+
+class Authenticator:
+    """Verifies by the configured keys; with TOKEN_PUBLIC_KEY it cannot sign."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.token_public_key:
+            self._algorithm, key = _public_key(settings.token_public_key)
+            self._keys: tuple[Any, ...] = (key,)
+        else:
+            self._algorithm, self._keys = "HS256", settings.token_secrets()
+        self._hook_secrets = settings.hook_secrets()
+
+    def token(self, token: str) -> Actor:
+        """The actor of a JWT. Raises Unauthenticated, which says what is wrong with it."""
+        reason = "no token secret is configured"
+        for key in self._keys:
+            try:
+                return actor(jwt.decode(token, key, [self._algorithm], _OPTIONS, leeway=0))
+            except jwt.InvalidSignatureError:
+                reason = "the token's signature does not hold"
+            except jwt.ExpiredSignatureError:
+                raise Unauthenticated("the token has expired") from None
+            except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+                raise Unauthenticated(f"the token cannot be accepted: {error}") from None
+        raise Unauthenticated(reason)
+
+    def bearer(self, headers: Mapping[str, str]) -> Actor:
+        """The actor of an `Authorization: Bearer` header. Raises Unauthenticated."""
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("send a token as `Authorization: Bearer <token>`")
+        return self.token(token.strip())
+
+    def signed(self, headers: Mapping[str, str], body: bytes) -> Actor:
+        """The site's backend, when one of the signatures over id, time and body holds. Raises Unauthenticated."""
+        identity, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+        self.check_signed_head(headers)
+        content = f"{identity}.{stamp}.".encode("latin-1") + body
+        expected = [_signature(secret, content) for secret in self._hook_secrets]
+        given = [word[3:].encode("latin-1") for word in headers["webhook-signature"].split() if word.startswith("v1,")]
+        if not any(hmac.compare_digest(one, other) for one in expected for other in given):
+            raise Unauthenticated("no signature of this request holds")
+        return Actor(role=Role.SYSTEM, subject="webhook")
+
+    def check_signed_head(self, headers: Mapping[str, str]) -> None:
+        """What can be refused before the body is read. Raises Unauthenticated."""
+        if not self._hook_secrets:
+            raise Unauthenticated("signed requests are not accepted: no hook secret is configured")
+        for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
+            if not headers.get(name):
+                raise Unauthenticated(f"the header {name} is missing")
+        stamp = headers["webhook-timestamp"]
+        if not re.fullmatch(r"[0-9]{1,12}", stamp):
+            raise Unauthenticated("webhook-timestamp is not a time in Unix seconds")
+        if abs(time.time() - int(stamp)) > WEBHOOK_TOLERANCE:
+            raise Unauthenticated(f"webhook-timestamp is more than {WEBHOOK_TOLERANCE} seconds off")
+
+
+def is_signed(headers: Mapping[str, str]) -> bool:
+    """Whether the request claims to be the site's backend."""
+    return "authorization" not in headers and "webhook-signature" in headers
+
+
+def actor(claims: dict[str, Any]) -> Actor:
+    """The actor of verified claims. Raises ValueError."""
+    subject, role, scope, name = claims["sub"], claims["role"], claims["webinar_id"], claims.get("name")
+    if not isinstance(role, str) or role not in _ROLES:
+        raise ValueError("the claim role names no role")
+    if not isinstance(scope, str) or not _SCOPE.fullmatch(scope):
+        raise ValueError("the claim webinar_id is no webinar id and not *")
+    if not isinstance(subject, str) or not 0 < len(subject) <= 200:
+        raise ValueError("the claim sub is no text of 1 to 200 characters")
+    lead_id = None
+    if role == Role.ATTENDEE:
+        if not _LEAD.fullmatch(subject) or int(subject) > MAX_LEAD_ID:
+            raise ValueError("an attendee's claim sub is its lead id, a positive integer as text")
+        lead_id = int(subject)
+    return Actor(
+        role=_ROLES[role],
+        subject=subject,
+        webinar_id=scope,
+        lead_id=lead_id,
+        name=name[:200] if isinstance(name, str) else None,
+        expires_at=int(claims["exp"]),
+    )
+
+
+def issue(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
+    """A token that the first secret signs. Raises ConfigurationError when this server can only verify."""
+    if settings.token_public_key:
+        raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: tokens are signed elsewhere, here only verified")
+    secrets = settings.token_secrets()
+    if not secrets:
+        raise ConfigurationError(f"{PREFIX}TOKEN_SECRET is not set: there is nothing to sign tokens with")
+    now = int(time.time())
+    return jwt.encode({**claims, "iat": now, "exp": now + seconds}, secrets[0], "HS256")
+
+
+def _public_key(pem: str) -> tuple[str, Ed25519PublicKey | RSAPublicKey]:
+    try:
+        key = load_pem_public_key(pem.replace("\\n", "\n").encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY: not a public key in PEM: {error}") from error
+    if isinstance(key, Ed25519PublicKey):
+        return "EdDSA", key
+    if isinstance(key, RSAPublicKey):
+        return "RS256", key
+    raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY: expected an Ed25519 or an RSA key")
+
+
+def _signature(secret: bytes, content: bytes) -> bytes:
+    return base64.b64encode(hmac.digest(secret, content, hashlib.sha256))

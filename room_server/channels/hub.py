@@ -1,0 +1,175 @@
+"""The sockets of this process, by room, and the newest state of each room: one frame per change for all of them.
+
+No task, timer or queue per connection. The listener offers texts; `teller` writes to the sockets in slices, each
+socket straight to the newest state; `loader` reads the rooms whose first socket has just come, one read for a crowd.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from typing import Protocol
+
+import msgspec
+
+from room_server.channels.frames import RoomState, room_state
+from room_server.core.messages import Actor
+from room_server.errors import Refusal, StateUnavailable, Unknown
+from room_server.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+SLICE = 250
+"""Sockets that are written before the loop gets its turn, so that hooks stay fast during a broadcast."""
+
+
+class Member(Protocol):
+    """A socket, as the hub sees it."""
+
+    actor: Actor
+    has: RoomState | None
+
+    def push(self, state: RoomState) -> None:
+        """Write the state, or, when the peer is behind, as soon as it has caught up."""
+
+    def admit(self, crowd: "Crowd") -> None:
+        """The room is known now: answer the handshake."""
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the handshake with a refusal."""
+
+
+class Crowd:
+    """The sockets of one room in this process."""
+
+    __slots__ = ("members", "roles", "state", "waiting", "webinar_id")
+
+    def __init__(self, webinar_id: str) -> None:
+        self.webinar_id = webinar_id
+        self.state: RoomState | None = None
+        self.members: set[Member] = set()
+        self.waiting: set[Member] = set()
+        """Handshakes that wait for the room's first read."""
+        self.roles: Counter[str] = Counter()
+
+
+class Hub:
+    """All crowds of this process. Everything here runs on the event loop's thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.crowds: dict[str, Crowd] = {}
+        self._unread: set[str] = set()
+        self._untold: set[str] = set()
+        self._wake_loader = asyncio.Event()
+        self._wake_teller = asyncio.Event()
+
+    def crowd(self, webinar_id: str) -> Crowd:
+        """The crowd of a room; its state is read when there is none yet."""
+        crowd = self.crowds.get(webinar_id)
+        if crowd is None:
+            crowd = self.crowds[webinar_id] = Crowd(webinar_id)
+        if crowd.state is None:
+            self._unread.add(webinar_id)
+            self._wake_loader.set()
+        return crowd
+
+    def join(self, crowd: Crowd, member: Member) -> None:
+        """Count an admitted socket. Joining comes before its snapshot: no change falls between the two."""
+        crowd.members.add(member)
+        crowd.roles[member.actor.role] += 1
+
+    def leave(self, crowd: Crowd, member: Member) -> None:
+        """Forget a socket, and the room with its last one."""
+        crowd.waiting.discard(member)
+        if member in crowd.members:
+            crowd.members.remove(member)
+            crowd.roles[member.actor.role] -= 1
+        if not crowd.members and not crowd.waiting and self.crowds.get(crowd.webinar_id) is crowd:
+            del self.crowds[crowd.webinar_id]
+
+    def tell(self, text: bytes) -> None:
+        """A text that Redis published or stores: whoever holds an older state gets it."""
+        try:
+            state = room_state(text)
+        except msgspec.MsgspecError:
+            logger.exception("a room state cannot be read; the next one heals it")
+            return
+        crowd = self.crowds.get(state.head.webinar_id)
+        if crowd is None or not state.replaces(crowd.state):
+            return
+        crowd.state = state
+        self._admit_waiting(crowd)
+        self._untold.add(crowd.webinar_id)
+        self._wake_teller.set()
+
+    async def teller(self) -> None:
+        """Write what changed, room by room, for ever."""
+        while True:
+            await self._wake_teller.wait()
+            self._wake_teller.clear()
+            while self._untold:
+                crowd = self.crowds.get(self._untold.pop())
+                if crowd is not None:
+                    await self._tell_crowd(crowd)
+
+    async def _tell_crowd(self, crowd: Crowd) -> None:
+        for members in _slices(list(crowd.members)):
+            for member in members:
+                state = crowd.state  # a change in between is the one to write
+                if state is not None and member.has is not state and member in crowd.members:
+                    member.push(state)
+            await asyncio.sleep(0)
+
+    async def loader(self) -> None:
+        """Read the rooms that were asked for, for ever; one read for all who wait for a room."""
+        while True:
+            await self._wake_loader.wait()
+            self._wake_loader.clear()
+            wanted, self._unread = list(self._unread), set()
+            try:
+                texts = await self._store.public_texts(wanted)
+            except StateUnavailable as refusal:
+                for webinar_id in wanted:
+                    self._refuse_waiting(webinar_id, refusal)
+                continue
+            for webinar_id, text in zip(wanted, texts, strict=True):
+                if text is None:
+                    self._refuse_waiting(webinar_id, Unknown("webinar_unknown", f"there is no webinar {webinar_id}"))
+                else:
+                    self.tell(text)
+
+    async def reread(self) -> None:
+        """Offer every crowd what Redis stores now: heals whatever pub/sub lost. Raises StateUnavailable."""
+        self._store.forget()
+        ids = [webinar_id for webinar_id, crowd in self.crowds.items() if crowd.state is not None]
+        for webinar_id, text in zip(ids, await self._store.public_texts(ids), strict=True):
+            crowd = self.crowds.get(webinar_id)
+            if text is None or crowd is None or crowd.state is None:
+                continue
+            state = room_state(text)
+            held = crowd.state.head
+            if state.head.epoch == held.epoch and state.head.version < held.version:
+                logger.warning("room %s went back from version %d: a new epoch begins", webinar_id, held.version)
+                await self._store.renew(webinar_id)
+            else:
+                self.tell(text)
+
+    def _admit_waiting(self, crowd: Crowd) -> None:
+        waiting, crowd.waiting = crowd.waiting, set()
+        for member in waiting:
+            member.admit(crowd)
+
+    def _refuse_waiting(self, webinar_id: str, refusal: Refusal) -> None:
+        crowd = self.crowds.get(webinar_id)
+        if crowd is None or crowd.state is not None:
+            return
+        waiting, crowd.waiting = crowd.waiting, set()
+        for member in waiting:
+            member.refuse(refusal)
+        if not crowd.members:
+            self.crowds.pop(webinar_id, None)
+
+
+def _slices(members: list[Member]) -> Iterator[list[Member]]:
+    return (members[start : start + SLICE] for start in range(0, len(members), SLICE))

@@ -1,0 +1,255 @@
+"""The room socket: read-only, on uvicorn's `ws=` protocol class, with nothing per connection but this object.
+
+The handshake is checked and answered with websockets' sans-I/O ServerProtocol, which is then dropped; whatever the
+peer sends later is rare and gets a fresh one. A peer that reads too slowly skips to the newest state.
+"""
+
+import asyncio
+import logging
+import socket as sockets
+import time
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+from websockets.frames import Opcode
+from websockets.http11 import Request
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from room_server import problems
+from room_server.channels import frames
+from room_server.channels.frames import RoomState
+from room_server.channels.handshake import SUBPROTOCOL, Door, Ticket
+from room_server.channels.hub import Crowd
+from room_server.core.messages import Actor
+from room_server.core.permissions import check_visible
+from room_server.errors import CLOSE_CODES, BadInput, CloseCode, Refusal
+
+PING_AFTER = 25.0
+"""Seconds of silence before a ping."""
+GONE_AFTER = 20.0
+"""Seconds that a ping, or a goodbye, may stay unanswered."""
+CONTROL = frozenset(0x80 | opcode for opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG))
+"""First bytes of a client's control frames: final, no reserved bits."""
+DATA = frozenset((Opcode.CONT, Opcode.TEXT, Opcode.BINARY))
+MAX_CONTROL = 2 + 4 + 125
+"""Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
+SEND_BUFFER = 64 * 1024
+"""Bytes that the kernel keeps for a peer that does not read."""
+
+_logger = logging.getLogger("room_server.websockets")
+_logger.setLevel(logging.CRITICAL)  # a peer's nonsense is its own trouble, not a line in our log
+
+
+class RoomSocket(asyncio.Protocol):
+    """One connection: connecting, then open or refused, then closing, then gone."""
+
+    __slots__ = ("_answer", "_behind_since", "_closing", "_connections", "_crowd", "_door", "_inbox", "_loop",
+                 "_pinged", "_silent_since", "_transport", "actor", "has")  # fmt: skip
+
+    actor: Actor
+    """Known once the handshake was checked."""
+    has: RoomState | None
+    """What was written last."""
+    _transport: asyncio.Transport
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        self._connections: set[Any] = server_state.connections
+        self._door: Door = app_state["door"]
+        self._loop = asyncio.get_running_loop()
+        self._crowd: Crowd | None = None
+        self._answer: bytes | None = None
+        """The handshake's 101, until the room is known."""
+        self._closing: ServerProtocol | None = None
+        self._inbox = b""
+        self._behind_since = 0.0
+        self._silent_since = 0.0
+        self._pinged = False
+        self.has = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a server's stream
+        self._transport = transport
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._door.wheel.drop(self)
+        if self._crowd is not None:
+            self._door.hub.leave(self._crowd, self)
+            self._door.exit(self.actor)
+            self._crowd = None
+        if exc is None:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        self._silent_since = self._loop.time()
+        self._pinged = False
+        if self._closing is not None:
+            self._feed(self._closing, data)
+        elif self._crowd is None and self._answer is None:
+            self._shake_hands(data)
+        elif self._answer is not None:
+            self._transport.abort()  # nobody may speak before the handshake is answered
+        else:
+            self._read(data)
+
+    def _shake_hands(self, data: bytes) -> None:
+        protocol = ServerProtocol(subprotocols=[Subprotocol(SUBPROTOCOL)], logger=_logger)
+        protocol.receive_data(data)
+        requests = [event for event in protocol.events_received() if isinstance(event, Request)]
+        try:
+            if not requests:
+                raise BadInput("malformed_request", str(protocol.handshake_exc or "this is no handshake"))
+            ticket = self._door.check(requests[0])
+            response = protocol.accept(requests[0])
+            if response.status_code != 101:
+                raise BadInput("malformed_request", response.body.decode().strip(), status=response.status_code)
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return
+        self._answer = response.serialize()
+        self._enter(ticket)
+
+    def _enter(self, ticket: Ticket) -> None:
+        self.actor = ticket.actor
+        self._door.enter(ticket.actor)
+        self._crowd = self._door.hub.crowd(ticket.webinar_id)
+        self._crowd.waiting.add(self)
+        if self._crowd.state is not None:
+            self._crowd.waiting.discard(self)
+            self.admit(self._crowd)
+
+    def admit(self, crowd: Crowd) -> None:
+        """The answer and the snapshot in one write; from here on the hub tells."""
+        assert crowd.state is not None and self._answer is not None  # noqa: S101, PT018 - the hub's promise
+        try:
+            check_visible(self.actor, crowd.webinar_id, crowd.state.head.status)
+        except Refusal as refusal:
+            self.refuse(refusal)
+            return
+        self._door.hub.join(crowd, self)
+        self._transport.set_write_buffer_limits(high=0)
+        if (connection := self._transport.get_extra_info("socket")) is not None:
+            connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
+        self.has = crowd.state
+        self._transport.write(self._answer + crowd.state.frame)
+        self._answer = None
+        self._silent_since = self._loop.time()
+        self._door.wheel.put(self, self._next(self._silent_since))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """A plain HTTP answer, and the end of the connection."""
+        self._transport.write(problems.raw(refusal))
+        self._transport.close()
+
+    def push(self, state: RoomState) -> None:
+        """Write the newest state; a peer that is behind gets it when it has caught up."""
+        if self._behind_since or self._closing is not None:
+            return
+        self.has = state
+        self._transport.write(state.frame)
+
+    def pause_writing(self) -> None:
+        self._behind_since = self._loop.time()
+        self._door.wheel.put(self, self._behind_since + self._door.stall_seconds)
+
+    def resume_writing(self) -> None:
+        self._behind_since = 0.0
+        if self._crowd is not None and self._crowd.state is not None and self.has is not self._crowd.state:
+            self.push(self._crowd.state)
+
+    def due(self, now: float) -> float | None:
+        """The wheel's question: is anything to be done for this socket? See Wheel."""
+        if self._closing is not None or (self._pinged and now - self._silent_since >= PING_AFTER + GONE_AFTER):
+            self._transport.abort()
+            return None
+        if self._behind_since and now - self._behind_since >= self._door.stall_seconds:
+            self._transport.abort()  # a close frame would wait behind what the peer does not read
+            return None
+        if self.actor.expires_at is not None and self.actor.expires_at <= time.time():
+            self.close(CloseCode.TOKEN_EXPIRED)
+            return now + GONE_AFTER
+        if not self._pinged and not self._behind_since and now - self._silent_since >= PING_AFTER:
+            self._pinged = True
+            self._transport.write(frames.PING)
+        return self._next(now)
+
+    def _next(self, now: float) -> float:
+        """When this socket is to be looked at again, at the latest."""
+        patience = PING_AFTER + GONE_AFTER if self._pinged else PING_AFTER
+        at = max(self._silent_since + patience, now)
+        if self._behind_since:
+            at = min(at, self._behind_since + self._door.stall_seconds)
+        if self.actor.expires_at is not None:
+            at = min(at, now + max(0.0, self.actor.expires_at - time.time()))
+        return at
+
+    def _read(self, data: bytes) -> None:
+        """Whole control frames go to the library; anything else is refused as soon as it shows."""
+        self._inbox += data
+        while self._inbox and self._closing is None:
+            fault = _fault(self._inbox)
+            if fault is not None:
+                self.close(fault)
+                return
+            size = 6 + (self._inbox[1] & 0x7F) if len(self._inbox) > 1 else 2
+            if len(self._inbox) < size:
+                return
+            frame, self._inbox = self._inbox[:size], self._inbox[size:]
+            self._feed(ServerProtocol(state=OPEN, max_size=MAX_CONTROL, logger=_logger), frame)
+
+    def _feed(self, protocol: ServerProtocol, data: bytes) -> None:
+        """Let the library answer: pongs, the closing handshake, what is wrong inside a close frame."""
+        protocol.receive_data(data)
+        protocol.events_received()
+        output = b"".join(protocol.data_to_send())
+        if output:
+            self._transport.write(output)
+        if protocol.close_expected() and self._closing is None:
+            self._say_goodbye(protocol)
+        if protocol.eof_sent and not self._transport.is_closing():
+            self._end()
+
+    def close(self, code: CloseCode) -> None:
+        """Start the closing handshake with the code's own word."""
+        if self._closing is not None:
+            return
+        if self._answer is not None or self._crowd is None:
+            self._transport.abort()
+            return
+        protocol = ServerProtocol(state=OPEN, max_size=MAX_CONTROL, logger=_logger)
+        protocol.send_close(code, CLOSE_CODES[code][1])
+        self._transport.write(b"".join(protocol.data_to_send()))
+        self._say_goodbye(protocol)
+
+    def _say_goodbye(self, protocol: ServerProtocol) -> None:
+        """A close frame is out: wait for the peer's, but not for ever."""
+        self._closing = protocol
+        self._door.wheel.put(self, self._loop.time() + GONE_AFTER)
+        unread, self._inbox = self._inbox, b""
+        if unread:
+            self._feed(protocol, unread)
+
+    def _end(self) -> None:
+        """Half-close, so that the peer can read our close frame before it closes too."""
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def shutdown(self) -> None:
+        """Uvicorn goes down: the peer is told to come back now, to another process."""
+        self.close(CloseCode.RESTART)
+        self._transport.close()
+
+
+def _fault(inbox: bytes) -> CloseCode | None:
+    """What is wrong with the frame that begins here, by its first two bytes (RFC 6455, 5.2 and 5.5)."""
+    if inbox[0] & 0x7F in DATA:
+        return CloseCode.READ_ONLY
+    if inbox[0] not in CONTROL or (len(inbox) > 1 and not 0x80 <= inbox[1] <= 0x80 + 125):
+        return CloseCode.PROTOCOL_ERROR
+    return None

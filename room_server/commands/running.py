@@ -1,0 +1,125 @@
+"""`room-server web`, `worker`, `demo`: the processes that stay."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from room_server import demo as demos
+from room_server import logs
+from room_server.app import create_app
+from room_server.commands.common import run, settings, state_options
+from room_server.config import PREFIX, Settings
+from room_server.errors import RoomServerError
+from room_server.secrets_file import with_token_secret
+from room_server.server import bind, uvicorn_config
+from room_server.state.opening import open_state
+
+Ready = Callable[[], Awaitable[None]]
+
+
+class Server(uvicorn.Server):
+    """A server that says when it serves."""
+
+    def __init__(self, config: uvicorn.Config, ready: Ready) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then `ready`."""
+        await super().startup(sockets)
+        if self.started:
+            await self._ready()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        return bind(host, port)
+    except OSError as error:
+        raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
+
+
+def _serve(made: Settings, listening: socket.socket, ready: Ready) -> None:
+    async def serve() -> None:
+        async with open_state(made):  # an unusable Redis is an error message, not a traceback
+            server = Server(uvicorn_config(create_app(made)), ready)
+            await server.serve([listening])
+            if not server.started:
+                raise RoomServerError("the server could not start; the log says why")
+
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it anew once everything is closed
+        run(serve())
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, envvar="PORT")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share it.")
+@state_options
+def web(host: str, port: int, workers: int, **flags: Any) -> None:
+    """Serve hooks, rooms, sockets and pages.
+
+    \b
+    Examples:
+      room-server web
+      ROOM_SERVER_REDIS_URL=redis://localhost room-server web --host 0.0.0.0 --port 80 --workers 4
+    """
+    made = with_token_secret(settings(**flags))
+    logs.configure(made.log_format)
+    with _listening(host, port) as listening:
+        address = f"http://{host}:{listening.getsockname()[1]}"
+
+        async def ready() -> None:
+            click.echo(f"ready {address}")
+
+        if workers == 1:
+            _serve(made, listening, ready)
+        else:
+            run(_preflight(made))
+            _hand_over(flags)
+            listening.listen()  # whoever comes now waits for the first worker
+            click.echo(f"ready {address}")
+            Multiprocess(uvicorn_config("room_server.app:from_environment", workers=workers), [listening]).run()
+
+
+async def _preflight(made: Settings) -> None:
+    async with open_state(made):
+        pass
+
+
+def _hand_over(flags: dict[str, Any]) -> None:
+    """Workers read their settings from the environment, so flags go there."""
+    os.environ.update({PREFIX + name.upper(): value for name, value in flags.items() if value is not None})
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, envvar="PORT")
+@click.option("--fresh", is_flag=True, help="Throw the old `demo` away and make a new one.")
+@state_options
+def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
+    """Try everything: one process, a sample webinar, links to open. Ctrl-C ends it.
+
+    \b
+    Examples:
+      room-server demo
+      room-server demo --port 9000 --fresh
+    """
+    made = with_token_secret(settings(**flags))
+    logs.configure(made.log_format)
+    with _listening(host, port) as listening:
+        address = made.public_url or f"http://{host}:{listening.getsockname()[1]}"
+
+        async def ready() -> None:
+            async with open_state(made) as state:
+                await demos.prepare(state.store, address, fresh)
+            for line in demos.links(made, address):
+                click.echo(line)
+            click.echo(f"ready {address}")
+
+        _serve(made, listening, ready)

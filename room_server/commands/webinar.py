@@ -1,0 +1,169 @@
+"""`room-server webinar …`: the operator's acts, as `system`."""
+
+import json
+import secrets
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from room_server.commands.common import OPERATOR, state_options, with_store
+from room_server.core.facts import Act, Command
+from room_server.core.planning import Plan, amend, new_room
+from room_server.core.room import PublicRoom, Room
+from room_server.errors import Unknown
+from room_server.state import catalogue
+from room_server.state.store import Store, new_epoch
+
+
+class Moment(click.ParamType[datetime]):
+    """A time with its offset from UTC, RFC 3339."""
+
+    name = "ISO8601"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The time. A time without an offset is nobody's."""
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no time; write 2026-11-22T18:00:00+03:00", param, ctx)
+        if moment.tzinfo is None:
+            self.fail(f"{value!r} names no time zone; write 2026-11-22T18:00:00+03:00, or end it with Z", param, ctx)
+        return moment
+
+
+@click.group()
+def webinar() -> None:
+    """Plan webinars, and do what the site's hooks cannot.
+
+    \b
+    Examples:
+      room-server webinar create launch --title "Launch" --at 2026-11-22T18:00:00+03:00
+      room-server webinar set launch --recording-url https://example.org/recording
+      room-server webinar show launch
+    """
+
+
+def _plan_options(command: Any) -> Any:
+    for option in (
+        click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+                     help="Telegram texts of this webinar's own, JSON: locale -> name -> text."),
+        click.option("--recording-url", metavar="URL", help="Shown, and sent to those who were not there, at the end."),
+        click.option("--player-url", metavar="URL", help="The player's page, shown while live and paused."),
+        click.option("--cta-url", metavar="URL", help="Where the call to action leads."),
+        click.option("--cta-label", metavar="TEXT", help="What the call to action says."),
+        click.option("--description", metavar="TEXT", help="A few sentences for the schedule and the waiting room."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@webinar.command()
+@click.argument("webinar_id", metavar="ID")
+@click.option("--title", required=True)
+@click.option("--at", "scheduled_at", required=True, type=Moment(), help="When it is to begin, with its offset.")
+@click.option("--draft", is_flag=True, help="Keep it off the schedule until `webinar schedule`.")
+@_plan_options
+@state_options
+def create(webinar_id: str, draft: bool, **said: Any) -> None:
+    """Make a webinar; it is scheduled at once unless it is a draft.
+
+    ID is 1-64 of A-Z a-z 0-9 _ -.
+    """
+    flags, plan = _split(said)
+
+    async def work(store: Store) -> None:
+        room = await store.create(new_room(webinar_id, new_epoch(), plan, draft))
+        click.echo(f"{room.webinar_id} is {room.status}")
+
+    with_store(flags, work)
+
+
+@webinar.command(name="set")
+@click.argument("webinar_id", metavar="ID")
+@click.option("--title")
+@click.option("--at", "scheduled_at", type=Moment(), help="Only before it has begun.")
+@click.option("--no-recording", is_flag=True, default=None, help="There will be none: nobody waits for it any more.")
+@_plan_options
+@state_options
+def set_(webinar_id: str, **said: Any) -> None:
+    """Change what is said of a webinar."""
+    flags, plan = _split(said)
+    if plan == Plan():
+        raise click.UsageError("say what to change, for example --title")
+    if plan.recording_url and plan.no_recording:
+        raise click.UsageError("--recording-url and --no-recording contradict each other")
+
+    async def work(store: Store) -> None:
+        room = await store.edit(webinar_id, lambda standing: amend(standing, plan))
+        click.echo(f"{room.webinar_id} is {room.status}, version {room.version}")
+
+    with_store(flags, work)
+
+
+def _split(said: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
+    flags = {name: said.pop(name) for name in ("redis_url", "data_dir")}
+    if said.get("texts"):
+        try:
+            said["texts"] = msgspec.json.decode(said["texts"].read_bytes(), type=dict[str, dict[str, str]])
+        except msgspec.MsgspecError as error:
+            raise click.BadParameter(f"expected locale -> name -> text: {error}", param_hint="--texts") from error
+    return flags, Plan(**said)
+
+
+def _act(trigger: str, explanation: str) -> None:
+    @webinar.command(name=trigger, help=explanation)
+    @click.argument("webinar_id", metavar="ID")
+    @state_options
+    def act(webinar_id: str, **flags: Any) -> None:
+        async def work(store: Store) -> None:
+            command = Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=Act(webinar_id, trigger))
+            change = await store.apply(command)
+            already = " already" if change.duplicate else ""
+            click.echo(f"{webinar_id} is{already} {change.room.status}")
+
+        with_store(flags, work)
+
+
+_act("schedule", "Publish a draft on the schedule.")
+_act("pause", "A technical pause: the time on air stands still.")
+_act("resume", "Go on after a pause.")
+_act("archive", "Close a finished webinar for good.")
+
+
+@webinar.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array.")
+@state_options
+def list_(as_json: bool, **flags: Any) -> None:
+    """All webinars, the latest first."""
+    rooms: list[PublicRoom] = with_store(flags, catalogue.latest)
+    if as_json:
+        click.echo(msgspec.json.encode(rooms))
+        return
+    for room in rooms:
+        click.echo(f"{room.webinar_id:<24} {room.status:<10} {room.scheduled_at:%Y-%m-%d %H:%M}Z  {room.title}")
+    if not rooms:
+        click.echo("no webinars yet; make one with: room-server webinar create --help", err=True)
+
+
+@webinar.command()
+@click.argument("webinar_id", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@state_options
+def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
+    """One webinar with all that is known of it."""
+
+    async def work(store: Store) -> Room:
+        room = (await store.load(webinar_id)).room
+        if room is None:
+            raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+        return room
+
+    fields = msgspec.to_builtins(with_store(flags, work))
+    if as_json:
+        click.echo(json.dumps(fields, ensure_ascii=False))
+        return
+    for name, value in fields.items():
+        click.echo(f"{name:<16} {value}")

@@ -1,0 +1,92 @@
+"""States and transitions of a webinar as tables (docs/domain.md, "States of a webinar").
+
+Everything that affects a transition stands in this file. A missing key is the refusal.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from room_server.core.room import Room, Status, Visibility
+from room_server.errors import Conflict
+
+
+class Trigger(StrEnum):
+    """What may move a webinar from one state to another."""
+
+    SCHEDULE = "schedule"
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+    ARCHIVE = "archive"
+
+
+TRANSITIONS: dict[Trigger, dict[Status, Status]] = {
+    Trigger.SCHEDULE: {Status.DRAFT: Status.SCHEDULED},
+    Trigger.START: {Status.SCHEDULED: Status.LIVE},
+    Trigger.PAUSE: {Status.LIVE: Status.PAUSED},
+    Trigger.RESUME: {Status.PAUSED: Status.LIVE},
+    Trigger.STOP: {Status.LIVE: Status.FINISHED, Status.PAUSED: Status.FINISHED},
+    Trigger.ARCHIVE: {Status.FINISHED: Status.ARCHIVED},
+}
+
+REFUSALS: dict[Trigger, str] = {
+    Trigger.SCHEDULE: "webinar_state_invalid_rewind",
+    Trigger.START: "webinar_state_invalid_start",
+    Trigger.PAUSE: "webinar_state_invalid_pause",
+    Trigger.RESUME: "webinar_state_invalid_resume",
+    Trigger.STOP: "webinar_state_invalid_stop",
+    Trigger.ARCHIVE: "webinar_state_invalid_archive",
+}
+
+SPECIAL_REFUSALS: dict[tuple[Status, Trigger], str] = {
+    (Status.FINISHED, Trigger.START): "webinar_state_invalid_restart",
+    **{(Status.ARCHIVED, trigger): "webinar_state_locked" for trigger in Trigger},
+}
+
+RESULT: dict[Trigger, Status] = {trigger: next(iter(moves.values())) for trigger, moves in TRANSITIONS.items()}
+"""Where each trigger leads; a trigger whose result already stands is a repeat, not an error."""
+
+CTA_REFUSALS: dict[Status, str] = {
+    Status.DRAFT: "webinar_state_invalid_cta",
+    Status.FINISHED: "webinar_state_invalid_cta",
+    Status.ARCHIVED: "webinar_state_locked",
+}
+
+
+def move(room: Room, trigger: Trigger, now: datetime) -> Room:
+    """The room after `trigger`; the very same object when its result already stands. Raises Conflict."""
+    if room.status is RESULT[trigger]:
+        return room
+    target = TRANSITIONS[trigger].get(room.status)
+    if target is None:
+        code = SPECIAL_REFUSALS.get((room.status, trigger), REFUSALS[trigger])
+        raise Conflict(code, f"{trigger} is not possible while the webinar is {room.status}")
+    moved = replace(_clock(room, target, now), status=target, version=room.version + 1)
+    if target is Status.LIVE and room.started_at is None:
+        return replace(moved, started_at=now)
+    if target is Status.FINISHED:
+        return replace(moved, finished_at=now)
+    return moved
+
+
+def _clock(room: Room, target: Status, now: datetime) -> Room:
+    """Time on air runs in `live` only; a clock that was set back never takes any away."""
+    if target is Status.LIVE:
+        return replace(room, on_air_since=now)
+    if room.on_air_since is None:
+        return room
+    ran = max(timedelta(), now - room.on_air_since) // timedelta(milliseconds=1)
+    return replace(room, on_air_ms=room.on_air_ms + ran, on_air_since=None)
+
+
+def show_cta(room: Room, visible: bool) -> Room:
+    """The room with its CTA shown or hidden; the very same object when it is so already. Raises Conflict."""
+    if code := CTA_REFUSALS.get(room.status):
+        raise Conflict(code, f"the CTA cannot be switched while the webinar is {room.status}")
+    wanted = Visibility.VISIBLE if visible else Visibility.HIDDEN
+    if room.cta_visibility is wanted:
+        return room
+    return replace(room, cta_visibility=wanted, version=room.version + 1)

@@ -1,0 +1,164 @@
+"""The hooks as typed values: what comes in, what the server emits, who acts. The type is the schema.
+
+Source: docs/domain.md, "Hooks and their payloads". Decoding happens once, at the edge; unknown fields are ignored.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+MAX_LEAD_ID = 2**53 - 1
+"""The largest integer that every JSON reader keeps exact (RFC 8259, 6)."""
+
+WebinarId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}(?!\n)$", description="1-64 of A-Z a-z 0-9 _ -")]
+LeadId = Annotated[int, Meta(ge=1, le=MAX_LEAD_ID, description="a person of the CRM; 0 would be a guest")]
+Claimed = (
+    Annotated[int, Meta(ge=0, le=2**40)] | Annotated[float, Meta(ge=0, le=2**40)] | Annotated[datetime, Meta(tz=True)]
+)
+"""A time as a client claims it: Unix seconds or RFC 3339. Kept, never acted on."""
+ShortText = Annotated[str, Meta(max_length=200)]
+
+
+class Role(StrEnum):
+    """Who is calling, by the token."""
+
+    ORGANIZER = "organizer"
+    SPEAKER = "speaker"
+    MODERATOR = "moderator"
+    ATTENDEE = "attendee"
+    GUEST = "guest"
+    SYSTEM = "system"
+    MONITOR = "monitor"
+
+
+class Actor(Struct, frozen=True, kw_only=True):
+    """The caller: `webinar_id` is the token's scope, `*` for all; `lead_id` is set for an attendee only."""
+
+    role: Role
+    subject: str
+    webinar_id: str = "*"
+    lead_id: int | None = None
+    name: str | None = None
+    expires_at: int | None = None
+    """Unix seconds; None never expires (a signed webhook, the command line)."""
+
+
+class Context(Struct, frozen=True):
+    """What the caller says of itself. Never decides anything."""
+
+    source: ShortText | None = None
+    actor_id: int | ShortText | None = None
+    timestamp: Claimed | None = None
+
+
+class SetStatus(Struct, frozen=True):
+    """`core_webinar_set_status`: start or stop. The word is checked at the edge, it has a code of its own."""
+
+    webinar_id: WebinarId
+    status: str
+    context: Context | None = None
+
+
+class SetCtaVisibility(Struct, frozen=True):
+    """`core_webinar_set_cta_visibility`: show or hide the call to action."""
+
+    webinar_id: WebinarId
+    visible: bool
+    context: Context | None = None
+
+
+class Entered(Struct, frozen=True, kw_only=True):
+    """`client_webinar_entered`: a lead came in, once per lead and webinar."""
+
+    webinar_id: WebinarId
+    lead_id: LeadId
+    timestamp: Claimed
+    session_id: ShortText | None = None
+
+
+class Completed(Struct, frozen=True, kw_only=True):
+    """`client_webinar_completed`: a lead stayed to the end."""
+
+    webinar_id: WebinarId
+    lead_id: LeadId
+    completed_at: Claimed
+    session_id: ShortText | None = None
+    webinar_type: Literal["live"] = "live"
+
+
+class WebinarCompleted(Completed, frozen=True, kw_only=True):
+    """`webinar_completed`: the normalised downstream fact; same payload as `client_webinar_completed`."""
+
+
+class AttendanceClassified(Struct, frozen=True, kw_only=True):
+    """`client_webinar_attendance_classified`."""
+
+    lead_id: int
+    webinar_id: str
+    attended: bool
+    timestamp: datetime
+
+
+Route = Literal["attended", "not_attended"]
+
+
+class PostWebinarRoute(AttendanceClassified, frozen=True, kw_only=True):
+    """`post_webinar_route`: the classification's payload and the route."""
+
+    route: Route
+
+
+CoreHook = SetStatus | SetCtaVisibility
+ClientHook = Entered | Completed
+Inbound = CoreHook | ClientHook
+Event = Inbound | WebinarCompleted | AttendanceClassified | PostWebinarRoute
+
+INBOUND: dict[str, type[Inbound]] = {
+    "core_webinar_set_status": SetStatus,
+    "core_webinar_set_cta_visibility": SetCtaVisibility,
+    "client_webinar_entered": Entered,
+    "client_webinar_completed": Completed,
+}
+EMITTED: dict[str, type[Event]] = {
+    "webinar_completed": WebinarCompleted,
+    "client_webinar_attendance_classified": AttendanceClassified,
+    "post_webinar_route": PostWebinarRoute,
+}
+NAMES: dict[type[Event], str] = {kind: name for name, kind in {**INBOUND, **EMITTED}.items()}
+
+
+class Kind(StrEnum):
+    """The three messages that a classified lead leads to."""
+
+    ATTENDANCE = "attendance"
+    FOLLOW_UP = "follow_up"
+    RECORDING = "recording"
+
+
+class Fate(StrEnum):
+    """What became of a message (design: Telegram). The last five are ends."""
+
+    QUEUED = "queued"
+    SENDING = "sending"
+    HELD = "held"
+    DOUBTFUL = "doubtful"
+    SENT = "sent"
+    DRY_RUN = "dry_run"
+    NO_CHAT = "no_chat"
+    UNDELIVERABLE = "undeliverable"
+    PARKED = "parked"
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """One Telegram message to one chat; what it says is made when it is sent."""
+
+    lead_id: int
+    kind: Kind
+    status: Fate
+    attended: bool
+    chat_id: int | None
+    locale: str
+    error: str | None = None
+    """Why it ended without being sent, in one word."""

@@ -1,0 +1,69 @@
+"""Who may do what, as one table (docs/domain.md, "Roles"). No other file decides by a role's name."""
+
+from enum import StrEnum
+
+from room_server.core.messages import (
+    Actor,
+    ClientHook,
+    Completed,
+    CoreHook,
+    Entered,
+    Inbound,
+    Role,
+    SetCtaVisibility,
+    SetStatus,
+)
+from room_server.core.room import Status
+from room_server.errors import Forbidden, Unknown
+
+
+class Reading(StrEnum):
+    """The two things that can be read with a token."""
+
+    ROOM = "room"
+    COUNTS = "counts"
+
+
+MAY_SEND: dict[type[Inbound], frozenset[Role]] = {
+    SetStatus: frozenset({Role.ORGANIZER, Role.SPEAKER}),
+    SetCtaVisibility: frozenset({Role.ORGANIZER, Role.SPEAKER}),
+    Entered: frozenset({Role.ATTENDEE, Role.SYSTEM}),
+    Completed: frozenset({Role.ATTENDEE, Role.SYSTEM}),
+}
+
+MAY_READ: dict[Reading, frozenset[Role]] = {
+    Reading.ROOM: frozenset({Role.ORGANIZER, Role.SPEAKER, Role.MODERATOR, Role.ATTENDEE, Role.SYSTEM}),
+    Reading.COUNTS: frozenset({Role.ORGANIZER, Role.SPEAKER, Role.SYSTEM, Role.MONITOR}),
+}
+
+HIDDEN_FROM: dict[Status, frozenset[Role]] = {Status.DRAFT: frozenset({Role.ATTENDEE})}
+"""Rooms that a role may read in every other status."""
+
+
+def check_send(actor: Actor, hook: CoreHook | ClientHook) -> None:
+    """Role, then the token's webinar, then the lead. Raises Forbidden."""
+    if actor.role not in MAY_SEND[type(hook)]:
+        raise Forbidden("forbidden_role", f"the role {actor.role} may not send this hook")
+    check_scope(actor, hook.webinar_id)
+    if isinstance(hook, Entered | Completed) and actor.lead_id not in {None, hook.lead_id}:
+        raise Forbidden("forbidden_lead", f"lead {actor.lead_id} may not speak for lead {hook.lead_id}")
+
+
+def check_read(actor: Actor, reading: Reading, webinar_id: str | None) -> None:
+    """Whether the actor may read; `webinar_id` None asks for all rooms. Raises Forbidden."""
+    if actor.role not in MAY_READ[reading]:
+        raise Forbidden("forbidden_role", f"the role {actor.role} may not read this")
+    if webinar_id is not None:
+        check_scope(actor, webinar_id)
+
+
+def check_scope(actor: Actor, webinar_id: str) -> None:
+    """A token is for one webinar or, with `*`, for all. Raises Forbidden."""
+    if actor.webinar_id not in {"*", webinar_id}:
+        raise Forbidden("forbidden_webinar", f"the token is for the webinar {actor.webinar_id}")
+
+
+def check_visible(actor: Actor, webinar_id: str, status: Status | None) -> None:
+    """A room that is not there, or not yet there for this role, is unknown. Raises Unknown."""
+    if status is None or actor.role in HIDDEN_FROM.get(status, ()):
+        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")

@@ -1,0 +1,73 @@
+"""What the operator says of a webinar: planning a new one, and changing its texts and addresses."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from room_server.core.room import Description, Label, Room, Status, Title, Url
+from room_server.errors import BadInput, Conflict
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """What may be said; None leaves it as it is."""
+
+    title: Title | None = None
+    scheduled_at: datetime | None = None
+    description: Description | None = None
+    cta_label: Label | None = None
+    cta_url: Url | None = None
+    player_url: Url | None = None
+    recording_url: Url | None = None
+    no_recording: bool | None = None
+    texts: dict[str, dict[str, str]] | None = None
+
+
+RESCHEDULABLE = frozenset({Status.DRAFT, Status.SCHEDULED})
+
+
+def new_room(webinar_id: str, epoch: str, plan: Plan, draft: bool) -> Room:
+    """The first version of a webinar. Raises BadInput `invalid_payload`."""
+    if plan.title is None or plan.scheduled_at is None:
+        raise BadInput("invalid_payload", "a webinar needs a title and a time")
+    return _checked(
+        {
+            "webinar_id": webinar_id,
+            "epoch": epoch,
+            "version": 1,
+            "status": Status.DRAFT if draft else Status.SCHEDULED,
+            **_said(plan),
+        }
+    )
+
+
+def amend(room: Room, plan: Plan) -> Room:
+    """The room with what was said; the very same object when nothing new was. Raises Conflict, BadInput."""
+    if room.status is Status.ARCHIVED:
+        raise Conflict("webinar_state_locked", "an archived webinar never changes")
+    said = _said(plan)
+    if "scheduled_at" in said and room.status not in RESCHEDULABLE:
+        raise Conflict("webinar_state_invalid_rewind", f"the time cannot be moved while the webinar is {room.status}")
+    if plan.recording_url:
+        said["no_recording"] = False
+    elif plan.no_recording:
+        said["recording_url"] = None
+    amended = _checked({**{name: getattr(room, name) for name in room.__struct_fields__}, **said})
+    return room if amended == room else replace(amended, version=room.version + 1)
+
+
+def _said(plan: Plan) -> dict[str, Any]:
+    said = {name: value for name in plan.__struct_fields__ if (value := getattr(plan, name)) is not None}
+    if isinstance(said.get("scheduled_at"), datetime):
+        said["scheduled_at"] = said["scheduled_at"].astimezone(UTC)
+    return said
+
+
+def _checked(fields: dict[str, Any]) -> Room:
+    """A room whose every field is what its type says. Raises BadInput, naming the field."""
+    try:
+        return msgspec.convert(fields, Room)
+    except msgspec.ValidationError as error:
+        raise BadInput("invalid_payload", str(error)) from None

@@ -1,0 +1,141 @@
+"""The facts that a decision reads and writes: room, participation, roster entry; and the room as the public sees it."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from room_server.core.messages import LeadId, Route, WebinarId
+
+
+class Status(StrEnum):
+    """The states of a webinar, in their order."""
+
+    DRAFT = "draft"
+    SCHEDULED = "scheduled"
+    LIVE = "live"
+    PAUSED = "paused"
+    FINISHED = "finished"
+    ARCHIVED = "archived"
+
+
+class Visibility(StrEnum):
+    """Whether the call to action is shown."""
+
+    HIDDEN = "hidden"
+    VISIBLE = "visible"
+
+
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x1f]+(?!\n)$", max_length=2000)]
+"""An absolute http(s) address: it becomes a link or a frame, so nothing else may stand there."""
+Title = Annotated[str, Meta(min_length=1, max_length=200)]
+Description = Annotated[str, Meta(max_length=4000)]
+Label = Annotated[str, Meta(min_length=1, max_length=80)]
+
+
+class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The private record of one webinar. `version` grows with each change, `epoch` is made with the room."""
+
+    webinar_id: WebinarId
+    epoch: str
+    version: int
+    status: Status
+    title: Title
+    scheduled_at: datetime
+    description: Description = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    on_air_ms: int = 0
+    on_air_since: datetime | None = None
+    cta_visibility: Visibility = Visibility.HIDDEN
+    cta_label: Label | None = None
+    cta_url: Url | None = None
+    player_url: Url | None = None
+    recording_url: Url | None = None
+    no_recording: bool = False
+    """The operator said that there will be none."""
+    texts: dict[str, dict[str, str]] = {}
+    """Telegram texts of this webinar's own: locale -> text name -> HTML template."""
+
+
+class Participation(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What one lead did in one webinar. Times are the server's clock."""
+
+    lead_id: int
+    name: str | None = None
+    session_id: str | None = None
+    entered_at: datetime | None = None
+    completed_at: datetime | None = None
+    attended: bool | None = None
+    classified_at: datetime | None = None
+    route: Route | None = None
+
+
+ChatId = Annotated[int, Meta(ge=-(2**52), le=2**52)]
+"""Telegram chat ids have at most 52 significant bits (Bot API, Chat)."""
+Locale = Annotated[str, Meta(pattern=r"^(ru|en)$")]
+
+
+class RosterEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A lead registered for a webinar."""
+
+    lead_id: LeadId
+    name: Annotated[str, Meta(max_length=200)] = ""
+    candidate_chat_id: ChatId | None = None
+    partner_chat_id: ChatId | None = None
+    locale: Locale = "ru"
+
+
+class PublicCta(Struct, frozen=True):
+    """The call to action; a hidden one says nothing."""
+
+    visibility: Visibility
+    label: str | None
+    url: str | None
+
+
+class PublicRoom(Struct, frozen=True, tag_field="type", tag="state"):
+    """The room state of the REST read and of the socket: whole, small, and without a name or a chat id."""
+
+    webinar_id: str
+    epoch: str
+    version: int
+    status: Status
+    title: str
+    description: str
+    scheduled_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    on_air_ms: int
+    on_air_since: datetime | None
+    cta: PublicCta
+    player_url: str | None
+    recording_url: str | None
+
+
+def public(room: Room) -> PublicRoom:
+    """What everyone with access to the room may see in its present state."""
+    visible = room.cta_visibility is Visibility.VISIBLE
+    return PublicRoom(
+        webinar_id=room.webinar_id,
+        epoch=room.epoch,
+        version=room.version,
+        status=room.status,
+        title=room.title,
+        description=room.description,
+        scheduled_at=room.scheduled_at,
+        started_at=room.started_at,
+        finished_at=room.finished_at,
+        on_air_ms=room.on_air_ms,
+        on_air_since=room.on_air_since,
+        cta=PublicCta(room.cta_visibility, room.cta_label if visible else None, room.cta_url if visible else None),
+        player_url=room.player_url if room.status in {Status.LIVE, Status.PAUSED} else None,
+        recording_url=room.recording_url if room.status in {Status.FINISHED, Status.ARCHIVED} else None,
+    )
+
+
+def public_text(room: Room) -> bytes:
+    """The bytes that are stored, published, answered and sent: made here and nowhere else."""
+    return msgspec.json.encode(public(room))

@@ -1,0 +1,170 @@
+"""POST /hooks/{name}: the only writer. Checks in the order of the answer table, decides and remembers, answers.
+
+hook name · who is calling · internal hook · size · syntax · fields · role · webinar scope · lead · webinar · state;
+the last five are the core's.
+"""
+
+import re
+import secrets
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from room_server.auth import Authenticator, is_signed
+from room_server.core.decide import STATUS_WORDS
+from room_server.core.facts import Change, Command
+from room_server.core.messages import EMITTED, INBOUND, Actor, Completed, Entered, Inbound, Role, SetStatus
+from room_server.core.room import Status, Visibility
+from room_server.errors import BadInput, Forbidden, Refusal, Unknown
+from room_server.limits import Throttle
+from room_server.state import webhooks
+from room_server.state.store import Store
+
+MAX_BODY = 16 * 1024
+"""Bytes."""
+DECODERS: dict[str, msgspec.json.Decoder[Inbound]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in INBOUND.items()
+}
+_FIELD = re.compile(r"`\$\.?([^`]*)`|field `([^`]+)`")
+
+
+class CoreAnswer(Struct, frozen=True):
+    """The answer to a hook that is about the room."""
+
+    webinar_id: str
+    duplicate: bool
+    status: Status
+    version: int
+    cta_visibility: Visibility
+
+
+class EnteredAnswer(Struct, frozen=True):
+    """The answer to `client_webinar_entered`."""
+
+    webinar_id: str
+    duplicate: bool
+    lead_id: int
+
+
+class CompletedAnswer(Struct, frozen=True):
+    """The answer to `client_webinar_completed`; `attended` is the lead's classification."""
+
+    webinar_id: str
+    duplicate: bool
+    lead_id: int
+    attended: bool | None
+
+
+Answer = CoreAnswer | EnteredAnswer | CompletedAnswer
+
+
+class Hooks:
+    """The endpoint and what it needs."""
+
+    def __init__(self, store: Store, authenticator: Authenticator, per_person: int) -> None:
+        self._store = store
+        self._authenticator = authenticator
+        self._throttle = Throttle(per_person, 2 * per_person)
+
+    async def receive(self, request: Request) -> Response:
+        """One hook, answered when it is durable. Raises Refusal."""
+        name = request.path_params["name"]
+        if name not in INBOUND and name not in EMITTED:
+            raise Unknown("hook_unknown", f"there is no hook {name}")
+        if is_signed(request.headers):
+            return _json(await self._signed(request, name))
+        actor = self._authenticator.bearer(request.headers)
+        _check_internal(name)
+        self._throttle_person(actor)
+        hook = decode(name, await read_body(request))
+        return _json(await self._act(actor, hook))
+
+    async def _signed(self, request: Request, name: str) -> bytes:
+        self._authenticator.check_signed_head(request.headers)
+        body = await read_body(request)
+        actor = self._authenticator.signed(request.headers, body)
+        _check_internal(name)
+        asked, webhook_id = webhooks.digest(name, body), request.headers["webhook-id"]
+        answer = await webhooks.recall(self._store, webhook_id, asked)
+        if answer is None:
+            answer = await self._act(actor, decode(name, body))
+            await webhooks.remember(self._store, webhook_id, webhooks.Remembered(asked, answer))
+        return answer
+
+    def _throttle_person(self, actor: Actor) -> None:
+        if actor.role is not Role.SYSTEM:
+            self._throttle.check(f"{actor.role}:{actor.subject}")
+
+    async def _act(self, actor: Actor, hook: Inbound) -> bytes:
+        change = await self._store.apply(Command(id=secrets.token_urlsafe(12), actor=actor, hook=hook))
+        return msgspec.json.encode(answer_to(hook, change))
+
+
+def _check_internal(name: str) -> None:
+    if name in EMITTED:
+        raise Forbidden("hook_internal", f"{name} is emitted by the server itself")
+
+
+async def read_body(request: Request) -> bytes:
+    """The body, as far as it may go. Raises BadInput `body_too_large`."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > MAX_BODY:
+        raise _too_large()
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                raise _too_large()
+    except ClientDisconnect:
+        raise BadInput("request_timeout", "the body never arrived whole") from None
+    return bytes(body)
+
+
+def _too_large() -> Refusal:
+    return BadInput("body_too_large", f"a hook's body has at most {MAX_BODY} bytes")
+
+
+def decode(name: str, body: bytes) -> Inbound:
+    """The typed hook. Raises BadInput: `malformed_body` for no JSON object, else the field's own trouble."""
+    if body.lstrip(b" \t\r\n")[:1] != b"{":
+        raise BadInput("malformed_body", "the body is not a JSON object")
+    try:
+        hook = DECODERS[name].decode(body)
+    except msgspec.ValidationError as error:
+        raise _invalid(str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput("malformed_body", f"the body is not JSON: {error}") from None
+    if isinstance(hook, SetStatus) and hook.status not in STATUS_WORDS:
+        refusal = BadInput("webinar_status_mutation_forbidden", "status is `start` or `stop`; all else is internal")
+        refusal.field = "status"
+        raise refusal
+    return hook
+
+
+def _invalid(message: str) -> Refusal:
+    """Msgspec's message names the field by its path; so do we."""
+    refusal = BadInput("invalid_payload", message)
+    if found := _FIELD.search(message):
+        refusal.field = found[1] or found[2]
+    return refusal
+
+
+def answer_to(hook: Inbound, change: Change) -> Answer:
+    """What the caller is told."""
+    match hook:
+        case Entered():
+            return EnteredAnswer(hook.webinar_id, change.duplicate, hook.lead_id)
+        case Completed():
+            attended = change.participation.attended if change.participation else None
+            return CompletedAnswer(hook.webinar_id, change.duplicate, hook.lead_id, attended)
+        case _:
+            room = change.room
+            return CoreAnswer(room.webinar_id, change.duplicate, room.status, room.version, room.cta_visibility)
+
+
+def _json(content: bytes | Any) -> Response:
+    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})

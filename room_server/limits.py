@@ -1,0 +1,34 @@
+"""How often somebody may do something: the generic cell rate algorithm (GCRA), in the memory of one process.
+
+A limit of 0 lets everything through.
+"""
+
+import time
+from collections import OrderedDict
+
+from room_server.errors import TooManyRequests
+
+KNOWN = 100_000
+"""Callers that are remembered; the one seen longest ago is forgotten first."""
+
+
+class Throttle:
+    """`rate` a second each, with bursts of `burst`."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._interval = 1 / rate if rate else 0.0
+        self._tolerance = self._interval * burst
+        self._free_at: OrderedDict[str, float] = OrderedDict()
+
+    def check(self, who: str) -> None:
+        """Count one more of `who`. Raises TooManyRequests, which is not counted."""
+        if not self._interval:
+            return
+        now = time.monotonic()
+        free_at = max(self._free_at.pop(who, now), now) + self._interval
+        if free_at - now > self._tolerance:
+            self._free_at[who] = free_at - self._interval
+            raise TooManyRequests("too many requests from this caller", free_at - now - self._tolerance)
+        self._free_at[who] = free_at
+        if len(self._free_at) > KNOWN:
+            self._free_at.popitem(last=False)

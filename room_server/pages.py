@@ -1,0 +1,70 @@
+"""The pages and their files, from the wheel or from the source tree, under a strict Content-Security-Policy."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+PAGES = {
+    "/": "schedule.html",
+    "/room/{webinar_id}": "room.html",
+    "/speaker/{webinar_id}": "speaker.html",
+    "/monitor": "monitor.html",
+    "/demo/player": "demo-player.html",
+    "/demo/cta": "demo-cta.html",
+    "/demo/recording": "demo-recording.html",
+}
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "frame-src http: https:; base-uri 'none'; form-action 'none'"
+)
+
+
+def folder() -> Path:
+    """Where the static files are: inside the installed package, else beside it in the source tree."""
+    packaged = Path(__file__).parent / "static"
+    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "static"
+
+
+def routes() -> list[BaseRoute]:
+    """The pages and `/static/`."""
+    root = folder()
+    return [
+        *(Route(path, _page(root / name), methods=["GET"]) for path, name in PAGES.items()),
+        Mount("/static", StaticFiles(directory=root)),
+    ]
+
+
+def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
+    async def page(_: Request) -> Response:
+        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+
+    return page
+
+
+class SecurityHeaders:
+    """Sends with every answer what browsers should hold us to. `origins` may embed the pages."""
+
+    def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
+        self._app = app
+        ancestors = " ".join(["'self'", *sorted(origins)])
+        self._headers = {
+            "Content-Security-Policy": f"{_POLICY}; frame-ancestors {ancestors}",
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -1,0 +1,49 @@
+"""Refusals as RFC 9457 answers: for Starlette, and as raw bytes where there is no ASGI (handshakes, bad requests)."""
+
+from http import HTTPStatus
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from room_server.errors import PROBLEMS, Refusal
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def body(refusal: Refusal) -> bytes:
+    """The problem's JSON: `type`, `title`, `status`, `detail`, `code`, and `field` where one is to blame."""
+    members = {
+        "type": f"urn:room-server:problem:{refusal.code}",
+        "title": PROBLEMS[refusal.code].title,
+        "status": refusal.status,
+        "detail": refusal.detail,
+        "code": refusal.code,
+    }
+    return msgspec.json.encode({**members, "field": refusal.field} if refusal.field else members)
+
+
+def response(refusal: Refusal) -> Response:
+    """The answer to a request."""
+    return Response(body(refusal), refusal.status, refusal.headers, MEDIA_TYPE)
+
+
+async def answer(_: Request, refusal: Exception) -> Response:
+    """Starlette's handler for Refusal."""
+    assert isinstance(refusal, Refusal)  # noqa: S101 - registered for this class alone
+    return response(refusal)
+
+
+def raw(refusal: Refusal) -> bytes:
+    """The whole HTTP/1.1 answer, after which the connection is closed."""
+    content = body(refusal)
+    headers = {
+        "Content-Type": MEDIA_TYPE,
+        "Content-Length": str(len(content)),
+        "Connection": "close",
+        "Cache-Control": "no-store",
+        **refusal.headers,
+    }
+    lines = [f"HTTP/1.1 {refusal.status} {HTTPStatus(refusal.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content

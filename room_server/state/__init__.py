@@ -1,0 +1,1 @@
+"""The only code that knows a Redis key: keys, store, scripts, streams, the embedded server."""

@@ -1,0 +1,35 @@
+--[[
+A checked roster takes effect as a whole: what was staged becomes, or is merged into, the roster.
+
+KEYS  1 staged   2 roster   3 room   4 evaluations   5 done
+ARGV  1 '1' = replace: leads that are not in the new roster are removed
+      2 now, Unix ms: an ended webinar is evaluated again for its new leads   3 seconds that `done` is kept
+Returns {leads that were there before, leads that are there now} or {'unknown'} when there is no such webinar.
+--]]
+local staged, roster, room, evaluations, done = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local replace, now, keep = ARGV[1] == '1', ARGV[2], tonumber(ARGV[3])
+local CHUNK = 1000
+
+local before = redis.call('GET', done)
+if before then
+  return {tonumber(before), redis.call('HLEN', roster)}
+end
+local record = redis.call('HGET', room, 'record')
+if not record then
+  return {'unknown'}
+end
+before = redis.call('HLEN', roster)
+redis.call('SET', done, before, 'EX', keep)
+if replace then
+  redis.call('DEL', roster)
+end
+local entries = redis.call('HGETALL', staged)
+for start = 1, #entries, CHUNK do
+  redis.call('HSET', roster, unpack(entries, start, math.min(start + CHUNK - 1, #entries)))
+end
+redis.call('DEL', staged)
+local status = cjson.decode(record)['status']
+if status == 'finished' or status == 'archived' then
+  redis.call('ZADD', evaluations, now, string.match(room, ':([^:]+)$'))
+end
+return {before, redis.call('HLEN', roster)}

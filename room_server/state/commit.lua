@@ -1,0 +1,77 @@
+--[[
+One change of one webinar, all or nothing: compare, write, append, publish.
+
+KEYS  1 done  2 room  3 participations  4 roster  5 events  6 outbox  7 deliveries  8 evaluations  9 webinars
+      10 tally  11 channel (sharded pub/sub)
+ARGV  1 seconds that `done` is kept
+      2 stamp that the room must have ('' = there must be no room)
+      3 its new stamp ('' = the room is not changed)   4 its new record   5 its new public text
+      6 its scheduled time, Unix ms
+      7 lead ('' = none)   8 the participation that must stand ('' = none)   9 the new one ('' = not changed)
+      10 '1' = the roster entry is compared   11 the entry that must stand ('' = none)
+      12 when the evaluation is due, Unix ms ('' = not armed)
+      13 number of events E, then E pairs: hook, text
+      then number of messages M, then M triples: field, record, '1' = wakes the sender
+      then number of counters C, then C names
+Returns {'committed'} (now, or before: the reply of a first try was lost)
+      | {'conflict', record, participation, entry} as they stand, each false when there is none.
+--]]
+local done, room, participations, roster = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local events, outbox, deliveries, evaluations = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local webinars, tally, channel = KEYS[9], KEYS[10], KEYS[11]
+local keep, expected_stamp, stamp, record, public = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local scheduled, lead, expected_participation, participation = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local compares_entry, expected_entry, due = ARGV[10] == '1', ARGV[11], ARGV[12]
+local EVENTS_KEPT = 1000000
+
+if redis.call('EXISTS', done) == 1 then
+  return {'committed'}
+end
+
+local webinar = string.match(room, ':([^:]+)$')
+local standing_stamp = redis.call('HGET', room, 'stamp') or ''
+local standing_participation, standing_entry = '', ''
+if lead ~= '' then
+  standing_participation = redis.call('HGET', participations, lead) or ''
+  standing_entry = redis.call('HGET', roster, lead) or ''
+end
+if standing_stamp ~= expected_stamp or standing_participation ~= expected_participation
+  or (compares_entry and standing_entry ~= expected_entry) then
+  return {'conflict', redis.call('HGET', room, 'record'),
+          standing_participation ~= '' and standing_participation, standing_entry ~= '' and standing_entry}
+end
+
+redis.call('SET', done, '1', 'EX', keep)
+if stamp ~= '' then
+  redis.call('HSET', room, 'stamp', stamp, 'record', record, 'public', public)
+  redis.call('ZADD', webinars, scheduled, webinar)
+end
+if participation ~= '' then
+  redis.call('HSET', participations, lead, participation)
+end
+if due ~= '' then
+  redis.call('ZADD', evaluations, due, webinar)
+end
+
+local at = 13
+local function next_argument()
+  at = at + 1
+  return ARGV[at - 1]
+end
+for _ = 1, tonumber(next_argument()) do
+  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'hook', next_argument(), 'payload', next_argument())
+end
+for _ = 1, tonumber(next_argument()) do
+  local field, message, wakes = next_argument(), next_argument(), next_argument() == '1'
+  redis.call('HSET', deliveries, field, message)
+  if wakes then
+    redis.call('XADD', outbox, '*', 'webinar', webinar, 'field', field)
+  end
+end
+for _ = 1, tonumber(next_argument()) do
+  redis.call('HINCRBY', tally, next_argument(), 1)
+end
+if stamp ~= '' then
+  redis.call('SPUBLISH', channel, public)
+end
+return {'committed'}

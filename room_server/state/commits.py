@@ -1,0 +1,126 @@
+"""A decided change as the keys and arguments of `commit.lua`, which documents their order."""
+
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from room_server.core.facts import Change, Facts
+from room_server.core.messages import NAMES, Completed, Entered, Fate, Message
+from room_server.core.room import Room, public_text
+from room_server.state.keys import Keys
+from room_server.state.pipeline import flat
+
+DONE_SECONDS = 60
+"""How long a commit's id is kept: longer than anyone asks again after a lost reply."""
+WAKING = frozenset({Fate.QUEUED})
+"""Fates of new messages that the sender is woken for."""
+
+_JSON = msgspec.json.Encoder()
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """A change, what it was decided on, and the bytes that stood for it."""
+
+    webinar_id: str
+    lead: str
+    before: Facts
+    participation: bytes
+    entry: bytes
+    change: Change
+    grace: float
+
+
+def is_empty(before: Facts, change: Change) -> bool:
+    """Whether there is nothing to write."""
+    return change.room is before.room and change.participation is before.participation
+
+
+def arguments(keys: Keys, plan: Plan) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV of one commit, under an id of its own."""
+    return _keys(keys, plan.webinar_id), [*_compared(plan), *_appended(plan)]
+
+
+def _keys(keys: Keys, webinar_id: str) -> list[str]:
+    tag = keys.tag(webinar_id)
+    return [
+        keys.done(webinar_id, secrets.token_urlsafe(12)),
+        keys.room(webinar_id),
+        keys.participations(webinar_id),
+        keys.roster(webinar_id),
+        keys.events(tag),
+        keys.outbox(tag),
+        keys.deliveries(webinar_id),
+        keys.evaluations(tag),
+        keys.webinars(tag),
+        keys.tally(webinar_id),
+        keys.channel(tag),
+    ]
+
+
+def _compared(plan: Plan) -> list[Any]:
+    before, change = plan.before, plan.change
+    room_changes = change.room is not before.room
+    participation_changes = change.participation is not before.participation
+    return [
+        DONE_SECONDS,
+        _stamp(before.room),
+        _stamp(change.room) if room_changes else "",
+        _JSON.encode(change.room) if room_changes else "",
+        public_text(change.room) if room_changes else "",
+        unix_ms(change.room.scheduled_at),
+        plan.lead,
+        plan.participation,
+        _JSON.encode(change.participation) if participation_changes else "",
+        "1" if change.messages else "0",
+        plan.entry,
+        _due(plan),
+    ]
+
+
+def _due(plan: Plan) -> int | str:
+    finished_at = plan.change.room.finished_at
+    if not plan.change.arm_evaluation or finished_at is None:
+        return ""
+    return unix_ms(finished_at + timedelta(seconds=plan.grace))
+
+
+def _appended(plan: Plan) -> list[Any]:
+    change = plan.change
+    events = [(NAMES[type(event)], _JSON.encode(event)) for event in change.events]
+    messages = [(field(message), _JSON.encode(message), _wakes(message)) for message in change.messages]
+    return [*flat(events), *flat(messages), *flat([(name,) for name in _counters(plan)])]
+
+
+def _counters(plan: Plan) -> Iterator[str]:
+    before, after = plan.before.participation, plan.change.participation
+    for event in plan.change.events:
+        if isinstance(event, Entered):
+            yield "entered"
+        elif type(event) is Completed:
+            yield "completed"
+    if after is not None and after.attended is not None and (before is None or before.attended is None):
+        yield "classified"
+        if after.attended:
+            yield "attended"
+
+
+def field(message: Message) -> str:
+    """Where a message stands in its webinar's `deliveries`."""
+    return f"{message.lead_id}:{message.kind}"
+
+
+def _wakes(message: Message) -> str:
+    return "1" if message.status in WAKING else "0"
+
+
+def _stamp(room: Room | None) -> str:
+    return f"{room.epoch}:{room.version}" if room else ""
+
+
+def unix_ms(at: datetime) -> int:
+    """Unix milliseconds."""
+    return round(at.timestamp() * 1000)

@@ -1,0 +1,130 @@
+"""Every Redis key and channel of this product, by name.
+
+All keys of one webinar carry the hash tag of its partition, so that one script may touch them on a Cluster.
+`PERMANENT` lists the keys that may stand without a time to live; a test fixture holds us to it.
+"""
+
+import binascii
+from functools import lru_cache
+
+SLOTS = 16384
+"""Hash slots of a Redis Cluster (CLUSTER KEYSLOT)."""
+
+PARTITIONS = "rs:partitions"
+"""How many partitions this Redis was first started with."""
+
+PERMANENT = (
+    "room",
+    "participations",
+    "roster",
+    "deliveries",
+    "tally",
+    "events",
+    "outbox",
+    "due",
+    "evaluations",
+    "webinars",
+)
+"""Kinds of keys that live as long as their webinar, or, for the last five, as long as the partition."""
+
+
+def slot(key: str) -> int:
+    """The slot of a key or bare tag: CRC-16/XMODEM of the tag mod 16384 (Redis Cluster specification)."""
+    start = key.find("{")
+    end = key.find("}", start + 1)
+    hashed = key[start + 1 : end] if start >= 0 and end > start + 1 else key
+    return binascii.crc_hqx(hashed.encode(), 0) % SLOTS
+
+
+@lru_cache(maxsize=8)
+def tags(partitions: int) -> tuple[str, ...]:
+    """One tag per partition, each from its own equal share of the slots, so that masters share the load evenly."""
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < partitions:
+        tag = f"p{number}"
+        found.setdefault(slot(tag) * partitions // SLOTS, tag)
+        number += 1
+    return tuple(found[share] for share in range(partitions))
+
+
+class Keys:
+    """The keys of a Redis with `partitions` partitions."""
+
+    def __init__(self, partitions: int) -> None:
+        self.tags = tags(partitions)
+
+    def tag(self, webinar_id: str) -> str:
+        """The partition's tag: CRC32(webinar_id) mod the number of partitions."""
+        return self.tags[binascii.crc32(webinar_id.encode()) % len(self.tags)]
+
+    def _of(self, kind: str, webinar_id: str) -> str:
+        return f"rs:{{{self.tag(webinar_id)}}}:{kind}:{webinar_id}"
+
+    def room(self, webinar_id: str) -> str:
+        """Hash: `stamp` (epoch:version), `record` (private, JSON), `public` (the room state's text)."""
+        return self._of("room", webinar_id)
+
+    def participations(self, webinar_id: str) -> str:
+        """Hash: lead id -> participation, JSON."""
+        return self._of("participations", webinar_id)
+
+    def roster(self, webinar_id: str) -> str:
+        """Hash: lead id -> roster entry, JSON."""
+        return self._of("roster", webinar_id)
+
+    def deliveries(self, webinar_id: str) -> str:
+        """Hash: `lead:kind` -> what became of the message, JSON."""
+        return self._of("deliveries", webinar_id)
+
+    def tally(self, webinar_id: str) -> str:
+        """Hash of counters: `entered`, `completed`, `classified`, `attended`."""
+        return self._of("tally", webinar_id)
+
+    def done(self, webinar_id: str, commit_id: str) -> str:
+        """String with a time to live: this commit was applied."""
+        return f"rs:{{{self.tag(webinar_id)}}}:done:{commit_id}"
+
+    def all_of(self, webinar_id: str) -> list[str]:
+        """The keys that live as long as their webinar."""
+        return [self._of(kind, webinar_id) for kind in ("room", "participations", "roster", "deliveries", "tally")]
+
+    def staged(self, webinar_id: str, token: str) -> str:
+        """Hash with a time to live: a roster on its way in."""
+        return f"rs:{{{self.tag(webinar_id)}}}:staged:{token}"
+
+    def webhook(self, digest: str) -> str:
+        """String with a time to live: the answer that a signed request got."""
+        return f"rs:webhook:{digest}"
+
+    def presence(self, node: str) -> str:
+        """String with a time to live: the connections that one process counts."""
+        return f"rs:{{presence}}:{node}"
+
+    nodes = "rs:{presence}:nodes"
+    """Sorted set with a time to live: node -> when it was last heard of, Unix seconds."""
+
+    @staticmethod
+    def events(tag: str) -> str:
+        """Stream: the hooks of the partition's webinars, in order."""
+        return f"rs:{{{tag}}}:events"
+
+    @staticmethod
+    def outbox(tag: str) -> str:
+        """Stream: wakes the sender; `webinar`, `field` (of `deliveries`)."""
+        return f"rs:{{{tag}}}:outbox"
+
+    @staticmethod
+    def evaluations(tag: str) -> str:
+        """Sorted set: webinar -> when its evaluation is due, Unix milliseconds."""
+        return f"rs:{{{tag}}}:evaluations"
+
+    @staticmethod
+    def webinars(tag: str) -> str:
+        """Sorted set: webinar -> scheduled time, Unix milliseconds."""
+        return f"rs:{{{tag}}}:webinars"
+
+    @staticmethod
+    def channel(tag: str) -> str:
+        """Sharded pub/sub channel: the public text of each room of the partition that changed."""
+        return f"rs:{{{tag}}}:rooms"

@@ -1,0 +1,75 @@
+"""The leads of a webinar: imported as a whole or not at all, read in slices."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from itertools import islice
+from typing import NamedTuple
+
+import msgspec
+
+from room_server.clock import utc_now
+from room_server.core.room import RosterEntry
+from room_server.errors import Unknown
+from room_server.state.commits import DONE_SECONDS, unix_ms
+from room_server.state.pipeline import Script, pairs
+from room_server.state.store import Store, deadline
+
+STAGED_SECONDS = 3600
+"""How long an import that was broken off leaves its leads behind, where nobody reads them."""
+BATCH = 1000
+"""Leads in one command."""
+SLICE = 500
+"""Leads that one read brings, about."""
+
+_ENTRY = msgspec.json.Decoder(RosterEntry)
+
+
+class Imported(NamedTuple):
+    """How many leads the roster held before, and holds now."""
+
+    before: int
+    now: int
+
+
+async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> Imported:
+    """Store checked entries; with `replace` nobody else stays. Raises Unknown, StateUnavailable."""
+    token = secrets.token_urlsafe(9)
+    staged = store.keys.staged(webinar_id, token)
+    rest = iter(entries)
+    while batch := list(islice(rest, BATCH)):
+        fields = [part for entry in batch for part in (entry.lead_id, msgspec.json.encode(entry))]
+        async with deadline():
+            await asyncio.gather(store.ask("HSET", staged, *fields), store.ask("EXPIRE", staged, STAGED_SECONDS))
+    return await _take(store, webinar_id, token, replace)
+
+
+async def _take(store: Store, webinar_id: str, token: str, replace: bool) -> Imported:
+    keys = store.keys
+    async with deadline():
+        reply = await store.ask_script(
+            Script.read("adopt"),
+            [
+                keys.staged(webinar_id, token),
+                keys.roster(webinar_id),
+                keys.room(webinar_id),
+                keys.evaluations(keys.tag(webinar_id)),
+                keys.done(webinar_id, token),
+            ],
+            ["1" if replace else "0", unix_ms(utc_now()), DONE_SECONDS],
+        )
+    if reply[0] == b"unknown":
+        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+    return Imported(int(reply[0]), int(reply[1]))
+
+
+async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
+    """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable."""
+    cursor = 0
+    while True:
+        async with deadline():
+            cursor, found = await store.ask("HSCAN", store.keys.roster(webinar_id), cursor, "COUNT", SLICE)
+        for _, entry in pairs(found):
+            yield _ENTRY.decode(entry)
+        if int(cursor) == 0:
+            return

@@ -1,0 +1,243 @@
+"""What is remembered of each webinar: load, decide, commit, and decide again when someone else was first.
+
+An acceptance may rest on this process's own copy of the room, since the commit compares it with what stands; a refusal
+or a repeat is answered only from records loaded for this request, since nothing would correct a stale one.
+Raises StateUnavailable when Redis does not answer within DEADLINE; a write that is then unknown is safe to repeat.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from room_server.clock import utc_now
+from room_server.core.decide import decide
+from room_server.core.facts import Change, Command, Facts
+from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
+from room_server.core.room import Participation, Room, RosterEntry
+from room_server.errors import Conflict, Refusal, StateUnavailable, Unknown
+from room_server.state import commits
+from room_server.state.keys import Keys
+from room_server.state.pipeline import Pipeline, Script
+
+logger = logging.getLogger(__name__)
+
+DEADLINE = 1.7
+"""Seconds for one request's whole business with Redis: a caller hears within two."""
+ATTEMPTS = 8
+"""Decisions on changed facts before giving up."""
+PAUSE = 0.02
+"""Seconds before a question that was cut off is asked again."""
+COPIES = 4096
+"""Rooms whose copy a process keeps to decide on."""
+
+_ROOM = msgspec.json.Decoder(Room)
+_PARTICIPATION = msgspec.json.Decoder(Participation)
+_ENTRY = msgspec.json.Decoder(RosterEntry)
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """The facts, and their bytes as they stand in Redis: what the commit compares."""
+
+    facts: Facts
+    participation: bytes = b""
+    entry: bytes = b""
+    assumed: bool = False
+    """Taken from this process's copy: good enough to accept on, never to refuse on."""
+
+
+class Target(NamedTuple):
+    """Whose records a command is about; `lead` is empty when it is about the room alone."""
+
+    webinar_id: str
+    lead: str = ""
+
+
+Decision = Callable[[Loaded], Change | None]
+
+
+class Store:
+    """The state of all webinars, through one pipeline."""
+
+    def __init__(self, pipeline: Pipeline, keys: Keys, evaluation_grace: float) -> None:
+        self.pipeline = pipeline
+        self.keys = keys
+        self._grace = evaluation_grace
+        self._commit = Script.read("commit")
+        self._copies: dict[str, Room] = {}
+
+    async def apply(self, command: Command) -> Change:
+        """The change that `command` came to, durable. Raises Refusal."""
+        hook = command.hook
+        target = Target(hook.webinar_id, str(getattr(hook, "lead_id", "")))
+        return await self._converge(target, lambda loaded: _answer(command, loaded), self._assume(command))
+
+    async def _converge(self, target: Target, decision: Decision, start: Loaded | None = None) -> Change:
+        """Decide and commit until nobody was faster; `decision` gives None where it must see loaded facts."""
+        async with deadline():
+            loaded = start or await self._load(target)
+            for _ in range(ATTEMPTS):
+                change = decision(loaded)
+                if change is None:
+                    loaded = await self._load(target)
+                    continue
+                standing = await self._try(target, loaded, change)
+                if standing is None:
+                    return change
+                loaded = standing
+        raise StateUnavailable(f"the webinar changed {ATTEMPTS} times while this was decided; repeat the request")
+
+    async def _try(self, target: Target, loaded: Loaded, change: Change) -> Loaded | None:
+        """None: committed, or there was nothing to write. Else what stands instead."""
+        if commits.is_empty(loaded.facts, change):
+            return None
+        plan = commits.Plan(
+            webinar_id=target.webinar_id,
+            lead=target.lead,
+            before=loaded.facts,
+            participation=loaded.participation,
+            entry=loaded.entry,
+            change=change,
+            grace=self._grace,
+        )
+        reply = await self.ask_script(self._commit, *commits.arguments(self.keys, plan))
+        if reply[0] == b"committed":
+            self._remember(change.room)
+            return None
+        return self._read(reply[1:])
+
+    async def load(self, webinar_id: str, lead_id: int | None = None) -> Facts:
+        """The records as they stand. Raises StateUnavailable."""
+        async with deadline():
+            return (await self._load(Target(webinar_id, str(lead_id or "")))).facts
+
+    async def create(self, room: Room) -> Room:
+        """A webinar that was not there before. Raises Conflict `webinar_exists`."""
+
+        def born(loaded: Loaded) -> Change:
+            if loaded.facts.room is not None:
+                raise Conflict("webinar_exists", f"there is a webinar {room.webinar_id} already")
+            return Change(room=room, participation=None)
+
+        return (await self._converge(Target(room.webinar_id), born)).room
+
+    async def edit(self, webinar_id: str, change: Callable[[Room], Room]) -> Room:
+        """The room after `change`, which gets what stands and may refuse. Raises Refusal."""
+
+        def edited(loaded: Loaded) -> Change:
+            if loaded.facts.room is None:
+                raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+            return Change(room=change(loaded.facts.room), participation=None)
+
+        return (await self._converge(Target(webinar_id), edited)).room
+
+    async def delete(self, webinar_id: str) -> None:
+        """Everything of a webinar, as if it had never been; its sockets learn of the next one by its new epoch."""
+        keys, tag = self.keys, self.keys.tag(webinar_id)
+        async with deadline():
+            await self.ask("DEL", *keys.all_of(webinar_id))
+            await self.ask("ZREM", keys.webinars(tag), webinar_id)
+            await self.ask("ZREM", keys.evaluations(tag), webinar_id)
+        self._copies.pop(webinar_id, None)
+
+    async def renew(self, webinar_id: str) -> Room:
+        """The same room under a new epoch: a Redis that lost its last writes was promoted."""
+        return await self.edit(webinar_id, lambda room: replace(room, epoch=new_epoch(), version=room.version + 1))
+
+    async def public_texts(self, webinar_ids: list[str]) -> list[bytes | None]:
+        """The room states as stored, in the order asked for; None: no such webinar. Raises StateUnavailable."""
+        async with deadline():
+            return list(await asyncio.gather(*(self.ask("HGET", self.keys.room(i), "public") for i in webinar_ids)))
+
+    def forget(self) -> None:
+        """Drop the copies: the wires to Redis may have missed something."""
+        self._copies.clear()
+
+    async def ask(self, *command: Any) -> Any:
+        """One command that may safely run twice, asked again when the line is cut, until the deadline around it."""
+        return await _persistently(lambda: self.pipeline.call(*command))
+
+    async def ask_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+        """One script that may safely run twice, asked again when the line is cut, until the deadline around it."""
+        return await _persistently(lambda: self.pipeline.run(script, keys, arguments))
+
+    def _assume(self, command: Command) -> Loaded | None:
+        """What this process believes: its copy of the room, and that whoever enters was not here before."""
+        room = self._copies.get(command.hook.webinar_id)
+        if room is None or not isinstance(command.hook, SetStatus | SetCtaVisibility | Entered):
+            return None
+        return Loaded(facts=Facts(room=room), assumed=True)
+
+    async def _load(self, target: Target) -> Loaded:
+        questions = [self.ask("HGET", self.keys.room(target.webinar_id), "record")]
+        if target.lead:
+            questions.append(self.ask("HGET", self.keys.participations(target.webinar_id), target.lead))
+            questions.append(self.ask("HGET", self.keys.roster(target.webinar_id), target.lead))
+        return self._read(await asyncio.gather(*questions))
+
+    def _read(self, replies: list[bytes | None]) -> Loaded:
+        record, participation, entry = (*replies, None, None)[:3]
+        room = _ROOM.decode(record) if record else None
+        if room is not None:
+            self._remember(room)
+        return Loaded(
+            facts=Facts(
+                room=room,
+                participation=_PARTICIPATION.decode(participation) if participation else None,
+                entry=_ENTRY.decode(entry) if entry else None,
+            ),
+            participation=participation or b"",
+            entry=entry or b"",
+        )
+
+    def _remember(self, room: Room) -> None:
+        if len(self._copies) >= COPIES:
+            self._copies.pop(next(iter(self._copies)))
+        self._copies[room.webinar_id] = room
+
+
+def new_epoch() -> str:
+    """A random name for one life of a room's versions."""
+    return secrets.token_hex(4)
+
+
+def _answer(command: Command, loaded: Loaded) -> Change | None:
+    """The decision; None when it may not be answered from assumed facts."""
+    try:
+        change = decide(command, loaded.facts, utc_now())
+    except Refusal:
+        if loaded.assumed:
+            return None
+        raise
+    return None if loaded.assumed and change.duplicate else change
+
+
+@asynccontextmanager
+async def deadline() -> AsyncIterator[None]:
+    """Bounds one request's business with Redis. Raises StateUnavailable."""
+    try:
+        async with asyncio.timeout(DEADLINE):
+            yield
+    except TimeoutError:
+        raise StateUnavailable from None
+
+
+async def _persistently(question: Callable[[], Any]) -> Any:
+    while True:
+        try:
+            return await question()
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            logger.debug("Redis: %s; asking again", error)
+            await asyncio.sleep(PAUSE)  # the deadline around the question bounds this
+        except RedisError as error:
+            logger.error("Redis refused a command: %s", error)
+            raise StateUnavailable(f"Redis refused: {error}") from error

@@ -1,0 +1,49 @@
+"""Answers that signed requests got, for ten minutes: a repeat of the same request gets the same answer.
+
+Requests that were refused are not remembered.
+"""
+
+import hashlib
+
+import msgspec
+from msgspec import Struct
+
+from room_server.errors import Unauthenticated
+from room_server.state.store import Store, deadline
+
+KEPT = 600
+"""Seconds: twice the tolerance of a request's timestamp."""
+
+
+class Remembered(Struct, frozen=True):
+    """What was asked (digest of hook and body) and answered."""
+
+    asked: bytes
+    answer: bytes
+
+
+def digest(hook: str, body: bytes) -> bytes:
+    """What makes two requests the same."""
+    return hashlib.sha256(hook.encode() + b"\n" + body).digest()
+
+
+async def recall(store: Store, webhook_id: str, asked: bytes) -> bytes | None:
+    """The stored answer; None for a new id. Raises Unauthenticated when the id stood for another request."""
+    async with deadline():
+        stored = await store.ask("GET", _key(store, webhook_id))
+    if stored is None:
+        return None
+    remembered = msgspec.msgpack.decode(stored, type=Remembered)
+    if remembered.asked != asked:
+        raise Unauthenticated("this webhook-id was used for another request")
+    return remembered.answer
+
+
+async def remember(store: Store, webhook_id: str, remembered: Remembered) -> None:
+    """Keep the answer; the first one stands."""
+    async with deadline():
+        await store.ask("SET", _key(store, webhook_id), msgspec.msgpack.encode(remembered), "NX", "EX", KEPT)
+
+
+def _key(store: Store, webhook_id: str) -> str:
+    return store.keys.webhook(hashlib.sha256(webhook_id.encode("utf-8", "surrogateescape")).hexdigest())

@@ -1,0 +1,1 @@
+"""Outgoing Telegram messages: the worker, its pacing, the texts."""

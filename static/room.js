@@ -1,0 +1,122 @@
+// The attendee's page: shows the room as it is and reports that this person came and stayed.
+
+import { Attendance } from './attendance.js';
+import { formatLength, formatMoment, parts, serverNow } from './clock.js';
+import { RoomConnection } from './connection.js';
+import { byId, make, safeUrl, setText, showView } from './dom.js';
+import { t, translatePage } from './i18n.js';
+import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
+import { announce, followConnection, showStatus, showTrouble } from './shell.js';
+
+const VIEWS = { draft: 'before', scheduled: 'before', live: 'stage', paused: 'stage', finished: 'after', archived: 'after' };
+
+let state = null;
+
+function showCountdown() {
+  if (VIEWS[state?.status] !== 'before') return;
+  const left = Date.parse(state.scheduled_at) - serverNow();
+  byId('countdown').hidden = !(left > 0);
+  byId('any-moment').hidden = !(left <= 0);
+  byId('days-left').hidden = left < 86_400_000;
+  for (const [unit, value] of Object.entries(parts(left))) setText(byId(unit), String(value).padStart(2, '0'));
+}
+
+function showBefore() {
+  byId('when').hidden = !state.scheduled_at;
+  if (state.scheduled_at) {
+    byId('when').dateTime = state.scheduled_at;
+    setText(byId('when'), formatMoment(state.scheduled_at));
+  }
+  showCountdown();
+}
+
+/** The player stays in place through a pause and is never loaded twice for one address. */
+function showPlayer() {
+  const address = safeUrl(state.player_url);
+  const player = byId('player');
+  if (!address) player.removeAttribute('src');
+  else if (player.src !== address) player.src = address;
+  player.title = t('player.title', { title: state.title });
+  player.hidden = !address;
+  player.inert = state.status === 'paused';
+  byId('no-player').hidden = Boolean(address);
+  byId('paused').hidden = state.status !== 'paused';
+}
+
+function showCta() {
+  const slot = byId('cta');
+  const address = state.cta.visibility === 'visible' ? safeUrl(state.cta.url) : null;
+  const shown = slot.firstElementChild;
+  const label = state.cta.label || t('cta.default');
+  if (shown?.href === address && shown?.textContent === label) return;
+  slot.replaceChildren();
+  if (!address) return;
+  slot.append(make('a', { text: label, href: address, target: '_blank', rel: 'noopener', class: 'button', 'data-cta': '' }));
+  announce(t('announce.cta', { label }));
+}
+
+function leaveStage() {
+  byId('player').removeAttribute('src');
+  byId('cta').replaceChildren();
+}
+
+function showAfter() {
+  setText(byId('after-title'), t(state.status === 'archived' ? 'after.archived' : 'after.title'));
+  setText(byId('length'), state.on_air_ms > 0 ? t('after.length', { length: formatLength(state.on_air_ms) }) : '');
+  const recording = safeUrl(state.recording_url);
+  byId('recording').hidden = !recording;
+  byId('no-recording').hidden = Boolean(recording);
+  if (recording) byId('recording').href = recording;
+}
+
+function showState(newer) {
+  const changed = state?.status !== newer.status;
+  state = newer;
+  const view = VIEWS[state.status];
+  showStatus(state.status);
+  document.title = `${state.title} · ${t(`status.${state.status}`)}`;
+  for (const title of document.querySelectorAll('[data-title]')) setText(title, state.title);
+  for (const text of document.querySelectorAll('[data-description]')) setText(text, state.description ?? '');
+  if (changed) announce(t(`announce.${state.status}`));
+  if (view === 'before') showBefore();
+  if (view === 'stage') [showPlayer, showCta].forEach((show) => show());
+  else leaveStage();
+  if (view === 'after') showAfter();
+  showView(view);
+}
+
+/** Only an attendee's coming and staying is reported. */
+function attendanceOf(webinarId, token) {
+  const { role, sub } = readClaims(token);
+  const leadId = Number(sub);
+  if (role !== 'attendee' || !Number.isSafeInteger(leadId) || leadId < 1) return null;
+  const onStep = (step) => {
+    document.body.dataset.attendance = step;
+    byId(step).hidden = false;
+  };
+  return new Attendance({ webinarId, leadId, token, onStep });
+}
+
+function enter(token) {
+  const webinarId = webinarInAddress();
+  const attendance = attendanceOf(webinarId, token);
+  const connection = new RoomConnection({
+    webinarId,
+    token,
+    onState: (newer) => {
+      showState(newer);
+      attendance?.follow(newer);
+    },
+    onStatus: (changed) => followConnection(changed, token),
+  });
+  byId('try-now').addEventListener('click', () => connection.wake());
+  setInterval(showCountdown, 500);
+  connection.start();
+}
+
+translatePage();
+byId('again').addEventListener('click', () => location.reload());
+const token = takeToken();
+if (!token) showTrouble('no_link');
+else if (looksLikeToken(token)) enter(token);
+else showTrouble('invalid');

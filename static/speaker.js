@@ -1,0 +1,148 @@
+// The speaker's console: start, stop and the call to action, each as the hook made for it.
+
+import { get, sendHook } from './api.js';
+import { formatClock, formatMoment, onAir } from './clock.js';
+import { RoomConnection } from './connection.js';
+import { byId, setText, showView } from './dom.js';
+import { t, tOr, translatePage } from './i18n.js';
+import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
+import { announce, followConnection, showStatus, showTrouble } from './shell.js';
+
+const LONG_MS = 6 * 3600 * 1000; // on air this long, somebody forgot to stop
+const COUNTS_MS = 2000;
+
+/** When a button can be pressed, and what its hook says. */
+const ACTIONS = {
+  start: {
+    during: ['scheduled'],
+    hook: 'core_webinar_set_status',
+    payload: () => ({ status: 'start' }),
+  },
+  stop: {
+    during: ['live', 'paused'],
+    hook: 'core_webinar_set_status',
+    payload: () => ({ status: 'stop' }),
+  },
+  cta: {
+    during: ['scheduled', 'live', 'paused'],
+    hook: 'core_webinar_set_cta_visibility',
+    payload: (state) => ({ visible: state.cta.visibility !== 'visible' }),
+  },
+};
+
+const webinarId = webinarInAddress();
+const underWay = new Set();
+let token = null;
+let connection = null;
+let mayAct = false;
+
+const buttonOf = (action) => document.querySelector(`button[data-hook="${action}"]`);
+
+function showButtons(state) {
+  for (const [action, { during }] of Object.entries(ACTIONS)) {
+    const button = buttonOf(action);
+    button.disabled = !mayAct || !during.includes(state.status) || underWay.has(action);
+    button.setAttribute('aria-busy', underWay.has(action));
+  }
+}
+
+function showCta(cta) {
+  const visible = cta.visibility === 'visible';
+  byId('cta').dataset.visibility = cta.visibility;
+  setText(byId('cta-state'), t(`console.cta.${cta.visibility}`));
+  setText(byId('cta-what'), visible ? [cta.label, cta.url].filter(Boolean).join(' · ') || t('console.cta.empty') : '');
+  setText(buttonOf('cta'), t(visible ? 'console.cta.hide' : 'console.cta.show'));
+}
+
+function showOnAir() {
+  const { state } = connection;
+  if (!state) return;
+  const time = onAir(state);
+  setText(byId('on-air'), formatClock(time));
+  byId('too-long').hidden = !(state.on_air_since && time > LONG_MS);
+}
+
+function showState(state) {
+  if (byId('console').hidden) showConnections();
+  showStatus(state.status);
+  document.title = `${t(`status.${state.status}`)} · ${state.title}`;
+  setText(byId('title'), state.title);
+  setText(byId('hint'), t(`console.hint.${state.status}`));
+  setText(byId('when'), state.scheduled_at ? formatMoment(state.scheduled_at) : t('console.no_date'));
+  announce(t(`announce.${state.status}`));
+  showCta(state.cta);
+  const isOver = ['finished', 'archived'].includes(state.status);
+  byId('cta').hidden = byId('actions').hidden = isOver;
+  showOnAir();
+  showButtons(state);
+  if (!ACTIONS.stop.during.includes(state.status)) byId('stop-dialog').close();
+  showView('console');
+}
+
+function showRefusal({ status, code, detail }) {
+  const reason = tOr(`problem.${code}`, detail) || t(status ? 'problem.other' : 'problem.offline', { status });
+  setText(byId('refusal-text'), reason);
+  byId('refusal').hidden = false;
+}
+
+/** The button stays disabled until the page has seen what its hook did. */
+async function act(action) {
+  const { hook, payload } = ACTIONS[action];
+  underWay.add(action);
+  byId('refusal').hidden = true;
+  showButtons(connection.state);
+  const answer = await sendHook(hook, { webinar_id: webinarId, ...payload(connection.state) }, token);
+  if (answer.status !== 200) showRefusal(answer);
+  if (answer.status !== 200 || connection.state.version < answer.body.version) await connection.read();
+  underWay.delete(action);
+  showButtons(connection.state);
+}
+
+async function showConnections() {
+  const { status, body } = await get('/monitor/counts', token);
+  const room = body?.rooms?.find((one) => one.webinar_id === webinarId);
+  byId('connections').hidden = status !== 200;
+  const number = document.querySelector('[data-connections]');
+  number.dataset.connections = room?.total ?? 0;
+  setText(number, String(room?.total ?? 0));
+  const again = ![401, 403, 404].includes(status) && connection.status !== 'refused';
+  if (again) setTimeout(showConnections, document.hidden ? 5 * COUNTS_MS : COUNTS_MS);
+}
+
+function listen() {
+  const dialog = byId('stop-dialog');
+  buttonOf('start').addEventListener('click', () => act('start'));
+  buttonOf('cta').addEventListener('click', () => act('cta'));
+  buttonOf('stop').addEventListener('click', () => dialog.showModal());
+  dialog.querySelector('[data-confirm]').addEventListener('click', () => {
+    dialog.close();
+    act('stop');
+  });
+  dialog.querySelector('[data-cancel]').addEventListener('click', () => dialog.close());
+  byId('refusal-close').addEventListener('click', () => {
+    byId('refusal').hidden = true;
+  });
+  byId('try-now').addEventListener('click', () => connection.wake());
+}
+
+function open() {
+  mayAct = ['organizer', 'speaker'].includes(readClaims(token).role);
+  byId('read-only').hidden = mayAct;
+  connection = new RoomConnection({
+    webinarId,
+    token,
+    onState: showState,
+    onStatus: (changed) => followConnection(changed, token),
+  });
+  listen();
+  setInterval(showOnAir, 250);
+  connection.start();
+}
+
+translatePage();
+byId('again').addEventListener('click', () => location.reload());
+token = takeToken();
+if (!token) showTrouble('no_link');
+else if (!looksLikeToken(token)) showTrouble('invalid');
+else if (readClaims(token).role === 'attendee') showTrouble('not_speaker');
+else open();

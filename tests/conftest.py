@@ -1,0 +1,130 @@
+"""Real servers for every test: the embedded Valkey, Debian's Redis where it is installed, uvicorn on a port of its own.
+
+One Redis server per kind and test session, emptied for each test; after the test every key must have a time to live
+or stand on the list of permanent ones.
+"""
+
+import asyncio
+import contextlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis as BlockingRedis
+from redis.exceptions import RedisError
+
+from room_server.config import Settings
+from room_server.state import embedded
+from room_server.state.keys import PARTITIONS, PERMANENT
+from room_server.state.opening import State, open_state
+from room_server.state.store import Store
+from tests.support import HOOK_SECRET, TOKEN_SECRET, Site, serving
+
+KINDS = ["valkey", "redis"] if shutil.which("redis-server") else ["valkey"]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[dict[str, str]]:
+    """Addresses of running servers, by kind; started when first asked for."""
+    started: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        for kind in KINDS:
+            binary = embedded.find_binary() if kind == "valkey" else str(shutil.which("redis-server"))
+            started[kind] = stack.enter_context(redis_server(binary))
+        yield started
+
+
+@contextlib.contextmanager
+def redis_server(binary: str, *arguments: str) -> Iterator[str]:
+    """The address of a server of this program, durable as the embedded one is, for as long as the block runs."""
+    with tempfile.TemporaryDirectory(prefix="rs-") as folder:
+        socket = Path(folder) / "s"
+        always = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        process = subprocess.Popen(
+            [binary, "--port", "0", "--unixsocket", str(socket), "--dir", folder, *always, *arguments],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            answering(f"unix://{socket}")
+            yield f"unix://{socket}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def answering(url: str) -> None:
+    """Return when the server at `url` answers PING."""
+    with BlockingRedis.from_url(url) as client:
+        for _ in range(200):
+            try:
+                client.ping()
+            except (RedisError, OSError):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    subprocess.run(["sleep", "0.05"], check=True)
+            else:
+                return
+    raise TimeoutError(f"no answer from {url}")
+
+
+@pytest.fixture(params=KINDS)
+def redis_url(request: pytest.FixtureRequest, servers: dict[str, str]) -> Iterator[str]:
+    """An empty server of each kind; what the test leaves behind must be bounded."""
+    yield from emptied(servers[request.param])
+
+
+@pytest.fixture
+def valkey_url(servers: dict[str, str]) -> Iterator[str]:
+    """An empty Valkey, for tests in which the kind of server makes no difference."""
+    yield from emptied(servers["valkey"])
+
+
+def emptied(url: str) -> Iterator[str]:
+    """`url`, emptied before and searched for unbounded keys afterwards."""
+    with BlockingRedis.from_url(url) as client:
+        client.flushall()
+        yield url
+        assert unbounded_keys(client) == []
+        client.flushall()
+
+
+def unbounded_keys(client: BlockingRedis) -> list[str]:
+    """Keys with no time to live that are not on the permanent list."""
+    names = [key.decode() for key in client.scan_iter(count=1000) if client.ttl(key) == -1]
+    return [name for name in names if name != PARTITIONS and name.split(":")[2] not in PERMANENT]
+
+
+def settings_for(url: str, **more: object) -> Settings:
+    """Settings for tests on the server at `url`."""
+    return Settings(redis_url=url, token_secret=TOKEN_SECRET, hook_secret=HOOK_SECRET, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def state(redis_url: str) -> AsyncIterator[State]:
+    """An open state on each kind of server."""
+    async with open_state(settings_for(redis_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def store(state: State) -> Store:
+    """The store on each kind of server."""
+    return state.store
+
+
+@pytest.fixture
+async def site(valkey_url: str) -> AsyncIterator[Site]:
+    """A whole web process: real HTTP, real sockets, real Valkey; and the store beside it."""
+    async with serving(settings_for(valkey_url)) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+async def no_task_is_left() -> AsyncIterator[None]:
+    """Whatever a test starts ends with it."""
+    before = asyncio.all_tasks()
+    yield
+    left = {task for task in asyncio.all_tasks() - before if not task.done() and task is not asyncio.current_task()}
+    assert left == set()

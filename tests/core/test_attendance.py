@@ -1,0 +1,189 @@
+"""Tracker, emitter and attendance service: entering, completing, and the one classification of a lead."""
+
+import pytest
+from msgspec.structs import replace
+
+from room_server.core.attendance import (
+    check_complete,
+    check_enter,
+    classify,
+    classify_completed,
+    emit_completed,
+    track_completed,
+    track_entered,
+)
+from room_server.core.facts import Reaction
+from room_server.core.messages import AttendanceClassified, WebinarCompleted
+from room_server.core.room import Participation
+from room_server.errors import Conflict
+from tests.core.builders import (
+    LEAD,
+    NOW,
+    STATUSES,
+    WEBINAR,
+    at,
+    attended,
+    case,
+    code_of,
+    complete,
+    enter,
+    entered,
+    missed,
+)
+
+NOT_LIVE = "webinar_not_live"
+NOT_FINISHED = "webinar_not_finished"
+NOT_ENTERED = "lead_not_entered"
+
+ENTER = {
+    "draft": NOT_LIVE,
+    "scheduled": NOT_LIVE,
+    "live": "ok",
+    "paused": NOT_LIVE,
+    "finished": NOT_LIVE,
+    "archived": NOT_LIVE,
+}
+
+COMPLETE = {
+    "draft": NOT_FINISHED,
+    "scheduled": NOT_FINISHED,
+    "live": NOT_FINISHED,
+    "paused": NOT_FINISHED,
+    "finished": "ok",
+    "archived": NOT_FINISHED,
+}
+
+NEVER_CAME = Participation(lead_id=LEAD, attended=False, classified_at=at(-30), route="not_attended")
+"""A lead of the roster that the evaluation classified."""
+
+DONE = WebinarCompleted(webinar_id=WEBINAR, lead_id=LEAD, completed_at=at(0), session_id="s-1")
+
+
+@pytest.mark.parametrize(("status", "code"), ENTER.items())
+@pytest.mark.parametrize("known", [None, NEVER_CAME])
+def test_a_lead_enters_only_while_live(status: str, code: str, known: Participation | None) -> None:
+    assert code == code_of(lambda: check_enter(case(status, participation=known)))
+
+
+@pytest.mark.parametrize(("status", "code"), COMPLETE.items())
+def test_a_lead_that_entered_completes_only_when_finished(status: str, code: str) -> None:
+    assert code == code_of(lambda: check_complete(case(status)))
+
+
+@pytest.mark.parametrize("known", [None, NEVER_CAME])
+def test_a_lead_that_never_entered_completes_nothing(known: Participation | None) -> None:
+    with pytest.raises(Conflict) as refusal:
+        check_complete(case("finished", participation=known))
+
+    expected = (409, NOT_ENTERED)
+    assert expected == (refusal.value.status, refusal.value.code)
+
+
+@pytest.mark.parametrize("status", ["draft", "scheduled", "live", "paused", "archived"])
+def test_the_status_is_checked_before_the_entry(status: str) -> None:
+    assert COMPLETE[status] == code_of(lambda: check_complete(case(status, participation=None)))
+
+
+def test_what_is_still_to_do_is_told_from_a_repeat() -> None:
+    assert check_enter(case("live", participation=None)) is True
+    assert check_complete(case("finished")) is True
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("known", [entered(), attended(), missed()])
+def test_entering_twice_is_a_repeat_whatever_the_status(status: str, known: Participation) -> None:
+    assert check_enter(case(status, participation=known)) is False
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("known", [attended(), replace(missed(), completed_at=at(-1))])
+def test_completing_twice_is_a_repeat_whatever_the_status(status: str, known: Participation) -> None:
+    assert check_complete(case(status, participation=known)) is False
+
+
+def test_an_entry_is_kept_with_the_servers_clock_and_the_callers_name() -> None:
+    expected = Reaction(participation=Participation(lead_id=LEAD, name="Анна", session_id="c-1", entered_at=NOW))
+    assert expected == track_entered(enter(), case("live", participation=None, actor_name="Анна"))
+
+
+@pytest.mark.parametrize(("claimed", "kept"), [("s-9", "s-9"), (None, "c-1"), ("", "c-1")])
+def test_a_session_id_is_the_clients_or_else_made_by_the_server(claimed: str | None, kept: str) -> None:
+    tracked = track_entered(enter(session_id=claimed), case("live", participation=None)).participation
+
+    assert tracked is not None
+    assert kept == tracked.session_id
+
+
+def test_an_entry_keeps_what_was_known_of_the_lead() -> None:
+    tracked = track_entered(enter(), case("live", participation=NEVER_CAME)).participation
+
+    assert replace(NEVER_CAME, session_id="c-1", entered_at=NOW) == tracked
+
+
+@pytest.mark.parametrize("known", [entered(), missed()])
+def test_a_completion_is_kept_with_the_servers_clock(known: Participation) -> None:
+    expected = Reaction(participation=replace(known, completed_at=NOW))
+    assert expected == track_completed(complete(), case(participation=known))
+
+
+def test_a_completion_without_a_participation_begins_one() -> None:
+    expected = Reaction(participation=Participation(lead_id=LEAD, completed_at=NOW))
+    assert expected == track_completed(complete(), case(participation=None))
+
+
+def test_the_emitter_says_who_completed_what_and_changes_no_record() -> None:
+    reaction = emit_completed(complete(), case())
+
+    emitted = reaction.emit[0]
+    assert isinstance(emitted, WebinarCompleted)
+    expected = (WEBINAR, LEAD, "s-1", "live")
+    assert expected == (emitted.webinar_id, emitted.lead_id, emitted.session_id, emitted.webinar_type)
+    assert Reaction(emit=(emitted,)) == reaction
+
+
+@pytest.mark.xfail(reason="suspected defect: the emitted completed_at is the client's claim, the canon says the clock")
+def test_an_emitted_completion_has_the_servers_clock() -> None:
+    emitted = emit_completed(complete(), case()).emit[0]
+
+    clock = NOW
+    assert isinstance(emitted, WebinarCompleted)
+    assert clock == emitted.completed_at
+
+
+@pytest.mark.parametrize(("claimed", "told"), [("s-9", "s-9"), (None, "s-1"), ("", "s-1")])
+def test_a_session_id_is_always_in_what_is_emitted(claimed: str | None, told: str) -> None:
+    emitted = emit_completed(complete(session_id=claimed), case()).emit[0]
+
+    assert isinstance(emitted, WebinarCompleted)
+    assert told == emitted.session_id
+
+
+def test_a_session_that_nobody_knows_is_not_made_up() -> None:
+    emitted = emit_completed(complete(), case(participation=None)).emit[0]
+
+    assert isinstance(emitted, WebinarCompleted)
+    assert emitted.session_id is None
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+@pytest.mark.parametrize("known", [entered(), None])
+def test_a_classification_is_kept_and_emitted_with_the_servers_clock(
+    was_there: bool, known: Participation | None
+) -> None:
+    expected = Reaction(
+        participation=replace(known or Participation(lead_id=LEAD), attended=was_there, classified_at=NOW),
+        emit=(AttendanceClassified(lead_id=LEAD, webinar_id=WEBINAR, attended=was_there, timestamp=NOW),),
+    )
+    assert expected == classify(LEAD, was_there, case(participation=known))
+
+
+@pytest.mark.parametrize("was_there", [True, False])
+@pytest.mark.parametrize("known", [attended(), missed(), NEVER_CAME])
+def test_the_first_classification_stands(was_there: bool, known: Participation) -> None:
+    nothing = Reaction()
+
+    assert nothing == classify(LEAD, was_there, case(participation=known))
+
+
+def test_entered_and_completed_is_attended() -> None:
+    assert classify(LEAD, True, case()) == classify_completed(DONE, case())

@@ -1,0 +1,154 @@
+"""What the operator may say of a webinar, when, and what comes of it."""
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from room_server.core.planning import Plan, amend, new_room
+from room_server.core.room import Room, Status
+from room_server.errors import BadInput, Conflict
+from tests.core.builders import WEBINAR, at, code_of, room
+
+PLAN = Plan(title="Как устроены комнаты", scheduled_at=at(0))
+RECORDING = "https://example.org/recording"
+LOCKED, REWIND = "webinar_state_locked", "webinar_state_invalid_rewind"
+
+TEXTS = {"ru": {"attended": "Спасибо, {name}!"}}
+SAYINGS: list[dict[str, Any]] = [
+    {"title": "Другое название"},
+    {"description": "О сокетах"},
+    {"cta_label": "Купить"},
+    {"cta_url": "https://example.org/buy"},
+    {"player_url": "https://example.org/another"},
+    {"recording_url": RECORDING},
+    {"no_recording": True},
+    {"texts": TEXTS},
+]
+"""Whatever may be said at any time before the archive."""
+
+
+@pytest.mark.parametrize(("draft", "status"), [(True, Status.DRAFT), (False, Status.SCHEDULED)])
+def test_a_new_webinar_is_scheduled_at_once_unless_it_is_a_draft(draft: bool, status: Status) -> None:
+    expected = Room(
+        webinar_id=WEBINAR, epoch="e1", version=1, status=status, title="Как устроены комнаты", scheduled_at=at(0)
+    )
+    assert expected == new_room(WEBINAR, "e1", PLAN, draft)
+
+
+@pytest.mark.parametrize("said", SAYINGS)
+def test_a_new_webinar_keeps_what_was_said_of_it(said: dict[str, Any]) -> None:
+    silent = new_room(WEBINAR, "e1", PLAN, draft=False)
+
+    assert replace(silent, **said) == new_room(WEBINAR, "e1", replace(PLAN, **said), draft=False)
+
+
+@pytest.mark.parametrize("plan", [Plan(), Plan(title="Без времени"), Plan(scheduled_at=at(0))])
+def test_a_new_webinar_needs_a_title_and_a_time(plan: Plan) -> None:
+    with pytest.raises(BadInput, match="a title and a time") as refusal:
+        new_room(WEBINAR, "e1", plan, draft=False)
+
+    expected = (422, "invalid_payload")
+    assert expected == (refusal.value.status, refusal.value.code)
+
+
+@pytest.mark.parametrize("webinar_id", ["", "a" * 65, "demo\n", "вебинар", "a b"])
+def test_a_new_webinar_has_a_proper_id(webinar_id: str) -> None:
+    with pytest.raises(BadInput, match="webinar_id"):
+        new_room(webinar_id, "e1", PLAN, draft=False)
+
+
+def test_a_time_is_kept_in_utc() -> None:
+    moscow = datetime(2026, 11, 22, 21, 0, tzinfo=timezone(timedelta(hours=3)))
+
+    kept = new_room(WEBINAR, "e1", replace(PLAN, scheduled_at=moscow), draft=False).scheduled_at
+    expected = (datetime(2026, 11, 22, 18, 0, tzinfo=UTC), UTC)
+    assert expected == (kept, kept.tzinfo)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title", ""),
+        ("title", "я" * 201),
+        ("description", "я" * 4001),
+        ("cta_label", ""),
+        ("cta_url", "javascript:alert(1)"),
+        ("player_url", "/player"),
+        ("recording_url", "ftp://example.org"),
+        ("texts", {"ru": "no table"}),
+    ],
+)
+def test_what_is_wrong_is_refused_by_name_in_a_new_webinar_and_in_an_old_one(field: str, value: object) -> None:
+    known: dict[str, Any] = {field: value}
+    with pytest.raises(BadInput, match=field):
+        new_room(WEBINAR, "e1", replace(PLAN, **known), draft=True)
+    with pytest.raises(BadInput, match=field):
+        amend(room("live"), Plan(**known))
+
+
+@pytest.mark.parametrize("status", ["draft", "scheduled", "live", "paused", "finished"])
+@pytest.mark.parametrize("said", SAYINGS)
+def test_what_is_new_makes_one_version_and_touches_nothing_else(said: dict[str, Any], status: str) -> None:
+    assert replace(room(status), version=8, **said) == amend(room(status), Plan(**said))
+
+
+@pytest.mark.parametrize("status", ["draft", "scheduled", "live", "paused", "finished"])
+@pytest.mark.parametrize("said", [{}, *SAYINGS])
+def test_what_was_said_before_leaves_the_very_same_room(said: dict[str, Any], status: str) -> None:
+    known = room(status, **said)
+
+    assert known is amend(known, Plan(**said))
+
+
+@pytest.mark.parametrize("said", SAYINGS)
+def test_an_archived_room_is_locked(said: dict[str, Any]) -> None:
+    code = LOCKED
+    assert code == code_of(lambda: amend(room("archived"), Plan(**said)))
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("draft", "ok"),
+        ("scheduled", "ok"),
+        ("live", REWIND),
+        ("paused", REWIND),
+        ("finished", REWIND),
+        ("archived", LOCKED),
+    ],
+)
+def test_the_time_may_be_moved_only_before_the_start(status: str, code: str) -> None:
+    assert code == code_of(lambda: amend(room(status), Plan(scheduled_at=at(7200))))
+
+
+def test_a_moved_time_is_kept_in_utc() -> None:
+    moscow = at(7200).astimezone(timezone(timedelta(hours=3)))
+
+    moved = amend(room("scheduled"), Plan(scheduled_at=moscow))
+    assert replace(room("scheduled"), version=8, scheduled_at=at(7200)) == moved
+    assert moved.scheduled_at.tzinfo is UTC
+
+
+def test_a_recording_ends_the_word_that_there_is_none() -> None:
+    amended = amend(room("finished", no_recording=True), Plan(recording_url=RECORDING))
+
+    assert room("finished", version=8, recording_url=RECORDING) == amended
+
+
+def test_the_word_that_there_is_no_recording_takes_the_old_one_away() -> None:
+    amended = amend(room("finished", recording_url=RECORDING), Plan(no_recording=True))
+
+    assert room("finished", version=8, no_recording=True) == amended
+
+
+def test_a_recording_may_be_expected_again() -> None:
+    amended = amend(room("finished", no_recording=True), Plan(no_recording=False))
+
+    assert room("finished", version=8) == amended
+
+
+def test_a_refusal_says_where_the_webinar_stands() -> None:
+    with pytest.raises(Conflict, match="while the webinar is live"):
+        amend(room("live"), Plan(scheduled_at=at(0)))

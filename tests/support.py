@@ -1,0 +1,177 @@
+"""What tests are made of: a running site, tokens, callers, and waiting for a condition with a deadline."""
+
+import asyncio
+import base64
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import msgspec
+from redis.asyncio import Redis
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from room_server import auth
+from room_server.app import create_app
+from room_server.commands.running import Server
+from room_server.config import Settings
+from room_server.core.facts import Act, Command
+from room_server.core.messages import Actor, Role
+from room_server.core.room import Room, Status
+from room_server.server import bind, uvicorn_config
+from room_server.state.opening import open_state
+from room_server.state.store import Store, new_epoch
+
+TOKEN_SECRET = "a-secret-of-the-tests-that-is-long-enough"
+HOOK_SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
+PATIENCE = 10.0
+"""Seconds that a test waits for what must come."""
+AT = datetime(2026, 11, 22, 18, tzinfo=UTC)
+OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
+
+
+async def wait_until(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """What `true` gives once it gives something true; `what` tells of the failure."""
+    deadline = time.monotonic() + seconds
+    while not (found := true()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it never came true that {what}")
+        await asyncio.sleep(0.01)
+    return found
+
+
+async def eventually(true: Callable[[], Awaitable[Any]], what: str, seconds: float = PATIENCE) -> Any:
+    """The same for a condition that must be awaited."""
+    deadline = time.monotonic() + seconds
+    while not (found := await true()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"it never came true that {what}")
+        await asyncio.sleep(0.02)
+    return found
+
+
+def room(webinar_id: str = "w", **more: Any) -> Room:
+    """A scheduled webinar, first version."""
+    fields: dict[str, Any] = {
+        "epoch": new_epoch(),
+        "version": 1,
+        "status": Status.SCHEDULED,
+        "title": "Webinar",
+        "scheduled_at": AT,
+        **more,
+    }
+    return Room(webinar_id=webinar_id, **fields)
+
+
+class Site:
+    """A running web process and everything that a test asks of it."""
+
+    def __init__(self, settings: Settings, address: str, store: Store, raw: Redis) -> None:
+        self.settings = settings
+        self.address = address
+        self.store = store
+        self.raw = raw
+        """A client of its own on the same Redis, to look at what is stored."""
+        self.http = httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE)
+
+    def token(self, role: str = "speaker", webinar_id: str = "w", **more: Any) -> str:
+        """A token; `sub`, `ttl` and any claim may be given."""
+        seconds = more.pop("ttl", 3600)
+        claims = {"sub": "42" if role == "attendee" else role, "role": role, "webinar_id": webinar_id, **more}
+        return auth.issue(self.settings, claims, seconds)
+
+    def bearer(self, role: str = "speaker", webinar_id: str = "w", **more: Any) -> dict[str, str]:
+        """The header of a caller."""
+        return {"Authorization": f"Bearer {self.token(role, webinar_id, **more)}"}
+
+    async def hook(self, name: str, payload: Any, role: str = "speaker", **more: Any) -> httpx.Response:
+        """Send a hook; `more` goes into the token."""
+        scope = payload.get("webinar_id", "w") if isinstance(payload, dict) else "w"
+        body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+        return await self.http.post(
+            f"/hooks/{name}", content=body, headers=self.bearer(role, more.pop("scope", scope), **more)
+        )
+
+    async def status(self, word: str, webinar_id: str = "w") -> httpx.Response:
+        """`start` or `stop`, as the speaker."""
+        return await self.hook("core_webinar_set_status", {"webinar_id": webinar_id, "status": word})
+
+    async def entered(self, lead_id: int, webinar_id: str = "w") -> httpx.Response:
+        """The lead enters, as itself."""
+        payload = {"webinar_id": webinar_id, "lead_id": lead_id, "timestamp": 1}
+        return await self.hook("client_webinar_entered", payload, "attendee", sub=str(lead_id))
+
+    async def completed(self, lead_id: int, webinar_id: str = "w") -> httpx.Response:
+        """The lead completes, as itself."""
+        payload = {"webinar_id": webinar_id, "lead_id": lead_id, "completed_at": 1}
+        return await self.hook("client_webinar_completed", payload, "attendee", sub=str(lead_id))
+
+    async def state(self, role: str = "speaker", webinar_id: str = "w", **headers: str) -> httpx.Response:
+        """The REST room state."""
+        return await self.http.get(f"/rooms/{webinar_id}/state", headers={**self.bearer(role, webinar_id), **headers})
+
+    def socket(self, role: str = "attendee", webinar_id: str = "w", **more: Any) -> connect:
+        """The `websockets` package's client on the room socket: `async with site.socket() as socket`."""
+        token = more.pop("token", None) or self.token(role, webinar_id, **more.pop("claims", {}))
+        subprotocols = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{token}")]
+        return connect(
+            f"ws://{self.address}/rooms/{webinar_id}/socket", subprotocols=subprotocols, compression=None, **more
+        )
+
+    async def act(self, trigger: str, webinar_id: str = "w") -> Room:
+        """An internal act of the operator."""
+        command = Command(id=secrets.token_hex(6), actor=OPERATOR, hook=Act(webinar_id, trigger))
+        return (await self.store.apply(command)).room
+
+    async def everything(self) -> dict[str, Any]:
+        """All that Redis holds, key by key: for `nothing was changed`."""
+        return {key.decode(): await self.raw.dump(key) async for key in self.raw.scan_iter(count=1000)}
+
+
+async def next_state(socket: ClientConnection) -> dict[str, Any]:
+    """The next frame, decoded."""
+    async with asyncio.timeout(PATIENCE):
+        decoded: dict[str, Any] = msgspec.json.decode(await socket.recv())
+        return decoded
+
+
+async def state_where(socket: ClientConnection, **wanted: Any) -> dict[str, Any]:
+    """The first frame with these fields."""
+    while True:
+        state = await next_state(socket)
+        if all(state.get(name) == value for name, value in wanted.items()):
+            return state
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Site]:
+    """A web process on a port of its own, inside this event loop."""
+    started = asyncio.Event()
+
+    async def ready() -> None:
+        started.set()
+
+    listening = bind("127.0.0.1", 0)
+    address = f"127.0.0.1:{listening.getsockname()[1]}"
+    server = Server(replace_graceful(uvicorn_config(create_app(settings))), ready)
+    task = asyncio.create_task(server._serve([listening]))
+    await wait_until(lambda: started.is_set() or task.done(), "the server started")
+    try:
+        async with open_state(settings) as state, Redis.from_url(str(settings.redis_url)) as raw:
+            site = Site(settings, address, state.store, raw)
+            async with site.http:
+                yield site
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+def replace_graceful(config: Any) -> Any:
+    """Tests do not wait for keep-alive connections."""
+    config.timeout_graceful_shutdown = 1
+    return config
