@@ -1,16 +1,36 @@
 """The `room-server` command."""
 
 from importlib.metadata import version
+from typing import Any
 
 import click
 
+from room_server.commands.attendance import attendance
+from room_server.commands.outbox import outbox
 from room_server.commands.roster import roster
 from room_server.commands.running import demo, web
 from room_server.commands.token import token
 from room_server.commands.webinar import webinar
+from room_server.commands.worker import worker
+from room_server.errors import RoomServerError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class RoomServer(click.Group):
+    """What the product refuses becomes one clear message and exit status 1; wrong usage is click's, with status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """As click's."""
+        try:
+            return super().invoke(ctx)
+        except RoomServerError as error:
+            code = getattr(error, "code", None)
+            raise click.ClickException(f"{error} ({code})" if code else str(error)) from error
+
+
+@click.group(
+    cls=RoomServer,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(version("room-server"), prog_name="room-server")
 def main() -> None:
     """Live webinar rooms: hooks come in, room states go out over read-only sockets.
@@ -26,5 +46,5 @@ def main() -> None:
     """
 
 
-for command in (demo, web, webinar, roster, token):
+for command in (demo, web, worker, webinar, roster, attendance, outbox, token):
     main.add_command(command)

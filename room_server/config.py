@@ -5,20 +5,26 @@ Values that are secrets hide themselves when the settings are printed.
 
 import base64
 import binascii
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.inspect import FloatType, IntType, LiteralType, UnionType
 
 from room_server.errors import ConfigurationError
 
 PREFIX = "ROOM_SERVER_"
-Count = Annotated[int, Meta(ge=0)]
-Seconds = Annotated[float, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=10**9)]
+Seconds = Annotated[float, Meta(ge=0, le=10**8)]
 REDIS_SCHEMES = {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel"}
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
+SECRETS = frozenset({"token_secret", "hook_secret", "telegram_token", "metrics_token", "redis_url"})
+SECRET_BYTES = 32
+"""A key for HS256 is at least as long as its hash (RFC 7518, 3.2)."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -40,7 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_format: Literal["console", "json"] = "console"
     metrics_token: str | None = None
     drain_seconds: Seconds = 20
-    stall_seconds: Annotated[float, Meta(gt=0)] = 20
+    stall_seconds: Annotated[float, Meta(gt=0, le=10**8)] = 20
     max_sockets: Count = 20_000
     max_sockets_per_person: Count = 10
     max_handshakes: Count = 0
@@ -58,14 +64,15 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def origins(self) -> frozenset[str]:
         """Sites that may open sockets, read by CORS and embed the room; empty: the request's own host only."""
-        return frozenset(origin.rstrip("/").lower() for origin in self.allowed_origins.replace(",", " ").split())
+        return frozenset(_origin(word) for word in _words(self.allowed_origins))
 
     def path(self) -> Path:
         """The data folder, absolute."""
         return Path(self.data_dir).expanduser().absolute()
 
     def __repr__(self) -> str:
-        shown = {name: "…" if _is_secret(name) and value else value for name, value in _items(self)}
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown = {name: "…" if name in SECRETS and value else value for name, value in values.items()}
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
@@ -74,42 +81,88 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     values: dict[str, Any] = {}
     problems: list[str] = []
     for field in msgspec.structs.fields(Settings):
-        name = PREFIX + field.name.upper()
-        raw = environ.get(name, "")
+        raw = environ.get(PREFIX + field.name.upper(), "").strip()
         given = overrides.get(field.name)
-        if given is None and not raw.strip():
+        if given is None and not raw:
             continue
         try:
-            values[field.name] = msgspec.convert(raw if given is None else given, field.type, strict=False)
-        except msgspec.ValidationError as error:
-            problems.append(f"{name}: {error}")
-    problems += _semantic_problems(values)
-    if problems:
+            values[field.name] = _converted(field, raw if given is None else given)
+        except ValueError as error:
+            problems.append(f"{PREFIX}{field.name.upper()}: {error}")
+    if problems := [*problems, *_semantic_problems(values)]:
         raise ConfigurationError("\n".join(problems))
     return Settings(**values)
 
 
-def unknown_settings(environ: Mapping[str, str]) -> list[str]:
-    """Variables that carry our prefix and mean nothing: most likely misspelt."""
+def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
+    """What can be run, and is most likely a mistake."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
-    return sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+    for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
+        yield f"{name} is no setting of room-server"
+    if any(len(secret.encode()) < SECRET_BYTES for secret in settings.token_secrets()):
+        yield f"{PREFIX}TOKEN_SECRET: a secret of less than {SECRET_BYTES} bytes can be guessed"
 
 
-def _semantic_problems(values: dict[str, Any]) -> list[str]:
-    problems = []
-    scheme = urlsplit(values.get("redis_url") or "redis://").scheme
-    if scheme not in REDIS_SCHEMES:
-        problems.append(f"{PREFIX}REDIS_URL: the scheme {scheme!r} is none of {', '.join(sorted(REDIS_SCHEMES))}")
-    for word in values.get("hook_secret", "").split():
+def _converted(field: msgspec.structs.FieldInfo, given: Any) -> Any:
+    """The value, trimmed and of the field's type. Raises ValueError, which says what would be right."""
+    try:
+        return msgspec.convert(given, field.type, strict=False)
+    except msgspec.ValidationError:
+        raise ValueError(f"expected {_right(msgspec.inspect.type_info(field.type))}, not {given!r}") from None
+
+
+def _right(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case UnionType(types=(one, _)):
+            return _right(one)
+        case LiteralType(values=values):
+            return " or ".join(map(str, values))
+        case IntType() | FloatType():
+            number = "a whole number" if isinstance(kind, IntType) else "a number"
+            least = f"at least {kind.ge}" if kind.ge is not None else f"more than {kind.gt}"
+            return f"{number}, {least} and at most {kind.le}"
+        case _:
+            return "a text"
+
+
+def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
+    checks: dict[str, Callable[[str], object]] = {
+        "redis_url": _check_redis_url,
+        "public_url": _check_address,
+        "telegram_base_url": _check_address,
+        "hook_secret": lambda words: [_hook_key(word) for word in words.split()],
+        "allowed_origins": lambda words: [_origin(word) for word in _words(words)],
+    }
+    for name, check in checks.items():
         try:
-            _hook_key(word)
+            if name in values:
+                check(values[name])
         except ValueError as error:
-            problems.append(f"{PREFIX}HOOK_SECRET: {error}")
-    return problems + [
-        f"{PREFIX}{name.upper()}: expected an http:// or https:// address"
-        for name in ("public_url", "telegram_base_url")
-        if name in values and urlsplit(values[name]).scheme not in {"http", "https"}
-    ]
+            yield f"{PREFIX}{name.upper()}: {error}"
+
+
+def _check_redis_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in REDIS_SCHEMES:
+        raise ValueError(f"the scheme {parts.scheme!r} is none of {', '.join(sorted(REDIS_SCHEMES))}")
+
+
+def _check_address(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"expected an address like https://example.org, not {url!r}")
+
+
+def _words(text: str) -> list[str]:
+    return text.replace(",", " ").split()
+
+
+def _origin(word: str) -> str:
+    """An origin as browsers send it (RFC 6454, 6.2): lower case, without the scheme's own port. Raises ValueError."""
+    origin = word.rstrip("/").lower()
+    if not ORIGIN.fullmatch(origin):
+        raise ValueError(f"expected origins like https://example.org, not {word!r}")
+    return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
 def _hook_key(word: str) -> bytes:
@@ -122,11 +175,3 @@ def _hook_key(word: str) -> bytes:
     if not 24 <= len(key) <= 64:
         raise ValueError(f"a secret holds 24 to 64 bytes (Standard Webhooks), this one {len(key)}")
     return key
-
-
-def _is_secret(name: str) -> bool:
-    return name in {"token_secret", "hook_secret", "telegram_token", "metrics_token", "redis_url"}
-
-
-def _items(settings: Settings) -> list[tuple[str, Any]]:
-    return [(name, getattr(settings, name)) for name in settings.__struct_fields__]

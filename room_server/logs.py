@@ -17,11 +17,16 @@ class Json(logging.Formatter):
             "at": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _encodable(record.getMessage()),
         }
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = _encodable(self.formatException(record.exc_info))
         return msgspec.json.encode(line).decode()
+
+
+def _encodable(text: str) -> str:
+    """Bytes of a file name that are no UTF-8 must not cost the line."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def configure(form: Literal["console", "json"]) -> None:

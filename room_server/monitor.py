@@ -5,7 +5,8 @@ from starlette.responses import JSONResponse, Response
 
 from room_server.channels.listener import Listener
 from room_server.errors import StateUnavailable
-from room_server.state.store import Store, deadline
+from room_server.state.patience import deadline
+from room_server.state.store import Store
 
 
 class Monitor:

@@ -1,7 +1,9 @@
 """uvicorn as this product runs it: our socket class, and HTTP requests that have a deadline and a size."""
 
 import asyncio
+import logging
 import socket
+from enum import Enum, auto
 from typing import Any
 
 import uvicorn
@@ -11,89 +13,158 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from room_server import problems
 from room_server.errors import BadInput, Refusal
 
-REQUEST_SECONDS = 10.0
-"""From a connection's first moment, or a request's first byte, until all of it is here."""
 MAX_HEAD = 16 * 1024
 """Bytes of the request line and headers together."""
+LINGER_SECONDS = 2.0
+"""How long a refused caller may go on sending: a connection that is closed on unread bytes takes its answer along."""
 GOODBYE_SECONDS = 5
+
+_logger = logging.getLogger("room_server.http")
+_logger.setLevel(logging.ERROR)  # what cannot be parsed is its sender's trouble, not a line in our log
+
+
+class Phase(Enum):
+    """What the next byte belongs to."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    OVER = auto()
+    """Nobody: the caller was refused, or the connection is a room socket's now."""
 
 
 class BoundedHttp(HttpToolsProtocol):
     """uvicorn's HTTP protocol with the bounds that it lacks: slow or endless requests are cut off."""
 
+    request_seconds = 10.0
+    """From a connection's first moment, or a request's first byte, until all of it is here."""
+    reading_seconds = 60.0
+    """How long a caller may leave its answer lying."""
+
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self.logger = _logger
+        self._phase = Phase.IDLE
         self._head = 0
-        self._done = False
+        """Bytes since the last request was whole, as far as a head may be made of them."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._done:
+        if self._phase is Phase.OVER:
             return
-        if self._deadline is None and (self.cycle is None or self.cycle.response_complete):
+        if self._deadline is None:
             self._start_clock()
-        in_head = self.cycle is None or self.cycle.response_complete
+        self._head += len(data)
         super().data_received(data)
-        if in_head and not self._done and (self.cycle is None or self.cycle.response_complete):
-            self._head += len(data)
-            if self._head > MAX_HEAD and not self.transport.is_closing():
-                self._refuse(BadInput("head_too_large", f"a request's head has at most {MAX_HEAD} bytes"))
+        if self._phase in {Phase.IDLE, Phase.HEAD} and self._head > MAX_HEAD:
+            self._refuse(_head_too_large())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._phase is Phase.IDLE:
+            self._phase = Phase.HEAD
+            if self._deadline is None:  # begun in the same bytes that ended the request before
+                self._start_clock()
 
     def on_headers_complete(self) -> None:
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        self._head = 0
-        if size > MAX_HEAD:
-            self._refuse(BadInput("head_too_large", f"a request's head has at most {MAX_HEAD} bytes"))
+        if self._phase is Phase.OVER:
+            return
+        self._phase = Phase.BODY
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
+            self._refuse(_head_too_large())
         else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._done:
+        if self._phase is not Phase.OVER:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._stop_clock()
-        if not self._done:
+        if self._phase is not Phase.OVER:
+            self._phase = Phase.IDLE
+            self._head = 0
+            self._stop_clock()
             super().on_message_complete()
 
     def handle_websocket_upgrade(self) -> None:
+        if self._phase is Phase.OVER:
+            return
+        if self._is_answering():
+            self._refuse(BadInput("malformed_request", "a handshake waits for the answer before it"))
+            return
         self._stop_clock()
-        if not self._done:
-            self._done = True  # the connection is another protocol's now
-            super().handle_websocket_upgrade()
+        self._phase = Phase.OVER
+        super().handle_websocket_upgrade()
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed is answered like every other refusal."""
         self._refuse(BadInput("malformed_request", msg))
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.reading_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
+
     def _start_clock(self) -> None:
-        self._deadline = self.loop.call_later(REQUEST_SECONDS, self._late)
+        self._deadline = self.loop.call_later(self.request_seconds, self._late)
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
 
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def _late(self) -> None:
         self._deadline = None
-        if not self.transport.is_closing():
-            self._refuse(BadInput("request_timeout", f"a request has {REQUEST_SECONDS:g} seconds to arrive"))
+        answered = self._phase is Phase.BODY and self.cycle.response_complete
+        if self._phase is Phase.IDLE or answered:  # nothing was asked that is not answered
+            self.transport.close()
+        else:
+            self._refuse(BadInput("request_timeout", f"a request has {self.request_seconds:g} seconds to arrive"))
+
+    def _is_answering(self) -> bool:
+        """Whether a request that is wholly here still waits for its answer."""
+        return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer, unless an answer is under way; the application hears that its caller is gone."""
-        self._done = True
+        """Answer and hang up. A whole request before this one gets its own answer, and the caller no other."""
+        self._phase = Phase.OVER
         self._stop_clock()
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        if self._is_answering():
+            self.cycle.keep_alive = False
+            return
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:  # the application hears that its caller is gone
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self.pipeline or (cycle is not None and cycle.response_started and not cycle.response_complete):
+            self.transport.close()  # another answer is under way, or comes first
+        elif not self.transport.is_closing():
             self.transport.write(problems.raw(refusal))
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        self.transport.close()
+            self._linger()
+
+    def _linger(self) -> None:
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+
+def _head_too_large() -> Refusal:
+    return BadInput("head_too_large", f"a request's head has at most {MAX_HEAD} bytes")
 
 
 def uvicorn_config(app: ASGIApp | str, **more: Any) -> uvicorn.Config:
@@ -101,7 +172,6 @@ def uvicorn_config(app: ASGIApp | str, **more: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
-        http=BoundedHttp,
         ws="room_server.channels.socket:RoomSocket",
         lifespan="on",
         log_config=None,
@@ -110,7 +180,7 @@ def uvicorn_config(app: ASGIApp | str, **more: Any) -> uvicorn.Config:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
         backlog=4096,
-        **more,
+        **{"http": BoundedHttp, **more},
     )
 
 

@@ -3,7 +3,7 @@
 import { get } from './api.js';
 import { serverNow } from './clock.js';
 import { byId, make, setText, showView } from './dom.js';
-import { t, tOr, translatePage } from './i18n.js';
+import { t, translatePage } from './i18n.js';
 import { looksLikeToken, takeToken } from './session.js';
 import { showTrouble, tokenTrouble } from './shell.js';
 
@@ -12,7 +12,7 @@ const STALE_MS = 6000;
 
 let shownAt = 0;
 
-const rolesOf = (roles) => Object.entries(roles).map(([role, count]) => `${tOr(`role.${role}`, role)} ${count}`).join(', ');
+const rolesOf = (roles) => Object.entries(roles).map(([role, count]) => `${role} ${count}`).join(', ');
 
 const ageOf = (iso) => t('monitor.seconds', { seconds: Math.max(0, Math.round((serverNow() - Date.parse(iso)) / 1000)) });
 
@@ -32,9 +32,9 @@ function show(counts) {
   byId('total').dataset.total = counts.total;
   setText(byId('total'), String(counts.total));
   fill('rooms', counts.rooms.map((room) => [room.webinar_id, t(`status.${room.status}`), room.total, rolesOf(room.roles)]));
-  fill('nodes', (counts.nodes ?? []).map((node) => [node.node, tOr(`node.${node.kind}`, node.kind), node.total ?? '', ageOf(node.seen_at)]));
+  fill('nodes', (counts.nodes ?? []).map((node) => [node.node, node.kind, node.total ?? '', ageOf(node.seen_at)]));
   fill('hooks', Object.entries(counts.hooks ?? {}));
-  fill('deliveries', Object.entries(counts.deliveries ?? {}).map(([status, count]) => [tOr(`delivery.${status}`, status), count]));
+  fill('deliveries', Object.entries(counts.deliveries ?? {}));
   showView('counts');
 }
 

@@ -22,11 +22,8 @@ function showCountdown() {
 }
 
 function showBefore() {
-  byId('when').hidden = !state.scheduled_at;
-  if (state.scheduled_at) {
-    byId('when').dateTime = state.scheduled_at;
-    setText(byId('when'), formatMoment(state.scheduled_at));
-  }
+  byId('when').dateTime = state.scheduled_at;
+  setText(byId('when'), formatMoment(state.scheduled_at));
   showCountdown();
 }
 
@@ -76,8 +73,8 @@ function showState(newer) {
   showStatus(state.status);
   document.title = `${state.title} · ${t(`status.${state.status}`)}`;
   for (const title of document.querySelectorAll('[data-title]')) setText(title, state.title);
-  for (const text of document.querySelectorAll('[data-description]')) setText(text, state.description ?? '');
-  if (changed) announce(t(`announce.${state.status}`));
+  for (const text of document.querySelectorAll('[data-description]')) setText(text, state.description);
+  if (changed) announce(t(`status.${state.status}`));
   if (view === 'before') showBefore();
   if (view === 'stage') [showPlayer, showCta].forEach((show) => show());
   else leaveStage();

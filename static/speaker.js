@@ -68,8 +68,8 @@ function showState(state) {
   document.title = `${t(`status.${state.status}`)} · ${state.title}`;
   setText(byId('title'), state.title);
   setText(byId('hint'), t(`console.hint.${state.status}`));
-  setText(byId('when'), state.scheduled_at ? formatMoment(state.scheduled_at) : t('console.no_date'));
-  announce(t(`announce.${state.status}`));
+  setText(byId('when'), formatMoment(state.scheduled_at));
+  announce(t(`status.${state.status}`));
   showCta(state.cta);
   const isOver = ['finished', 'archived'].includes(state.status);
   byId('cta').hidden = byId('actions').hidden = isOver;

@@ -1,21 +1,46 @@
-"""What the subcommands share: the state options, running on an event loop, errors as one clear line."""
+"""What the subcommands share: the state options, what an argument may be, running on an event loop."""
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
+import msgspec
 
 from room_server import config
 from room_server.config import Settings
-from room_server.core.messages import Actor, Role
-from room_server.errors import RoomServerError
+from room_server.core.messages import Actor, Role, WebinarId
 from room_server.state.opening import open_state
 from room_server.state.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
+
+
+class Text(click.ParamType[str]):
+    """A text that the field it is for may hold; `right` tells whoever said something else."""
+
+    def __init__(self, name: str, kind: Any, right: str) -> None:
+        self.name = name
+        self._kind = kind
+        self._right = right
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        try:
+            text: str = msgspec.convert(value, self._kind)
+        except msgspec.ValidationError:
+            self.fail(f"{value!r} is not {self._right}", param, ctx)
+        return text
+
+
+ID = Text("ID", WebinarId, "a webinar id: 1-64 of A-Z a-z 0-9 _ -")
+
+
+def webinar_argument(command: Command) -> Command:
+    """The argument ID, as `webinar_id`."""
+    return click.argument("webinar_id", metavar="ID", type=ID)(command)
 
 
 def state_options(command: Command) -> Command:
@@ -29,26 +54,16 @@ def state_options(command: Command) -> Command:
 
 
 def settings(**flags: Any) -> Settings:
-    """The settings, flags first; a word on stderr for each variable that means nothing. Raises ClickException."""
-    for name in config.unknown_settings(os.environ):
-        click.echo(f"warning: {name} is no setting of room-server", err=True)
-    try:
-        return config.load(os.environ, **flags)
-    except RoomServerError as error:
-        raise click.ClickException(str(error)) from error
+    """The settings, flags first; a word on stderr for what is most likely a mistake. Raises ConfigurationError."""
+    made = config.load(os.environ, **flags)
+    for warning in config.warnings(os.environ, made):
+        click.echo(f"warning: {warning}", err=True)
+    return made
 
 
-def run(work: Awaitable[Any]) -> Any:
-    """Run `work`; what the product refuses becomes an error message and exit status 1."""
-
-    async def awaited() -> Any:
-        return await work
-
-    try:
-        return asyncio.run(awaited())
-    except RoomServerError as error:
-        code = getattr(error, "code", None)
-        raise click.ClickException(f"{error} ({code})" if code else str(error)) from error
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run `work` to its end."""
+    return asyncio.run(work)
 
 
 def with_store(flags: dict[str, Any], work: Callable[[Store], Awaitable[Any]]) -> Any:

@@ -1,93 +1,117 @@
 """`room-server roster …`: who is registered for a webinar."""
 
-import csv
 import sys
+import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
-import msgspec
 
-from room_server.commands.common import state_options, with_store
-from room_server.core.room import RosterEntry
-from room_server.errors import InputFileError
+from room_server import auth
+from room_server.commands.common import run, settings, state_options, webinar_argument, with_store
+from room_server.commands.roster_file import again, check
+from room_server.config import PREFIX, Settings
+from room_server.core.messages import Role
+from room_server.core.room import Room
+from room_server.errors import ConfigurationError, InputFileError, Unknown
+from room_server.secrets_file import with_token_secret
 from room_server.state import roster as rosters
+from room_server.state.opening import open_state
 from room_server.state.store import Store
 
-COLUMNS = ("lead_id", "name", "candidate_chat_id", "partner_chat_id", "locale")
-SHOWN = 50
-"""Bad lines that are shown; the rest are counted."""
+LINKS_END = timedelta(days=1)
+"""After the scheduled time."""
+HERE = "http://127.0.0.1:8000"
 
 
 @click.group()
 def roster() -> None:
-    """Import who is registered, and print their links."""
+    """Import who is registered, and print their links.
+
+    \b
+    Examples:
+      room-server roster import launch leads.csv
+      room-server roster links launch --public-url https://rooms.example.org > links.csv
+    """
 
 
 @roster.command(name="import")
-@click.argument("webinar_id", metavar="ID")
+@webinar_argument
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--replace", is_flag=True, help="Also remove the leads that are not in FILE.")
 @state_options
 def import_(webinar_id: str, file: Path, replace: bool, **flags: Any) -> None:
     """Import a CSV file with the columns lead_id, name, candidate_chat_id, partner_chat_id, locale.
 
-    Every line is checked before any is stored. A second import updates the leads it names and removes nobody.
+    lead_id is needed, the others may be empty or left out. Every line is checked before any is stored. A second
+    import updates the leads it names and removes nobody, unless --replace is given.
 
     \b
-    Example:
+    Examples:
       room-server roster import launch leads.csv
+      room-server roster import launch leads.csv --replace
     """
     try:
-        count = sum(1 for _ in checked(file))
+        count = check(file)
     except InputFileError as error:
         raise click.ClickException(f"{file}: nothing was imported\n{error}") from error
 
     async def work(store: Store) -> rosters.Imported:
-        with click.progressbar(checked(file), length=count, label="importing", file=sys.stderr) as entries:
-            return await rosters.adopt(store, webinar_id, entries, replace)
+        entries = again(file, count)
+        with click.progressbar(entries, count, "importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+            return await rosters.adopt(store, webinar_id, shown, replace)
 
     done: rosters.Imported = with_store(flags, work)
     click.echo(f"{count} leads imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}")
+    if replace:
+        click.echo(f"{done.removed} leads removed")
 
 
-def checked(file: Path) -> Iterator[RosterEntry]:
-    """The entries of a file, line by line. Raises InputFileError with every bad line, once all were read."""
-    problems: list[str] = []
-    seen: dict[int, int] = {}
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
-        _check_columns(reader.fieldnames)
-        for row in reader:
-            try:
-                entry = parse(row)
-                if entry.lead_id in seen:
-                    raise ValueError(f"lead_id: {entry.lead_id} stands in line {seen[entry.lead_id]} too")
-                seen[entry.lead_id] = reader.line_num
-            except ValueError as error:
-                problems.append(f"line {reader.line_num}: {error}")
-            else:
-                if not problems:
-                    yield entry
-    if problems:
-        more = [f"… and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise InputFileError(problems[:SHOWN] + more)
+@roster.command()
+@webinar_argument
+@click.option("--public-url", metavar="URL", help="The address of this server that people reach.")
+@state_options
+def links(webinar_id: str, **flags: Any) -> None:
+    """Print one personal link per lead, as CSV: lead_id, link. Each holds until a day after the scheduled time.
+
+    Whoever has a link enters as that lead: mail each to its owner only.
+
+    \b
+    Example:
+      room-server roster links launch --public-url https://rooms.example.org > links.csv
+    """
+    made = with_token_secret(settings(**flags))
+    if made.token_public_key:
+        raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links")
+    if made.public_url is None:
+        click.echo(f"warning: {PREFIX}PUBLIC_URL is not set, so the links lead to {HERE}", err=True)
+    room, leads = run(_registered(made, webinar_id))
+    click.echo("lead_id,link")
+    for line in personal_links(made, room, leads):
+        click.echo(line)
 
 
-def _check_columns(found: Any) -> None:
-    missing = [name for name in COLUMNS[:1] if name not in (found or ())]
-    unknown = [name for name in (found or ()) if name not in COLUMNS]
-    if missing or unknown:
-        raise InputFileError([f"line 1: expected the columns {', '.join(COLUMNS)}; found {', '.join(found or ())}"])
+async def _registered(made: Settings, webinar_id: str) -> tuple[Room, list[int]]:
+    async with open_state(made) as state:
+        room = (await state.store.load(webinar_id)).room
+        if room is None:
+            raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+        return room, sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
 
 
-def parse(row: dict[str, Any]) -> RosterEntry:
-    """One line. Raises ValueError, naming the field."""
-    if None in row or None in row.values():
-        raise ValueError("this line has another number of columns than the first")
-    said = {name: value.strip() for name, value in row.items() if value.strip()}
-    try:
-        return msgspec.convert(said, RosterEntry, strict=False)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from None
+def personal_links(made: Settings, room: Room, leads: list[int]) -> Iterator[str]:
+    """A line per lead. Raises click.ClickException when the links would be dead already."""
+    base = (made.public_url or HERE).rstrip("/")
+    until = room.scheduled_at + LINKS_END
+    seconds = int(until.timestamp()) - int(time.time())
+    if seconds <= 0:
+        raise click.ClickException(
+            f"links of {room.webinar_id} ended at {until:%Y-%m-%d %H:%M} UTC, a day after its scheduled time; "
+            f"to move it: room-server webinar set {room.webinar_id} --at …"
+        )
+    for lead in leads:
+        claims = {"sub": str(lead), "role": Role.ATTENDEE, "webinar_id": room.webinar_id}
+        yield f"{lead},{base}/room/{room.webinar_id}#token={quote(auth.issue(made, claims, seconds))}"

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,14 +14,18 @@ from uvicorn.supervisors import Multiprocess
 from room_server import demo as demos
 from room_server import logs
 from room_server.app import create_app
+from room_server.auth import Authenticator
 from room_server.commands.common import run, settings, state_options
 from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.secrets_file import with_token_secret
 from room_server.server import bind, uvicorn_config
 from room_server.state.opening import open_state
+from room_server.state.store import Store
 
 Ready = Callable[[], Awaitable[None]]
+Preparation = Callable[[Store], Awaitable[None]]
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a browser here opens instead
 
 
 class Server(uvicorn.Server):
@@ -37,23 +42,52 @@ class Server(uvicorn.Server):
             await self._ready()
 
 
+def address_of(listening: socket.socket) -> str:
+    """What to open in a browser on this machine."""
+    host, port = listening.getsockname()[:2]
+    host = ANYWHERE.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _listening(host: str, port: int) -> socket.socket:
+    """Taken before anything else is started; whoever connects meanwhile waits."""
     try:
-        return bind(host, port)
+        listening = bind(host, port)
+        listening.listen()
     except OSError as error:
         raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
+    return listening
 
 
-def _serve(made: Settings, listening: socket.socket, ready: Ready) -> None:
+def _settings(flags: dict[str, Any]) -> Settings:
+    """Settings that a server can run with. Raises ConfigurationError."""
+    made = with_token_secret(settings(**flags))
+    Authenticator(made)  # a key that cannot be read is found out here, not by the first caller
+    logs.configure(made.log_format)
+    return made
+
+
+def _serve(made: Settings, listening: socket.socket, prepare: Preparation) -> None:
+    """Prepare, serve, say so; until SIGINT or SIGTERM, both of which end everything in order."""
+
+    async def ready() -> None:
+        click.echo(f"ready {address_of(listening)}")
+
     async def serve() -> None:
-        async with open_state(made):  # an unusable Redis is an error message, not a traceback
+        async with open_state(made) as state:  # an unusable Redis is an error message, not a traceback
+            await prepare(state.store)
             server = Server(uvicorn_config(create_app(made)), ready)
             await server.serve([listening])
             if not server.started:
                 raise RoomServerError("the server could not start; the log says why")
 
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it anew once everything is closed
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal anew once everything is closed
         run(serve())
+
+
+async def _nothing(_: Store) -> None:
+    pass
 
 
 @click.command()
@@ -69,21 +103,14 @@ def web(host: str, port: int, workers: int, **flags: Any) -> None:
       room-server web
       ROOM_SERVER_REDIS_URL=redis://localhost room-server web --host 0.0.0.0 --port 80 --workers 4
     """
-    made = with_token_secret(settings(**flags))
-    logs.configure(made.log_format)
+    made = _settings(flags)
     with _listening(host, port) as listening:
-        address = f"http://{host}:{listening.getsockname()[1]}"
-
-        async def ready() -> None:
-            click.echo(f"ready {address}")
-
         if workers == 1:
-            _serve(made, listening, ready)
+            _serve(made, listening, _nothing)
         else:
             run(_preflight(made))
             _hand_over(flags)
-            listening.listen()  # whoever comes now waits for the first worker
-            click.echo(f"ready {address}")
+            click.echo(f"ready {address_of(listening)}")
             Multiprocess(uvicorn_config("room_server.app:from_environment", workers=workers), [listening]).run()
 
 
@@ -98,7 +125,7 @@ def _hand_over(flags: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, envvar="PORT")
 @click.option("--fresh", is_flag=True, help="Throw the old `demo` away and make a new one.")
 @state_options
@@ -110,16 +137,13 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
       room-server demo
       room-server demo --port 9000 --fresh
     """
-    made = with_token_secret(settings(**flags))
-    logs.configure(made.log_format)
+    made = _settings(flags)
     with _listening(host, port) as listening:
-        address = made.public_url or f"http://{host}:{listening.getsockname()[1]}"
+        address = (made.public_url or address_of(listening)).rstrip("/")
 
-        async def ready() -> None:
-            async with open_state(made) as state:
-                await demos.prepare(state.store, address, fresh)
+        async def prepare(store: Store) -> None:
+            await demos.prepare(store, address, fresh)
             for line in demos.links(made, address):
                 click.echo(line)
-            click.echo(f"ready {address}")
 
-        _serve(made, listening, ready)
+        _serve(made, listening, prepare)

@@ -6,9 +6,8 @@ from typing import Any
 import click
 
 from room_server import auth
-from room_server.commands.common import settings, state_options
-from room_server.core.messages import Role
-from room_server.errors import ConfigurationError
+from room_server.commands.common import ID, settings, state_options
+from room_server.core.messages import MAX_LEAD_ID, Role
 from room_server.secrets_file import with_token_secret
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -23,21 +22,37 @@ class Span(click.ParamType[int]):
         """Seconds."""
         if isinstance(value, int):
             return value
-        found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", value)
+        found = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", value)
         if not found:
             self.fail(f"{value!r} is no span; write 90s, 15m, 12h or 7d", param, ctx)
         return int(found[1]) * UNITS[found[2]]
 
 
+class Scope(click.ParamType[str]):
+    """A webinar's id, or `*`."""
+
+    name = "SCOPE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text as it is."""
+        return "*" if value == "*" else ID.convert(value, param, ctx)
+
+
 @click.group()
 def token() -> None:
-    """Sign tokens with the first of ROOM_SERVER_TOKEN_SECRET."""
+    """Sign tokens with the first of ROOM_SERVER_TOKEN_SECRET.
+
+    \b
+    Example:
+      room-server token issue --role speaker --webinar launch
+    """
 
 
 @token.command()
 @click.option("--role", required=True, type=click.Choice([role.value for role in Role]))
-@click.option("--webinar", "webinar_id", required=True, metavar="ID|*", help="The webinar it is for; '*' for all.")
-@click.option("--lead", type=click.IntRange(min=1), help="The attendee's lead id.")
+@click.option("--webinar", "webinar_id", required=True, type=Scope(), metavar="ID|*",
+              help="The webinar it is for; '*' for all.")  # fmt: skip
+@click.option("--lead", type=click.IntRange(1, MAX_LEAD_ID), help="The attendee's lead id.")
 @click.option("--subject", help="Whoever is not an attendee [default: the role].")
 @click.option("--ttl", type=Span(), default="12h", show_default=True, help="How long it holds: 90s, 15m, 12h, 7d.")
 @state_options
@@ -57,6 +72,6 @@ def issue(role: str, webinar_id: str, ttl: int, **rest: Any) -> None:
     claims = {"sub": str(lead or subject or role), "role": role, "webinar_id": webinar_id}
     try:
         auth.actor({**claims, "exp": 0})
-        click.echo(auth.issue(with_token_secret(settings(**rest)), claims, ttl))
-    except (ValueError, ConfigurationError) as error:
-        raise click.ClickException(str(error)) from error
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(auth.issue(with_token_secret(settings(**rest)), claims, ttl))

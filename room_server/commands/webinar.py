@@ -1,21 +1,27 @@
 """`room-server webinar …`: the operator's acts, as `system`."""
 
-import json
 import secrets
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
 
-from room_server.commands.common import OPERATOR, state_options, with_store
+from room_server.clock import utc_now
+from room_server.commands.common import OPERATOR, Text, state_options, webinar_argument, with_store
+from room_server.commands.summary import summary
 from room_server.core.facts import Act, Command
 from room_server.core.planning import Plan, amend, new_room
-from room_server.core.room import PublicRoom, Room
+from room_server.core.room import Description, Label, PublicRoom, Room, Title, Url
 from room_server.errors import Unknown
 from room_server.state import catalogue
 from room_server.state.store import Store, new_epoch
+
+TITLE = Text("TEXT", Title, "a title of 1 to 200 characters")
+DESCRIPTION = Text("TEXT", Description, "a description of at most 4000 characters")
+LABEL = Text("TEXT", Label, "a label of 1 to 80 characters")
+URL = Text("URL", Url, "an address that begins with http:// or https://")
 
 
 class Moment(click.ParamType[datetime]):
@@ -24,14 +30,14 @@ class Moment(click.ParamType[datetime]):
     name = "ISO8601"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The time. A time without an offset is nobody's."""
+        """The time, in UTC. A time without an offset is nobody's."""
         try:
             moment = datetime.fromisoformat(value)
-        except ValueError:
+            if moment.tzinfo is not None:
+                return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 2026-11-22T18:00:00+03:00", param, ctx)
-        if moment.tzinfo is None:
-            self.fail(f"{value!r} names no time zone; write 2026-11-22T18:00:00+03:00, or end it with Z", param, ctx)
-        return moment
+        self.fail(f"{value!r} names no time zone; write 2026-11-22T18:00:00+03:00, or end it with Z", param, ctx)
 
 
 @click.group()
@@ -50,19 +56,20 @@ def _plan_options(command: Any) -> Any:
     for option in (
         click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
                      help="Telegram texts of this webinar's own, JSON: locale -> name -> text."),
-        click.option("--recording-url", metavar="URL", help="Shown, and sent to those who were not there, at the end."),
-        click.option("--player-url", metavar="URL", help="The player's page, shown while live and paused."),
-        click.option("--cta-url", metavar="URL", help="Where the call to action leads."),
-        click.option("--cta-label", metavar="TEXT", help="What the call to action says."),
-        click.option("--description", metavar="TEXT", help="A few sentences for the schedule and the waiting room."),
+        click.option("--recording-url", type=URL, metavar="URL", help="Shown, and sent to those who were not there, at the end."),
+        click.option("--player-url", type=URL, metavar="URL", help="The player's page, shown while live and paused."),
+        click.option("--cta-url", type=URL, metavar="URL", help="Where the call to action leads."),
+        click.option("--cta-label", type=LABEL, metavar="TEXT", help="What the call to action says."),
+        click.option("--description", type=DESCRIPTION, metavar="TEXT",
+                     help="A few sentences for the schedule and the waiting room."),
     ):  # fmt: skip
         command = option(command)
     return command
 
 
 @webinar.command()
-@click.argument("webinar_id", metavar="ID")
-@click.option("--title", required=True)
+@webinar_argument
+@click.option("--title", required=True, type=TITLE, metavar="TEXT")
 @click.option("--at", "scheduled_at", required=True, type=Moment(), help="When it is to begin, with its offset.")
 @click.option("--draft", is_flag=True, help="Keep it off the schedule until `webinar schedule`.")
 @_plan_options
@@ -71,6 +78,12 @@ def create(webinar_id: str, draft: bool, **said: Any) -> None:
     """Make a webinar; it is scheduled at once unless it is a draft.
 
     ID is 1-64 of A-Z a-z 0-9 _ -.
+
+    \b
+    Examples:
+      room-server webinar create launch --title "Launch" --at 2026-11-22T18:00:00+03:00
+      room-server webinar create launch --title "Launch" --at 2026-11-22T15:00:00Z --draft \\
+        --player-url https://example.org/player --cta-label "Join" --cta-url https://example.org/join
     """
     flags, plan = _split(said)
 
@@ -82,14 +95,20 @@ def create(webinar_id: str, draft: bool, **said: Any) -> None:
 
 
 @webinar.command(name="set")
-@click.argument("webinar_id", metavar="ID")
-@click.option("--title")
+@webinar_argument
+@click.option("--title", type=TITLE, metavar="TEXT")
 @click.option("--at", "scheduled_at", type=Moment(), help="Only before it has begun.")
 @click.option("--no-recording", is_flag=True, default=None, help="There will be none: nobody waits for it any more.")
 @_plan_options
 @state_options
 def set_(webinar_id: str, **said: Any) -> None:
-    """Change what is said of a webinar."""
+    """Change what is said of a webinar.
+
+    \b
+    Examples:
+      room-server webinar set launch --title "The launch" --at 2026-11-23T18:00:00+03:00
+      room-server webinar set launch --no-recording
+    """
     flags, plan = _split(said)
     if plan == Plan():
         raise click.UsageError("say what to change, for example --title")
@@ -108,14 +127,14 @@ def _split(said: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
     if said.get("texts"):
         try:
             said["texts"] = msgspec.json.decode(said["texts"].read_bytes(), type=dict[str, dict[str, str]])
-        except msgspec.MsgspecError as error:
-            raise click.BadParameter(f"expected locale -> name -> text: {error}", param_hint="--texts") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise click.BadParameter(f"expected JSON, locale -> name -> text: {error}", param_hint="--texts") from error
     return flags, Plan(**said)
 
 
 def _act(trigger: str, explanation: str) -> None:
-    @webinar.command(name=trigger, help=explanation)
-    @click.argument("webinar_id", metavar="ID")
+    @webinar.command(name=trigger, help=f"{explanation}\n\n\b\nExample:\n  room-server webinar {trigger} launch")
+    @webinar_argument
     @state_options
     def act(webinar_id: str, **flags: Any) -> None:
         async def work(store: Store) -> None:
@@ -137,7 +156,13 @@ _act("archive", "Close a finished webinar for good.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @state_options
 def list_(as_json: bool, **flags: Any) -> None:
-    """All webinars, the latest first."""
+    """All webinars, the latest first.
+
+    \b
+    Examples:
+      room-server webinar list
+      room-server webinar list --json
+    """
     rooms: list[PublicRoom] = with_store(flags, catalogue.latest)
     if as_json:
         click.echo(msgspec.json.encode(rooms))
@@ -149,11 +174,17 @@ def list_(as_json: bool, **flags: Any) -> None:
 
 
 @webinar.command()
-@click.argument("webinar_id", metavar="ID")
+@webinar_argument
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @state_options
 def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
-    """One webinar with all that is known of it."""
+    """One webinar with all that is known of it.
+
+    \b
+    Examples:
+      room-server webinar show launch
+      room-server webinar show launch --json
+    """
 
     async def work(store: Store) -> Room:
         room = (await store.load(webinar_id)).room
@@ -161,9 +192,9 @@ def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
             raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
         return room
 
-    fields = msgspec.to_builtins(with_store(flags, work))
+    room: Room = with_store(flags, work)
     if as_json:
-        click.echo(json.dumps(fields, ensure_ascii=False))
+        click.echo(msgspec.json.encode(msgspec.structs.asdict(room)))
         return
-    for name, value in fields.items():
-        click.echo(f"{name:<16} {value}")
+    for name, value in summary(room, utc_now()):
+        click.echo(f"{name:<10} {value}")

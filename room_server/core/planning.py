@@ -58,6 +58,12 @@ def amend(room: Room, plan: Plan) -> Room:
     return room if amended == room else replace(amended, version=room.version + 1)
 
 
+def frees_held(before: Room, after: Room) -> bool:
+    """Whether messages that wait for a recording need wait no more: the evaluation sees to them."""
+    said = (before.recording_url, before.no_recording) != (after.recording_url, after.no_recording)
+    return said and after.finished_at is not None
+
+
 def _said(plan: Plan) -> dict[str, Any]:
     said = {name: value for name in plan.__struct_fields__ if (value := getattr(plan, name)) is not None}
     if isinstance(said.get("scheduled_at"), datetime):

@@ -30,6 +30,6 @@ end
 redis.call('DEL', staged)
 local status = cjson.decode(record)['status']
 if status == 'finished' or status == 'archived' then
-  redis.call('ZADD', evaluations, now, string.match(room, ':([^:]+)$'))
+  redis.call('ZADD', evaluations, 'GT', now, string.match(room, ':([^:]+)$'))
 end
 return {before, redis.call('HLEN', roster)}

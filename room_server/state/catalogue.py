@@ -5,7 +5,8 @@ import asyncio
 import msgspec
 
 from room_server.core.room import PublicRoom
-from room_server.state.store import Store, deadline
+from room_server.state.patience import deadline
+from room_server.state.store import Store
 
 LISTED = 1000
 """Webinars that one listing reads of each partition at most, the latest first."""

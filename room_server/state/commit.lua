@@ -50,7 +50,7 @@ if participation ~= '' then
   redis.call('HSET', participations, lead, participation)
 end
 if due ~= '' then
-  redis.call('ZADD', evaluations, due, webinar)
+  redis.call('ZADD', evaluations, 'GT', due, webinar) -- never sooner than said before
 end
 
 local at = 13

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from room_server.clock import utc_now
 from room_server.core.facts import Change, Facts
 from room_server.core.messages import NAMES, Completed, Entered, Fate, Message
 from room_server.core.room import Room, public_text
@@ -85,7 +86,7 @@ def _due(plan: Plan) -> int | str:
     finished_at = plan.change.room.finished_at
     if not plan.change.arm_evaluation or finished_at is None:
         return ""
-    return unix_ms(finished_at + timedelta(seconds=plan.grace))
+    return unix_ms(max(utc_now(), finished_at + timedelta(seconds=plan.grace)))
 
 
 def _appended(plan: Plan) -> list[Any]:

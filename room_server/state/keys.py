@@ -22,6 +22,7 @@ PERMANENT = (
     "events",
     "outbox",
     "due",
+    "poison",
     "evaluations",
     "webinars",
 )
@@ -113,6 +114,21 @@ class Keys:
     def outbox(tag: str) -> str:
         """Stream: wakes the sender; `webinar`, `field` (of `deliveries`)."""
         return f"rs:{{{tag}}}:outbox"
+
+    @staticmethod
+    def due(tag: str) -> str:
+        """Sorted set: `webinar field` of a message that waits -> when it is due, Unix milliseconds."""
+        return f"rs:{{{tag}}}:due"
+
+    @staticmethod
+    def poison(tag: str) -> str:
+        """Stream, bounded: entries of the outbox that could not be read."""
+        return f"rs:{{{tag}}}:poison"
+
+    @staticmethod
+    def pace(whose: str) -> str:
+        """String with a time to live: the next moment at which the bot, or a chat, may be written to, Unix ms."""
+        return f"rs:{{pace}}:{whose}"
 
     @staticmethod
     def evaluations(tag: str) -> str:

@@ -12,8 +12,9 @@ from room_server.clock import utc_now
 from room_server.core.room import RosterEntry
 from room_server.errors import Unknown
 from room_server.state.commits import DONE_SECONDS, unix_ms
+from room_server.state.patience import deadline
 from room_server.state.pipeline import Script, pairs
-from room_server.state.store import Store, deadline
+from room_server.state.store import Store
 
 STAGED_SECONDS = 3600
 """How long an import that was broken off leaves its leads behind, where nobody reads them."""

@@ -8,35 +8,29 @@ Raises StateUnavailable when Redis does not answer within DEADLINE; a write that
 import asyncio
 import logging
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.clock import utc_now
 from room_server.core.decide import decide
 from room_server.core.facts import Change, Command, Facts
 from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
+from room_server.core.planning import frees_held
 from room_server.core.room import Participation, Room, RosterEntry
 from room_server.errors import Conflict, Refusal, StateUnavailable, Unknown
 from room_server.state import commits
 from room_server.state.keys import Keys
+from room_server.state.patience import deadline, persistently
 from room_server.state.pipeline import Pipeline, Script
 
 logger = logging.getLogger(__name__)
 
-DEADLINE = 1.7
-"""Seconds for one request's whole business with Redis: a caller hears within two."""
 ATTEMPTS = 8
 """Decisions on changed facts before giving up."""
-PAUSE = 0.02
-"""Seconds before a question that was cut off is asked again."""
 COPIES = 4096
 """Rooms whose copy a process keeps to decide on."""
 
@@ -62,6 +56,7 @@ class Target(NamedTuple):
     lead: str = ""
 
 
+Record = TypeVar("Record")
 Decision = Callable[[Loaded], Change | None]
 
 
@@ -75,11 +70,11 @@ class Store:
         self._commit = Script.read("commit")
         self._copies: dict[str, Room] = {}
 
-    async def apply(self, command: Command) -> Change:
-        """The change that `command` came to, durable. Raises Refusal."""
+    async def apply(self, command: Command, seen: Loaded | None = None) -> Change:
+        """The change that `command` came to, durable; `seen` are facts read a moment ago. Raises Refusal."""
         hook = command.hook
         target = Target(hook.webinar_id, str(getattr(hook, "lead_id", "")))
-        return await self._converge(target, lambda loaded: _answer(command, loaded), self._assume(command))
+        return await self._converge(target, lambda loaded: _answer(command, loaded), seen or self._assume(command))
 
     async def _converge(self, target: Target, decision: Decision, start: Loaded | None = None) -> Change:
         """Decide and commit until nobody was faster; `decision` gives None where it must see loaded facts."""
@@ -136,7 +131,8 @@ class Store:
         def edited(loaded: Loaded) -> Change:
             if loaded.facts.room is None:
                 raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
-            return Change(room=change(loaded.facts.room), participation=None)
+            room = change(loaded.facts.room)
+            return Change(room=room, participation=None, arm_evaluation=frees_held(loaded.facts.room, room))
 
         return (await self._converge(Target(webinar_id), edited)).room
 
@@ -164,11 +160,11 @@ class Store:
 
     async def ask(self, *command: Any) -> Any:
         """One command that may safely run twice, asked again when the line is cut, until the deadline around it."""
-        return await _persistently(lambda: self.pipeline.call(*command))
+        return await persistently(lambda: self.pipeline.call(*command))
 
     async def ask_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         """One script that may safely run twice, asked again when the line is cut, until the deadline around it."""
-        return await _persistently(lambda: self.pipeline.run(script, keys, arguments))
+        return await persistently(lambda: self.pipeline.run(script, keys, arguments))
 
     def _assume(self, command: Command) -> Loaded | None:
         """What this process believes: its copy of the room, and that whoever enters was not here before."""
@@ -192,17 +188,26 @@ class Store:
         return Loaded(
             facts=Facts(
                 room=room,
-                participation=_PARTICIPATION.decode(participation) if participation else None,
-                entry=_ENTRY.decode(entry) if entry else None,
+                participation=_decoded(_PARTICIPATION, participation),
+                entry=_decoded(_ENTRY, entry),
             ),
             participation=participation or b"",
             entry=entry or b"",
         )
 
+    def seen(self, room: Room, participation: bytes, entry: bytes) -> Loaded:
+        """Facts from records that a sweep has just read: good enough to accept on, since the commit compares them."""
+        facts = Facts(room=room, participation=_decoded(_PARTICIPATION, participation), entry=_decoded(_ENTRY, entry))
+        return Loaded(facts=facts, participation=participation, entry=entry, assumed=True)
+
     def _remember(self, room: Room) -> None:
         if len(self._copies) >= COPIES:
             self._copies.pop(next(iter(self._copies)))
         self._copies[room.webinar_id] = room
+
+
+def _decoded(decoder: msgspec.json.Decoder[Record], raw: bytes | None) -> Record | None:
+    return decoder.decode(raw) if raw else None
 
 
 def new_epoch() -> str:
@@ -219,25 +224,3 @@ def _answer(command: Command, loaded: Loaded) -> Change | None:
             return None
         raise
     return None if loaded.assumed and change.duplicate else change
-
-
-@asynccontextmanager
-async def deadline() -> AsyncIterator[None]:
-    """Bounds one request's business with Redis. Raises StateUnavailable."""
-    try:
-        async with asyncio.timeout(DEADLINE):
-            yield
-    except TimeoutError:
-        raise StateUnavailable from None
-
-
-async def _persistently(question: Callable[[], Any]) -> Any:
-    while True:
-        try:
-            return await question()
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            logger.debug("Redis: %s; asking again", error)
-            await asyncio.sleep(PAUSE)  # the deadline around the question bounds this
-        except RedisError as error:
-            logger.error("Redis refused a command: %s", error)
-            raise StateUnavailable(f"Redis refused: {error}") from error

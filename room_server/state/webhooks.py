@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Struct
 
 from room_server.errors import Unauthenticated
-from room_server.state.store import Store, deadline
+from room_server.state.patience import deadline
+from room_server.state.store import Store
 
 KEPT = 600
 """Seconds: twice the tolerance of a request's timestamp."""

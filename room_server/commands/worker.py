@@ -1,0 +1,35 @@
+"""`room-server worker`: evaluation and Telegram."""
+
+import asyncio
+from typing import Any
+
+import click
+
+from room_server import logs
+from room_server.commands.common import run, settings, state_options
+from room_server.state.opening import open_state
+from room_server.worker import stop_on_signals, work
+
+
+@click.command()
+@state_options
+def worker(**flags: Any) -> None:
+    """Evaluate ended webinars and send their messages; any number of workers may run.
+
+    Without ROOM_SERVER_TELEGRAM_TOKEN messages end as dry_run: `room-server outbox list --text` shows them.
+
+    \b
+    Example:
+      ROOM_SERVER_TELEGRAM_TOKEN=123:abc room-server worker
+    """
+    made = settings(**flags)
+    logs.configure(made.log_format)
+
+    async def working() -> None:
+        stopping = asyncio.Event()
+        stop_on_signals(stopping)
+        async with open_state(made) as state:
+            click.echo("ready worker")
+            await work(made, state, stopping)
+
+    run(working())

@@ -1,0 +1,146 @@
+"""After the end: everyone who has no classification was not there. Slow, resumable, harmless when two do it at once.
+
+The schedule is a sorted set that the stop of a webinar, a later roster and a later recording write to in their own
+steps. A sweep starts over after a crash and skips whoever is classified; it is done only after a full pass that found
+nobody.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+
+import msgspec
+
+from room_server.clock import utc_now
+from room_server.core.delivery import Delivery, give_up, release
+from room_server.core.facts import Command, Evaluate
+from room_server.core.messages import Actor, Fate, Role
+from room_server.core.room import Participation, Room, Status
+from room_server.state.commits import unix_ms
+from room_server.state.outbox import Held, Next, Outbox
+from room_server.state.patience import deadline
+from room_server.state.pipeline import Script, pairs
+from room_server.state.store import Store
+
+SLICE = 500
+"""Leads that are looked at together, about."""
+TOGETHER = 128
+"""Leads that are decided at once: hooks share the same Redis."""
+ACTOR = Actor(role=Role.SYSTEM, subject="evaluation")
+
+_PARTICIPATION = msgspec.json.Decoder(Participation)
+
+
+class Due(NamedTuple):
+    """An evaluation on the schedule: Unix milliseconds."""
+
+    webinar_id: str
+    at: float
+
+
+class Lead(NamedTuple):
+    """A lead and its records as they stand; empty: there is none."""
+
+    id: bytes
+    participation: bytes
+    entry: bytes
+
+
+class Evaluations:
+    """The schedule and its work, for all partitions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._outbox = Outbox(store)
+        self._finish = Script.read("finish")
+
+    async def due(self, tag: str) -> list[Due]:
+        """What is due in a partition. Raises StateUnavailable."""
+        key = self._store.keys.evaluations(tag)
+        async with deadline():
+            found = await self._store.ask("ZRANGEBYSCORE", key, "-inf", unix_ms(utc_now()), "LIMIT", 0, 10)
+        return [due for name in found if (due := await self.pending(name.decode())) is not None]
+
+    async def pending(self, webinar_id: str) -> Due | None:
+        """When a webinar's evaluation is due; None when there is none. Raises StateUnavailable."""
+        key = self._store.keys.evaluations(self._store.keys.tag(webinar_id))
+        async with deadline():
+            score = await self._store.ask("ZSCORE", key, webinar_id)
+        return None if score is None else Due(webinar_id, float(score))
+
+    async def run(self, due: Due) -> int:
+        """Evaluate a webinar to the end; how many leads were classified. Raises StateUnavailable."""
+        classified = 0
+        while True:
+            room = (await self._store.load(due.webinar_id)).room
+            if room is not None and room.status in {Status.FINISHED, Status.ARCHIVED}:
+                while found := await self.sweep(room):
+                    classified += found
+                await self._let_go(room)
+            if await self._finished(due):
+                return classified
+            due = await self.pending(due.webinar_id) or due
+
+    async def sweep(self, room: Room) -> int:
+        """One full pass; how many leads it classified. Raises StateUnavailable."""
+        classified = 0
+        async for found in self._unclassified(room.webinar_id):
+            for start in range(0, len(found), TOGETHER):
+                acts = [self._classify(room, lead) for lead in found[start : start + TOGETHER]]
+                classified += sum(await asyncio.gather(*acts))
+        return classified
+
+    async def _classify(self, room: Room, lead: Lead) -> bool:
+        hook = Evaluate(room.webinar_id, int(lead.id))
+        seen = self._store.seen(room, lead.participation, lead.entry)
+        command = Command(id=secrets.token_urlsafe(12), actor=ACTOR, hook=hook)
+        return not (await self._store.apply(command, seen)).duplicate
+
+    async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[Lead]]:
+        """Leads without a classification, slice by slice: of the roster, then of those who entered without it."""
+        keys = self._store.keys
+        async for found in self._slices(keys.roster(webinar_id)):
+            async with deadline():
+                known = await self._store.ask("HMGET", keys.participations(webinar_id), *found)
+            leads = [Lead(lead, record or b"", found[lead]) for lead, record in zip(found, known, strict=True)]
+            yield [lead for lead in leads if _is_open(lead)]
+        async for found in self._slices(keys.participations(webinar_id)):
+            leads = [Lead(lead, record, b"") for lead, record in found.items()]
+            yield [lead for lead in leads if _is_open(lead)]
+
+    async def _slices(self, key: str) -> AsyncIterator[dict[bytes, bytes]]:
+        cursor = 0
+        while True:
+            async with deadline():
+                cursor, found = await self._store.ask("HSCAN", key, cursor, "COUNT", SLICE)
+            if part := dict(pairs(found)):
+                yield part
+            if int(cursor) == 0:
+                return
+
+    async def _let_go(self, room: Room) -> None:
+        """Messages that waited for a recording go on their way, or end, now that there is one or will be none."""
+        if room.recording_url is None and not room.no_recording:
+            return
+        async for held in self._outbox.deliveries(room.webinar_id):
+            if held.delivery.status is Fate.HELD:
+                wanted = _freed(held, room)
+                then = Next(wakes=wanted.status is Fate.QUEUED)
+                await self._outbox.record(room.webinar_id, held, wanted, then)
+
+    async def _finished(self, due: Due) -> bool:
+        key = self._store.keys.evaluations(self._store.keys.tag(due.webinar_id))
+        async with deadline():
+            reply = await self._store.ask_script(self._finish, [key], [due.webinar_id, due.at])
+        return bool(reply)
+
+
+def _is_open(lead: Lead) -> bool:
+    return not lead.participation or _PARTICIPATION.decode(lead.participation).attended is None
+
+
+def _freed(held: Held, room: Room) -> Delivery:
+    if room.recording_url is None:
+        return give_up(held.delivery, "no_recording", utc_now())
+    return release(held.delivery, held.delivery.chat_id, utc_now())

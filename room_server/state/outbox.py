@@ -1,0 +1,182 @@
+"""The messages on their way: the stream that wakes the senders, the due set, and each delivery's own record.
+
+The record is the truth; stream and due set only wake. Every step is one script that compares the record first, so a
+step whose reply was lost may be asked for again.
+"""
+
+import logging
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.exceptions import ResponseError
+
+from room_server.clock import utc_now
+from room_server.core.delivery import Delivery
+from room_server.state.commits import field, unix_ms
+from room_server.state.patience import deadline
+from room_server.state.pipeline import Script, pairs
+from room_server.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+GROUP = "senders"
+TAKEN_OVER_MS = 10_000
+"""An entry that its reader left alone so long is another's: the reader is dead."""
+PROMOTED = 200
+"""Messages that come due in one step."""
+POISON_KEPT = 1000
+"""Unreadable entries that are kept to look at."""
+SLICE = 500
+
+_DELIVERY = msgspec.json.Decoder(Delivery)
+
+
+class Entry(NamedTuple):
+    """One line of the stream."""
+
+    tag: str
+    id: str
+    webinar_id: str
+    field: str
+
+
+class Held(NamedTuple):
+    """A delivery and its bytes as they stand: what the next step compares."""
+
+    delivery: Delivery
+    raw: bytes
+
+
+class Next(NamedTuple):
+    """What a step writes besides the record."""
+
+    again_in: float | None = None
+    """Seconds until it is due again."""
+    wakes: bool = False
+    entry: Entry | None = None
+    """To take off the stream."""
+
+
+class Outbox:
+    """The outgoing messages of all partitions."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._record = Script.read("record")
+        self._promote = Script.read("promote")
+
+    async def open(self) -> None:
+        """Make the consumer groups that are missing. Raises StateUnavailable."""
+        for tag in self.store.keys.tags:
+            try:
+                await self.store.pipeline.call("XGROUP", "CREATE", self.store.keys.outbox(tag), GROUP, "0", "MKSTREAM")
+            except ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+
+    async def take(self, tag: str, owner: str, most: int) -> list[Entry]:
+        """New entries for this reader. Raises StateUnavailable."""
+        command = ("XREADGROUP", "GROUP", GROUP, owner, "COUNT", most, "STREAMS", self.store.keys.outbox(tag), ">")
+        async with deadline():
+            reply = await self.store.ask(*command)
+        if not reply:
+            return []
+        lines = next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]
+        return await self._entries(tag, lines)
+
+    async def take_over(self, tag: str, owner: str, most: int) -> list[Entry]:
+        """Entries of readers that died. Raises StateUnavailable."""
+        key = self.store.keys.outbox(tag)
+        async with deadline():
+            reply = await self.store.ask("XAUTOCLAIM", key, GROUP, owner, TAKEN_OVER_MS, "0", "COUNT", most)
+        return await self._entries(tag, reply[1])
+
+    async def leave(self, owner: str) -> None:
+        """Forget a reader that has nothing in hand any more, and those that died with nothing in hand."""
+        for tag in self.store.keys.tags:
+            key = self.store.keys.outbox(tag)
+            async with deadline():
+                for consumer in await self.store.ask("XINFO", "CONSUMERS", key, GROUP):
+                    known: dict[str, Any] = {_text(name): value for name, value in pairs(consumer)}
+                    name = _text(known["name"])
+                    if known["pending"] == 0 and (name == owner or known["idle"] > 100 * TAKEN_OVER_MS):
+                        await self.store.ask("XGROUP", "DELCONSUMER", key, GROUP, name)
+
+    async def promote(self, tag: str) -> int:
+        """Put what is due on the stream; how many. Raises StateUnavailable."""
+        keys = [self.store.keys.due(tag), self.store.keys.outbox(tag)]
+        async with deadline():
+            return int(await self.store.ask_script(self._promote, keys, [unix_ms(utc_now()), PROMOTED]))
+
+    async def held(self, webinar_id: str, name: str) -> Held | None:
+        """A delivery as it stands; None when there is none. Raises msgspec.DecodeError, StateUnavailable."""
+        async with deadline():
+            raw = await self.store.ask("HGET", self.store.keys.deliveries(webinar_id), name)
+        return Held(_DELIVERY.decode(raw), raw) if raw else None
+
+    async def record(self, webinar_id: str, held: Held, wanted: Delivery | None, then: Next) -> Held | None:
+        """Take a step, if the record is still `held`; what stands then, None when another was faster."""
+        keys, tag = self.store.keys, self.store.keys.tag(webinar_id)
+        new = msgspec.json.encode(wanted) if wanted is not None else b""
+        again = "" if then.again_in is None else unix_ms(utc_now() + timedelta(seconds=then.again_in))
+        entry = then.entry.id if then.entry else ""
+        wakes = "1" if then.wakes else "0"
+        async with deadline():
+            reply = await self.store.ask_script(
+                self._record,
+                [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag)],
+                [field(held.delivery), held.raw, new, entry, GROUP, again, wakes, webinar_id],
+            )
+        if reply != 1:
+            return None
+        return Held(wanted, new) if wanted is not None else held
+
+    async def acknowledge(self, entry: Entry) -> None:
+        """Take an entry off the stream that asks for nothing any more. Raises StateUnavailable."""
+        key = self.store.keys.outbox(entry.tag)
+        async with deadline():
+            await self.store.ask("XACK", key, GROUP, entry.id)
+            await self.store.ask("XDEL", key, entry.id)
+
+    async def park(self, entry: Entry, why: str) -> None:
+        """Keep an entry that cannot be read aside, where it stops nobody. Raises StateUnavailable."""
+        logger.error("an outgoing message of %s cannot be read and is parked: %s", entry.webinar_id or "?", why)
+        values = ("webinar", entry.webinar_id, "field", entry.field, "error", why)
+        async with deadline():
+            await self.store.ask("XADD", self.store.keys.poison(entry.tag), "MAXLEN", POISON_KEPT, "*", *values)
+        await self.acknowledge(entry)
+
+    async def deliveries(self, webinar_id: str) -> AsyncIterator[Held]:
+        """All deliveries of a webinar, in no order; one may come twice. Raises StateUnavailable."""
+        cursor = 0
+        while True:
+            key = self.store.keys.deliveries(webinar_id)
+            async with deadline():
+                cursor, found = await self.store.ask("HSCAN", key, cursor, "COUNT", SLICE)
+            for _, raw in pairs(found):
+                yield Held(_DELIVERY.decode(raw), raw)
+            if int(cursor) == 0:
+                return
+
+    async def _entries(self, tag: str, lines: list[Any]) -> list[Entry]:
+        """The entries that say what they are about; others are parked."""
+        entries = []
+        for number, values in lines:
+            said = {_text(name): _text(value) for name, value in pairs(values or [])}
+            entry = Entry(tag, _text(number), said.get("webinar", ""), said.get("field", ""))
+            if entry.webinar_id and entry.field:
+                entries.append(entry)
+            else:
+                await self.park(entry, "it names no webinar or no message")
+        return entries
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def soon(at: datetime, now: datetime) -> float:
+    """Seconds from `now` until `at`, never negative."""
+    return max(0.0, (at - now).total_seconds())

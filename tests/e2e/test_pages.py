@@ -1,0 +1,121 @@
+"""All pages: their words, their weight, and that they fit a small screen."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Request, expect
+
+from room_server.clock import utc_now
+from room_server.pages import folder
+from tests.e2e.visitors import Visitors, fits, shows
+from tests.support import Site, room
+
+NARROW: dict[str, Any] = {"viewport": {"width": 320, "height": 640}}
+MAX_ROOM_BYTES = 60_000
+LONG = "Оченьдлинноеназваниевебинарабезпробеловкоторое" * 3
+
+
+def keys(language: str) -> set[str]:
+    return set(re.findall(r"^  '([\w.]+)':", (folder() / f"strings.{language}.js").read_text(), re.MULTILINE))
+
+
+def sources() -> list[Path]:
+    return [path for path in sorted(folder().iterdir()) if path.suffix in {".html", ".js", ".css", ".svg"}]
+
+
+def test_both_languages_say_the_same_things() -> None:
+    assert keys("ru") == keys("en")
+
+
+def test_every_text_of_the_markup_has_words() -> None:
+    used = {key for path in sources() for key in re.findall(r'data-t(?:-label)?="([\w.]+)"', path.read_text())}
+    assert used - keys("ru") == set()
+
+
+def test_no_page_has_script_or_style_of_its_own() -> None:
+    inline = re.compile(r"<style|<script(?! type=\"module\" src=)|\sstyle=|\son\w+=")
+    assert [path.name for path in sources() if path.suffix == ".html" and inline.search(path.read_text())] == []
+
+
+@pytest.mark.parametrize("status", ["draft", "scheduled", "live", "paused", "finished", "archived"])
+async def test_nothing_scrolls_sideways_on_the_smallest_phone(site: Site, visitors: Visitors, status: str) -> None:
+    await site.store.create(
+        room(
+            status=status,
+            title=LONG[:200],
+            description=LONG,
+            cta_visibility="visible",
+            cta_label=LONG[:80],
+            cta_url="https://example.org/" + LONG,
+            player_url=f"http://{site.address}/demo/player",
+            recording_url="https://example.org/",
+        )
+    )
+    for path in ("/room/w", "/speaker/w"):
+        page = await visitors.open(path, site.token("organizer"), **NARROW)
+        await shows(page, status=status)
+        assert await fits(page), path
+    page = await visitors.open("/", **NARROW)
+    await expect(page.locator("#empty" if status == "draft" else "[data-webinar=w]")).to_be_visible()
+    assert await fits(page)
+
+
+@pytest.mark.parametrize("path", ["/room/w", "/speaker/w", "/monitor", "/demo/cta", "/demo/player", "/demo/recording"])
+async def test_pages_without_a_link_fit_too(visitors: Visitors, path: str) -> None:
+    page = await visitors.open(path, **NARROW)
+    await expect(page.locator("h1:visible").first).not_to_be_empty()
+    assert await fits(page)
+
+
+@pytest.mark.parametrize(
+    ("query", "locale", "language"),
+    [
+        ("", "ru-RU", "ru"),
+        ("", "en-GB", "en"),
+        ("", "de-DE", "ru"),
+        ("?lang=en", "ru-RU", "en"),
+        ("?lang=xx", "en", "en"),
+    ],
+)
+async def test_the_language_is_asked_for_or_the_browsers_or_russian(
+    visitors: Visitors, query: str, locale: str, language: str
+) -> None:
+    page = await visitors.open(f"/{query}", locale=locale)
+    await expect(page.locator("html")).to_have_attribute("lang", language)
+    await expect(page.locator("h1")).to_have_text({"ru": "Расписание вебинаров", "en": "Webinar schedule"}[language])
+
+
+async def test_the_schedule_sorts_now_before_soon_before_past(site: Site, visitors: Visitors) -> None:
+    now = utc_now()
+    plan = {"past": ("archived", -3), "late": ("scheduled", 9), "soon": ("scheduled", 1), "on": ("live", 0)}
+    for webinar_id, (status, days) in {**plan, "last": ("finished", -1)}.items():
+        await site.store.create(room(webinar_id, status=status, scheduled_at=now + timedelta(days=days)))
+    await site.store.create(room("hidden", status="draft"))
+    page = await visitors.open("/")
+    await expect(page.locator("[data-webinar]")).to_have_count(5)
+    order = await page.eval_on_selector_all("[data-webinar]", "lines => lines.map((line) => line.dataset.webinar)")
+    assert order == ["on", "soon", "late", "last", "past"]
+
+
+async def test_the_room_weighs_little(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    page = await visitors.blank()
+    loaded: list[Request] = []
+    page.on("requestfinished", lambda request: loaded.append(request))
+    await page.goto(f"http://{site.address}/room/w#token={site.token('attendee')}")
+    await shows(page, connection="open")
+    weights = {request.url: (await request.sizes())["responseBodySize"] for request in loaded}
+    assert 0 < sum(weights.values()) < MAX_ROOM_BYTES, weights
+
+
+async def test_data_never_becomes_markup_or_another_kind_of_link(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room(status="live", title="<img src=x onerror=alert(1)>", description="<b>bold</b>"))
+    page = await visitors.attendee()
+    await shows(page, status="live")
+    await expect(page.locator("[data-view=stage] h1")).to_have_text("<img src=x onerror=alert(1)>")
+    hostile = ["javascript:alert(1)", "data:text/html,x", "file:///etc", ""]
+    check = "async (addresses) => addresses.map((await import('/static/dom.js')).safeUrl)"
+    assert await page.evaluate(check, hostile) == [None] * 4

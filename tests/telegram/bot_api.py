@@ -1,0 +1,123 @@
+"""A Bot API on loopback that answers as Telegram does, faults included: a real HTTP server in Telegram's place."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import parse_qsl
+
+import uvicorn
+from msgspec import Struct
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from room_server.server import bind
+
+TOKEN = "123456:a-token-of-the-tests"
+
+
+class Sent(Struct, frozen=True):
+    """A message that arrived: when (monotonic seconds), where, what."""
+
+    at: float
+    chat_id: int
+    text: str
+
+
+Answer = Callable[["BotApi", int, str], Awaitable[Response]]
+
+
+class BotApi:
+    """What arrived, and what the next requests get instead of `ok`."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.tries: list[Sent] = []
+        self.next: deque[Answer] = deque()
+        """Answers for the next requests, whoever they are for."""
+        self.chats: dict[int, Answer] = {}
+        """Answers for every request to a chat."""
+        self.url = ""
+
+    def texts(self, chat_id: int) -> list[str]:
+        """What a chat got."""
+        return [sent.text for sent in self.sent if sent.chat_id == chat_id]
+
+    async def receive(self, request: Request) -> Response:
+        """SendMessage."""
+        if request.path_params["token"] != TOKEN:
+            return problem(401, "Unauthorized")
+        form = dict(parse_qsl((await request.body()).decode()))
+        chat_id, text = int(form["chat_id"]), form["text"]
+        self.tries.append(Sent(time.monotonic(), chat_id, text))
+        if self.next:
+            return await self.next.popleft()(self, chat_id, text)
+        return await self.chats.get(chat_id, take)(self, chat_id, text)
+
+
+def problem(code: int, description: str, **parameters: Any) -> Response:
+    """The Bot API's error object."""
+    body: dict[str, Any] = {"ok": False, "error_code": code, "description": description}
+    return JSONResponse({**body, "parameters": parameters} if parameters else body, code)
+
+
+async def take(api: BotApi, chat_id: int, text: str) -> Response:
+    """The message arrives."""
+    api.sent.append(Sent(time.monotonic(), chat_id, text))
+    chat = {"id": chat_id, "type": "private", "first_name": "x"}
+    message = {"message_id": len(api.sent), "date": int(time.time()), "chat": chat, "text": text}
+    return JSONResponse({"ok": True, "result": message})
+
+
+def refuse(code: int, description: str, **parameters: Any) -> Answer:
+    """The message does not arrive, and Telegram says why."""
+
+    async def answer(_: BotApi, __: int, ___: str) -> Response:
+        return problem(code, description, **parameters)
+
+    return answer
+
+
+def plain(body: str, code: int = 200) -> Answer:
+    """An answer that is no JSON."""
+
+    async def answer(_: BotApi, __: int, ___: str) -> Response:
+        return Response(body, code, media_type="text/html")
+
+    return answer
+
+
+async def take_and_hang(api: BotApi, chat_id: int, text: str) -> Response:
+    """The message arrives, and the answer does not come in time."""
+    await take(api, chat_id, text)
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def take_and_cut(api: BotApi, chat_id: int, text: str) -> Response:
+    """The message arrives, and the line is cut before the answer is whole."""
+    await take(api, chat_id, text)
+    return Response(b"{", headers={"Content-Length": "100"})
+
+
+@asynccontextmanager
+async def bot_api() -> AsyncIterator[BotApi]:
+    """The server, for as long as the block runs."""
+    api = BotApi()
+    app = Starlette(routes=[Route("/bot{token}/sendMessage", api.receive, methods=["POST"])])
+    listening = bind("127.0.0.1", 0)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    task = asyncio.create_task(server._serve([listening]))
+    api.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    try:
+        yield api
+    finally:
+        server.should_exit = True
+        server.force_exit = True
+        await task
+        listening.close()
