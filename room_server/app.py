@@ -21,8 +21,10 @@ from room_server.auth import Authenticator
 from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
+from room_server.channels.presence import Heartbeat, node_name
 from room_server.channels.wheel import Wheel
 from room_server.config import Settings
+from room_server.counts import Counts
 from room_server.errors import BadInput, Refusal, Unknown
 from room_server.hooks import Hooks
 from room_server.monitor import Monitor
@@ -34,7 +36,8 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 10
 """How long the first subscription may take."""
-ANY_METHOD = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+ANY_METHOD: list[str] = []
+"""Starlette lets every method through to the endpoint."""
 
 
 async def receive_hook(request: Request) -> Response:
@@ -52,6 +55,11 @@ async def read_schedule(request: Request) -> Response:
     return await rooms.schedule(request)
 
 
+async def read_counts(request: Request) -> Response:
+    counts: Counts = request.state.counts
+    return await counts.answer(request)
+
+
 async def read_ready(request: Request) -> Response:
     health: Monitor = request.state.monitor
     return await health.ready(request)
@@ -61,6 +69,7 @@ ROUTES: list[BaseRoute] = [
     Route("/hooks/{name}", receive_hook, methods=["POST"]),
     Route("/rooms/{webinar_id}/state", read_room, methods=ANY_METHOD),
     Route("/webinars", read_schedule, methods=["GET"]),
+    Route("/monitor/counts", read_counts, methods=["GET"]),
     Route("/healthz", monitor.alive, methods=["GET"]),
     Route("/readyz", read_ready, methods=["GET"]),
 ]
@@ -88,12 +97,14 @@ def create_app(settings: Settings) -> Starlette:
                 expose_headers=["ETag", "Retry-After"],
             )
         )
-    return Starlette(
+    app = Starlette(
         routes=[*ROUTES, *pages.routes()],
         middleware=middleware,
         exception_handlers={Refusal: problems.answer, HTTPException: _http_exception, Exception: _failure},
         lifespan=lambda _: lifespan(settings),
     )
+    app.router.redirect_slashes = False  # an unknown address is unknown
+    return app
 
 
 @asynccontextmanager
@@ -104,7 +115,14 @@ async def lifespan(settings: Settings) -> AsyncIterator[Mapping[str, Any]]:
         hub, listener = made["hub"], made["listener"]
         running = [
             tasks.create_task(vital(work), name=work.__qualname__)
-            for work in (listener.run(), listener.refresh(), hub.loader(), hub.teller(), made["wheel"].turn())
+            for work in (
+                listener.run(),
+                listener.refresh(),
+                hub.loader(),
+                hub.teller(),
+                made["wheel"].turn(),
+                made["heartbeat"].beat(),
+            )
         ]
         async with asyncio.timeout(START_SECONDS):
             await listener.subscribed.wait()
@@ -120,12 +138,15 @@ def assemble(settings: Settings, state: State) -> dict[str, Any]:
     store, authenticator = state.store, Authenticator(settings)
     hub, wheel = Hub(store), Wheel()
     listener = Listener(state.client, store.keys, hub)
+    hooks = Hooks(store, authenticator, settings.max_hooks_per_person)
     return {
+        "heartbeat": Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counted(), "hooks": hooks.answered}),
+        "counts": Counts(store, authenticator, settings.max_reads_per_person),
         "hub": hub,
         "wheel": wheel,
         "listener": listener,
         "door": Door(settings, hub, wheel, authenticator.token),
-        "hooks": Hooks(store, authenticator, settings.max_hooks_per_person),
+        "hooks": hooks,
         "rooms": Rooms(store, authenticator, settings.max_reads_per_person),
         "monitor": Monitor(store, listener),
     }
@@ -135,9 +156,10 @@ async def vital(work: Coroutine[Any, Any, None]) -> None:
     """Run what this process cannot live without: when it fails, the process ends rather than serve stale rooms."""
     try:
         await work
+        logger.critical("a vital task ended; this process ends")
     except Exception:
         logger.critical("a vital task failed; this process ends", exc_info=True)
-        os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _http_exception(_: Request, error: Exception) -> Response:

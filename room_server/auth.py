@@ -23,6 +23,8 @@ from room_server.errors import ConfigurationError, Unauthenticated
 
 WEBHOOK_TOLERANCE = 300
 """Seconds that a signed request's clock may be off (Standard Webhooks)."""
+MAX_MOMENT = 2**40
+"""Unix seconds of a claim, at most: far beyond every use, and still exact as a float."""
 _OPTIONS: Any = {"require": ["exp", "sub", "role", "webinar_id"], "verify_aud": False, "verify_iat": False}
 _LEAD = re.compile(r"[1-9][0-9]{0,15}")
 _SCOPE = re.compile(r"\*|[A-Za-z0-9_-]{1,64}")
@@ -105,14 +107,24 @@ def actor(claims: dict[str, Any]) -> Actor:
         if not _LEAD.fullmatch(subject) or int(subject) > MAX_LEAD_ID:
             raise ValueError("an attendee's claim sub is its lead id, a positive integer as text")
         lead_id = int(subject)
+    if "nbf" in claims:
+        _moment(claims, "nbf")
     return Actor(
         role=_ROLES[role],
         subject=subject,
         webinar_id=scope,
         lead_id=lead_id,
-        name=name[:200] if isinstance(name, str) else None,
-        expires_at=int(claims["exp"]),
+        name=name.encode(errors="replace").decode()[:200] if isinstance(name, str) else None,
+        expires_at=_moment(claims, "exp"),
     )
+
+
+def _moment(claims: dict[str, Any], name: str) -> int:
+    """A time that PyJWT has compared already: it also takes texts and numbers too large. Raises ValueError."""
+    value = claims[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_MOMENT:
+        raise ValueError(f"the claim {name} is no time in Unix seconds")
+    return int(value)
 
 
 def issue(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:

@@ -6,6 +6,7 @@ the last five are the core's.
 
 import re
 import secrets
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from room_server.core.room import Status, Visibility
 from room_server.errors import BadInput, Forbidden, Refusal, Unknown
 from room_server.limits import Throttle
 from room_server.state import webhooks
+from room_server.state.patience import deadline
 from room_server.state.store import Store
 
 MAX_BODY = 16 * 1024
@@ -28,6 +30,7 @@ MAX_BODY = 16 * 1024
 DECODERS: dict[str, msgspec.json.Decoder[Inbound]] = {
     name: msgspec.json.Decoder(kind) for name, kind in INBOUND.items()
 }
+_SYNTAX = msgspec.json.Decoder(msgspec.Raw)
 _FIELD = re.compile(r"`\$\.?([^`]*)`|field `([^`]+)`")
 
 
@@ -68,10 +71,20 @@ class Hooks:
         self._store = store
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 2 * per_person)
+        self.answered: Counter[str] = Counter()
+        """Hooks that this process answered, by code; `ok` for those that were accepted."""
 
     async def receive(self, request: Request) -> Response:
         """One hook, answered when it is durable. Raises Refusal."""
-        name = request.path_params["name"]
+        try:
+            response = await self._received(request, request.path_params["name"])
+        except Refusal as refusal:
+            self.answered[refusal.code] += 1
+            raise
+        self.answered["ok"] += 1
+        return response
+
+    async def _received(self, request: Request, name: str) -> Response:
         if name not in INBOUND and name not in EMITTED:
             raise Unknown("hook_unknown", f"there is no hook {name}")
         if is_signed(request.headers):
@@ -88,10 +101,11 @@ class Hooks:
         actor = self._authenticator.signed(request.headers, body)
         _check_internal(name)
         asked, webhook_id = webhooks.digest(name, body), request.headers["webhook-id"]
-        answer = await webhooks.recall(self._store, webhook_id, asked)
-        if answer is None:
-            answer = await self._act(actor, decode(name, body))
-            await webhooks.remember(self._store, webhook_id, webhooks.Remembered(asked, answer))
+        async with deadline():  # three questions to Redis, one deadline
+            answer = await webhooks.recall(self._store, webhook_id, asked)
+            if answer is None:
+                answer = await self._act(actor, decode(name, body))
+                await webhooks.remember(self._store, webhook_id, webhooks.Remembered(asked, answer))
         return answer
 
     def _throttle_person(self, actor: Actor) -> None:
@@ -130,19 +144,26 @@ def _too_large() -> Refusal:
 
 def decode(name: str, body: bytes) -> Inbound:
     """The typed hook. Raises BadInput: `malformed_body` for no JSON object, else the field's own trouble."""
-    if body.lstrip(b" \t\r\n")[:1] != b"{":
-        raise BadInput("malformed_body", "the body is not a JSON object")
+    _check_syntax(body)
     try:
         hook = DECODERS[name].decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadInput("malformed_body", f"the body is not JSON: {error}") from None
     if isinstance(hook, SetStatus) and hook.status not in STATUS_WORDS:
         refusal = BadInput("webinar_status_mutation_forbidden", "status is `start` or `stop`; all else is internal")
         refusal.field = "status"
         raise refusal
     return hook
+
+
+def _check_syntax(body: bytes) -> None:
+    """The whole body, before any of its fields: the typed decoder stops at the first that is wrong. Raises BadInput."""
+    if body.lstrip(b" \t\r\n")[:1] != b"{":
+        raise BadInput("malformed_body", "the body is not a JSON object")
+    try:
+        _SYNTAX.decode(body.decode())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput("malformed_body", f"the body is not JSON: {error}") from None
 
 
 def _invalid(message: str) -> Refusal:

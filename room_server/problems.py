@@ -17,7 +17,7 @@ def body(refusal: Refusal) -> bytes:
         "type": f"urn:room-server:problem:{refusal.code}",
         "title": PROBLEMS[refusal.code].title,
         "status": refusal.status,
-        "detail": refusal.detail,
+        "detail": refusal.detail.encode(errors="replace").decode(),
         "code": refusal.code,
     }
     return msgspec.json.encode({**members, "field": refusal.field} if refusal.field else members)
@@ -25,7 +25,7 @@ def body(refusal: Refusal) -> bytes:
 
 def response(refusal: Refusal) -> Response:
     """The answer to a request."""
-    return Response(body(refusal), refusal.status, refusal.headers, MEDIA_TYPE)
+    return Response(body(refusal), refusal.status, {"Cache-Control": "no-store", **refusal.headers}, MEDIA_TYPE)
 
 
 async def answer(_: Request, refusal: Exception) -> Response:

@@ -1,5 +1,6 @@
 """Reading: GET /rooms/{id}/state, the canonical snapshot, and GET /webinars, the public schedule. Changes nothing."""
 
+import asyncio
 import re
 import time
 from datetime import datetime
@@ -12,9 +13,10 @@ from starlette.responses import Response
 from room_server.auth import Authenticator
 from room_server.core.permissions import Reading, check_read, check_visible
 from room_server.core.room import PublicRoom, Status
-from room_server.errors import BadInput
+from room_server.errors import BadInput, StateUnavailable
 from room_server.limits import Throttle
 from room_server.state import catalogue
+from room_server.state.patience import deadline
 from room_server.state.store import Store
 
 SCHEDULE_SECONDS = 1.0
@@ -53,6 +55,7 @@ class Rooms:
         self._throttle = Throttle(per_person, 4 * per_person)
         self._schedule = b""
         self._read_at = -SCHEDULE_SECONDS
+        self._reading = asyncio.Lock()
 
     async def state(self, request: Request) -> Response:
         """The room state, byte for byte what the socket sends. Raises Refusal."""
@@ -72,11 +75,22 @@ class Rooms:
 
     async def schedule(self, _: Request) -> Response:
         """Upcoming, live and past webinars, never drafts. Raises StateUnavailable."""
-        if time.monotonic() - self._read_at >= SCHEDULE_SECONDS:
-            cards = [card(room) for room in await catalogue.latest(self._store) if room.status is not Status.DRAFT]
-            self._schedule = msgspec.json.encode({"webinars": cards})
-            self._read_at = time.monotonic()
+        async with self._reading:  # one read, or one failure to read, is for all who ask meanwhile
+            if time.monotonic() - self._read_at >= SCHEDULE_SECONDS:
+                await self._read_schedule()
+        if not self._schedule:
+            raise StateUnavailable
         return Response(self._schedule, media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+    async def _read_schedule(self) -> None:
+        self._schedule = b""
+        try:
+            async with deadline():
+                found = await catalogue.latest(self._store)
+            cards = [card(room) for room in found if room.status is not Status.DRAFT]
+            self._schedule = msgspec.json.encode({"webinars": cards})
+        finally:
+            self._read_at = time.monotonic()
 
 
 def card(room: PublicRoom) -> Card:
@@ -87,7 +101,7 @@ def card(room: PublicRoom) -> Card:
 def _with_tag(request: Request, head: Head | None, text: bytes) -> Response:
     tag = f'"{head.epoch}.{head.version}"' if head else ""
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    known = re.findall(r'\*|"[^"]*"', request.headers.get("if-none-match", ""))
+    known = re.findall(r'\*|"[^"]*"', ",".join(request.headers.getlist("if-none-match")))
     if tag in known or "*" in known:
         return Response(status_code=304, headers=headers)
     return Response(text, media_type="application/json", headers=headers)

@@ -68,10 +68,9 @@ class BoundedHttp(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        if self._phase is Phase.IDLE:
+        if self._phase is not Phase.OVER:
             self._phase = Phase.HEAD
-            if self._deadline is None:  # begun in the same bytes that ended the request before
-                self._start_clock()
+            self._start_clock()
 
     def on_headers_complete(self) -> None:
         if self._phase is Phase.OVER:
@@ -87,11 +86,14 @@ class BoundedHttp(HttpToolsProtocol):
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        if self._phase is not Phase.OVER:
-            self._phase = Phase.IDLE
-            self._head = 0
-            self._stop_clock()
-            super().on_message_complete()
+        if self._phase is Phase.OVER:
+            return
+        self._phase = Phase.IDLE
+        self._head = 0
+        self._stop_clock()
+        super().on_message_complete()
+        if self.cycle is not None and self.cycle.response_complete:  # answered early: uvicorn's clock was stopped
+            self._start_clock()
 
     def handle_websocket_upgrade(self) -> None:
         if self._phase is Phase.OVER:
@@ -116,6 +118,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().resume_writing()
 
     def _start_clock(self) -> None:
+        self._stop_clock()
         self._deadline = self.loop.call_later(self.request_seconds, self._late)
 
     def _stop_clock(self) -> None:
@@ -142,6 +145,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and hang up. A whole request before this one gets its own answer, and the caller no other."""
+        if self._phase is Phase.OVER:
+            return
         self._phase = Phase.OVER
         self._stop_clock()
         if self._is_answering():

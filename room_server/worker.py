@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-import secrets
 import signal
-import socket
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
+from room_server.channels.presence import Heartbeat, node_name
 from room_server.config import Settings
 from room_server.errors import Refusal
 from room_server.state.evaluation import Evaluations
@@ -23,10 +23,12 @@ LOOK_EVERY = 0.5
 
 async def work(settings: Settings, state: State, stopping: asyncio.Event) -> None:
     """Evaluate and deliver until `stopping` is set; what is in hand is finished first."""
-    owner = f"{socket.gethostname()}-{secrets.token_hex(4)}"
+    owner = node_name()
     async with open_sender(settings) as sender, asyncio.TaskGroup() as tasks:
         worker = Worker(Outbox(state.store), sender, owner, stopping)
-        tasks.create_task(worker.run())
+        heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0})
+        beating = tasks.create_task(heartbeat.beat())
+        tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
         tasks.create_task(evaluate(Evaluations(state.store), state.store.keys.tags, stopping))
 
 
@@ -43,6 +45,18 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY):
                 await stopping.wait()
+
+
+@asynccontextmanager
+async def working_beside(settings: Settings, state: State) -> AsyncIterator[None]:
+    """A worker in the same process for as long as the block runs; what it has in hand is finished first."""
+    stopping = asyncio.Event()
+    task = asyncio.create_task(work(settings, state, stopping), name="worker")
+    try:
+        yield
+    finally:
+        stopping.set()
+        await task
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:

@@ -5,7 +5,7 @@ import { formatMoment } from './clock.js';
 import { byId, make, setText } from './dom.js';
 import { t, translatePage } from './i18n.js';
 
-const REFRESH_MS = 30_000;
+const REFRESH_MS = 15_000;
 const GROUPS = { live: 'now', paused: 'now', scheduled: 'upcoming', finished: 'past', archived: 'past' };
 
 function lineOf(webinar) {

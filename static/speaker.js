@@ -93,7 +93,8 @@ async function act(action) {
   showButtons(connection.state);
   const answer = await sendHook(hook, { webinar_id: webinarId, ...payload(connection.state) }, token);
   if (answer.status !== 200) showRefusal(answer);
-  if (answer.status !== 200 || connection.state.version < answer.body.version) await connection.read();
+  const isBehind = answer.status === 200 ? connection.state.version < answer.body.version : answer.status > 0;
+  if (isBehind) await connection.read();
   underWay.delete(action);
   showButtons(connection.state);
 }

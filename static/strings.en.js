@@ -60,7 +60,7 @@ export default {
   'after.archived': 'This webinar is archived',
   'after.thanks': 'Thank you for being with us. Your attendance is recorded.',
   'after.length': 'We were live for {length}.',
-  'after.next': 'The materials and the next step will come by Telegram.',
+  'after.next': 'If you connected Telegram, the materials and the next step will arrive there.',
   'after.recording': 'Watch the recording',
   'after.no_recording': 'If there is a recording, its link will appear here.',
   'length.hours': '{hours} h {minutes} min',

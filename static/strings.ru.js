@@ -60,7 +60,7 @@ export default {
   'after.archived': 'Вебинар в архиве',
   'after.thanks': 'Спасибо, что были с нами. Ваше участие учтено.',
   'after.length': 'Эфир длился {length}.',
-  'after.next': 'Материалы и следующий шаг придут в Telegram.',
+  'after.next': 'Если вы подключили Telegram, материалы и следующий шаг придут туда.',
   'after.recording': 'Смотреть запись',
   'after.no_recording': 'Если будет запись, ссылка на неё появится здесь.',
   'length.hours': '{hours} ч {minutes} мин',

@@ -39,10 +39,11 @@ export class Sleeper {
   }
 }
 
-/** Calls back when the page may have missed something: shown again, network back, taken out of the history. */
+/** Calls back when the page may have missed something: shown again, network gone or back, taken out of the history. */
 export function onWake(callback) {
   document.addEventListener('visibilitychange', () => document.hidden || callback());
   addEventListener('online', callback);
+  addEventListener('offline', callback);
   addEventListener('pageshow', (event) => event.persisted && callback());
 }
 

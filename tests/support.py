@@ -77,6 +77,8 @@ class Site:
         self.raw = raw
         """A client of its own on the same Redis, to look at what is stored."""
         self.http = httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE)
+        self.inside: dict[str, Any] = {}
+        """What the lifespan assembled: hub, wheel, door, listener."""
 
     def token(self, role: str = "speaker", webinar_id: str = "w", **more: Any) -> str:
         """A token; `sub`, `ttl` and any claim may be given."""
@@ -148,8 +150,8 @@ async def state_where(socket: ClientConnection, **wanted: Any) -> dict[str, Any]
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Site]:
-    """A web process on a port of its own, inside this event loop."""
+async def serving(settings: Settings, **uvicorn: Any) -> AsyncIterator[Site]:
+    """A web process on a port of its own, inside this event loop; `uvicorn` are settings of its own."""
     started = asyncio.Event()
 
     async def ready() -> None:
@@ -157,12 +159,13 @@ async def serving(settings: Settings) -> AsyncIterator[Site]:
 
     listening = bind("127.0.0.1", 0)
     address = f"127.0.0.1:{listening.getsockname()[1]}"
-    server = Server(replace_graceful(uvicorn_config(create_app(settings))), ready)
+    server = Server(replace_graceful(uvicorn_config(create_app(settings), **uvicorn)), ready)
     task = asyncio.create_task(server._serve([listening]))
     await wait_until(lambda: started.is_set() or task.done(), "the server started")
     try:
         async with open_state(settings) as state, Redis.from_url(str(settings.redis_url)) as raw:
             site = Site(settings, address, state.store, raw)
+            site.inside = server.lifespan.state
             async with site.http:
                 yield site
     finally:

@@ -1,4 +1,4 @@
-"""RFC 6455 frames that the server sends, built once for everyone."""
+"""RFC 6455 frames: those that the server sends, built once for everyone, and the few that a client may send."""
 
 import struct
 from typing import NamedTuple
@@ -7,10 +7,15 @@ import msgspec
 from msgspec import Struct
 
 from room_server.core.room import Status
+from room_server.errors import CloseCode
 
-TEXT = 0x81
-CLOSE = 0x88
+TEXT, CLOSE, CLIENT_PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
+"""First bytes of whole frames: final, no reserved bits."""
+DATA = frozenset({0x0, 0x1, 0x2})
+"""Opcodes of data frames: continuation, text, binary."""
 PING = b"\x89\x00"
+MAX_CONTROL = 2 + 4 + 125
+"""Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
 
 
 class Head(Struct, frozen=True):
@@ -52,7 +57,39 @@ def text_frame(text: bytes) -> bytes:
     return struct.pack("!BBQ", TEXT, 127, size) + text
 
 
-def close_frame(code: int, reason: str) -> bytes:
-    """A close frame; the reason is a short word of ours (RFC 6455, 5.5.1)."""
-    payload = struct.pack("!H", code) + reason.encode()[:123]
-    return bytes((CLOSE, len(payload))) + payload
+class Heard(NamedTuple):
+    """What a client's bytes say, as far as they are whole. A peer needs an answer to its latest ping only (5.5.3)."""
+
+    ping: bytes = b""
+    """The latest ping."""
+    close: bytes = b""
+    """The close frame and whatever stands behind it."""
+    rest: bytes = b""
+    """The beginning of a frame, or the frame that is at fault."""
+    fault: CloseCode | None = None
+
+
+def heard(inbox: bytes) -> Heard:
+    """Read control frames; anything else is a fault as soon as it shows."""
+    at, ping = 0, b""
+    while at < len(inbox):
+        if fault := _fault(inbox[at], inbox[at + 1 : at + 2]):
+            return Heard(ping, rest=inbox[at:], fault=fault)
+        size = 6 + (inbox[at + 1] & 0x7F) if len(inbox) > at + 1 else 2
+        if len(inbox) < at + size:
+            break
+        if inbox[at] == CLOSE:
+            return Heard(ping, close=inbox[at:])
+        if inbox[at] == CLIENT_PING:
+            ping = inbox[at : at + size]
+        at += size
+    return Heard(ping, rest=inbox[at:])
+
+
+def _fault(first: int, second: bytes) -> CloseCode | None:
+    """What is wrong with a frame, by its first two bytes (RFC 6455, 5.2 and 5.5); the second may not be here yet."""
+    if first & 0x7F in DATA:
+        return CloseCode.READ_ONLY
+    if first not in {CLOSE, CLIENT_PING, CLIENT_PONG} or (second and not 0x80 <= second[0] <= 0x80 + 125):
+        return CloseCode.PROTOCOL_ERROR
+    return None

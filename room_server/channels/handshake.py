@@ -6,7 +6,7 @@ Order: address, origin, subprotocol, who is calling, role and webinar, room for 
 import re
 from collections import Counter
 from collections.abc import Callable
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from msgspec import Struct
 from websockets.datastructures import Headers
@@ -22,6 +22,10 @@ from room_server.limits import Throttle
 
 SUBPROTOCOL = "room.v1"
 BEARER = "room.bearer."
+PING_AFTER = 25.0
+"""Seconds of silence before a ping."""
+GONE_AFTER = 20.0
+"""Seconds that a ping, or a goodbye, may stay unanswered."""
 _PATH = re.compile(r"/rooms/([^/]+)/socket")
 _PORTS = {"http": ":80", "https": ":443"}
 
@@ -40,6 +44,7 @@ class Door:
         self.hub = hub
         self.wheel = wheel
         self.stall_seconds = settings.stall_seconds
+        self.ping_after, self.gone_after = PING_AFTER, GONE_AFTER
         self.total = 0
         self.persons: Counter[str] = Counter()
         self._authenticate = authenticate
@@ -69,9 +74,9 @@ class Door:
         if not origins:
             return
         origin = origins[0].lower()
-        parts = urlsplit(origin)
-        own = {host.lower().removesuffix(_PORTS.get(parts.scheme, "")) for host in headers.get_all("Host")}
-        if len(origins) > 1 or (origin not in self._origins and parts.netloc not in own):
+        scheme, _, host = origin.partition("://")
+        own = {host.lower().removesuffix(_PORTS.get(scheme, "")) for host in headers.get_all("Host")}
+        if len(origins) > 1 or (origin not in self._origins and (scheme not in _PORTS or not host or host not in own)):
             raise Forbidden("forbidden_origin", f"the origin {origins[0]} may not open sockets here")
 
     def _check_room_for(self, actor: Actor) -> None:

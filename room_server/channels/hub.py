@@ -5,10 +5,11 @@ socket straight to the newest state; `loader` reads the rooms whose first socket
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -65,11 +66,10 @@ class Hub:
         self._wake_teller = asyncio.Event()
 
     def crowd(self, webinar_id: str) -> Crowd:
-        """The crowd of a room; its state is read when there is none yet."""
+        """The crowd of a room; with its first socket its state is read."""
         crowd = self.crowds.get(webinar_id)
         if crowd is None:
             crowd = self.crowds[webinar_id] = Crowd(webinar_id)
-        if crowd.state is None:
             self._unread.add(webinar_id)
             self._wake_loader.set()
         return crowd
@@ -87,6 +87,11 @@ class Hub:
             crowd.roles[member.actor.role] -= 1
         if not crowd.members and not crowd.waiting and self.crowds.get(crowd.webinar_id) is crowd:
             del self.crowds[crowd.webinar_id]
+
+    def counted(self) -> dict[str, Any]:
+        """The sockets of this process, all and by room and role."""
+        rooms = {name: dict(+crowd.roles) for name, crowd in self.crowds.items() if crowd.members}
+        return {"total": sum(len(crowd.members) for crowd in self.crowds.values()), "rooms": rooms}
 
     def tell(self, text: bytes) -> None:
         """A text that Redis published or stores: whoever holds an older state gets it."""
@@ -142,18 +147,21 @@ class Hub:
     async def reread(self) -> None:
         """Offer every crowd what Redis stores now: heals whatever pub/sub lost. Raises StateUnavailable."""
         self._store.forget()
-        ids = [webinar_id for webinar_id, crowd in self.crowds.items() if crowd.state is not None]
-        for webinar_id, text in zip(ids, await self._store.public_texts(ids), strict=True):
-            crowd = self.crowds.get(webinar_id)
-            if text is None or crowd is None or crowd.state is None:
+        held = {webinar_id: crowd.state for webinar_id, crowd in self.crowds.items() if crowd.state is not None}
+        texts = await self._store.public_texts(list(held))
+        for (webinar_id, before), text in zip(held.items(), texts, strict=True):
+            if text is None or text == before.text:
                 continue
-            state = room_state(text)
-            held = crowd.state.head
-            if state.head.epoch == held.epoch and state.head.version < held.version:
-                logger.warning("room %s went back from version %d: a new epoch begins", webinar_id, held.version)
-                await self._store.renew(webinar_id)
+            if went_back(before, text):
+                await self._renew(webinar_id)
             else:
                 self.tell(text)
+
+    async def _renew(self, webinar_id: str) -> None:
+        """The hub hears of the new epoch as it hears of every change. Raises StateUnavailable."""
+        logger.warning("room %s lost its last changes: a new epoch begins", webinar_id)
+        with contextlib.suppress(Unknown):  # deleted meanwhile
+            await self._store.renew(webinar_id)
 
     def _admit_waiting(self, crowd: Crowd) -> None:
         waiting, crowd.waiting = crowd.waiting, set()
@@ -169,6 +177,15 @@ class Hub:
             member.refuse(refusal)
         if not crowd.members:
             self.crowds.pop(webinar_id, None)
+
+
+def went_back(before: RoomState, text: bytes) -> bool:
+    """Whether Redis, read later, knows less: a lower version, or another room under the same one."""
+    try:
+        now = room_state(text).head
+    except msgspec.MsgspecError:
+        return False
+    return now.epoch == before.head.epoch and now.version <= before.head.version
 
 
 def _slices(members: list[Member]) -> Iterator[list[Member]]:

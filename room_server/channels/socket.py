@@ -5,6 +5,7 @@ peer sends later is rare and gets a fresh one. A peer that reads too slowly skip
 """
 
 import asyncio
+import contextlib
 import logging
 import socket as sockets
 import time
@@ -12,7 +13,6 @@ from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.frames import Opcode
 from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
@@ -27,15 +27,6 @@ from room_server.core.messages import Actor
 from room_server.core.permissions import check_visible
 from room_server.errors import CLOSE_CODES, BadInput, CloseCode, Refusal
 
-PING_AFTER = 25.0
-"""Seconds of silence before a ping."""
-GONE_AFTER = 20.0
-"""Seconds that a ping, or a goodbye, may stay unanswered."""
-CONTROL = frozenset(0x80 | opcode for opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG))
-"""First bytes of a client's control frames: final, no reserved bits."""
-DATA = frozenset((Opcode.CONT, Opcode.TEXT, Opcode.BINARY))
-MAX_CONTROL = 2 + 4 + 125
-"""Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
 SEND_BUFFER = 64 * 1024
 """Bytes that the kernel keeps for a peer that does not read."""
 
@@ -132,8 +123,8 @@ class RoomSocket(asyncio.Protocol):
             return
         self._door.hub.join(crowd, self)
         self._transport.set_write_buffer_limits(high=0)
-        if (connection := self._transport.get_extra_info("socket")) is not None:
-            connection.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
+        with contextlib.suppress(OSError):  # the peer may be gone by now
+            self._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
         self.has = crowd.state
         self._transport.write(self._answer + crowd.state.frame)
         self._answer = None
@@ -163,50 +154,48 @@ class RoomSocket(asyncio.Protocol):
 
     def due(self, now: float) -> float | None:
         """The wheel's question: is anything to be done for this socket? See Wheel."""
-        if self._closing is not None or (self._pinged and now - self._silent_since >= PING_AFTER + GONE_AFTER):
-            self._transport.abort()
-            return None
-        if self._behind_since and now - self._behind_since >= self._door.stall_seconds:
+        door, silence = self._door, now - self._silent_since
+        unanswered = self._pinged and silence >= door.ping_after + door.gone_after
+        stalled = self._behind_since and now - self._behind_since >= door.stall_seconds
+        if self._closing is not None or unanswered or stalled:
             self._transport.abort()  # a close frame would wait behind what the peer does not read
             return None
         if self.actor.expires_at is not None and self.actor.expires_at <= time.time():
             self.close(CloseCode.TOKEN_EXPIRED)
-            return now + GONE_AFTER
-        if not self._pinged and not self._behind_since and now - self._silent_since >= PING_AFTER:
+            return now + door.gone_after
+        if not self._pinged and not self._behind_since and silence >= door.ping_after:
             self._pinged = True
             self._transport.write(frames.PING)
         return self._next(now)
 
     def _next(self, now: float) -> float:
         """When this socket is to be looked at again, at the latest."""
-        patience = PING_AFTER + GONE_AFTER if self._pinged else PING_AFTER
+        door = self._door
+        patience = door.ping_after + door.gone_after if self._pinged else door.ping_after
         at = max(self._silent_since + patience, now)
         if self._behind_since:
-            at = min(at, self._behind_since + self._door.stall_seconds)
+            at = min(at, self._behind_since + door.stall_seconds)
         if self.actor.expires_at is not None:
             at = min(at, now + max(0.0, self.actor.expires_at - time.time()))
         return at
 
     def _read(self, data: bytes) -> None:
         """Whole control frames go to the library; anything else is refused as soon as it shows."""
-        self._inbox += data
-        while self._inbox and self._closing is None:
-            fault = _fault(self._inbox)
-            if fault is not None:
-                self.close(fault)
-                return
-            size = 6 + (self._inbox[1] & 0x7F) if len(self._inbox) > 1 else 2
-            if len(self._inbox) < size:
-                return
-            frame, self._inbox = self._inbox[:size], self._inbox[size:]
-            self._feed(ServerProtocol(state=OPEN, max_size=MAX_CONTROL, logger=_logger), frame)
+        heard = frames.heard(self._inbox + data)
+        self._inbox = heard.rest
+        if heard.ping:
+            self._feed(_open_protocol(), heard.ping)
+        if heard.fault is not None:
+            self.close(heard.fault)
+        elif heard.close:
+            self._feed(_open_protocol(), heard.close)
 
     def _feed(self, protocol: ServerProtocol, data: bytes) -> None:
         """Let the library answer: pongs, the closing handshake, what is wrong inside a close frame."""
         protocol.receive_data(data)
         protocol.events_received()
         output = b"".join(protocol.data_to_send())
-        if output:
+        if output and (protocol.close_rcvd or not self._behind_since):  # no pongs are kept for who does not read
             self._transport.write(output)
         if protocol.close_expected() and self._closing is None:
             self._say_goodbye(protocol)
@@ -220,7 +209,7 @@ class RoomSocket(asyncio.Protocol):
         if self._answer is not None or self._crowd is None:
             self._transport.abort()
             return
-        protocol = ServerProtocol(state=OPEN, max_size=MAX_CONTROL, logger=_logger)
+        protocol = _open_protocol()
         protocol.send_close(code, CLOSE_CODES[code][1])
         self._transport.write(b"".join(protocol.data_to_send()))
         self._say_goodbye(protocol)
@@ -228,7 +217,7 @@ class RoomSocket(asyncio.Protocol):
     def _say_goodbye(self, protocol: ServerProtocol) -> None:
         """A close frame is out: wait for the peer's, but not for ever."""
         self._closing = protocol
-        self._door.wheel.put(self, self._loop.time() + GONE_AFTER)
+        self._door.wheel.put(self, self._loop.time() + self._door.gone_after)
         unread, self._inbox = self._inbox, b""
         if unread:
             self._feed(protocol, unread)
@@ -243,13 +232,10 @@ class RoomSocket(asyncio.Protocol):
     def shutdown(self) -> None:
         """Uvicorn goes down: the peer is told to come back now, to another process."""
         self.close(CloseCode.RESTART)
+        if self._behind_since:
+            self._transport.abort()  # who does not read keeps nobody waiting
         self._transport.close()
 
 
-def _fault(inbox: bytes) -> CloseCode | None:
-    """What is wrong with the frame that begins here, by its first two bytes (RFC 6455, 5.2 and 5.5)."""
-    if inbox[0] & 0x7F in DATA:
-        return CloseCode.READ_ONLY
-    if inbox[0] not in CONTROL or (len(inbox) > 1 and not 0x80 <= inbox[1] <= 0x80 + 125):
-        return CloseCode.PROTOCOL_ERROR
-    return None
+def _open_protocol() -> ServerProtocol:
+    return ServerProtocol(state=OPEN, max_size=frames.MAX_CONTROL, logger=_logger)

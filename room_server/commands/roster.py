@@ -1,8 +1,8 @@
 """`room-server roster …`: who is registered for a webinar."""
 
+import os
 import sys
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from room_server.state.store import Store
 
 LINKS_END = timedelta(days=1)
 """After the scheduled time."""
-HERE = "http://127.0.0.1:8000"
 
 
 @click.group()
@@ -86,12 +85,13 @@ def links(webinar_id: str, **flags: Any) -> None:
     made = with_token_secret(settings(**flags))
     if made.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links")
-    if made.public_url is None:
-        click.echo(f"warning: {PREFIX}PUBLIC_URL is not set, so the links lead to {HERE}", err=True)
     room, leads = run(_registered(made, webinar_id))
+    seconds = _seconds_left(room)
+    base = (made.public_url or _here()).rstrip("/")
     click.echo("lead_id,link")
-    for line in personal_links(made, room, leads):
-        click.echo(line)
+    for lead in leads:
+        claims = {"sub": str(lead), "role": Role.ATTENDEE, "webinar_id": webinar_id}
+        click.echo(f"{lead},{base}/room/{webinar_id}#token={quote(auth.issue(made, claims, seconds))}")
 
 
 async def _registered(made: Settings, webinar_id: str) -> tuple[Room, list[int]]:
@@ -102,16 +102,18 @@ async def _registered(made: Settings, webinar_id: str) -> tuple[Room, list[int]]
         return room, sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
 
 
-def personal_links(made: Settings, room: Room, leads: list[int]) -> Iterator[str]:
-    """A line per lead. Raises click.ClickException when the links would be dead already."""
-    base = (made.public_url or HERE).rstrip("/")
+def _seconds_left(room: Room) -> int:
+    """How long links made now hold. Raises click.ClickException when that is over."""
     until = room.scheduled_at + LINKS_END
     seconds = int(until.timestamp()) - int(time.time())
     if seconds <= 0:
         raise click.ClickException(
-            f"links of {room.webinar_id} ended at {until:%Y-%m-%d %H:%M} UTC, a day after its scheduled time; "
-            f"to move it: room-server webinar set {room.webinar_id} --at …"
+            f"links of {room.webinar_id} ended at {until:%Y-%m-%d %H:%M} UTC, a day after its scheduled time"
         )
-    for lead in leads:
-        claims = {"sub": str(lead), "role": Role.ATTENDEE, "webinar_id": room.webinar_id}
-        yield f"{lead},{base}/room/{room.webinar_id}#token={quote(auth.issue(made, claims, seconds))}"
+    return seconds
+
+
+def _here() -> str:
+    here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+    click.echo(f"warning: {PREFIX}PUBLIC_URL is not set, so the links lead to {here}", err=True)
+    return here

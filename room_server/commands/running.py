@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import click
@@ -20,11 +20,13 @@ from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.secrets_file import with_token_secret
 from room_server.server import bind, uvicorn_config
-from room_server.state.opening import open_state
+from room_server.state.opening import State, open_state
 from room_server.state.store import Store
+from room_server.worker import working_beside
 
 Ready = Callable[[], Awaitable[None]]
 Preparation = Callable[[Store], Awaitable[None]]
+Beside = Callable[[Settings, State], contextlib.AbstractAsyncContextManager[None]]
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a browser here opens instead
 
 
@@ -67,8 +69,13 @@ def _settings(flags: dict[str, Any]) -> Settings:
     return made
 
 
-def _serve(made: Settings, listening: socket.socket, prepare: Preparation) -> None:
-    """Prepare, serve, say so; until SIGINT or SIGTERM, both of which end everything in order."""
+@contextlib.asynccontextmanager
+async def _alone(_: Settings, __: State) -> AsyncIterator[None]:
+    yield
+
+
+def _serve(made: Settings, listening: socket.socket, prepare: Preparation, beside: Beside = _alone) -> None:
+    """Prepare, serve, say so, with something beside it, until SIGINT or SIGTERM: both end everything in order."""
 
     async def ready() -> None:
         click.echo(f"ready {address_of(listening)}")
@@ -77,7 +84,8 @@ def _serve(made: Settings, listening: socket.socket, prepare: Preparation) -> No
         async with open_state(made) as state:  # an unusable Redis is an error message, not a traceback
             await prepare(state.store)
             server = Server(uvicorn_config(create_app(made)), ready)
-            await server.serve([listening])
+            async with beside(made, state):
+                await server.serve([listening])
             if not server.started:
                 raise RoomServerError("the server could not start; the log says why")
 
@@ -146,4 +154,4 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
             for line in demos.links(made, address):
                 click.echo(line)
 
-        _serve(made, listening, prepare)
+        _serve(made, listening, prepare, working_beside)

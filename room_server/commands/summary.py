@@ -1,9 +1,12 @@
 """A webinar as a few readable lines, for `room-server webinar show`."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 from room_server.core.room import Room, Visibility
+from room_server.state.evaluation import Due
+from room_server.state.reports import Summary
 
 
 def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
@@ -25,6 +28,36 @@ def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
         yield "own texts", ", ".join(f"{locale}: {' '.join(sorted(texts))}" for locale, texts in room.texts.items())
     if room.description:
         yield "about", " ".join(room.description.split())
+
+
+class Shown(NamedTuple):
+    """A room, its leads in numbers, and its evaluation where one is on the schedule."""
+
+    room: Room
+    numbers: Summary
+    due: Due | None
+
+
+def progress(shown: Shown) -> dict[str, Any]:
+    """The numbers for machines: `attendance`, and `evaluation` (null when none is pending)."""
+    evaluation = None
+    if shown.due is not None:
+        done = {"done": shown.numbers.classified, "total": shown.numbers.leads}
+        evaluation = {"due_at": datetime.fromtimestamp(shown.due.at / 1000, UTC), **done}
+    return {"evaluation": evaluation, "attendance": shown.numbers}
+
+
+def numbers(shown: Shown) -> Iterator[tuple[str, str]]:
+    """The numbers for people: who came, how far the evaluation is, what became of the messages."""
+    leads = shown.numbers
+    yield "leads", f"{leads.leads}: {leads.entered} entered, {leads.completed} completed"
+    if shown.due is not None:
+        at = _moment(datetime.fromtimestamp(shown.due.at / 1000, UTC))
+        yield "evaluation", f"{leads.classified} of {leads.leads} classified; due {at}"
+    if leads.classified:
+        yield "attended", f"{leads.attended} yes, {leads.classified - leads.attended} no"
+    for kind, fates in leads.messages.items():
+        yield kind, ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
 
 
 def _moment(at: datetime) -> str:

@@ -10,13 +10,16 @@ import msgspec
 
 from room_server.clock import utc_now
 from room_server.commands.common import OPERATOR, Text, state_options, webinar_argument, with_store
-from room_server.commands.summary import summary
+from room_server.commands.summary import Shown, numbers, progress, summary
 from room_server.core.facts import Act, Command
+from room_server.core.lifecycle import Trigger
 from room_server.core.planning import Plan, amend, new_room
-from room_server.core.room import Description, Label, PublicRoom, Room, Title, Url
+from room_server.core.room import Description, Label, PublicRoom, Title, Url
 from room_server.errors import Unknown
-from room_server.state import catalogue
+from room_server.state import catalogue, reports
+from room_server.state.evaluation import Evaluations
 from room_server.state.store import Store, new_epoch
+from room_server.telegram import texts
 
 TITLE = Text("TEXT", Title, "a title of 1 to 200 characters")
 DESCRIPTION = Text("TEXT", Description, "a description of at most 4000 characters")
@@ -33,11 +36,11 @@ class Moment(click.ParamType[datetime]):
         """The time, in UTC. A time without an offset is nobody's."""
         try:
             moment = datetime.fromisoformat(value)
-            if moment.tzinfo is not None:
-                return moment.astimezone(UTC)
+            if moment.tzinfo is None:
+                self.fail(f"{value!r} names no time zone; end it with Z, or with an offset like +03:00", param, ctx)
+            return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 2026-11-22T18:00:00+03:00", param, ctx)
-        self.fail(f"{value!r} names no time zone; write 2026-11-22T18:00:00+03:00, or end it with Z", param, ctx)
 
 
 @click.group()
@@ -55,8 +58,9 @@ def webinar() -> None:
 def _plan_options(command: Any) -> Any:
     for option in (
         click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-                     help="Telegram texts of this webinar's own, JSON: locale -> name -> text."),
-        click.option("--recording-url", type=URL, metavar="URL", help="Shown, and sent to those who were not there, at the end."),
+                     help="Telegram texts of this webinar's own, TOML or JSON: locale -> name -> text."),
+        click.option("--recording-url", type=URL, metavar="URL",
+                     help="Shown, and sent to those who were not there, at the end."),
         click.option("--player-url", type=URL, metavar="URL", help="The player's page, shown while live and paused."),
         click.option("--cta-url", type=URL, metavar="URL", help="Where the call to action leads."),
         click.option("--cta-label", type=LABEL, metavar="TEXT", help="What the call to action says."),
@@ -126,9 +130,9 @@ def _split(said: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
     flags = {name: said.pop(name) for name in ("redis_url", "data_dir")}
     if said.get("texts"):
         try:
-            said["texts"] = msgspec.json.decode(said["texts"].read_bytes(), type=dict[str, dict[str, str]])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise click.BadParameter(f"expected JSON, locale -> name -> text: {error}", param_hint="--texts") from error
+            said["texts"] = texts.own(said["texts"].read_bytes())
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--texts") from error
     return flags, Plan(**said)
 
 
@@ -138,6 +142,8 @@ def _act(trigger: str, explanation: str) -> None:
     @state_options
     def act(webinar_id: str, **flags: Any) -> None:
         async def work(store: Store) -> None:
+            if trigger == Trigger.ARCHIVE:
+                await Evaluations(store).run_pending(webinar_id)
             command = Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=Act(webinar_id, trigger))
             change = await store.apply(command)
             already = " already" if change.duplicate else ""
@@ -186,15 +192,16 @@ def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
       room-server webinar show launch --json
     """
 
-    async def work(store: Store) -> Room:
+    async def work(store: Store) -> Shown:
         room = (await store.load(webinar_id)).room
         if room is None:
             raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
-        return room
+        lines = await reports.attendance(store, webinar_id)
+        return Shown(room, reports.summary(lines), await Evaluations(store).pending(webinar_id))
 
-    room: Room = with_store(flags, work)
+    shown: Shown = with_store(flags, work)
     if as_json:
-        click.echo(msgspec.json.encode(msgspec.structs.asdict(room)))
+        click.echo(msgspec.json.encode({**msgspec.structs.asdict(shown.room), **progress(shown)}))
         return
-    for name, value in summary(room, utc_now()):
+    for name, value in [*summary(shown.room, utc_now()), *numbers(shown)]:
         click.echo(f"{name:<10} {value}")

@@ -1,16 +1,42 @@
 """All webinars, by their scheduled time: for the public schedule, the operator's list and the monitor."""
 
 import asyncio
+from collections import Counter
 
 import msgspec
 
 from room_server.core.room import PublicRoom
 from room_server.state.patience import deadline
+from room_server.state.pipeline import pairs
 from room_server.state.store import Store
 
 LISTED = 1000
 """Webinars that one listing reads of each partition at most, the latest first."""
 _ROOM = msgspec.json.Decoder(PublicRoom)
+
+
+async def classified(store: Store, webinar_id: str) -> tuple[int, int]:
+    """How many leads are classified, and how many there are to classify. Raises StateUnavailable.
+
+    Until the evaluation is through, leads who entered without being on a full roster may be missing from the second.
+    """
+    async with deadline():
+        done, listed, known = await asyncio.gather(
+            store.ask("HGET", store.keys.tally(webinar_id), "classified"),
+            store.ask("HLEN", store.keys.roster(webinar_id)),
+            store.ask("HLEN", store.keys.participations(webinar_id)),
+        )
+    return int(done or 0), max(int(listed), int(known))
+
+
+async def fates(store: Store) -> dict[str, int]:
+    """How many messages stand in each status. Raises StateUnavailable."""
+    async with deadline():
+        found = await asyncio.gather(*(store.ask("HGETALL", store.keys.fates(tag)) for tag in store.keys.tags))
+    summed: Counter[str] = Counter()
+    for partition in found:
+        summed.update({status.decode(): int(count) for status, count in pairs(partition)})
+    return {status: count for status, count in sorted(summed.items()) if count}
 
 
 async def latest(store: Store) -> list[PublicRoom]:

@@ -2,7 +2,7 @@
 One change of one webinar, all or nothing: compare, write, append, publish.
 
 KEYS  1 done  2 room  3 participations  4 roster  5 events  6 outbox  7 deliveries  8 evaluations  9 webinars
-      10 tally  11 channel (sharded pub/sub)
+      10 tally  11 channel (sharded pub/sub)  12 fates
 ARGV  1 seconds that `done` is kept
       2 stamp that the room must have ('' = there must be no room)
       3 its new stamp ('' = the room is not changed)   4 its new record   5 its new public text
@@ -18,7 +18,7 @@ Returns {'committed'} (now, or before: the reply of a first try was lost)
 --]]
 local done, room, participations, roster = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local events, outbox, deliveries, evaluations = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local webinars, tally, channel = KEYS[9], KEYS[10], KEYS[11]
+local webinars, tally, channel, fates = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local keep, expected_stamp, stamp, record, public = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local scheduled, lead, expected_participation, participation = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local compares_entry, expected_entry, due = ARGV[10] == '1', ARGV[11], ARGV[12]
@@ -64,6 +64,7 @@ end
 for _ = 1, tonumber(next_argument()) do
   local field, message, wakes = next_argument(), next_argument(), next_argument() == '1'
   redis.call('HSET', deliveries, field, message)
+  redis.call('HINCRBY', fates, string.match(message, '"status":"([a-z_]+)"'), 1)
   if wakes then
     redis.call('XADD', outbox, '*', 'webinar', webinar, 'field', field)
   end

@@ -59,6 +59,7 @@ def _keys(keys: Keys, webinar_id: str) -> list[str]:
         keys.webinars(tag),
         keys.tally(webinar_id),
         keys.channel(tag),
+        keys.fates(tag),
     ]
 
 

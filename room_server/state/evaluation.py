@@ -69,6 +69,11 @@ class Evaluations:
             score = await self._store.ask("ZSCORE", key, webinar_id)
         return None if score is None else Due(webinar_id, float(score))
 
+    async def run_pending(self, webinar_id: str) -> int:
+        """Evaluate now what is on the schedule for later; how many leads were classified. Raises StateUnavailable."""
+        due = await self.pending(webinar_id)
+        return 0 if due is None else await self.run(due)
+
     async def run(self, due: Due) -> int:
         """Evaluate a webinar to the end; how many leads were classified. Raises StateUnavailable."""
         classified = 0

@@ -23,6 +23,7 @@ PERMANENT = (
     "outbox",
     "due",
     "poison",
+    "fates",
     "evaluations",
     "webinars",
 )
@@ -119,6 +120,11 @@ class Keys:
     def due(tag: str) -> str:
         """Sorted set: `webinar field` of a message that waits -> when it is due, Unix milliseconds."""
         return f"rs:{{{tag}}}:due"
+
+    @staticmethod
+    def fates(tag: str) -> str:
+        """Hash of counters: how many messages of the partition stand in each status."""
+        return f"rs:{{{tag}}}:fates"
 
     @staticmethod
     def poison(tag: str) -> str:

@@ -126,7 +126,7 @@ class Outbox:
         async with deadline():
             reply = await self.store.ask_script(
                 self._record,
-                [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag)],
+                [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag)],
                 [field(held.delivery), held.raw, new, entry, GROUP, again, wakes, webinar_id],
             )
         if reply != 1:

@@ -27,10 +27,11 @@ _ENTRY = msgspec.json.Decoder(RosterEntry)
 
 
 class Imported(NamedTuple):
-    """How many leads the roster held before, and holds now."""
+    """How many leads the roster held before, holds now, and lost by `replace`."""
 
     before: int
     now: int
+    removed: int = 0
 
 
 async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> Imported:
@@ -61,7 +62,7 @@ async def _take(store: Store, webinar_id: str, token: str, replace: bool) -> Imp
         )
     if reply[0] == b"unknown":
         raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
-    return Imported(int(reply[0]), int(reply[1]))
+    return Imported(*map(int, reply))
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:

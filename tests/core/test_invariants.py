@@ -5,9 +5,11 @@ from itertools import cycle
 from random import Random
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from room_server.core.facts import Act, Case, Change, Command, Evaluate, Facts, Reaction
 from room_server.core.messages import AttendanceClassified, Entered, PostWebinarRoute, WebinarCompleted
 from room_server.core.room import Room
 from tests.core.builders import STATUSES, room
@@ -25,6 +27,11 @@ def interleave(inputs: list[Step], dice: Random) -> list[Step]:
     leads = [step.lead_id for step in inputs]
     dice.shuffle(leads)
     return [queues[lead_id].pop(0) for lead_id in leads]
+
+
+@pytest.mark.parametrize("kind", [Act, Evaluate, Command, Facts, Case, Reaction, Change])
+def test_what_a_decision_is_made_on_and_comes_to_is_never_changed(kind: type[msgspec.Struct]) -> None:
+    assert kind.__struct_config__.frozen
 
 
 @bounded

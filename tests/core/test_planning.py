@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from room_server.core.planning import Plan, amend, new_room
+from room_server.core.planning import Plan, amend, frees_held, new_room
 from room_server.core.room import Room, Status
 from room_server.errors import BadInput, Conflict
-from tests.core.builders import WEBINAR, at, code_of, room
+from tests.core.builders import STATUSES, WEBINAR, at, code_of, room
 
 PLAN = Plan(title="Как устроены комнаты", scheduled_at=at(0))
 RECORDING = "https://example.org/recording"
@@ -152,3 +152,23 @@ def test_a_recording_may_be_expected_again() -> None:
 def test_a_refusal_says_where_the_webinar_stands() -> None:
     with pytest.raises(Conflict, match="while the webinar is live"):
         amend(room("live"), Plan(scheduled_at=at(0)))
+
+
+SAID: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a recording": {"recording_url": RECORDING},
+    "another recording": {"recording_url": "https://example.org/another"},
+    "none comes": {"no_recording": True},
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("before", SAID)
+@pytest.mark.parametrize("after", SAID)
+def test_what_is_new_of_the_recording_frees_the_held_messages_once_the_webinar_is_over(
+    status: str, before: str, after: str
+) -> None:
+    over = status in {"finished", "archived"}
+
+    expected = over and before != after
+    assert expected == frees_held(room(status, **SAID[before]), room(status, **SAID[after]))

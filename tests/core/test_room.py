@@ -6,9 +6,21 @@ from typing import Any
 import msgspec
 import pytest
 
-from room_server.core.room import Label, Locale, Participation, Room, RosterEntry, Status, Title, Url, Visibility
+from room_server.core.room import (
+    Label,
+    Locale,
+    Participation,
+    PublicCta,
+    PublicRoom,
+    Room,
+    RosterEntry,
+    Status,
+    Title,
+    Url,
+    Visibility,
+)
 from room_server.core.room import public_text as text_of
-from tests.core.builders import LEAD, STATUSES, at, attended, entry, room, visible
+from tests.core.builders import LEAD, STATUSES, at, attended, entry, missed, room, visible
 
 FIELDS = [
     "type",
@@ -137,7 +149,9 @@ def test_equal_rooms_have_equal_bytes(status: str) -> None:
     assert text_of(full(status)) == text_of(full(status))
 
 
-@pytest.mark.parametrize("record", [full("finished"), room("draft"), attended(), Participation(lead_id=LEAD), entry()])
+@pytest.mark.parametrize(
+    "record", [full("finished"), room("draft"), attended(), missed(), Participation(lead_id=LEAD), entry()]
+)
 def test_a_record_survives_being_stored(record: msgspec.Struct) -> None:
     assert record == msgspec.json.decode(msgspec.json.encode(record), type=type(record))
 
@@ -156,7 +170,9 @@ def test_two_rooms_do_not_share_their_texts() -> None:
     assert first.texts is not second.texts
 
 
-@pytest.mark.parametrize("url", ["https://example.org", "http://127.0.0.1:8000/player?x=1#t", "https://пример.рф/я"])
+@pytest.mark.parametrize(
+    "url", ["https://example.org", "http://127.0.0.1:8000/player?x=1#t", "https://пример.рф/я", "https://" + "a" * 1992]
+)
 def test_a_url_is_an_absolute_http_address(url: str) -> None:
     assert url == msgspec.convert(url, Url)
 
@@ -178,7 +194,7 @@ def test_a_url_is_an_absolute_http_address(url: str) -> None:
         " https://a",
         "https://a\0",
         "x https://a",
-        "https://" + "a" * 2000,
+        "https://" + "a" * 1993,
     ],
 )
 def test_any_other_url_is_refused(url: str) -> None:
@@ -188,7 +204,8 @@ def test_any_other_url_is_refused(url: str) -> None:
 
 @pytest.mark.parametrize(("kind", "longest"), [(Title, 200), (Label, 80)])
 def test_a_title_and_a_label_are_bounded_and_not_empty(kind: type[str], longest: int) -> None:
-    assert "я" * longest == msgspec.convert("я" * longest, kind)
+    for text in ("я", "я" * longest):
+        assert text == msgspec.convert(text, kind)
     for text in ("", "я" * (longest + 1)):
         with pytest.raises(msgspec.ValidationError):
             msgspec.convert(text, kind)
@@ -205,6 +222,19 @@ def test_a_chat_id_has_at_most_fifty_two_significant_bits(chat_id: int) -> None:
 def test_any_other_chat_id_is_refused(chat_id: object) -> None:
     with pytest.raises(msgspec.ValidationError, match="candidate_chat_id"):
         msgspec.convert({"lead_id": LEAD, "candidate_chat_id": chat_id}, RosterEntry)
+
+
+def test_a_name_on_the_roster_is_bounded() -> None:
+    longest = "я" * 200
+
+    assert longest == msgspec.convert({"lead_id": LEAD, "name": longest}, RosterEntry).name
+    with pytest.raises(msgspec.ValidationError, match="name"):
+        msgspec.convert({"lead_id": LEAD, "name": longest + "я"}, RosterEntry)
+
+
+@pytest.mark.parametrize("kind", [Room, Participation, RosterEntry, PublicRoom, PublicCta])
+def test_a_record_is_never_changed_after_it_was_made(kind: type[msgspec.Struct]) -> None:
+    assert kind.__struct_config__.frozen
 
 
 @pytest.mark.parametrize(("line", "locale"), [({}, "ru"), ({"locale": "ru"}, "ru"), ({"locale": "en"}, "en")])

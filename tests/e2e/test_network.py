@@ -38,6 +38,18 @@ async def test_a_cut_socket_comes_back_and_brings_what_was_missed(site: Site, vi
     await expect(page.locator("#lost")).to_be_hidden()
 
 
+async def test_a_phone_goes_offline_and_back(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    visitors.may_be_refused = True
+    page = await visitors.attendee()
+    await shows(page, connection="open", status="scheduled")
+    await page.context.set_offline(True)
+    await shows(page, connection="connecting", status="scheduled")
+    await site.status("start")
+    await page.context.set_offline(False)
+    await shows(page, connection="open", status="live")
+
+
 async def test_the_page_polls_where_sockets_are_blocked(site: Site, visitors: Visitors, wire: Wire) -> None:
     await site.store.create(room())
     wire.blocks_sockets = True

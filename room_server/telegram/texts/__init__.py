@@ -10,6 +10,8 @@ from functools import lru_cache
 from html.parser import HTMLParser
 from importlib.resources import files
 
+import msgspec
+
 from room_server.core.delivery import Delivery
 from room_server.core.facts import Facts
 from room_server.core.messages import Kind
@@ -52,6 +54,19 @@ def text_name(delivery: Delivery) -> str:
     if delivery.kind is Kind.RECORDING:
         return "recording"
     return f"{delivery.kind}_{'attended' if delivery.attended else 'missed'}"
+
+
+def own(raw: bytes) -> dict[str, dict[str, str]]:
+    """A webinar's own texts from a TOML or JSON file. Raises ValueError, naming every text that cannot be used."""
+    try:
+        text = raw.decode("utf-8-sig")
+        decoded = msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)
+        texts = msgspec.convert(decoded, dict[str, dict[str, str]])
+    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"expected TOML or JSON, locale -> name -> text: {error}") from error
+    if found := problems(texts):
+        raise ValueError("; ".join(found))
+    return texts
 
 
 def problems(texts: dict[str, dict[str, str]]) -> list[str]:

@@ -1,0 +1,142 @@
+"""GET /monitor/counts: what all processes count together, by room, role and process."""
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from room_server.auth import Authenticator
+from room_server.core.messages import Actor
+from room_server.core.permissions import Reading, check_read
+from room_server.core.room import Status
+from room_server.limits import Throttle
+from room_server.state import catalogue, presence
+from room_server.state.evaluation import Evaluations
+from room_server.state.presence import Node
+from room_server.state.store import Store
+
+FRESH_SECONDS = 0.5
+"""How old an answer may be: any number of monitors costs Redis no more."""
+SHOWN = frozenset({Status.LIVE, Status.PAUSED, Status.FINISHED})
+"""Rooms that are shown even when nobody is connected; of the finished only those still being evaluated."""
+
+
+class Evaluation(Struct, frozen=True):
+    """How far a pending evaluation is."""
+
+    due_at: datetime
+    done: int
+    total: int
+
+
+class RoomCount(Struct, frozen=True):
+    """One room: its sockets in all processes."""
+
+    webinar_id: str
+    status: Status
+    total: int
+    roles: dict[str, int]
+    reach: None
+    evaluation: Evaluation | None
+
+
+class NodeCount(Struct, frozen=True):
+    """One process."""
+
+    node: str
+    kind: Literal["web", "worker"]
+    total: int
+    seen_at: datetime
+
+
+class Counted(Struct, frozen=True, kw_only=True):
+    """The answer; `hooks` by code since each living process began, `deliveries` by status."""
+
+    total: int
+    rooms: list[RoomCount]
+    nodes: list[NodeCount]
+    hooks: dict[str, int]
+    deliveries: dict[str, int]
+
+
+class Counts:
+    """The endpoint and what it needs."""
+
+    def __init__(self, store: Store, authenticator: Authenticator, per_person: int) -> None:
+        self._store = store
+        self._authenticator = authenticator
+        self._throttle = Throttle(per_person, 4 * per_person)
+        self._reading = asyncio.Lock()
+        self._read_at = -FRESH_SECONDS
+        self._all = Counted(total=0, rooms=[], nodes=[], hooks={}, deliveries={})
+
+    async def answer(self, request: Request) -> Response:
+        """The counts that the caller may see. Raises Refusal."""
+        actor = self._authenticator.bearer(request.headers)
+        check_read(actor, Reading.COUNTS, None)
+        self._throttle.check(f"{actor.role}:{actor.subject}")
+        content = msgspec.json.encode(seen_by(actor, await self.read()))
+        return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def read(self) -> Counted:
+        """The sum over the living processes. Raises StateUnavailable."""
+        async with self._reading:
+            if time.monotonic() - self._read_at >= FRESH_SECONDS:
+                self._all = await self._summed()
+                self._read_at = time.monotonic()
+        return self._all
+
+    async def _summed(self) -> Counted:
+        nodes = await presence.living(self._store)
+        roles: dict[str, Counter[str]] = {}
+        hooks: Counter[str] = Counter()
+        for node in nodes:
+            hooks.update(node.hooks)
+            for webinar_id, counted in node.rooms.items():
+                roles.setdefault(webinar_id, Counter()).update(counted)
+        return Counted(
+            total=sum(node.total for node in nodes),
+            rooms=await self._rooms(roles),
+            nodes=[_node(node) for node in nodes],
+            hooks=dict(sorted(hooks.items())),
+            deliveries=await catalogue.fates(self._store),
+        )
+
+    async def _rooms(self, roles: dict[str, Counter[str]]) -> list[RoomCount]:
+        listed = {room.webinar_id: room.status for room in await catalogue.latest(self._store)}
+        rooms = []
+        for webinar_id in sorted(listed.keys() | roles.keys()):
+            status, counted = listed.get(webinar_id), roles.get(webinar_id, Counter())
+            if status is None or not (counted or status in SHOWN):
+                continue
+            evaluation = await self._evaluation(webinar_id) if status is Status.FINISHED else None
+            if counted or evaluation or status is not Status.FINISHED:
+                rooms.append(
+                    RoomCount(webinar_id, status, counted.total(), dict(sorted(counted.items())), None, evaluation)
+                )
+        return rooms
+
+    async def _evaluation(self, webinar_id: str) -> Evaluation | None:
+        due = await Evaluations(self._store).pending(webinar_id)
+        if due is None:
+            return None
+        done, total = await catalogue.classified(self._store, webinar_id)
+        return Evaluation(datetime.fromtimestamp(due.at / 1000, UTC), done, total)
+
+
+def seen_by(actor: Actor, counted: Counted) -> Counted:
+    """A token for one webinar gets that room only, and `total` counts it."""
+    if actor.webinar_id == "*":
+        return counted
+    rooms = [room for room in counted.rooms if room.webinar_id == actor.webinar_id]
+    return msgspec.structs.replace(counted, rooms=rooms, total=sum(room.total for room in rooms))
+
+
+def _node(node: Node) -> NodeCount:
+    return NodeCount(node.node, node.kind, node.total, node.seen_at)
