@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 
 from room_server import config, logs, monitor, pages, problems
 from room_server.auth import Authenticator
+from room_server.channels.goodbye import Goodbye, before_the_end
 from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
@@ -27,6 +28,7 @@ from room_server.config import Settings
 from room_server.counts import Counts
 from room_server.errors import BadInput, Refusal, Unknown
 from room_server.hooks import Hooks
+from room_server.limits import PerAddress
 from room_server.monitor import Monitor
 from room_server.rooms import Rooms
 from room_server.secrets_file import with_token_secret
@@ -86,7 +88,10 @@ def from_environment() -> Starlette:
 def create_app(settings: Settings) -> Starlette:
     """The application, not yet running: its lifespan opens the state."""
     origins = settings.origins()
-    middleware = [Middleware(pages.SecurityHeaders, origins)]
+    middleware = [
+        Middleware(pages.SecurityHeaders, origins),
+        Middleware(PerAddress, settings.max_requests_per_address),
+    ]
     if origins:
         middleware.append(
             Middleware(
@@ -127,7 +132,8 @@ async def lifespan(settings: Settings) -> AsyncIterator[Mapping[str, Any]]:
         async with asyncio.timeout(START_SECONDS):
             await listener.subscribed.wait()
         try:
-            yield made
+            with before_the_end(tasks.create_task, Goodbye(hub, made["door"], settings.drain_seconds)):
+                yield made
         finally:
             for task in running:
                 task.cancel()
@@ -139,16 +145,17 @@ def assemble(settings: Settings, state: State) -> dict[str, Any]:
     hub, wheel = Hub(store), Wheel()
     listener = Listener(state.client, store.keys, hub)
     hooks = Hooks(store, authenticator, settings.max_hooks_per_person)
+    door = Door(settings, hub, wheel, authenticator.token)
     return {
         "heartbeat": Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counted(), "hooks": hooks.answered}),
         "counts": Counts(store, authenticator, settings.max_reads_per_person),
         "hub": hub,
         "wheel": wheel,
         "listener": listener,
-        "door": Door(settings, hub, wheel, authenticator.token),
+        "door": door,
         "hooks": hooks,
         "rooms": Rooms(store, authenticator, settings.max_reads_per_person),
-        "monitor": Monitor(store, listener),
+        "monitor": Monitor(store, listener, door),
     }
 
 

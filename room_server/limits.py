@@ -6,6 +6,9 @@ A limit of 0 lets everything through.
 import time
 from collections import OrderedDict
 
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from room_server import problems
 from room_server.errors import TooManyRequests
 
 KNOWN = 100_000
@@ -32,3 +35,21 @@ class Throttle:
         self._free_at[who] = free_at
         if len(self._free_at) > KNOWN:
             self._free_at.popitem(last=False)
+
+
+class PerAddress:
+    """ASGI: how often one address may ask, whoever it is; behind a trusted proxy that is the proxy's word for it."""
+
+    def __init__(self, app: ASGIApp, rate: float) -> None:
+        self._app = app
+        self._throttle = Throttle(rate, 2 * rate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let through, or answer 429."""
+        if scope["type"] == "http" and scope.get("client"):
+            try:
+                self._throttle.check(scope["client"][0])
+            except TooManyRequests as refusal:
+                await problems.response(refusal)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)

@@ -130,8 +130,13 @@ class Site:
         return (await self.store.apply(command)).room
 
     async def everything(self) -> dict[str, Any]:
-        """All that Redis holds, key by key: for `nothing was changed`."""
-        return {key.decode(): await self.raw.dump(key) async for key in self.raw.scan_iter(count=1000)}
+        """All that Redis holds but the processes' own signs of life, key by key: for `nothing was changed`."""
+        names = [key.decode() async for key in self.raw.scan_iter(count=1000)]
+        kept = [name for name in names if not name.startswith("rs:{presence}:")]
+        async with self.raw.pipeline() as pipeline:
+            for name in kept:
+                pipeline.dump(name)
+            return dict(zip(kept, await pipeline.execute(), strict=True))
 
 
 async def next_state(socket: ClientConnection) -> dict[str, Any]:

@@ -93,3 +93,8 @@ def _fault(first: int, second: bytes) -> CloseCode | None:
     if first not in {CLOSE, CLIENT_PING, CLIENT_PONG} or (second and not 0x80 <= second[0] <= 0x80 + 125):
         return CloseCode.PROTOCOL_ERROR
     return None
+
+
+def reconnect(seconds: float) -> bytes:
+    """The frame that asks a peer to come back in so many seconds."""
+    return text_frame(msgspec.json.encode({"type": "reconnect", "after_ms": round(seconds * 1000)}))

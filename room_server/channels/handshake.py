@@ -3,6 +3,7 @@
 Order: address, origin, subprotocol, who is calling, role and webinar, room for one more.
 """
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +12,8 @@ from urllib.parse import unquote
 from msgspec import Struct
 from websockets.datastructures import Headers
 from websockets.http11 import Request
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from room_server.channels.hub import Hub
 from room_server.channels.wheel import Wheel
@@ -30,6 +33,10 @@ _PATH = re.compile(r"/rooms/([^/]+)/socket")
 _PORTS = {"http": ":80", "https": ":443"}
 
 
+QUIET = logging.getLogger("room_server.websockets")
+QUIET.setLevel(logging.CRITICAL)  # a peer's nonsense is its own trouble, not a line in our log
+
+
 class Ticket(Struct, frozen=True):
     """A handshake that may go on: who, and to which room."""
 
@@ -46,12 +53,34 @@ class Door:
         self.stall_seconds = settings.stall_seconds
         self.ping_after, self.gone_after = PING_AFTER, GONE_AFTER
         self.total = 0
+        self.draining = False
+        """SIGTERM was heard: nobody is let in any more."""
         self.persons: Counter[str] = Counter()
         self._authenticate = authenticate
         self._origins = settings.origins()
         self._max_sockets = settings.max_sockets
         self._max_per_person = settings.max_sockets_per_person
         self._throttle = Throttle(settings.max_handshakes, settings.max_handshakes)
+
+    def _check_serving(self) -> None:
+        if self.draining:
+            refusal = Refusal("draining", "this process is going away; another one takes you")
+            refusal.headers = {"Retry-After": "1"}
+            raise refusal
+
+    def shake_hands(self, data: bytes) -> tuple[Ticket, bytes]:
+        """The ticket of a handshake request, and the 101 that answers it. Raises Refusal."""
+        protocol = ServerProtocol(subprotocols=[Subprotocol(SUBPROTOCOL)], logger=QUIET)
+        protocol.receive_data(data)
+        requests = [event for event in protocol.events_received() if isinstance(event, Request)]
+        if not requests:
+            raise BadInput("malformed_request", str(protocol.handshake_exc or "this is no handshake"))
+        self._check_serving()
+        ticket = self.check(requests[0])
+        response = protocol.accept(requests[0])
+        if response.status_code != 101:
+            raise BadInput("malformed_request", response.body.decode().strip(), status=response.status_code)
+        return ticket, response.serialize()
 
     def check(self, request: Request) -> Ticket:
         """The handshake's ticket. Raises Refusal."""

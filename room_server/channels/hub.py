@@ -33,6 +33,9 @@ class Member(Protocol):
     def push(self, state: RoomState) -> None:
         """Write the state, or, when the peer is behind, as soon as it has caught up."""
 
+    def farewell(self, seconds: float, closed_after: float) -> None:
+        """Ask the peer to come back elsewhere in so many seconds."""
+
     def admit(self, crowd: "Crowd") -> None:
         """The room is known now: answer the handshake."""
 

@@ -6,39 +6,34 @@ peer sends later is rare and gets a fresh one. A peer that reads too slowly skip
 
 import asyncio
 import contextlib
-import logging
 import socket as sockets
 import time
+from math import inf
 from typing import Any
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
-from websockets.http11 import Request
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from room_server import problems
 from room_server.channels import frames
 from room_server.channels.frames import RoomState
-from room_server.channels.handshake import SUBPROTOCOL, Door, Ticket
+from room_server.channels.handshake import QUIET, Door, Ticket
 from room_server.channels.hub import Crowd
 from room_server.core.messages import Actor
 from room_server.core.permissions import check_visible
-from room_server.errors import CLOSE_CODES, BadInput, CloseCode, Refusal
+from room_server.errors import CLOSE_CODES, CloseCode, Refusal
 
 SEND_BUFFER = 64 * 1024
 """Bytes that the kernel keeps for a peer that does not read."""
-
-_logger = logging.getLogger("room_server.websockets")
-_logger.setLevel(logging.CRITICAL)  # a peer's nonsense is its own trouble, not a line in our log
 
 
 class RoomSocket(asyncio.Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
-    __slots__ = ("_answer", "_behind_since", "_closing", "_connections", "_crowd", "_door", "_inbox", "_loop",
-                 "_pinged", "_silent_since", "_transport", "actor", "has")  # fmt: skip
+    __slots__ = ("_answer", "_behind_since", "_closing", "_connections", "_crowd", "_door", "_inbox", "_leaves_at",
+                 "_loop",                 "_pinged", "_silent_since", "_transport", "actor", "has")  # fmt: skip
 
     actor: Actor
     """Known once the handshake was checked."""
@@ -57,6 +52,7 @@ class RoomSocket(asyncio.Protocol):
         self._inbox = b""
         self._behind_since = 0.0
         self._silent_since = 0.0
+        self._leaves_at = inf
         self._pinged = False
         self.has = None
 
@@ -88,21 +84,12 @@ class RoomSocket(asyncio.Protocol):
             self._read(data)
 
     def _shake_hands(self, data: bytes) -> None:
-        protocol = ServerProtocol(subprotocols=[Subprotocol(SUBPROTOCOL)], logger=_logger)
-        protocol.receive_data(data)
-        requests = [event for event in protocol.events_received() if isinstance(event, Request)]
         try:
-            if not requests:
-                raise BadInput("malformed_request", str(protocol.handshake_exc or "this is no handshake"))
-            ticket = self._door.check(requests[0])
-            response = protocol.accept(requests[0])
-            if response.status_code != 101:
-                raise BadInput("malformed_request", response.body.decode().strip(), status=response.status_code)
+            ticket, self._answer = self._door.shake_hands(data)
         except Refusal as refusal:
             self.refuse(refusal)
-            return
-        self._answer = response.serialize()
-        self._enter(ticket)
+        else:
+            self._enter(ticket)
 
     def _enter(self, ticket: Ticket) -> None:
         self.actor = ticket.actor
@@ -143,6 +130,13 @@ class RoomSocket(asyncio.Protocol):
         self.has = state
         self._transport.write(state.frame)
 
+    def farewell(self, seconds: float, closed_after: float) -> None:
+        """Ask the peer to come back elsewhere in `seconds`; `closed_after` that the socket is closed."""
+        if self._closing is None and not self._behind_since:
+            self._transport.write(frames.reconnect(seconds))
+        self._leaves_at = self._loop.time() + seconds + closed_after
+        self._door.wheel.put(self, self._leaves_at)
+
     def pause_writing(self) -> None:
         self._behind_since = self._loop.time()
         self._door.wheel.put(self, self._behind_since + self._door.stall_seconds)
@@ -161,18 +155,23 @@ class RoomSocket(asyncio.Protocol):
             self._transport.abort()  # a close frame would wait behind what the peer does not read
             return None
         if self.actor.expires_at is not None and self.actor.expires_at <= time.time():
-            self.close(CloseCode.TOKEN_EXPIRED)
-            return now + door.gone_after
+            return self._closed(CloseCode.TOKEN_EXPIRED, now)
+        if self._leaves_at <= now:
+            return self._closed(CloseCode.RESTART, now)
         if not self._pinged and not self._behind_since and silence >= door.ping_after:
             self._pinged = True
             self._transport.write(frames.PING)
         return self._next(now)
 
+    def _closed(self, code: CloseCode, now: float) -> float:
+        self.close(code)
+        return now + self._door.gone_after
+
     def _next(self, now: float) -> float:
         """When this socket is to be looked at again, at the latest."""
         door = self._door
         patience = door.ping_after + door.gone_after if self._pinged else door.ping_after
-        at = max(self._silent_since + patience, now)
+        at = min(max(self._silent_since + patience, now), self._leaves_at)
         if self._behind_since:
             at = min(at, self._behind_since + door.stall_seconds)
         if self.actor.expires_at is not None:
@@ -238,4 +237,4 @@ class RoomSocket(asyncio.Protocol):
 
 
 def _open_protocol() -> ServerProtocol:
-    return ServerProtocol(state=OPEN, max_size=frames.MAX_CONTROL, logger=_logger)
+    return ServerProtocol(state=OPEN, max_size=frames.MAX_CONTROL, logger=QUIET)

@@ -118,7 +118,7 @@ def _columns(first: Row | None) -> list[str]:
         raise InputFileError([f"the file is empty; its first line names the columns {', '.join(COLUMNS)}"])
     columns = [cell.strip() for cell in first.cells]
     found = ",".join(columns)
-    if first.fault or not found.isprintable():
+    if first.fault or not found.replace("\t", "").isprintable():
         raise InputFileError([f"line 1: {first.fault or 'this is no text in UTF-8; save the file as CSV UTF-8'}"])
     if len(columns) == 1 and (";" in found or "\t" in found):
         raise InputFileError(["line 1: the columns are separated by commas, and by nothing else"])

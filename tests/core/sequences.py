@@ -29,7 +29,7 @@ from tests.core.builders import (
     stop,
 )
 
-bounded = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+bounded = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """Few enough examples for every run; that a machine is loaded is no finding."""
 
 LEADS = (LEAD, OTHER_LEAD)

@@ -30,13 +30,19 @@ NEW_CHAT = 9003
 
 
 def delivery(status: str = "queued", **fields: Any) -> Delivery:
-    known = {"lead_id": LEAD, "kind": Kind.FOLLOW_UP, "attended": True, "chat_id": CANDIDATE_CHAT, "locale": "ru"}
+    known: dict[str, Any] = {
+        "lead_id": LEAD,
+        "kind": Kind.FOLLOW_UP,
+        "attended": True,
+        "chat_id": CANDIDATE_CHAT,
+        "locale": "ru",
+    }
     return Delivery(status=Fate(status), **(known | fields))
 
 
 def sending(**fields: Any) -> Delivery:
     """A message in its first try."""
-    known = {"owner": "w1", "lease_until": at(10), "attempts": 1, "at": at(-1)}
+    known: dict[str, Any] = {"owner": "w1", "lease_until": at(10), "attempts": 1, "at": at(-1)}
     return delivery("sending", **(known | fields))
 
 
@@ -87,7 +93,9 @@ def test_what_has_no_lease_does_not_lapse() -> None:
 
 
 def test_a_dead_senders_messages_are_taken_over_within_fifteen_seconds() -> None:
-    assert LEASE < timedelta(seconds=15)
+    limit = timedelta(seconds=15)
+
+    assert limit > LEASE
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ PATIENCE = 30.0
 
 
 def clean(**more: str) -> dict[str, str]:
-    """This process's environment without what would set the product, and with `more`."""
+    """The environment of this process without what would set the product, and with `more`."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_SERVER_") and name != "PORT"}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 

@@ -1,0 +1,84 @@
+"""A paced goodbye: SIGTERM tells every socket when to come back, so that a crowd does not come back at once.
+
+The window grows with the crowd: one process takes back about a thousand sockets a second. Until its own moment each
+socket still gets every change. A second SIGTERM changes nothing.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from room_server.channels.handshake import Door
+from room_server.channels.hub import SLICE, Hub
+
+logger = logging.getLogger(__name__)
+
+RATE = 1000
+"""Sockets a second that may be asked to come back."""
+SHORTEST = 2.0
+"""Seconds of the smallest window: even a few need not come in the same instant."""
+CLOSED_AFTER = 1.0
+"""Seconds between a socket's own moment and its close: it may open the new one first."""
+TICK = 0.1
+LAST_SECONDS = 3.0
+"""For the closing handshakes after the window; whoever is left then is cut off."""
+
+
+class Goodbye:
+    """One process's leave. `say` runs once."""
+
+    def __init__(self, hub: Hub, door: Door, drain_seconds: float) -> None:
+        self._hub = hub
+        self._door = door
+        self._drain_seconds = drain_seconds
+
+    def window(self, sockets: int) -> float:
+        """Seconds over which so many sockets are asked to leave."""
+        return min(max(SHORTEST, sockets / RATE), self._drain_seconds)
+
+    async def say(self) -> None:
+        """Refuse newcomers, ask everyone to leave in turn, and wait until they have."""
+        self._door.draining = True
+        members = [member for crowd in self._hub.crowds.values() for member in crowd.members]
+        if not members:
+            return
+        window = self.window(len(members))
+        logger.info("going away: %d sockets within %.1f seconds", len(members), window)
+        random.shuffle(members)
+        for number, member in enumerate(members):
+            member.farewell(window * number / len(members), CLOSED_AFTER)
+            if number % SLICE == SLICE - 1:
+                await asyncio.sleep(0)
+        deadline = asyncio.get_running_loop().time() + window + CLOSED_AFTER + LAST_SECONDS
+        while self._door.total and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - it is counted by many
+            await asyncio.sleep(TICK)
+
+
+@contextmanager
+def before_the_end(spawn: Callable[[Any], Any], goodbye: Goodbye) -> Iterator[None]:
+    """On SIGTERM, say goodbye first and let the server's own handler go on afterwards."""
+    loop = asyncio.get_running_loop()
+    after = signal.getsignal(signal.SIGTERM)
+    leaving = False
+
+    async def leave() -> None:
+        await goodbye.say()
+        if callable(after):
+            after(signal.SIGTERM, None)
+
+    def heard() -> None:
+        nonlocal leaving
+        if not leaving:
+            leaving = True
+            spawn(leave())
+
+    loop.add_signal_handler(signal.SIGTERM, heard)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, after)

@@ -1,0 +1,170 @@
+"""`room-server roster …`: importing who is registered, and the links of each."""
+
+import csv
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from room_server.auth import Authenticator
+from room_server.core.messages import Role
+from tests.conftest import settings_for
+from tests.terminal import Terminal
+
+PUBLIC = ("--public-url", "https://rooms.example.org/")
+DAY = timedelta(days=1)
+PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----"""
+
+
+@pytest.fixture
+def at() -> datetime:
+    """When the webinar is."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=3)
+
+
+@pytest.fixture
+def launch(terminal: Terminal, at: datetime) -> Terminal:
+    """A terminal beside a webinar."""
+    terminal.says("webinar", "create", "launch", "--title", "Launch", "--at", at.isoformat())
+    return terminal
+
+
+def leads(tmp_path: Path, *ids: int) -> str:
+    """A file with these leads."""
+    file = tmp_path / "leads.csv"
+    file.write_text("\n".join(["lead_id,name", *(f"{lead},Lead {lead}" for lead in ids)]))
+    return str(file)
+
+
+def held(terminal: Terminal) -> list[int]:
+    """The leads on the roster, as their links tell."""
+    rows = csv.DictReader(terminal.says("roster", "links", "launch", *PUBLIC).splitlines())
+    return [int(row["lead_id"]) for row in rows]
+
+
+def test_import_says_how_many(launch: Terminal, tmp_path: Path) -> None:
+    said = launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
+
+    assert said == "3 leads imported; the roster of launch holds 3, before it held 0\n"
+
+
+def test_a_second_import_updates_and_removes_nobody(launch: Terminal, tmp_path: Path) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
+    said = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4))
+
+    assert said == "2 leads imported; the roster of launch holds 4, before it held 3\n"
+    assert held(launch) == [1, 2, 3, 4]
+
+
+def test_replace_removes_the_others_and_says_how_many(launch: Terminal, tmp_path: Path) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
+    said = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4), "--replace")
+
+    assert said.splitlines() == [
+        "2 leads imported; the roster of launch holds 2, before it held 3",
+        "2 leads removed",
+    ]
+    assert held(launch) == [3, 4]
+
+
+def test_replace_by_an_empty_list_removes_everyone(launch: Terminal, tmp_path: Path) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 1, 2))
+    said = launch.says("roster", "import", "launch", leads(tmp_path), "--replace")
+
+    assert said.splitlines()[-1] == "2 leads removed"
+    assert held(launch) == []
+
+
+def test_a_file_with_one_bad_line_imports_nobody(launch: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_text("lead_id,locale\n1,ru\n2,de\n3,fr\n")
+
+    complaint = launch.refuses("roster", "import", "launch", str(file))
+
+    assert complaint.splitlines() == [
+        f"Error: {file}: nothing was imported",
+        "line 3: locale: expected ru or en, not 'de'",
+        "line 4: locale: expected ru or en, not 'fr'",
+    ]
+    assert held(launch) == []
+
+
+def test_a_roster_of_no_webinar_is_refused(terminal: Terminal, tmp_path: Path) -> None:
+    complaint = terminal.refuses("roster", "import", "nowhere", leads(tmp_path, 1))
+
+    assert complaint == "Error: there is no webinar nowhere (webinar_unknown)\n"
+
+
+def test_a_file_that_is_not_there_is_wrong_usage(launch: Terminal) -> None:
+    assert "does not exist" in launch.misunderstands("roster", "import", "launch", "no-such-file.csv")
+
+
+def test_a_hundred_thousand_leads_are_imported_in_under_a_minute(launch: Terminal, tmp_path: Path) -> None:
+    file = leads(tmp_path, *range(1, 100_001))
+    started = time.monotonic()
+
+    said = launch.says("roster", "import", "launch", file)
+
+    assert said.startswith("100000 leads imported; the roster of launch holds 100000")
+    assert time.monotonic() - started < 60
+
+
+def test_a_link_is_its_leads_own_and_holds_until_a_day_after_the_scheduled_time(
+    launch: Terminal, tmp_path: Path, at: datetime, valkey_url: str
+) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 10, 9))
+
+    rows = list(csv.DictReader(launch.says("roster", "links", "launch", *PUBLIC).splitlines()))
+
+    assert [row["lead_id"] for row in rows] == ["9", "10"]
+    address, token = rows[0]["link"].split("#token=")
+    actor = Authenticator(settings_for(valkey_url)).token(token)
+    assert address == "https://rooms.example.org/room/launch"
+    assert (actor.role, actor.lead_id, actor.webinar_id) == (Role.ATTENDEE, 9, "launch")
+    assert actor.expires_at == pytest.approx((at + DAY).timestamp(), abs=2)
+
+
+def test_the_public_url_may_come_from_the_environment(launch: Terminal, tmp_path: Path) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 1))
+
+    said = launch.says("roster", "links", "launch", ROOM_SERVER_PUBLIC_URL="https://site.example")
+
+    assert "\n1,https://site.example/room/launch#token=" in said
+
+
+def test_links_without_a_public_url_lead_here_and_say_so(launch: Terminal, tmp_path: Path) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 1))
+
+    result = launch.run("roster", "links", "launch", PORT="9000")
+
+    assert "\n1,http://127.0.0.1:9000/room/launch#token=" in result.stdout
+    assert result.stderr == ("warning: ROOM_SERVER_PUBLIC_URL is not set, so the links lead to http://127.0.0.1:9000\n")
+
+
+def test_a_public_url_that_cannot_be_is_named(launch: Terminal) -> None:
+    complaint = launch.refuses("roster", "links", "launch", "--public-url", "rooms.example.org")
+
+    assert "ROOM_SERVER_PUBLIC_URL: expected an address like https://example.org, not 'rooms.example.org'" in complaint
+
+
+def test_links_cannot_be_made_where_tokens_are_only_verified(launch: Terminal) -> None:
+    complaint = launch.refuses("roster", "links", "launch", *PUBLIC, ROOM_SERVER_TOKEN_PUBLIC_KEY=PUBLIC_KEY)
+
+    assert "ROOM_SERVER_TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links" in complaint
+
+
+def test_links_of_a_webinar_long_past_are_refused(launch: Terminal) -> None:
+    launch.says("webinar", "set", "launch", "--at", (datetime.now(UTC) - DAY).isoformat())
+
+    assert "a day after its scheduled time" in launch.refuses("roster", "links", "launch", *PUBLIC)
+
+
+def test_links_of_no_webinar_are_refused(terminal: Terminal) -> None:
+    assert "(webinar_unknown)" in terminal.refuses("roster", "links", "nowhere", *PUBLIC)
+
+
+def test_an_empty_roster_has_no_links(launch: Terminal) -> None:
+    assert launch.says("roster", "links", "launch", *PUBLIC) == "lead_id,link\n"

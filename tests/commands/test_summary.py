@@ -1,0 +1,69 @@
+"""What `webinar show` says of a room in each of its states."""
+
+from datetime import timedelta
+
+import pytest
+
+from room_server.commands.summary import summary
+from room_server.core.lifecycle import Trigger, move
+from room_server.core.room import Room, Status, Visibility
+from tests.support import AT, room
+
+MINUTE = timedelta(minutes=1)
+
+
+def lines(shown: Room) -> dict[str, str]:
+    """The lines, twelve minutes after the scheduled time."""
+    return dict(summary(shown, AT + 12 * MINUTE))
+
+
+def test_a_scheduled_room_has_not_started() -> None:
+    told = lines(room())
+
+    assert told["planned"] == "2026-11-22 18:00:00 UTC"
+    assert not {"started", "finished", "on air"} & told.keys()
+
+
+def test_the_time_on_air_goes_on_while_live_and_leaves_pauses_out() -> None:
+    live = move(room(), Trigger.START, AT)
+    paused = move(live, Trigger.PAUSE, AT + 5 * MINUTE)
+    resumed = move(paused, Trigger.RESUME, AT + 10 * MINUTE)
+
+    assert [lines(state)["on air"] for state in (live, paused, resumed)] == ["0:12:00", "0:05:00", "0:07:00"]
+
+
+def test_an_ended_room_says_when() -> None:
+    ended = move(move(room(), Trigger.START, AT), Trigger.STOP, AT + 11 * MINUTE)
+
+    assert (lines(ended)["finished"], lines(ended)["on air"]) == ("2026-11-22 18:11:00 UTC", "0:11:00")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "none"),
+        ({"cta_label": "Join", "cta_url": "https://example.org"}, "hidden: Join https://example.org"),
+        ({"cta_label": "Join", "cta_visibility": Visibility.VISIBLE}, "shown: Join (no address)"),
+        ({"cta_url": "https://example.org"}, "hidden: (no label) https://example.org"),
+    ],
+)
+def test_a_call_to_action_is_told_with_what_it_lacks(fields: dict[str, object], said: str) -> None:
+    assert lines(room(**fields))["CTA"] == said
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "none yet"),
+        ({"no_recording": True}, "there will be none"),
+        ({"recording_url": "https://example.org"}, "https://example.org"),
+    ],
+)
+def test_a_recording_may_come_yet(fields: dict[str, object], said: str) -> None:
+    assert lines(room(status=Status.FINISHED, **fields))["recording"] == said
+
+
+def test_texts_of_its_own_are_named_and_a_description_is_one_line() -> None:
+    told = lines(room(texts={"ru": {"recording": "…", "attendance": "…"}}, description="Two\nhours"))
+
+    assert (told["own texts"], told["about"]) == ("ru: attendance recording", "Two hours")

@@ -1,0 +1,199 @@
+"""`room-server webinar …`: the operator's acts, what they refuse, and what they print."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from room_server.clock import utc_now
+from tests.terminal import Terminal
+
+AT = ("--at", "2026-11-22T18:00:00+03:00")
+PLAN = (
+    *("--description", "Two hours"),
+    *("--cta-label", "Join", "--cta-url", "https://example.org/join"),
+    *("--player-url", "https://example.org/player", "--recording-url", "https://example.org/recording"),
+)
+
+
+def shown(terminal: Terminal, webinar_id: str = "launch") -> dict[str, object]:
+    """The record, as `show --json` prints it."""
+    record: dict[str, object] = json.loads(terminal.says("webinar", "show", webinar_id, "--json"))
+    return record
+
+
+@pytest.fixture
+def launch(terminal: Terminal) -> Terminal:
+    """A terminal beside a scheduled webinar."""
+    terminal.says("webinar", "create", "launch", "--title", "Launch", *AT)
+    return terminal
+
+
+def test_create_schedules_at_once(terminal: Terminal) -> None:
+    said = terminal.says("webinar", "create", "launch", "--title", "Launch", *AT)
+
+    assert said == "launch is scheduled\n"
+
+
+def test_create_keeps_a_draft_off_the_schedule_until_it_is_scheduled(terminal: Terminal) -> None:
+    assert terminal.says("webinar", "create", "later", "--title", "Later", *AT, "--draft") == "later is draft\n"
+    assert terminal.says("webinar", "schedule", "later") == "later is scheduled\n"
+
+
+def test_everything_that_is_planned_is_kept_and_times_are_utc(terminal: Terminal) -> None:
+    terminal.says("webinar", "create", "launch", "--title", "Запуск", *AT, *PLAN)
+
+    record = shown(terminal)
+    expected = {
+        "webinar_id": "launch",
+        "title": "Запуск",
+        "status": "scheduled",
+        "version": 1,
+        "scheduled_at": "2026-11-22T15:00:00Z",
+        "description": "Two hours",
+        "cta_label": "Join",
+        "cta_url": "https://example.org/join",
+        "player_url": "https://example.org/player",
+        "recording_url": "https://example.org/recording",
+        "started_at": None,
+    }
+    assert expected.items() <= record.items()
+
+
+def test_a_webinar_is_made_once(launch: Terminal) -> None:
+    complaint = launch.refuses("webinar", "create", "launch", "--title", "Again", *AT)
+
+    assert complaint == "Error: there is a webinar launch already (webinar_exists)\n"
+    assert shown(launch)["title"] == "Launch"
+
+
+@pytest.mark.parametrize("webinar_id", ["", "a b", "ä", "a" * 65, "../etc", "a\n", "*"])
+@pytest.mark.parametrize("command", ["show", "archive"])
+def test_an_id_that_cannot_be_is_wrong_usage(terminal: Terminal, command: str, webinar_id: str) -> None:
+    complaint = terminal.misunderstands("webinar", command, webinar_id)
+
+    assert "Invalid value for 'ID'" in complaint
+    assert "a webinar id: 1-64 of A-Z a-z 0-9 _ -" in complaint
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "right"),
+    [
+        ("--at", "tomorrow", "2026-11-22T18:00:00+03:00"),
+        ("--at", "2026-11-22T18:00:00", "names no time zone"),
+        ("--at", "0001-01-01T00:00:00+03:00", "is no time"),
+        ("--title", "", "1 to 200 characters"),
+        ("--title", "x" * 201, "1 to 200 characters"),
+        ("--description", "x" * 4001, "at most 4000 characters"),
+        ("--cta-label", "x" * 81, "1 to 80 characters"),
+        ("--cta-url", "javascript:alert(1)", "http:// or https://"),
+        ("--player-url", "//example.org", "http:// or https://"),
+        ("--recording-url", "recording", "http:// or https://"),
+        ("--texts", "no-such-file.json", "does not exist"),
+    ],
+)
+def test_an_option_that_cannot_be_is_named_with_what_would_be_right(
+    launch: Terminal, option: str, value: str, right: str
+) -> None:
+    before = shown(launch)
+
+    complaint = launch.misunderstands("webinar", "set", "launch", option, value)
+
+    assert f"Invalid value for '{option}'" in complaint
+    assert right in complaint
+    assert shown(launch) == before
+
+
+@pytest.mark.parametrize("missing", ["--title", "--at"])
+def test_a_webinar_needs_a_title_and_a_time(terminal: Terminal, missing: str) -> None:
+    given = [*AT] if missing == "--title" else ["--title", "Launch"]
+
+    assert f"Missing option '{missing}'" in terminal.misunderstands("webinar", "create", "launch", *given)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"[", b"[1]", b'{"ru": 1}'])
+def test_a_file_of_texts_that_cannot_be_is_wrong_usage(launch: Terminal, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "texts.json"
+    file.write_bytes(content)
+
+    assert "Invalid value for --texts" in launch.misunderstands("webinar", "set", "launch", "--texts", str(file))
+
+
+def test_set_changes_what_is_said_and_nothing_else(launch: Terminal) -> None:
+    before = shown(launch)
+
+    assert launch.says("webinar", "set", "launch", "--title", "The launch") == "launch is scheduled, version 2\n"
+    assert shown(launch) == {**before, "title": "The launch", "version": 2}
+
+
+def test_set_moves_the_time(launch: Terminal) -> None:
+    launch.says("webinar", "set", "launch", "--at", "2027-01-01T00:00:00Z")
+
+    assert shown(launch)["scheduled_at"] == "2027-01-01T00:00:00Z"
+
+
+def test_set_wants_to_know_what(launch: Terminal) -> None:
+    assert "say what to change" in launch.misunderstands("webinar", "set", "launch")
+
+
+def test_a_recording_and_none_at_once_is_refused(launch: Terminal) -> None:
+    words = ("webinar", "set", "launch", "--recording-url", "https://example.org", "--no-recording")
+
+    assert "contradict each other" in launch.misunderstands(*words)
+
+
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [
+        ("pause", "webinar_state_invalid_pause"),
+        ("resume", "webinar_state_invalid_resume"),
+        ("archive", "webinar_state_invalid_archive"),
+    ],
+)
+def test_an_act_that_the_state_does_not_allow_is_refused_with_its_code(launch: Terminal, act: str, code: str) -> None:
+    assert f"({code})" in launch.refuses("webinar", act, "launch")
+
+
+def test_an_act_that_is_done_already_says_so(launch: Terminal) -> None:
+    assert launch.says("webinar", "schedule", "launch") == "launch is already scheduled\n"
+
+
+@pytest.mark.parametrize("act", ["schedule", "pause", "resume", "archive", "show"])
+def test_what_is_not_there_is_unknown(terminal: Terminal, act: str) -> None:
+    assert terminal.refuses("webinar", act, "nowhere") == "Error: there is no webinar nowhere (webinar_unknown)\n"
+
+
+def test_list_shows_the_latest_first(launch: Terminal) -> None:
+    launch.says("webinar", "create", "next", "--title", "Next", "--at", "2026-12-01T12:00:00Z", "--draft")
+
+    lines = [line.split() for line in launch.says("webinar", "list").splitlines()]
+
+    assert lines == [
+        ["next", "draft", "2026-12-01", "12:00Z", "Next"],
+        ["launch", "scheduled", "2026-11-22", "15:00Z", "Launch"],
+    ]
+
+
+def test_list_as_json_is_one_array(launch: Terminal) -> None:
+    assert [room["webinar_id"] for room in json.loads(launch.says("webinar", "list", "--json"))] == ["launch"]
+
+
+def test_a_list_of_nothing_says_how_to_begin_and_is_an_empty_array(terminal: Terminal) -> None:
+    result = terminal.run("webinar", "list")
+
+    assert (result.stdout, json.loads(terminal.says("webinar", "list", "--json"))) == ("", [])
+    assert "room-server webinar create --help" in result.stderr
+
+
+def test_show_is_a_few_readable_lines(terminal: Terminal) -> None:
+    at = (utc_now() + timedelta(days=1)).astimezone(UTC)
+    terminal.says("webinar", "create", "launch", "--title", "Launch", "--at", at.isoformat(), *PLAN)
+
+    lines = dict(line.split(maxsplit=1) for line in terminal.says("webinar", "show", "launch").splitlines())
+
+    assert lines["title"] == "Launch"
+    assert lines["status"] == "scheduled, version 1"
+    assert datetime.strptime(lines["planned"], "%Y-%m-%d %H:%M:%S %Z").replace(tzinfo=UTC) == at.replace(microsecond=0)
+    assert lines["CTA"] == "hidden: Join https://example.org/join"
+    assert "{" not in "".join(lines.values())
