@@ -14,6 +14,7 @@ from starlette.responses import Response
 from room_server.auth import Authenticator
 from room_server.core.messages import Actor
 from room_server.core.permissions import Reading, check_read
+from room_server.core.reach import Reach, merged
 from room_server.core.room import Status
 from room_server.limits import Throttle
 from room_server.state import catalogue, presence
@@ -42,7 +43,7 @@ class RoomCount(Struct, frozen=True):
     status: Status
     total: int
     roles: dict[str, int]
-    reach: None
+    reach: Reach | None
     evaluation: Evaluation | None
 
 
@@ -102,13 +103,13 @@ class Counts:
                 roles.setdefault(webinar_id, Counter()).update(counted)
         return Counted(
             total=sum(node.total for node in nodes),
-            rooms=await self._rooms(roles),
+            rooms=await self._rooms(roles, _reaches(nodes)),
             nodes=[_node(node) for node in nodes],
             hooks=dict(sorted(hooks.items())),
             deliveries=await catalogue.fates(self._store),
         )
 
-    async def _rooms(self, roles: dict[str, Counter[str]]) -> list[RoomCount]:
+    async def _rooms(self, roles: dict[str, Counter[str]], reaches: dict[str, Reach]) -> list[RoomCount]:
         listed = {room.webinar_id: room.status for room in await catalogue.latest(self._store)}
         rooms = []
         for webinar_id in sorted(listed.keys() | roles.keys()):
@@ -118,7 +119,14 @@ class Counts:
             evaluation = await self._evaluation(webinar_id) if status is Status.FINISHED else None
             if counted or evaluation or status is not Status.FINISHED:
                 rooms.append(
-                    RoomCount(webinar_id, status, counted.total(), dict(sorted(counted.items())), None, evaluation)
+                    RoomCount(
+                        webinar_id,
+                        status,
+                        counted.total(),
+                        dict(sorted(counted.items())),
+                        reaches.get(webinar_id),
+                        evaluation,
+                    )
                 )
         return rooms
 
@@ -136,6 +144,12 @@ def seen_by(actor: Actor, counted: Counted) -> Counted:
         return counted
     rooms = [room for room in counted.rooms if room.webinar_id == actor.webinar_id]
     return msgspec.structs.replace(counted, rooms=rooms, total=sum(room.total for room in rooms))
+
+
+def _reaches(nodes: list[Node]) -> dict[str, Reach]:
+    ids = {webinar_id for node in nodes for webinar_id in node.reach}
+    found = {one: merged(node.reach[one] for node in nodes if one in node.reach) for one in ids}
+    return {one: reach for one, reach in found.items() if reach is not None}
 
 
 def _node(node: Node) -> NodeCount:

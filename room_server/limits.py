@@ -13,14 +13,16 @@ from room_server.errors import TooManyRequests
 
 KNOWN = 100_000
 """Callers that are remembered; the one seen longest ago is forgotten first."""
+ROUNDING = 1e-6
+"""Seconds: sums of intervals are not exact, and the last of a burst is not to be refused for that."""
 
 
 class Throttle:
-    """`rate` a second each, with bursts of `burst`."""
+    """`rate` a second each, with bursts of `burst`, at least 1."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._interval = 1 / rate if rate else 0.0
-        self._tolerance = self._interval * burst
+        self._ahead = self._interval * (burst - 1) + ROUNDING
         self._free_at: OrderedDict[str, float] = OrderedDict()
 
     def check(self, who: str) -> None:
@@ -28,11 +30,11 @@ class Throttle:
         if not self._interval:
             return
         now = time.monotonic()
-        free_at = max(self._free_at.pop(who, now), now) + self._interval
-        if free_at - now > self._tolerance:
-            self._free_at[who] = free_at - self._interval
-            raise TooManyRequests("too many requests from this caller", free_at - now - self._tolerance)
-        self._free_at[who] = free_at
+        free_at = max(self._free_at.pop(who, now), now)
+        if free_at - now > self._ahead:
+            self._free_at[who] = free_at
+            raise TooManyRequests("too many requests from this caller", free_at - now - self._ahead)
+        self._free_at[who] = free_at + self._interval
         if len(self._free_at) > KNOWN:
             self._free_at.popitem(last=False)
 

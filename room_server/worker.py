@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from room_server.channels.presence import Heartbeat, node_name
 from room_server.config import Settings
 from room_server.errors import Refusal
-from room_server.state.evaluation import Evaluations
+from room_server.state.evaluation import Due, Evaluations
 from room_server.state.opening import State
 from room_server.state.outbox import Outbox
 from room_server.telegram.sender import open_sender
@@ -29,7 +29,7 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
         heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0})
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
-        tasks.create_task(evaluate(Evaluations(state.store), state.store.keys.tags, stopping))
+        tasks.create_task(evaluate(Evaluations(state.store, stopping), state.store.keys.tags, stopping))
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
@@ -38,13 +38,23 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
         for tag in tags:
             try:
                 for due in await evaluations.due(tag):
-                    classified = await evaluations.run(due)
-                    logger.info("evaluation of %s done: %d leads classified", due.webinar_id, classified)
+                    await _evaluate(evaluations, due)
             except Refusal as refusal:
-                logger.warning("an evaluation was broken off and goes on soon: %s", refusal.detail)
+                logger.warning("the schedule of evaluations cannot be read: %s", refusal.detail)
         with suppress(TimeoutError):
             async with asyncio.timeout(LOOK_EVERY):
                 await stopping.wait()
+
+
+async def _evaluate(evaluations: Evaluations, due: Due) -> None:
+    """One webinar; what cannot be evaluated now stays on the schedule and stops no other."""
+    try:
+        classified = await evaluations.run(due)
+        logger.info("evaluation of %s: %d leads classified", due.webinar_id, classified)
+    except Refusal as refusal:
+        logger.warning("the evaluation of %s was broken off and goes on soon: %s", due.webinar_id, refusal.detail)
+    except ValueError as error:  # as msgspec's errors of decoding are
+        logger.error("the evaluation of %s cannot be done, its room cannot be read: %s", due.webinar_id, error)
 
 
 @asynccontextmanager

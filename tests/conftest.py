@@ -17,11 +17,12 @@ from redis import Redis as BlockingRedis
 from redis.exceptions import RedisError
 
 from room_server.config import Settings
+from room_server.core.room import Status
 from room_server.state import embedded
 from room_server.state.keys import PARTITIONS, PERMANENT
 from room_server.state.opening import State, open_state
 from room_server.state.store import Store
-from tests.support import HOOK_SECRET, TOKEN_SECRET, Site, serving
+from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room, serving
 
 KINDS = ["valkey", "redis"] if shutil.which("redis-server") else ["valkey"]
 
@@ -119,6 +120,16 @@ async def site(valkey_url: str) -> AsyncIterator[Site]:
     """A whole web process: real HTTP, real sockets, real Valkey; and the store beside it."""
     async with serving(settings_for(valkey_url)) as running:
         yield running
+
+
+@pytest.fixture
+async def stage(valkey_url: str) -> AsyncIterator[Site]:
+    """A site with one webinar in each state, named after it, and as many hooks a second as a test likes."""
+    async with serving(settings_for(valkey_url, max_hooks_per_person=0)) as site:
+        for status in Status:
+            times = {"started_at": AT, "finished_at": AT} if status in {Status.FINISHED, Status.ARCHIVED} else {}
+            await site.store.create(room(status.value, status=status, **times))
+        yield site
 
 
 @pytest.fixture(autouse=True)

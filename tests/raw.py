@@ -5,8 +5,9 @@ import os
 import socket
 import struct
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from tests.support import PATIENCE, Site
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 0x81, 0x82, 0x80, 0x88, 0x89, 0x8A
+NOTHING: Mapping[str, str] = MappingProxyType({})
 MASK = b"\x37\xfa\x21\x3d"
 
 
@@ -154,10 +156,12 @@ def masked(first: int, payload: bytes = b"") -> bytes:
     return head + MASK + bytes(byte ^ MASK[at % 4] for at, byte in enumerate(payload))
 
 
-def request(site: Site, path: str, *, method: str = "GET", body: bytes = b"", **headers: str) -> bytes:
-    """An HTTP/1.1 request; underscores in header names stand for hyphens."""
-    fields = {"Host": site.address, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    if body and "Content-Length" not in fields and "Transfer-Encoding" not in fields:
+def request(
+    site: Site, path: str, method: str = "GET", headers: Mapping[str, str] = NOTHING, body: bytes = b""
+) -> bytes:
+    """An HTTP/1.1 request; the length of a body is told unless the headers say otherwise."""
+    fields = {"Host": site.address, **headers}
+    if body and not {"Content-Length", "Transfer-Encoding"} & fields.keys():
         fields["Content-Length"] = str(len(body))
     lines = [f"{name}: {value}" for name, value in fields.items()]
     return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1") + body

@@ -1,23 +1,18 @@
-"""POST /hooks/{name} over real HTTP: what is accepted, and every row of the answer table, in its order.
-
-Signed requests stand in test_auth.py (who is calling) and test_webhooks.py's stead below (repeats).
-"""
+"""POST /hooks/{name} over real HTTP: what is accepted, and how it is answered. Refusals stand in test_refusals.py."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator
-from typing import Any, NamedTuple
+from typing import Any
 
-import httpx
 import msgspec
 import pytest
 
+from room_server.core.facts import Command, Evaluate
 from room_server.core.room import Status
-from room_server.errors import PROBLEMS
 from room_server.hooks import MAX_BODY, decode
 from tests.conftest import settings_for
 from tests.raw import connecting, request
-from tests.support import AT, Site, room, serving
+from tests.support import OPERATOR, Site, room, serving
 
 STATUS, CTA = "core_webinar_set_status", "core_webinar_set_cta_visibility"
 ENTERED, COMPLETED = "client_webinar_entered", "client_webinar_completed"
@@ -25,182 +20,12 @@ LEAD = 42
 """The lead of `Site.token`'s attendee."""
 
 
-@pytest.fixture
-async def stage(valkey_url: str) -> AsyncIterator[Site]:
-    """A site with one webinar in each state, named after it, and no limits."""
-    async with serving(settings_for(valkey_url, max_hooks_per_person=0)) as site:
-        for status in Status:
-            times = {"started_at": AT, "finished_at": AT} if status in {Status.FINISHED, Status.ARCHIVED} else {}
-            await site.store.create(room(status.value, status=status, **times))
-        yield site
-
-
-class Case(NamedTuple):
-    """A request that is refused, and how."""
-
-    status: int
-    code: str
-    name: str
-    payload: Any
-    token: dict[str, Any] | None
-    """Claims; None sends none."""
-
-
-def status(word: str, webinar_id: str = "live") -> dict[str, Any]:
+def status(word: str, webinar_id: str = "scheduled") -> dict[str, Any]:
     return {"webinar_id": webinar_id, "status": word}
 
 
 def entered(webinar_id: str = "live", **more: Any) -> dict[str, Any]:
     return {"webinar_id": webinar_id, "lead_id": LEAD, "timestamp": 1, **more}
-
-
-def completed(webinar_id: str = "finished", **more: Any) -> dict[str, Any]:
-    return {"webinar_id": webinar_id, "lead_id": LEAD, "completed_at": 1, **more}
-
-
-SPEAKER: dict[str, Any] = {"role": "speaker", "webinar_id": "*"}
-ATTENDEE: dict[str, Any] = {"role": "attendee", "webinar_id": "*"}
-REFUSALS = [
-    Case(400, "malformed_body", STATUS, b"", SPEAKER),
-    Case(400, "malformed_body", STATUS, b"[]", SPEAKER),
-    Case(400, "malformed_body", STATUS, b'[{"webinar_id":"live","status":"stop"}]', SPEAKER),
-    Case(400, "malformed_body", STATUS, b'"stop"', SPEAKER),
-    Case(400, "malformed_body", STATUS, b"null", SPEAKER),
-    Case(400, "malformed_body", STATUS, b"{", SPEAKER),
-    Case(401, "unauthenticated", STATUS, status("stop"), None),
-    *(
-        Case(403, "forbidden_role", hook, payload, {"role": role, "webinar_id": "*"})
-        for hook, payload, allowed in [
-            (STATUS, status("stop"), {"organizer", "speaker"}),
-            (CTA, {"webinar_id": "live", "visible": True}, {"organizer", "speaker"}),
-            (ENTERED, entered(), {"attendee", "system"}),
-            (COMPLETED, completed(), {"attendee", "system"}),
-        ]
-        for role in ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
-        if role not in allowed
-    ),
-    Case(403, "forbidden_webinar", STATUS, status("stop"), {"role": "speaker", "webinar_id": "scheduled"}),
-    Case(403, "forbidden_lead", ENTERED, entered(), {**ATTENDEE, "sub": "43"}),
-    Case(403, "forbidden_lead", COMPLETED, completed(), {**ATTENDEE, "sub": "43"}),
-    Case(403, "hook_internal", "webinar_completed", completed(), {"role": "system", "webinar_id": "*"}),
-    Case(403, "hook_internal", "client_webinar_attendance_classified", {}, {"role": "system", "webinar_id": "*"}),
-    Case(403, "hook_internal", "post_webinar_route", {}, {"role": "system", "webinar_id": "*"}),
-    *(
-        Case(404, "hook_unknown", name, {}, SPEAKER)
-        for name in (
-            "autowebinar_started",
-            "core_user_registered",
-            "core_ref_context_resolved",
-            "client_webinar_registered",
-            "client_webinar_left",
-            "client_webinar_form_submitted",
-            "CORE_WEBINAR_SET_STATUS",
-            "%D0%BF%D1%83%D1%81%D0%BA",
-            "%00",
-            "%FF",
-        )
-    ),
-    Case(404, "webinar_unknown", STATUS, status("start", "nowhere"), SPEAKER),
-    Case(404, "webinar_unknown", CTA, {"webinar_id": "nowhere", "visible": True}, SPEAKER),
-    Case(404, "webinar_unknown", ENTERED, entered("nowhere"), ATTENDEE),
-    Case(404, "webinar_unknown", COMPLETED, completed("nowhere"), ATTENDEE),
-    Case(409, "webinar_state_invalid_start", STATUS, status("start", "draft"), SPEAKER),
-    Case(409, "webinar_state_invalid_start", STATUS, status("start", "paused"), SPEAKER),
-    Case(409, "webinar_state_invalid_restart", STATUS, status("start", "finished"), SPEAKER),
-    Case(409, "webinar_state_locked", STATUS, status("start", "archived"), SPEAKER),
-    Case(409, "webinar_state_invalid_stop", STATUS, status("stop", "draft"), SPEAKER),
-    Case(409, "webinar_state_invalid_stop", STATUS, status("stop", "scheduled"), SPEAKER),
-    Case(409, "webinar_state_locked", STATUS, status("stop", "archived"), SPEAKER),
-    Case(409, "webinar_state_invalid_cta", CTA, {"webinar_id": "draft", "visible": True}, SPEAKER),
-    Case(409, "webinar_state_invalid_cta", CTA, {"webinar_id": "finished", "visible": True}, SPEAKER),
-    Case(409, "webinar_state_locked", CTA, {"webinar_id": "archived", "visible": False}, SPEAKER),
-    *(
-        Case(409, "webinar_not_live", ENTERED, entered(webinar_id), ATTENDEE)
-        for webinar_id in ("draft", "scheduled", "paused", "finished", "archived")
-    ),
-    *(
-        Case(409, "webinar_not_finished", COMPLETED, completed(webinar_id), ATTENDEE)
-        for webinar_id in ("draft", "scheduled", "live", "paused", "archived")
-    ),
-    Case(409, "lead_not_entered", COMPLETED, completed(), ATTENDEE),
-    Case(413, "body_too_large", STATUS, msgspec.json.encode(status("stop")).ljust(MAX_BODY + 1), SPEAKER),
-    Case(422, "invalid_payload", STATUS, {"status": "stop"}, SPEAKER),
-    Case(422, "webinar_status_mutation_forbidden", STATUS, status("pause"), SPEAKER),
-    Case(422, "webinar_status_mutation_forbidden", STATUS, status("finished"), SPEAKER),
-    Case(422, "webinar_status_mutation_forbidden", STATUS, status(""), SPEAKER),
-    Case(422, "webinar_status_mutation_forbidden", STATUS, status("Start"), SPEAKER),
-]
-
-
-async def send(site: Site, case: Case) -> httpx.Response:
-    body = case.payload if isinstance(case.payload, bytes) else msgspec.json.encode(case.payload)
-    claims = dict(case.token or {})
-    headers = {} if case.token is None else site.bearer(claims.pop("role"), claims.pop("webinar_id"), **claims)
-    return await site.http.post(f"/hooks/{case.name}", content=body, headers=headers)
-
-
-async def test_every_row_of_the_answer_table_is_a_problem_and_leaves_no_trace(stage: Site) -> None:
-    before = await stage.everything()
-    for case in REFUSALS:
-        answer = await send(stage, case)
-        problem = answer.json()
-        expected = {
-            "type": f"urn:room-server:problem:{case.code}",
-            "title": PROBLEMS[case.code].title,
-            "status": case.status,
-            "code": case.code,
-        }
-        assert expected == {name: problem.get(name) for name in expected}, case
-        assert (case.status, "application/problem+json") == (answer.status_code, answer.headers["content-type"])
-        assert problem["detail"], case
-        assert set(problem) <= {*expected, "detail", "field"}, case
-        assert before == await stage.everything(), case
-
-
-ORDER = {
-    "name": "hook_unknown",
-    "who": "unauthenticated",
-    "internal": "hook_internal",
-    "size": "body_too_large",
-    "syntax": "malformed_body",
-    "fields": "invalid_payload",
-    "role": "forbidden_role",
-    "scope": "forbidden_webinar",
-    "lead": "forbidden_lead",
-    "exists": "webinar_unknown",
-    "state": "webinar_not_live",
-}
-"""What may be wrong with a request, in the order in which it is checked, and what that is answered."""
-
-
-def flawed(site: Site, flaws: set[str]) -> httpx.Request:
-    """The entering of a lead with all these flaws at once."""
-    name = "client_webinar_left" if "name" in flaws else "post_webinar_route" if "internal" in flaws else ENTERED
-    payload = entered("nowhere" if "exists" in flaws else "paused" if "state" in flaws else "live")
-    if "fields" in flaws:
-        payload["timestamp"] = "yesterday"
-    body = msgspec.json.encode(payload)[: -1 if "syntax" in flaws else None]
-    if "size" in flaws:
-        body = body.ljust(MAX_BODY + 1)
-    claims = {"sub": "43"} if "lead" in flaws else {}
-    scope = "elsewhere" if "scope" in flaws else "*"
-    headers = {} if "who" in flaws else site.bearer("moderator" if "role" in flaws else "attendee", scope, **claims)
-    return site.http.build_request("POST", f"/hooks/{name}", content=body, headers=headers)
-
-
-async def test_of_two_flaws_the_one_checked_first_is_answered(stage: Site) -> None:
-    before = await stage.everything()
-    expected, actual = {}, {}
-    for pair in itertools.combinations_with_replacement(ORDER, 2):
-        expected[pair] = ORDER[pair[0]]
-        actual[pair] = (await stage.http.send(flawed(stage, set(pair)))).json()["code"]
-    assert expected == actual
-    assert before == await stage.everything()
-
-
-async def test_a_request_without_flaws_is_accepted(stage: Site) -> None:
-    answer = await stage.http.send(flawed(stage, set()))
-    assert {"webinar_id": "live", "duplicate": False, "lead_id": LEAD} == answer.json()
 
 
 async def test_a_start_turns_a_scheduled_webinar_live(stage: Site) -> None:
@@ -213,11 +38,11 @@ async def test_a_start_turns_a_scheduled_webinar_live(stage: Site) -> None:
         "cta_visibility": "hidden",
     }
     assert expected == answer.json()
-    assert (200, "application/json", "no-store") == (
+    assert (
         answer.status_code,
         answer.headers["content-type"],
         answer.headers["cache-control"],
-    )
+    ) == (200, "application/json", "no-store")
 
 
 async def test_a_repeated_command_is_a_duplicate_and_changes_nothing(stage: Site) -> None:
@@ -263,16 +88,13 @@ async def test_a_lead_enters_once_and_completes_once(site: Site) -> None:
 
 
 async def test_a_completion_after_the_classification_says_what_stands(site: Site) -> None:
-    from room_server.core.facts import Command, Evaluate  # noqa: PLC0415
-    from tests.support import OPERATOR  # noqa: PLC0415
-
     await site.store.create(room())
     await site.status("start")
     await site.entered(LEAD)
     await site.status("stop")
     await site.store.apply(Command(id="evaluation", actor=OPERATOR, hook=Evaluate("w", LEAD)))
     answer = await site.completed(LEAD)
-    assert {"webinar_id": "w", "duplicate": True, "lead_id": LEAD, "attended": False} == answer.json()
+    assert answer.json() == {"webinar_id": "w", "duplicate": True, "lead_id": LEAD, "attended": False}
 
 
 async def test_the_system_speaks_for_any_lead(stage: Site) -> None:
@@ -293,207 +115,83 @@ async def test_a_claimed_time_is_unix_seconds_or_rfc_3339(stage: Site) -> None:
 
 
 async def test_unknown_fields_are_ignored(stage: Site) -> None:
-    payload = {**status("start", "scheduled"), "role": "organizer", "context": {"who": {"deep": [1]}}, "x": [{}]}
-    assert 200 == (await stage.hook(STATUS, payload)).status_code
-
-
-FIELDS = [
-    ("webinar_id", ENTERED, {"lead_id": LEAD, "timestamp": 1}),
-    ("webinar_id", ENTERED, entered(5)),  # type: ignore[arg-type]
-    ("webinar_id", ENTERED, entered("")),
-    ("webinar_id", ENTERED, entered("a" * 65)),
-    ("webinar_id", ENTERED, entered("a b")),
-    ("webinar_id", ENTERED, entered("live\n")),
-    ("webinar_id", ENTERED, entered("вебинар")),
-    ("lead_id", ENTERED, {"webinar_id": "live", "timestamp": 1}),
-    ("lead_id", ENTERED, entered(lead_id=0)),
-    ("lead_id", ENTERED, entered(lead_id=-1)),
-    ("lead_id", ENTERED, entered(lead_id=2**53)),
-    ("lead_id", ENTERED, entered(lead_id="42")),
-    ("lead_id", ENTERED, entered(lead_id=42.0)),
-    ("lead_id", ENTERED, entered(lead_id=True)),
-    ("lead_id", ENTERED, entered(lead_id=None)),
-    ("timestamp", ENTERED, {"webinar_id": "live", "lead_id": LEAD}),
-    ("timestamp", ENTERED, entered(timestamp="yesterday")),
-    ("timestamp", ENTERED, entered(timestamp="2026-11-22T18:00:00")),
-    ("timestamp", ENTERED, entered(timestamp=-1)),
-    ("timestamp", ENTERED, entered(timestamp=2**41)),
-    ("timestamp", ENTERED, entered(timestamp=None)),
-    ("session_id", ENTERED, entered(session_id="s" * 201)),
-    ("session_id", ENTERED, entered(session_id=5)),
-    ("completed_at", COMPLETED, {"webinar_id": "finished", "lead_id": LEAD}),
-    ("webinar_type", COMPLETED, completed(webinar_type="auto")),
-    ("status", STATUS, {"webinar_id": "live"}),
-    ("status", STATUS, {"webinar_id": "live", "status": 1}),
-    ("status", STATUS, {"webinar_id": "live", "status": None}),
-    ("status", STATUS, status("pause")),
-    ("context", STATUS, {**status("stop"), "context": []}),
-    ("context.source", STATUS, {**status("stop"), "context": {"source": 5}}),
-    ("context.actor_id", STATUS, {**status("stop"), "context": {"actor_id": "a" * 201}}),
-    ("context.timestamp", STATUS, {**status("stop"), "context": {"timestamp": "now"}}),
-    ("visible", CTA, {"webinar_id": "live"}),
-    ("visible", CTA, {"webinar_id": "live", "visible": 1}),
-    ("visible", CTA, {"webinar_id": "live", "visible": "true"}),
-]
-
-
-async def test_a_wrong_field_is_named(stage: Site) -> None:
-    before = await stage.everything()
-    expected, actual = [], []
-    for field, name, payload in FIELDS:
-        answer = await send(stage, Case(422, "", name, payload, ATTENDEE if name in {ENTERED, COMPLETED} else SPEAKER))
-        expected.append((payload, 422, field))
-        actual.append((payload, answer.status_code, answer.json().get("field")))
-    assert expected == actual
-    assert before == await stage.everything()
-
-
-def entering(text: bytes) -> bytes:
-    """A whole body with one more field, which nobody reads."""
-    return b'{"webinar_id":"live","lead_id":42,"timestamp":1,"more":' + text + b"}"
-
-
-MALFORMED = {
-    "white space": b" \n\t ",
-    "a byte order mark": b"\xef\xbb\xbf" + entering(b"1"),
-    "UTF-16": entering(b"1").decode().encode("utf-16"),
-    "two values": entering(b"1") * 2,
-    "a NUL behind": entering(b"1") + b"\0",
-    "a trailing comma": entering(b"1,"),
-    "single quotes": entering(b"'1'"),
-    "a comment": entering(b"1/**/"),
-    "NaN": entering(b"NaN"),
-    "-Infinity": entering(b"-Infinity"),
-    "NaN for a time": b'{"webinar_id":"live","lead_id":42,"timestamp":NaN}',
-    "a leading zero": entering(b"01"),
-    "a lone high surrogate": entering(rb'"\ud800"'),
-    "a lone low surrogate": entering(rb'"\udc00"'),
-    "a lone surrogate in the id": rb'{"webinar_id":"\ud800","lead_id":42,"timestamp":1}',
-    "a lone surrogate in the session": rb'{"webinar_id":"live","lead_id":42,"timestamp":1,"session_id":"\udfff"}',
-    "invalid UTF-8": entering(b'"\xff"'),
-    "overlong UTF-8": entering(b'"\xc0\x80"'),
-    "a surrogate as UTF-8": entering(b'"\xed\xa0\x80"'),
-    "invalid UTF-8 in a name": entering(b'1,"\xff":1'),
-    "invalid UTF-8 in the session": b'{"webinar_id":"live","lead_id":42,"timestamp":1,"session_id":"\xff"}',
-    "a control character": entering(b'"\n"'),
-    "an unknown escape": entering(rb'"\x41"'),
-    "a wrong field, then an end too early": b'{"webinar_id":5,"lead_id":42,',
-    "a wrong field, then rubbish": b'{"webinar_id":5,"lead_id":42,"timestamp":1} x',
-    "a missing field, then rubbish": b'{"webinar_id":"live"} x',
-    "deep arrays without an end": entering(b"[" * 16000)[:-1],
-}
-
-
-async def test_what_is_no_json_object_is_malformed_whatever_its_fields_say(stage: Site) -> None:
-    before = await stage.everything()
-    answers = {
-        what: (await send(stage, Case(400, "", ENTERED, body, ATTENDEE))).json()["code"]
-        for what, body in MALFORMED.items()
-    }
-    assert dict.fromkeys(MALFORMED, "malformed_body") == answers
-    assert before == await stage.everything()
-
-
-@pytest.mark.parametrize("text", [b"[" * 8000 + b"]" * 8000, b'{"a":' * 2500 + b"1" + b"}" * 2500])
-async def test_deeply_nested_json_is_a_problem_of_its_sender(stage: Site, text: bytes) -> None:
-    answer = await send(stage, Case(400, "", ENTERED, entering(text), ATTENDEE))
-    assert (400, "malformed_body") == (answer.status_code, answer.json()["code"])
-    assert 200 == (await send(stage, Case(200, "", ENTERED, entered(), ATTENDEE))).status_code
-
-
-HUGE = {
-    "more digits than an integer": (b'"lead_id":1' + b"0" * 400, "lead_id"),
-    "2**64": (b'"lead_id":18446744073709551616', "lead_id"),
-    "a float out of range": (b'"lead_id":1,"timestamp":1e999', "timestamp"),
-}
-
-
-@pytest.mark.parametrize("what", HUGE)
-async def test_a_number_too_large_names_its_field(stage: Site, what: str) -> None:
-    text, field = HUGE[what]
-    body = b'{"webinar_id":"live","timestamp":1,' + text + b"}"
-    answer = await send(stage, Case(422, "", ENTERED, body, ATTENDEE))
-    assert ("invalid_payload", field) == (answer.json()["code"], answer.json()["field"])
+    payload = {**status("start"), "role": "organizer", "context": {"who": {"deep": [1]}}, "x": [{}]}
+    assert (await stage.hook(STATUS, payload)).status_code == 200
 
 
 async def test_a_huge_number_in_the_context_decides_nothing(stage: Site) -> None:
     body = b'{"webinar_id":"scheduled","status":"start","context":{"actor_id":1' + b"0" * 400 + b"}}"
-    assert 200 == (await send(stage, Case(200, "", STATUS, body, SPEAKER))).status_code
+    assert (await stage.hook(STATUS, body, scope="*")).status_code == 200
 
 
 async def test_of_a_field_that_is_there_twice_the_last_counts(stage: Site) -> None:
     body = b'{"webinar_id":"nowhere","webinar_id":"scheduled","status":"start"}'
-    assert "scheduled" == (await send(stage, Case(200, "", STATUS, body, SPEAKER))).json()["webinar_id"]
+    assert (await stage.hook(STATUS, body, scope="*")).json()["webinar_id"] == "scheduled"
 
 
 @pytest.mark.parametrize("padded", [MAX_BODY - 1, MAX_BODY])
 async def test_a_body_may_have_16_kib(stage: Site, padded: int) -> None:
-    body = msgspec.json.encode(status("start", "scheduled")).ljust(padded)
-    assert 200 == (await send(stage, Case(200, "", STATUS, body, SPEAKER))).status_code
+    body = msgspec.json.encode(status("start")).ljust(padded)
+    assert (await stage.hook(STATUS, body, scope="*")).status_code == 200
 
 
 async def test_a_chunked_body_is_read_to_its_end(stage: Site) -> None:
     async def chunks() -> AsyncIterator[bytes]:
-        for byte in msgspec.json.encode(status("start", "scheduled")):
+        for byte in msgspec.json.encode(status("start")):
             yield bytes([byte])
 
     answer = await stage.http.post(f"/hooks/{STATUS}", content=chunks(), headers=stage.bearer("speaker", "*"))
-    assert "live" == answer.json()["status"]
+    assert answer.json()["status"] == "live"
 
 
 async def test_a_chunked_body_that_grows_too_large_is_refused_before_its_end(stage: Site) -> None:
     async with connecting(stage) as raw:
-        head = request(
-            stage,
-            f"/hooks/{STATUS}",
-            method="POST",
-            Transfer_Encoding="chunked",
-            **stage.bearer("speaker", "*"),
-        )
+        headers = {"Transfer-Encoding": "chunked", **stage.bearer("speaker", "*")}
+        head = request(stage, f"/hooks/{STATUS}", "POST", headers)
         await raw.send(head, *[b"1000\r\n" + b" " * 4096 + b"\r\n"] * 5)
-        assert "body_too_large" == (await raw.answer()).code
+        assert (await raw.answer()).code == "body_too_large"
 
 
 async def test_a_declared_length_too_large_is_refused_before_the_body_comes(stage: Site) -> None:
     async with connecting(stage) as raw:
         headers = {"Content-Length": str(MAX_BODY + 1), "Expect": "100-continue", **stage.bearer("speaker", "*")}
-        await raw.send(request(stage, f"/hooks/{STATUS}", method="POST", **headers))
-        assert (413, "body_too_large") == ((answer := await raw.answer()).status, answer.code)
+        await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers))
+        assert ((answer := await raw.answer()).status, answer.code) == (413, "body_too_large")
 
 
 async def test_who_expects_100_continue_gets_it_when_all_before_the_body_is_well(stage: Site) -> None:
     async with connecting(stage) as raw:
-        body = msgspec.json.encode(status("start", "scheduled"))
+        body = msgspec.json.encode(status("start"))
         headers = {"Content-Length": str(len(body)), "Expect": "100-continue", **stage.bearer("speaker", "*")}
-        await raw.send(request(stage, f"/hooks/{STATUS}", method="POST", **headers))
-        assert 100 == (await raw.answer()).status
+        await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers))
+        assert (await raw.answer()).status == 100
         await raw.send(body)
-        assert 200 == (await raw.answer()).status
+        assert (await raw.answer()).status == 200
 
 
 async def test_a_length_shorter_than_the_body_makes_the_body_malformed(stage: Site) -> None:
-    body = msgspec.json.encode(status("start", "scheduled"))
+    body = msgspec.json.encode(status("start"))
     async with connecting(stage) as raw:
         headers = {"Content-Length": str(len(body) - 5), **stage.bearer("speaker", "*")}
-        await raw.send(request(stage, f"/hooks/{STATUS}", method="POST", body=body, **headers))
-        assert "malformed_body" == (await raw.answer()).code
-    assert 1 == (await stage.state(webinar_id="scheduled")).json()["version"]
+        await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers, body))
+        assert (await raw.answer()).code == "malformed_body"
+    assert (await stage.state(webinar_id="scheduled")).json()["version"] == 1
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "9" * 30, "abc", "5, 5"])
 async def test_a_length_that_is_no_number_is_a_malformed_request(stage: Site, length: str) -> None:
     async with connecting(stage) as raw:
         headers = {"Content-Length": length, **stage.bearer("speaker", "*")}
-        await raw.send(request(stage, f"/hooks/{STATUS}", method="POST", **headers))
-        assert (400, "malformed_request") == ((answer := await raw.answer()).status, answer.code)
+        await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers))
+        assert ((answer := await raw.answer()).status, answer.code) == (400, "malformed_request")
 
 
 async def test_a_length_beside_chunks_is_a_malformed_request(stage: Site) -> None:
     """RFC 9112, 6.3: otherwise two servers may see two different requests."""
     async with connecting(stage) as raw:
         headers = {"Content-Length": "5", "Transfer-Encoding": "chunked", **stage.bearer("speaker", "*")}
-        await raw.send(request(stage, f"/hooks/{STATUS}", method="POST", body=b"0\r\n\r\n", **headers))
-        assert 400 == (await raw.answer()).status
+        await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers, b"0\r\n\r\n"))
+        assert (await raw.answer()).status == 400
 
 
 async def test_who_sends_too_often_hears_when_to_come_back(valkey_url: str) -> None:
@@ -501,9 +199,9 @@ async def test_who_sends_too_often_hears_when_to_come_back(valkey_url: str) -> N
         await site.store.create(room())
         answers = [await site.status("stop") for _ in range(3)]
         other = await site.hook(STATUS, status("stop", "w"), "speaker", sub="another speaker")
-        assert [409, 409, 429] == [answer.status_code for answer in answers]
-        assert ("too_many_requests", "1") == (answers[2].json()["code"], answers[2].headers["retry-after"])
-        assert 409 == other.status_code
+        assert [answer.status_code for answer in answers] == [409, 409, 429]
+        assert (answers[2].json()["code"], answers[2].headers["retry-after"]) == ("too_many_requests", "1")
+        assert other.status_code == 409
 
 
 async def test_the_system_may_send_as_often_as_it_must(valkey_url: str) -> None:
@@ -516,23 +214,23 @@ async def test_the_system_may_send_as_often_as_it_must(valkey_url: str) -> None:
 async def test_a_body_that_breaks_off_is_nothing(stage: Site) -> None:
     before = await stage.everything()
     async with connecting(stage) as raw:
-        body = msgspec.json.encode(status("start", "scheduled"))
+        body = msgspec.json.encode(status("start"))
         headers = {"Content-Length": str(len(body) + 1), **stage.bearer("speaker", "*")}
-        await raw.send(request(stage, f"/hooks/{STATUS}", method="POST", body=body, **headers))
+        await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers, body))
         raw.writer.write_eof()
-        assert b"" == await raw.rest()
+        assert await raw.rest() == b""
     assert before == await stage.everything()
 
 
 async def test_simultaneous_repeats_of_one_entering_count_once(site: Site) -> None:
     await site.store.create(room(status=Status.LIVE))
     answers = await asyncio.gather(*(site.entered(LEAD) for _ in range(20)))
-    assert [False] + [True] * 19 == sorted(answer.json()["duplicate"] for answer in answers)
-    assert b"1" == await site.raw.hget(site.store.keys.tally("w"), "entered")
+    assert sorted(answer.json()["duplicate"] for answer in answers) == [False] + [True] * 19
+    assert await site.raw.hget(site.store.keys.tally("w"), "entered") == b"1"
 
 
 def test_a_decoded_hook_says_what_was_sent() -> None:
-    hook = decode(COMPLETED, msgspec.json.encode(completed(session_id="s")))
+    hook = decode(COMPLETED, b'{"webinar_id":"finished","lead_id":42,"completed_at":1,"session_id":"s","x":[]}')
     expected = {
         "webinar_id": "finished",
         "lead_id": LEAD,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import msgspec
 from msgspec import Struct
 
+from room_server.channels import receipts
 from room_server.core.room import Status
 from room_server.errors import CloseCode
 
@@ -13,7 +14,6 @@ TEXT, CLOSE, CLIENT_PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
 """First bytes of whole frames: final, no reserved bits."""
 DATA = frozenset({0x0, 0x1, 0x2})
 """Opcodes of data frames: continuation, text, binary."""
-PING = b"\x89\x00"
 MAX_CONTROL = 2 + 4 + 125
 """Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
 
@@ -33,6 +33,10 @@ class RoomState(NamedTuple):
     head: Head
     text: bytes
     frame: bytes
+    ping: bytes
+    """The ping whose pong is the receipt for this state."""
+    asking: bytes
+    """Frame and ping in one write."""
 
     def replaces(self, other: "RoomState | None") -> bool:
         """The highest version stands; another epoch always replaces."""
@@ -44,7 +48,9 @@ _HEAD = msgspec.json.Decoder(Head)
 
 def room_state(text: bytes) -> RoomState:
     """The state that a public text says. Raises msgspec.ValidationError."""
-    return RoomState(_HEAD.decode(text), text, text_frame(text))
+    head, frame = _HEAD.decode(text), text_frame(text)
+    ping = receipts.ping(head.epoch, head.version)
+    return RoomState(head, text, frame, ping, frame + ping)
 
 
 def text_frame(text: bytes) -> bytes:
@@ -62,6 +68,8 @@ class Heard(NamedTuple):
 
     ping: bytes = b""
     """The latest ping."""
+    pong: bytes = b""
+    """The payload of the latest pong."""
     close: bytes = b""
     """The close frame and whatever stands behind it."""
     rest: bytes = b""
@@ -71,19 +79,21 @@ class Heard(NamedTuple):
 
 def heard(inbox: bytes) -> Heard:
     """Read control frames; anything else is a fault as soon as it shows."""
-    at, ping = 0, b""
+    at, ping, pong = 0, b"", b""
     while at < len(inbox):
         if fault := _fault(inbox[at], inbox[at + 1 : at + 2]):
-            return Heard(ping, rest=inbox[at:], fault=fault)
+            return Heard(ping, pong, rest=inbox[at:], fault=fault)
         size = 6 + (inbox[at + 1] & 0x7F) if len(inbox) > at + 1 else 2
         if len(inbox) < at + size:
             break
         if inbox[at] == CLOSE:
-            return Heard(ping, close=inbox[at:])
+            return Heard(ping, pong, close=inbox[at:])
         if inbox[at] == CLIENT_PING:
             ping = inbox[at : at + size]
+        elif inbox[at] == CLIENT_PONG:
+            pong = receipts.pong(inbox[at : at + size]) or pong
         at += size
-    return Heard(ping, rest=inbox[at:])
+    return Heard(ping, pong, rest=inbox[at:])
 
 
 def _fault(first: int, second: bytes) -> CloseCode | None:

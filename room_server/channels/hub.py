@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from room_server.channels.frames import RoomState, room_state
+from room_server.channels.receipts import Receipts
 from room_server.core.messages import Actor
 from room_server.errors import Refusal, StateUnavailable, Unknown
 from room_server.state.store import Store
@@ -46,7 +47,7 @@ class Member(Protocol):
 class Crowd:
     """The sockets of one room in this process."""
 
-    __slots__ = ("members", "roles", "state", "waiting", "webinar_id")
+    __slots__ = ("members", "receipts", "roles", "state", "waiting", "webinar_id")
 
     def __init__(self, webinar_id: str) -> None:
         self.webinar_id = webinar_id
@@ -55,6 +56,13 @@ class Crowd:
         self.waiting: set[Member] = set()
         """Handshakes that wait for the room's first read."""
         self.roles: Counter[str] = Counter()
+        self.receipts: Receipts | None = None
+        """The answers to the newest change that the members were told."""
+
+    def receive(self, state: RoomState, now: float) -> None:
+        """A member has this state; it counts for the newest change only."""
+        if self.receipts is not None and state is self.state:
+            self.receipts.count(now - self.receipts.started)
 
 
 class Hub:
@@ -94,7 +102,8 @@ class Hub:
     def counted(self) -> dict[str, Any]:
         """The sockets of this process, all and by room and role."""
         rooms = {name: dict(+crowd.roles) for name, crowd in self.crowds.items() if crowd.members}
-        return {"total": sum(len(crowd.members) for crowd in self.crowds.values()), "rooms": rooms}
+        reach = {name: crowd.receipts.told() for name, crowd in self.crowds.items() if crowd.receipts}
+        return {"total": sum(len(crowd.members) for crowd in self.crowds.values()), "rooms": rooms, "reach": reach}
 
     def tell(self, text: bytes) -> None:
         """A text that Redis published or stores: whoever holds an older state gets it."""
@@ -106,6 +115,9 @@ class Hub:
         crowd = self.crowds.get(state.head.webinar_id)
         if crowd is None or not state.replaces(crowd.state):
             return
+        if crowd.members:
+            now = asyncio.get_running_loop().time()
+            crowd.receipts = Receipts(state.head.epoch, state.head.version, len(crowd.members), now)
         crowd.state = state
         self._admit_waiting(crowd)
         self._untold.add(crowd.webinar_id)

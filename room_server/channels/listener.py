@@ -13,11 +13,11 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from room_server.channels.hub import Hub
 from room_server.errors import StateUnavailable
-from room_server.state.connect import options
+from room_server.state.connect import client_of
 from room_server.state.keys import Keys, slot
 from room_server.state.pipeline import Client
 
@@ -49,7 +49,7 @@ class Listener:
         while True:
             try:
                 await self._listen_to_all()
-            except* (RedisError, OSError) as errors:
+            except* (RedisError, RedisClusterException, OSError) as errors:
                 failures = 0 if self.subscribed.is_set() else failures + 1
                 logger.warning("subscription lost: %s", errors.exceptions[0])
             self._heard.clear()
@@ -85,15 +85,15 @@ class Listener:
         for channel in sorted(self._channels):
             node = nodes.get_node_from_slot(slot(channel))
             if node.name not in by_node:
-                login = {key: node.connection_kwargs.get(key) for key in ("username", "password")}
-                by_node[node.name] = (Redis(host=node.host, port=int(node.port), **options(**login)), [])
+                by_node[node.name] = (client_of(node), [])
             by_node[node.name][1].append(channel)
         return list(by_node.values())
 
     async def _listen(self, client: Redis, channels: list[str]) -> None:
         pubsub: Any = client.pubsub()  # redis-py leaves parts of it untyped
         try:
-            await pubsub.ssubscribe(*channels)
+            for channel in channels:  # each is in a slot of its own, and a Cluster takes one slot at a time
+                await pubsub.ssubscribe(channel)
             while True:
                 self._hear(await _next_message(pubsub))
         finally:

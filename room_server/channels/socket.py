@@ -7,8 +7,6 @@ peer sends later is rare and gets a fresh one. A peer that reads too slowly skip
 import asyncio
 import contextlib
 import socket as sockets
-import time
-from math import inf
 from typing import Any
 
 from uvicorn.config import Config
@@ -17,11 +15,11 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 
 from room_server import problems
-from room_server.channels import frames
+from room_server.channels import frames, receipts
 from room_server.channels.frames import RoomState
-from room_server.channels.handshake import QUIET, Door, Ticket
+from room_server.channels.handshake import QUIET, Ticket
 from room_server.channels.hub import Crowd
-from room_server.core.messages import Actor
+from room_server.channels.vigil import Vigil
 from room_server.core.permissions import check_visible
 from room_server.errors import CLOSE_CODES, CloseCode, Refusal
 
@@ -29,31 +27,26 @@ SEND_BUFFER = 64 * 1024
 """Bytes that the kernel keeps for a peer that does not read."""
 
 
-class RoomSocket(asyncio.Protocol):
+class RoomSocket(Vigil, asyncio.Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
-    __slots__ = ("_answer", "_behind_since", "_closing", "_connections", "_crowd", "_door", "_inbox", "_leaves_at",
-                 "_loop",                 "_pinged", "_silent_since", "_transport", "actor", "has")  # fmt: skip
+    __slots__ = ("_answer", "_asked", "_closing", "_connections", "_crowd", "_inbox", "_receipted", "has")
 
-    actor: Actor
-    """Known once the handshake was checked."""
     has: RoomState | None
     """What was written last."""
-    _transport: asyncio.Transport
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        super().__init__(app_state["door"])
         self._connections: set[Any] = server_state.connections
-        self._door: Door = app_state["door"]
-        self._loop = asyncio.get_running_loop()
         self._crowd: Crowd | None = None
         self._answer: bytes | None = None
         """The handshake's 101, until the room is known."""
+        self._asked: RoomState | None = None
+        """The state whose receipt is outstanding."""
+        self._receipted: RoomState | None = None
+        """The state that the peer is known to have: by its receipt, or by the snapshot that let it in."""
         self._closing: ServerProtocol | None = None
         self._inbox = b""
-        self._behind_since = 0.0
-        self._silent_since = 0.0
-        self._leaves_at = inf
-        self._pinged = False
         self.has = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -80,6 +73,8 @@ class RoomSocket(asyncio.Protocol):
             self._shake_hands(data)
         elif self._answer is not None:
             self._transport.abort()  # nobody may speak before the handshake is answered
+        elif (payload := receipts.pong(data)) is not None and not self._inbox:
+            self._receipt(payload)
         else:
             self._read(data)
 
@@ -112,7 +107,7 @@ class RoomSocket(asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         with contextlib.suppress(OSError):  # the peer may be gone by now
             self._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
-        self.has = crowd.state
+        self.has = self._receipted = crowd.state
         self._transport.write(self._answer + crowd.state.frame)
         self._answer = None
         self._silent_since = self._loop.time()
@@ -128,7 +123,11 @@ class RoomSocket(asyncio.Protocol):
         if self._behind_since or self._closing is not None:
             return
         self.has = state
-        self._transport.write(state.frame)
+        if self._asked is None:
+            self._asked = state
+            self._transport.write(state.asking)
+        else:
+            self._transport.write(state.frame)
 
     def farewell(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to come back elsewhere in `seconds`; `closed_after` that the socket is closed."""
@@ -137,51 +136,37 @@ class RoomSocket(asyncio.Protocol):
         self._leaves_at = self._loop.time() + seconds + closed_after
         self._door.wheel.put(self, self._leaves_at)
 
-    def pause_writing(self) -> None:
-        self._behind_since = self._loop.time()
-        self._door.wheel.put(self, self._behind_since + self._door.stall_seconds)
-
-    def resume_writing(self) -> None:
-        self._behind_since = 0.0
+    def caught_up(self) -> None:
         if self._crowd is not None and self._crowd.state is not None and self.has is not self._crowd.state:
             self.push(self._crowd.state)
 
-    def due(self, now: float) -> float | None:
-        """The wheel's question: is anything to be done for this socket? See Wheel."""
-        door, silence = self._door, now - self._silent_since
-        unanswered = self._pinged and silence >= door.ping_after + door.gone_after
-        stalled = self._behind_since and now - self._behind_since >= door.stall_seconds
-        if self._closing is not None or unanswered or stalled:
-            self._transport.abort()  # a close frame would wait behind what the peer does not read
-            return None
-        if self.actor.expires_at is not None and self.actor.expires_at <= time.time():
-            return self._closed(CloseCode.TOKEN_EXPIRED, now)
-        if self._leaves_at <= now:
-            return self._closed(CloseCode.RESTART, now)
-        if not self._pinged and not self._behind_since and silence >= door.ping_after:
-            self._pinged = True
-            self._transport.write(frames.PING)
-        return self._next(now)
+    def ping(self) -> None:
+        """Keepalive and receipt in one; what was asked before is asked again."""
+        self._asked = self._asked or self.has
+        if self._asked is not None:
+            self._transport.write(self._asked.ping)
 
-    def _closed(self, code: CloseCode, now: float) -> float:
-        self.close(code)
-        return now + self._door.gone_after
+    def is_closing(self) -> bool:
+        return self._closing is not None
 
-    def _next(self, now: float) -> float:
-        """When this socket is to be looked at again, at the latest."""
-        door = self._door
-        patience = door.ping_after + door.gone_after if self._pinged else door.ping_after
-        at = min(max(self._silent_since + patience, now), self._leaves_at)
-        if self._behind_since:
-            at = min(at, self._behind_since + door.stall_seconds)
-        if self.actor.expires_at is not None:
-            at = min(at, now + max(0.0, self.actor.expires_at - time.time()))
-        return at
+    def _receipt(self, payload: bytes) -> None:
+        """The peer has what it was asked for; a state that went out meanwhile is asked for next."""
+        asked, crowd = self._asked, self._crowd
+        if asked is None or crowd is None or payload != asked.ping[2:]:
+            return
+        self._asked = None
+        if asked is not self._receipted:
+            self._receipted = asked
+            crowd.receive(asked, self._loop.time())
+        if self.has is not asked and not self._behind_since:
+            self.ping()
 
     def _read(self, data: bytes) -> None:
         """Whole control frames go to the library; anything else is refused as soon as it shows."""
         heard = frames.heard(self._inbox + data)
         self._inbox = heard.rest
+        if heard.pong:
+            self._receipt(heard.pong)
         if heard.ping:
             self._feed(_open_protocol(), heard.ping)
         if heard.fault is not None:

@@ -22,7 +22,12 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 @click.group()
 def attendance() -> None:
-    """Read who came, and what became of the messages."""
+    """Read who came, and what became of the messages.
+
+    \b
+    Example:
+      room-server attendance export launch > attendance.csv
+    """
 
 
 @attendance.command()

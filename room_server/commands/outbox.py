@@ -1,22 +1,29 @@
 """`room-server outbox …`: messages that were not sent, for a person to decide on."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import click
 
 from room_server.clock import utc_now
-from room_server.commands.common import state_options, with_store
-from room_server.core.delivery import ENDED, RETRIABLE, Delivery, give_up, release
+from room_server.commands.common import ID, state_options, webinar_argument, with_store
+from room_server.core.delivery import ENDED, RETRIABLE, Delivery, anew, end
 from room_server.core.facts import Facts
 from room_server.core.messages import Fate, Kind
-from room_server.core.room import RosterEntry
+from room_server.errors import Unknown
 from room_server.state import catalogue
 from room_server.state.outbox import Held, Next, Outbox
 from room_server.state.store import Store
 from room_server.telegram import texts
 
+TOGETHER = 128
+"""Messages that are changed at once."""
 DISCARDABLE = frozenset(Fate) - {Fate.SENT, Fate.SENDING, Fate.DRY_RUN}
+Change = Callable[[Delivery, Facts], Delivery | None]
+"""The message as it is to be; None leaves it."""
 
 
 @click.group()
@@ -42,74 +49,114 @@ def _chosen(command: Any) -> Any:
 
 
 @outbox.command(name="list")
-@click.argument("webinar_id", metavar="[ID]", required=False)
+@click.argument("webinar_id", metavar="[ID]", required=False, type=ID)
 @click.option("--text", is_flag=True, help="Also what each message says.")
 @click.option("--all", "everything", is_flag=True, help="Also what was sent.")
 @_chosen
 @state_options
 def list_(webinar_id: str | None, text: bool, everything: bool, **rest: Any) -> None:
-    """Messages that were not sent, of one webinar or of all, a line each."""
+    """Messages that were not sent, of one webinar or of all, a line each.
+
+    \b
+    Examples:
+      room-server outbox list
+      room-server outbox list launch --status parked --text
+    """
+    everything = everything or rest["status"] == Fate.SENT
     wanted = _filter(rest)
 
     async def work(store: Store) -> None:
+        if webinar_id:
+            await _check_exists(store, webinar_id)
         ids = [webinar_id] if webinar_id else [room.webinar_id for room in await catalogue.latest(store)]
         for one in ids:
-            async for held in _found(store, one, wanted):
-                if everything or held.delivery.status is not Fate.SENT:
+            async for held in Outbox(store).deliveries(one):
+                if wanted(held.delivery) and (everything or held.delivery.status is not Fate.SENT):
                     click.echo(_line(one, held.delivery))
                     if text:
                         click.echo(await _said(store, one, held.delivery))
+        async for poison in Outbox(store).poison():
+            if webinar_id in {None, poison.webinar_id}:
+                click.echo(
+                    f"unreadable since {_moment(poison.at)}: {poison.webinar_id!r} {poison.field!r}: {poison.error}"
+                )
 
     with_store(rest, work)
 
 
 @outbox.command()
-@click.argument("webinar_id", metavar="ID")
+@webinar_argument
 @_chosen
 @state_options
 def retry(webinar_id: str, **rest: Any) -> None:
     """Send parked, undeliverable, dry-run and chatless messages on their way again, to where the roster says now.
 
     A parked message may have arrived before: Telegram cannot tell.
+
+    \b
+    Example:
+      room-server outbox retry launch --status parked
     """
-    _change(webinar_id, rest, lambda delivery, facts: _retried(delivery, facts.entry))
+    _change(webinar_id, rest, _retried)
 
 
 @outbox.command()
-@click.argument("webinar_id", metavar="ID")
+@webinar_argument
 @_chosen
 @state_options
 def discard(webinar_id: str, **rest: Any) -> None:
-    """Never send these messages; they end as undeliverable, discarded."""
+    """Never send these messages; they end as undeliverable, discarded.
 
-    def discarded(delivery: Delivery, _: Facts) -> Delivery | None:
-        return give_up(delivery, "discarded", utc_now()) if delivery.status in DISCARDABLE else None
+    \b
+    Example:
+      room-server outbox discard launch --lead 42
+    """
+    _change(webinar_id, rest, _discarded)
 
-    _change(webinar_id, rest, discarded)
 
-
-def _retried(delivery: Delivery, entry: RosterEntry | None) -> Delivery | None:
-    if delivery.status not in RETRIABLE:
+def _retried(delivery: Delivery, facts: Facts) -> Delivery | None:
+    """As it begins anew; None where it would end at once, as for a lead that has no chat still."""
+    if delivery.status not in RETRIABLE or facts.room is None:
         return None
-    if entry is None:
-        return release(delivery, delivery.chat_id, utc_now())
-    chat_id = entry.partner_chat_id if delivery.kind is Kind.ATTENDANCE else entry.candidate_chat_id
-    return release(delivery, chat_id, utc_now())
+    again = anew(delivery, facts.room, facts.entry, utc_now())
+    return None if again.status in ENDED else again
 
 
-def _change(webinar_id: str, rest: dict[str, Any], change: Callable[[Delivery, Facts], Delivery | None]) -> None:
+def _discarded(delivery: Delivery, _: Facts) -> Delivery | None:
+    if delivery.status not in DISCARDABLE:
+        return None
+    return end(delivery, Fate.UNDELIVERABLE, "discarded", utc_now())
+
+
+def _change(webinar_id: str, rest: dict[str, Any], change: Change) -> None:
     wanted = _filter(rest)
 
     async def work(store: Store) -> None:
-        changed = 0
-        async for held in _found(store, webinar_id, wanted):
-            new = change(held.delivery, await store.load(webinar_id, held.delivery.lead_id))
-            if new is not None:
-                then = Next(wakes=new.status not in ENDED)
-                changed += await Outbox(store).record(webinar_id, held, new, then) is not None
-        click.echo(f"{changed} messages changed")
+        await _check_exists(store, webinar_id)
+        changed, batch = Counter[bool](), list[Held]()
+        async for held in Outbox(store).deliveries(webinar_id):
+            if wanted(held.delivery):
+                batch.append(held)
+            if len(batch) == TOGETHER:
+                changed.update(await asyncio.gather(*(_record(store, webinar_id, held, change) for held in batch)))
+                batch = []
+        changed.update(await asyncio.gather(*(_record(store, webinar_id, held, change) for held in batch)))
+        click.echo(f"{changed[True]} messages changed, {changed[False]} left as they are")
 
     with_store(rest, work)
+
+
+async def _record(store: Store, webinar_id: str, held: Held, change: Change) -> bool:
+    """Whether the message was changed: nothing had to be, or a sender was faster, if not."""
+    new = change(held.delivery, await store.load(webinar_id, held.delivery.lead_id))
+    if new is None:
+        return False
+    return await Outbox(store).record(webinar_id, held, new, Next(wakes=new.status is Fate.QUEUED)) is not None
+
+
+async def _check_exists(store: Store, webinar_id: str) -> None:
+    if (await store.load(webinar_id)).room is None:
+        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
 
 
 def _filter(rest: dict[str, Any]) -> Callable[[Delivery], bool]:
@@ -121,19 +168,17 @@ def _filter(rest: dict[str, Any]) -> Callable[[Delivery], bool]:
     return wanted
 
 
-async def _found(store: Store, webinar_id: str, wanted: Callable[[Delivery], bool]) -> AsyncIterator[Held]:
-    async for held in Outbox(store).deliveries(webinar_id):
-        if wanted(held.delivery):
-            yield held
-
-
 def _line(webinar_id: str, delivery: Delivery) -> str:
-    at = f"{delivery.at:%Y-%m-%d %H:%M:%S}Z" if delivery.at else "-"
+    at = _moment(delivery.at) if delivery.at else "-"
     doubts = f" (may have arrived {delivery.doubts} times)" if delivery.doubts else ""
     return (
         f"{webinar_id:<20} lead {delivery.lead_id:<10} {delivery.kind:<11} {delivery.status:<14} {at:<21} "
         f"{delivery.error or ''}{doubts}"
     )
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S}Z"
 
 
 async def _said(store: Store, webinar_id: str, delivery: Delivery) -> str:

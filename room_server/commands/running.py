@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +16,7 @@ from room_server import demo as demos
 from room_server import logs
 from room_server.app import create_app
 from room_server.auth import Authenticator
-from room_server.commands.common import run, settings, state_options
+from room_server.commands.common import Command, run, settings, state_options
 from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.secrets_file import with_token_secret
@@ -28,6 +29,29 @@ Ready = Callable[[], Awaitable[None]]
 Preparation = Callable[[Store], Awaitable[None]]
 Beside = Callable[[Settings, State], contextlib.AbstractAsyncContextManager[None]]
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a browser here opens instead
+
+
+class Port(click.ParamType[int]):
+    """A TCP port; 0 takes any that is free."""
+
+    name = "PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number."""
+        if not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) >= 2**16:
+            self.fail(f"{value!r} is no port from 0 to 65535 (--port goes before the environment's PORT)", param, ctx)
+        return int(value)
+
+
+def listen_options(command: Command) -> Command:
+    """`--host` and `--port`."""
+    for option in (
+        click.option("--port", type=Port(), default=8000, show_default=True, envvar="PORT", show_envvar=True,
+                     help="0 takes any that is free."),
+        click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for all."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
 
 
 class Server(uvicorn.Server):
@@ -99,8 +123,7 @@ async def _nothing(_: Store) -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, envvar="PORT")
+@listen_options
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share it.")
 @state_options
 def web(host: str, port: int, workers: int, **flags: Any) -> None:
@@ -133,8 +156,7 @@ def _hand_over(flags: dict[str, Any]) -> None:
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, envvar="PORT")
+@listen_options
 @click.option("--fresh", is_flag=True, help="Throw the old `demo` away and make a new one.")
 @state_options
 def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:

@@ -4,12 +4,16 @@ One listener each of the mission's map, and the rules of docs/domain.md, "Classi
 attended; anything else is not, once the evaluation asks. The first classification of a lead stands.
 """
 
+from typing import TypeVar
+
 from msgspec.structs import replace
 
 from room_server.core.facts import Case, Reaction
 from room_server.core.messages import AttendanceClassified, Completed, Entered, WebinarCompleted
 from room_server.core.room import Participation, Status
 from room_server.errors import Conflict
+
+Session = TypeVar("Session", Entered, Completed)
 
 
 def check_enter(case: Case) -> bool:
@@ -33,6 +37,12 @@ def check_complete(case: Case) -> bool:
     return True
 
 
+def name_session(hook: Session, case: Case) -> Session:
+    """The hook as it is told: its session is the client's, else the participation's, else made here."""
+    own = case.participation.session_id if case.participation else None
+    return replace(hook, session_id=hook.session_id or own or case.command_id)
+
+
 def track_entered(hook: Entered, case: Case) -> Reaction:
     """Tracker: the lead is in; its session gets an id when the client brought none."""
     known = case.participation or Participation(lead_id=hook.lead_id)
@@ -40,7 +50,7 @@ def track_entered(hook: Entered, case: Case) -> Reaction:
         participation=replace(
             known,
             entered_at=case.now,
-            session_id=hook.session_id or case.command_id,
+            session_id=hook.session_id,
             name=case.actor_name,
         )
     )
@@ -53,18 +63,11 @@ def track_completed(hook: Completed, case: Case) -> Reaction:
 
 
 def emit_completed(hook: Completed, case: Case) -> Reaction:
-    """Event emitter: the normalised downstream fact. Its session is the participation's unless the client named one."""
-    own = case.participation.session_id if case.participation else None
-    return Reaction(
-        emit=(
-            WebinarCompleted(
-                webinar_id=hook.webinar_id,
-                lead_id=hook.lead_id,
-                completed_at=hook.completed_at,
-                session_id=hook.session_id or own,
-            ),
-        )
+    """Event emitter: the normalised downstream fact, by the server's clock."""
+    fact = WebinarCompleted(
+        webinar_id=hook.webinar_id, lead_id=hook.lead_id, completed_at=case.now, session_id=hook.session_id
     )
+    return Reaction(emit=(fact,))
 
 
 def classify_completed(hook: WebinarCompleted, case: Case) -> Reaction:

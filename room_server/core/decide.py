@@ -43,7 +43,7 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
         case Act():
             return _changed(case, lifecycle.move(case.room, Trigger(hook.trigger), now), ())
         case Entered():
-            return settle((hook,), case) if attendance.check_enter(case) else _unchanged(case)
+            return _entered(hook, case)
         case Completed():
             return _completed(hook, case)
         case Evaluate():
@@ -58,6 +58,8 @@ def _check_actor(command: Command) -> None:
         permissions.check_send(command.actor, hook)
     elif command.actor.role is not Role.SYSTEM:
         raise Forbidden("forbidden_role", "only the operator's command line does that")
+    elif isinstance(hook, Act) and hook.trigger not in lifecycle.INTERNAL:
+        raise Forbidden("forbidden_role", f"{hook.trigger} is for organizers and speakers, by the hook made for it")
 
 
 def _unchanged(case: Case) -> Change:
@@ -73,6 +75,10 @@ def _changed(case: Case, room: Room, events: tuple[Event, ...]) -> Change:
     return replace(change, arm_evaluation=ended)
 
 
+def _entered(hook: Entered, case: Case) -> Change:
+    return settle((attendance.name_session(hook, case),), case) if attendance.check_enter(case) else _unchanged(case)
+
+
 def _completed(hook: Completed, case: Case) -> Change:
     """A completion that comes after the lead was classified is kept, emits nothing and counts as a repeat."""
     if not attendance.check_complete(case):
@@ -80,13 +86,15 @@ def _completed(hook: Completed, case: Case) -> Change:
     if case.participation is not None and case.participation.attended is not None:
         kept = attendance.track_completed(hook, case).participation
         return Change(room=case.room, participation=kept, duplicate=True)
-    return settle((hook,), case)
+    return settle((attendance.name_session(hook, case),), case)
 
 
 def _evaluated(hook: Evaluate, case: Case) -> Change:
     """After the end, whoever has no classification was not there."""
     if case.room.status not in {Status.FINISHED, Status.ARCHIVED}:
         raise Conflict("webinar_not_finished", f"the webinar is {case.room.status}")
+    if case.participation is None and case.entry is None:
+        return _unchanged(case)  # forgotten meanwhile: nobody is brought back
     reaction = attendance.classify(hook.lead_id, False, case)
     if reaction.participation is None:
         return _unchanged(case)

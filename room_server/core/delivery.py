@@ -3,7 +3,7 @@
     held ──recording──▶ queued ◀──later──┐
                           │ claim        │
                           ▼              │
-                       sending ──────────┴─▶ sent · dry_run · undeliverable · no_chat
+                       sending ──────────┴─▶ sent · dry_run · undeliverable · no_chat · parked (tried too often)
                           │ outcome unknown
                           ▼
                        doubtful ──claim──▶ sending ──unknown again──▶ parked
@@ -18,12 +18,14 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from room_server.core.follow_ups import chat_of, first_fate
 from room_server.core.messages import Fate, Message
+from room_server.core.room import Room, RosterEntry
 
 LEASE = timedelta(seconds=10)
 """A sender that has not reported by then is taken for dead; no send may last as long."""
 MAX_ATTEMPTS = 40
-"""Refused tries before a message is parked: some two hours of an unreachable Telegram."""
+"""Refused tries before a message is parked: more than two hours of an unreachable Telegram."""
 MAX_BACK_OFF = 300.0
 """Seconds between two tries at most."""
 MAX_DOUBTS = 2
@@ -54,7 +56,8 @@ class Delivery(Message, frozen=True, kw_only=True, omit_defaults=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What Telegram made of one try."""
 
-    kind: Literal["sent", "dry_run", "final", "refused", "flood", "migrated", "unknown", "halted"]
+    kind: Literal["sent", "dry_run", "final", "refused", "flood", "migrated", "unknown", "halted", "late"]
+    """`late`: the moment that the pace gave has passed, so nothing was sent."""
     message_id: int | None = None
     chat_id: int | None = None
     """Where a migrated chat went."""
@@ -90,29 +93,38 @@ def settle(delivery: Delivery, outcome: Outcome, now: datetime) -> Step:
     if status := ENDS.get(outcome.kind):
         return Step(delivery=replace(free, status=status, message_id=outcome.message_id))
     if outcome.kind == "migrated":
-        return Step(delivery=_waiting(replace(free, chat_id=outcome.chat_id)), again_in=0.0)
-    if outcome.kind in {"flood", "halted"}:
+        return _again(replace(free, chat_id=outcome.chat_id), 0.0)
+    if outcome.kind in {"flood", "halted", "late"}:
         return Step(delivery=_waiting(replace(free, attempts=delivery.attempts - 1)), again_in=outcome.seconds)
-    return _refused(free) if outcome.kind == "refused" else doubt(free, now)
+    if outcome.kind == "refused":
+        return _again(free, min(MAX_BACK_OFF, 2.0 ** min(free.attempts - 1, 10)))
+    return doubt(free, outcome.error, now)
 
 
-def doubt(delivery: Delivery, now: datetime) -> Step:
+def doubt(delivery: Delivery, error: str | None, now: datetime) -> Step:
     """It may have arrived or not: once more, then it is parked for a person to decide."""
-    doubted = replace(delivery, owner=None, lease_until=None, at=now, doubts=delivery.doubts + 1)
+    doubted = replace(delivery, owner=None, lease_until=None, at=now, error=error, doubts=delivery.doubts + 1)
     if doubted.doubts >= MAX_DOUBTS:
         return Step(delivery=replace(doubted, status=Fate.PARKED))
     return Step(delivery=replace(doubted, status=Fate.DOUBTFUL), again_in=DOUBT_PAUSE)
 
 
-def release(delivery: Delivery, chat_id: int | None, now: datetime) -> Delivery:
-    """Back on its way, to where the roster says now: what was held, or what the operator retries."""
-    status = Fate.NO_CHAT if chat_id is None else Fate.QUEUED
-    return replace(delivery, status=status, chat_id=chat_id, attempts=0, doubts=0, error=None, at=now)
+def overtaken(claimed: Delivery, standing: Delivery) -> bool:
+    """Whether a sender that was taken for dead may still tell its outcome: nobody has tried the message since."""
+    doubted = standing.status in {Fate.DOUBTFUL, Fate.PARKED} and standing.doubts == claimed.doubts + 1
+    return doubted and standing.attempts == claimed.attempts
 
 
-def give_up(delivery: Delivery, error: str, now: datetime) -> Delivery:
-    """It will not be sent, and why."""
-    return replace(delivery, status=Fate.UNDELIVERABLE, error=error, at=now)
+def anew(delivery: Delivery, room: Room, entry: RosterEntry | None, now: datetime) -> Delivery:
+    """Back to the beginning of its way, as the roster and the recording are now: once held, or retried by a person."""
+    chat_id = chat_of(delivery.kind, entry) if entry else delivery.chat_id
+    status, error = first_fate(delivery.kind, chat_id, room)
+    return replace(delivery, status=status, error=error, chat_id=chat_id, attempts=0, doubts=0, at=now)
+
+
+def end(delivery: Delivery, fate: Fate, error: str | None, now: datetime) -> Delivery:
+    """It goes no further, and why."""
+    return replace(delivery, status=fate, owner=None, lease_until=None, error=error, at=now)
 
 
 def _waiting(delivery: Delivery) -> Delivery:
@@ -120,7 +132,8 @@ def _waiting(delivery: Delivery) -> Delivery:
     return replace(delivery, status=Fate.DOUBTFUL if delivery.doubts else Fate.QUEUED)
 
 
-def _refused(free: Delivery) -> Step:
+def _again(free: Delivery, seconds: float) -> Step:
+    """Another try, unless there were too many."""
     if free.attempts >= MAX_ATTEMPTS:
         return Step(delivery=replace(free, status=Fate.PARKED))
-    return Step(delivery=_waiting(free), again_in=min(MAX_BACK_OFF, 2.0 ** min(free.attempts - 1, 10)))
+    return Step(delivery=_waiting(free), again_in=seconds)

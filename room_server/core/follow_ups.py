@@ -2,7 +2,7 @@
 
 from room_server.core.facts import Case, Reaction
 from room_server.core.messages import AttendanceClassified, Fate, Kind, Message, PostWebinarRoute
-from room_server.core.room import Room
+from room_server.core.room import Room, RosterEntry
 
 
 def tell_partner(event: AttendanceClassified, case: Case) -> Reaction:
@@ -22,9 +22,7 @@ def recording_follow_up(event: PostWebinarRoute, case: Case) -> Reaction:
 
 def _message(event: AttendanceClassified, case: Case, kind: Kind) -> Reaction:
     entry = case.entry
-    chat_id = None
-    if entry is not None:
-        chat_id = entry.partner_chat_id if kind is Kind.ATTENDANCE else entry.candidate_chat_id
+    chat_id = chat_of(kind, entry) if entry else None
     status, error = first_fate(kind, chat_id, case.room)
     message = Message(
         lead_id=event.lead_id,
@@ -36,6 +34,11 @@ def _message(event: AttendanceClassified, case: Case, kind: Kind) -> Reaction:
         error=error,
     )
     return Reaction(messages=(message,))
+
+
+def chat_of(kind: Kind, entry: RosterEntry) -> int | None:
+    """Whose chat a message goes to: the partner hears of the attendance, the candidate gets the rest."""
+    return entry.partner_chat_id if kind is Kind.ATTENDANCE else entry.candidate_chat_id
 
 
 def first_fate(kind: Kind, chat_id: int | None, room: Room) -> tuple[Fate, str | None]:

@@ -32,6 +32,9 @@ TRANSITIONS: dict[Trigger, dict[Status, Status]] = {
     Trigger.ARCHIVE: {Status.FINISHED: Status.ARCHIVED},
 }
 
+INTERNAL = frozenset({Trigger.SCHEDULE, Trigger.PAUSE, Trigger.RESUME, Trigger.ARCHIVE})
+"""Acts of the operator's command line; start and stop come as the hook made for them."""
+
 REFUSALS: dict[Trigger, str] = {
     Trigger.SCHEDULE: "webinar_state_invalid_rewind",
     Trigger.START: "webinar_state_invalid_start",

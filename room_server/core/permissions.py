@@ -45,7 +45,7 @@ def check_send(actor: Actor, hook: CoreHook | ClientHook) -> None:
     if actor.role not in MAY_SEND[type(hook)]:
         raise Forbidden("forbidden_role", f"the role {actor.role} may not send this hook")
     check_scope(actor, hook.webinar_id)
-    if isinstance(hook, Entered | Completed) and actor.lead_id not in {None, hook.lead_id}:
+    if isinstance(hook, Entered | Completed) and actor.role is not Role.SYSTEM and actor.lead_id != hook.lead_id:
         raise Forbidden("forbidden_lead", f"lead {actor.lead_id} may not speak for lead {hook.lead_id}")
 
 

@@ -50,10 +50,6 @@ def amend(room: Room, plan: Plan) -> Room:
     said = _said(plan)
     if "scheduled_at" in said and room.status not in RESCHEDULABLE:
         raise Conflict("webinar_state_invalid_rewind", f"the time cannot be moved while the webinar is {room.status}")
-    if plan.recording_url:
-        said["no_recording"] = False
-    elif plan.no_recording:
-        said["recording_url"] = None
     amended = _checked({**{name: getattr(room, name) for name in room.__struct_fields__}, **said})
     return room if amended == room else replace(amended, version=room.version + 1)
 
@@ -65,9 +61,18 @@ def frees_held(before: Room, after: Room) -> bool:
 
 
 def _said(plan: Plan) -> dict[str, Any]:
-    said = {name: value for name in plan.__struct_fields__ if (value := getattr(plan, name)) is not None}
+    said: dict[str, Any] = {
+        name: value for name in plan.__struct_fields__ if (value := getattr(plan, name)) is not None
+    }
     if isinstance(said.get("scheduled_at"), datetime):
-        said["scheduled_at"] = said["scheduled_at"].astimezone(UTC)
+        try:
+            said["scheduled_at"] = said["scheduled_at"].astimezone(UTC)
+        except OverflowError:
+            raise BadInput("invalid_payload", "scheduled_at: the calendar ends before that time") from None
+    if plan.recording_url:
+        said["no_recording"] = False
+    elif plan.no_recording:
+        said["recording_url"] = None
     return said
 
 

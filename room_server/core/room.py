@@ -75,7 +75,7 @@ class Participation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 ChatId = Annotated[int, Meta(ge=-(2**52), le=2**52)]
 """Telegram chat ids have at most 52 significant bits (Bot API, Chat)."""
-Locale = Annotated[str, Meta(pattern=r"^(ru|en)$")]
+Locale = Annotated[str, Meta(pattern=r"^(ru|en)(?!\n)$")]
 
 
 class RosterEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -4,11 +4,13 @@ A checked roster takes effect as a whole: what was staged becomes, or is merged 
 KEYS  1 staged   2 roster   3 room   4 evaluations   5 done
 ARGV  1 '1' = replace: leads that are not in the new roster are removed
       2 now, Unix ms: an ended webinar is evaluated again for its new leads   3 seconds that `done` is kept
+      4 how many leads were staged
 Returns {leads that were there before, leads that are there now, leads that were removed}
-      | {'unknown'} when there is no such webinar; then nothing stays staged.
+      | {'unknown'} when there is no such webinar | {'lost'} when not all that was staged is there;
+        then nothing stays staged.
 --]]
 local staged, roster, room, evaluations, done = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local replace, now, keep = ARGV[1] == '1', ARGV[2], tonumber(ARGV[3])
+local replace, now, keep, expected = ARGV[1] == '1', ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local CHUNK = 1000
 
 local answered = redis.call('GET', done)
@@ -18,26 +20,35 @@ if answered then
 end
 local record = redis.call('HGET', room, 'record')
 if not record then
-  redis.call('DEL', staged)
+  redis.call('UNLINK', staged)
   return {'unknown'}
 end
-local before, added, removed = redis.call('HLEN', roster), 0, 0
-local entries = redis.call('HGETALL', staged)
-for start = 1, #entries, CHUNK do
-  added = added + redis.call('HSET', roster, unpack(entries, start, math.min(start + CHUNK - 1, #entries)))
+if redis.call('HLEN', staged) ~= expected then
+  redis.call('UNLINK', staged)
+  return {'lost'}
 end
-if replace then
-  removed = before + added - #entries / 2
-  redis.call('DEL', roster)
-  if #entries > 0 then
+local before, removed = redis.call('HLEN', roster), 0
+if before > 0 then
+  local entries, added = redis.call('HGETALL', staged), 0
+  for start = 1, #entries, CHUNK do
+    added = added + redis.call('HSET', roster, unpack(entries, start, math.min(start + CHUNK - 1, #entries)))
+  end
+  removed = replace and before + added - expected or 0
+end
+if replace or before == 0 then
+  redis.call('UNLINK', roster)
+  if expected > 0 then
     redis.call('RENAME', staged, roster)
     redis.call('PERSIST', roster)
   end
 end
-redis.call('DEL', staged)
+redis.call('UNLINK', staged)
 redis.call('SET', done, string.format('%d %d', before, removed), 'EX', keep)
 local status = cjson.decode(record)['status']
 if status == 'finished' or status == 'archived' then
-  redis.call('ZADD', evaluations, 'GT', now, string.match(room, ':([^:]+)$'))
+  -- never sooner than said before, and always another time, or a sweep that is under way would not notice
+  local webinar = string.match(room, ':([^:]+)$')
+  local standing = tonumber(redis.call('ZSCORE', evaluations, webinar) or 0)
+  redis.call('ZADD', evaluations, string.format('%.0f', math.max(tonumber(now), standing + 1)), webinar)
 end
 return {before, redis.call('HLEN', roster), removed}

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from heapq import nlargest
+from operator import itemgetter
 
 import msgspec
 
@@ -11,7 +13,7 @@ from room_server.state.pipeline import pairs
 from room_server.state.store import Store
 
 LISTED = 1000
-"""Webinars that one listing reads of each partition at most, the latest first."""
+"""Webinars that one listing reads at most, the latest first."""
 _ROOM = msgspec.json.Decoder(PublicRoom)
 
 
@@ -42,9 +44,9 @@ async def fates(store: Store) -> dict[str, int]:
 async def latest(store: Store) -> list[PublicRoom]:
     """The webinars as everyone with access sees them, the latest first. Raises StateUnavailable."""
     async with deadline():
-        found = await asyncio.gather(
-            *(store.ask("ZREVRANGE", store.keys.webinars(tag), 0, LISTED - 1) for tag in store.keys.tags)
+        found = await store.ask_all(
+            [("ZREVRANGE", store.keys.webinars(tag), 0, LISTED - 1, "WITHSCORES") for tag in store.keys.tags]
         )
-    ids = [webinar_id.decode() for partition in found for webinar_id in partition]
-    rooms = [_ROOM.decode(text) for text in await store.public_texts(ids) if text]
+    newest = nlargest(LISTED, (row for partition in found for row in partition), key=itemgetter(1))
+    rooms = [_ROOM.decode(text) for text in await store.public_texts([name.decode() for name, _ in newest]) if text]
     return sorted(rooms, key=lambda room: (room.scheduled_at, room.webinar_id), reverse=True)

@@ -50,7 +50,9 @@ if participation ~= '' then
   redis.call('HSET', participations, lead, participation)
 end
 if due ~= '' then
-  redis.call('ZADD', evaluations, 'GT', due, webinar) -- never sooner than said before
+  -- never sooner than said before, and always another time, or a sweep that is under way would not notice
+  local standing = tonumber(redis.call('ZSCORE', evaluations, webinar) or 0)
+  redis.call('ZADD', evaluations, string.format('%.0f', math.max(tonumber(due), standing + 1)), webinar)
 end
 
 local at = 13

@@ -6,14 +6,15 @@ nobody.
 """
 
 import asyncio
+import logging
 import secrets
-from collections.abc import AsyncIterator
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from room_server.clock import utc_now
-from room_server.core.delivery import Delivery, give_up, release
+from room_server.core.delivery import anew
 from room_server.core.facts import Command, Evaluate
 from room_server.core.messages import Actor, Fate, Role
 from room_server.core.room import Participation, Room, Status
@@ -23,13 +24,18 @@ from room_server.state.patience import deadline
 from room_server.state.pipeline import Script, pairs
 from room_server.state.store import Store
 
+logger = logging.getLogger(__name__)
+
 SLICE = 500
 """Leads that are looked at together, about."""
 TOGETHER = 128
 """Leads that are decided at once: hooks share the same Redis."""
+TAKEN = 100
+"""Webinars that one look at the schedule brings at most."""
 ACTOR = Actor(role=Role.SYSTEM, subject="evaluation")
 
 _PARTICIPATION = msgspec.json.Decoder(Participation)
+Result = TypeVar("Result")
 
 
 class Due(NamedTuple):
@@ -48,10 +54,11 @@ class Lead(NamedTuple):
 
 
 class Evaluations:
-    """The schedule and its work, for all partitions."""
+    """The schedule and its work, for all partitions. Once `stopping` is set, what goes on is broken off soon."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, stopping: asyncio.Event | None = None) -> None:
         self._store = store
+        self._stopping = stopping or asyncio.Event()
         self._outbox = Outbox(store)
         self._finish = Script.read("finish")
 
@@ -59,7 +66,7 @@ class Evaluations:
         """What is due in a partition. Raises StateUnavailable."""
         key = self._store.keys.evaluations(tag)
         async with deadline():
-            found = await self._store.ask("ZRANGEBYSCORE", key, "-inf", unix_ms(utc_now()), "LIMIT", 0, 10)
+            found = await self._store.ask("ZRANGEBYSCORE", key, "-inf", unix_ms(utc_now()), "LIMIT", 0, TAKEN)
         return [due for name in found if (due := await self.pending(name.decode())) is not None]
 
     async def pending(self, webinar_id: str) -> Due | None:
@@ -83,7 +90,7 @@ class Evaluations:
                 while found := await self.sweep(room):
                     classified += found
                 await self._let_go(room)
-            if await self._finished(due):
+            if self._stopping.is_set() or await self._finished(due):
                 return classified
             due = await self.pending(due.webinar_id) or due
 
@@ -92,15 +99,21 @@ class Evaluations:
         classified = 0
         async for found in self._unclassified(room.webinar_id):
             for start in range(0, len(found), TOGETHER):
+                if self._stopping.is_set():
+                    return classified
                 acts = [self._classify(room, lead) for lead in found[start : start + TOGETHER]]
-                classified += sum(await asyncio.gather(*acts))
+                classified += sum(await _all(acts))
         return classified
 
     async def _classify(self, room: Room, lead: Lead) -> bool:
-        hook = Evaluate(room.webinar_id, int(lead.id))
-        seen = self._store.seen(room, lead.participation, lead.entry)
-        command = Command(id=secrets.token_urlsafe(12), actor=ACTOR, hook=hook)
-        return not (await self._store.apply(command, seen)).duplicate
+        try:
+            seen = self._store.seen(room, lead.participation, lead.entry)
+            hook = Evaluate(room.webinar_id, int(lead.id))
+            command = Command(id=secrets.token_urlsafe(12), actor=ACTOR, hook=hook)
+            return not (await self._store.apply(command, seen)).duplicate
+        except ValueError as error:  # as msgspec's errors of decoding are; one lead must not stop the others
+            logger.error("a lead of %s cannot be read and is not classified: %s", room.webinar_id, error)
+            return False
 
     async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[Lead]]:
         """Leads without a classification, slice by slice: of the roster, then of those who entered without it."""
@@ -128,11 +141,21 @@ class Evaluations:
         """Messages that waited for a recording go on their way, or end, now that there is one or will be none."""
         if room.recording_url is None and not room.no_recording:
             return
+        waiting: list[Held] = []
         async for held in self._outbox.deliveries(room.webinar_id):
             if held.delivery.status is Fate.HELD:
-                wanted = _freed(held, room)
-                then = Next(wakes=wanted.status is Fate.QUEUED)
-                await self._outbox.record(room.webinar_id, held, wanted, then)
+                waiting.append(held)
+            if self._stopping.is_set():
+                return
+            if len(waiting) == TOGETHER:
+                await _all([self._free(room, held) for held in waiting])
+                waiting = []
+        await _all([self._free(room, held) for held in waiting])
+
+    async def _free(self, room: Room, held: Held) -> None:
+        entry = (await self._store.load(room.webinar_id, held.delivery.lead_id)).entry
+        wanted = anew(held.delivery, room, entry, utc_now())
+        await self._outbox.record(room.webinar_id, held, wanted, Next(wakes=wanted.status is Fate.QUEUED))
 
     async def _finished(self, due: Due) -> bool:
         key = self._store.keys.evaluations(self._store.keys.tag(due.webinar_id))
@@ -142,10 +165,16 @@ class Evaluations:
 
 
 def _is_open(lead: Lead) -> bool:
-    return not lead.participation or _PARTICIPATION.decode(lead.participation).attended is None
+    try:
+        return not lead.participation or _PARTICIPATION.decode(lead.participation).attended is None
+    except ValueError:
+        return True  # whoever classifies it will tell
 
 
-def _freed(held: Held, room: Room) -> Delivery:
-    if room.recording_url is None:
-        return give_up(held.delivery, "no_recording", utc_now())
-    return release(held.delivery, held.delivery.chat_id, utc_now())
+async def _all(acts: list[Coroutine[Any, Any, Result]]) -> list[Result]:
+    """What they give, once all are done, so that none goes on behind our back. Raises the first error."""
+    done = await asyncio.gather(*acts, return_exceptions=True)
+    for result in done:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in done if not isinstance(result, BaseException)]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 TICK = 0.2
-"""Seconds between two looks at the lock."""
+"""Seconds between two looks at the lock, and before a server that died is started again."""
 STOP_SECONDS = 10
 """How long the server may take to stop before it is killed; everything acknowledged is on disk already."""
 PR_SET_PDEATHSIG = 1
@@ -32,6 +32,7 @@ def command(data: Path, socket: Path, binary: str) -> list[str]:
         "dir": str(data),
         "appendonly": "yes",
         "appendfsync": "always",
+        "no-appendfsync-on-rewrite": "no",
         "save": "",
         "maxmemory-policy": "noeviction",
         "logfile": str(data / "server.log"),
@@ -42,21 +43,15 @@ def command(data: Path, socket: Path, binary: str) -> list[str]:
     return [binary, *(word for name, value in settings.items() for word in (f"--{name}", value))]
 
 
-def _end_with_the_keeper() -> None:
-    """Between fork and exec: ask the kernel to end the server when the keeper is killed (Linux only)."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 def start(data: Path, socket: Path, binary: str, lock: IO[str]) -> subprocess.Popen[bytes]:
     """The server process. It inherits `lock`, so that no second server ever opens the same append-only file."""
+    socket.parent.mkdir(mode=0o700, exist_ok=True)
     socket.unlink(missing_ok=True)  # one left by a dead server; a living one holds the lock
+    keeper = os.getpid()
     server = subprocess.Popen(  # noqa: S603 - our own command line
         command(data, socket, binary),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=_end_with_the_keeper,  # noqa: PLW1509 - this process has one thread
+        preexec_fn=lambda: _end_with(keeper),  # noqa: PLW1509 - this process has one thread
         pass_fds=(lock.fileno(),),
     )
     lock.truncate(0)
@@ -65,24 +60,41 @@ def start(data: Path, socket: Path, binary: str, lock: IO[str]) -> subprocess.Po
     return server
 
 
+def _end_with(keeper: int) -> None:
+    """Between fork and exec: ask the kernel to end the server when the keeper is killed (Linux only)."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != keeper:
+        os._exit(1)  # it was killed before the kernel was asked
+
+
 def keep(data: Path, socket: Path, binary: str) -> None:
     """Run the server until nobody holds `users` any more."""
-    with (data / "keeper").open("a") as own, (data / "users").open("a") as users, (data / "server").open("a+") as lock:
-        if not _locked(own):
-            return  # another keeper was faster
+    with (data / "users").open("a") as users, (data / "server").open("a+") as lock:
         _outlive(lock)
         server = start(data, socket, binary, lock)
         while not _locked(users):
-            with contextlib.suppress(subprocess.TimeoutExpired):
+            try:
                 server.wait(TICK)
-                server = start(data, socket, binary, lock)
-        server.terminate()
-        try:
-            server.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+            except subprocess.TimeoutExpired:
+                continue
+            time.sleep(TICK)  # one that cannot live must not be started in a rush
+            server = start(data, socket, binary, lock)
+        _stop(server)
         socket.unlink(missing_ok=True)
+        if socket.parent != data:
+            with contextlib.suppress(OSError):
+                socket.parent.rmdir()
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def _locked(file: IO[str]) -> bool:
@@ -100,7 +112,7 @@ def _outlive(lock: IO[str]) -> None:
         while not _locked(lock):
             lock.seek(0)
             if pid := lock.read().strip():
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(int(pid), sent)
             if time.monotonic() > deadline:
                 break
@@ -110,7 +122,14 @@ def _outlive(lock: IO[str]) -> None:
     raise SystemExit(f"the server of {lock.name} does not end")
 
 
-if __name__ == "__main__":
+def main(data: Path, socket: Path, binary: str) -> None:
+    """Hold the folder, unless another keeper was faster, and go on in a process that no one need wait for."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)  # it ends when its users have, and not before
-    keep(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    with (data / "keeper").open("a") as own:
+        if _locked(own) and os.fork() == 0:  # the lock belongs to both and outlives the first
+            keep(data, socket, binary)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -10,6 +10,8 @@ from functools import lru_cache
 SLOTS = 16384
 """Hash slots of a Redis Cluster (CLUSTER KEYSLOT)."""
 
+PREFIX = "rs:"
+"""How every key and channel begins."""
 PARTITIONS = "rs:partitions"
 """How many partitions this Redis was first started with."""
 
@@ -40,12 +42,16 @@ def slot(key: str) -> int:
 
 @lru_cache(maxsize=8)
 def tags(partitions: int) -> tuple[str, ...]:
-    """One tag per partition, each from its own equal share of the slots, so that masters share the load evenly."""
+    """One tag per partition, each from the middle of its own equal share of the slots: masters share the load evenly.
+
+    The middle, because the borders of the masters run through shares whose number theirs does not divide.
+    """
     found: dict[int, str] = {}
     number = 0
     while len(found) < partitions:
-        tag = f"p{number}"
-        found.setdefault(slot(tag) * partitions // SLOTS, tag)
+        share, place = divmod(slot(tag := f"p{number}") * partitions, SLOTS)
+        if abs(place - SLOTS // 2) <= SLOTS // 16:
+            found.setdefault(share, tag)
         number += 1
     return tuple(found[share] for share in range(partitions))
 
@@ -133,7 +139,10 @@ class Keys:
 
     @staticmethod
     def pace(whose: str) -> str:
-        """String with a time to live: the next moment at which the bot, or a chat, may be written to, Unix ms."""
+        """With a time to live. Strings: the next moment at which the bot, or a chat, may be written to, Unix ms.
+
+        `<chat>:line`: the end of the line of those that wait for a chat; `floods`, a sorted set: who is in flood.
+        """
         return f"rs:{{pace}}:{whose}"
 
     @staticmethod

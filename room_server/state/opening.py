@@ -1,17 +1,19 @@
 """Opens the state for as long as a command or a process needs it: the server, a client, the pipeline, the store."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from msgspec import Struct
+from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from room_server.config import PREFIX, Settings
 from room_server.errors import ConfigurationError
 from room_server.state import embedded
+from room_server.state.cluster import open_lines
 from room_server.state.connect import connected
 from room_server.state.keys import PARTITIONS, Keys
-from room_server.state.pipeline import Client, open_pipeline
+from room_server.state.pipeline import Client, Pipeline, open_line
 from room_server.state.store import Store
 
 
@@ -31,19 +33,34 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
         if url is None:
             url = await stack.enter_async_context(embedded.serve(settings.path()))
         client = await stack.enter_async_context(connected(url))
-        keys = Keys(await _partitions(client, settings, url))
-        pipeline = await stack.enter_async_context(open_pipeline(client))
-        yield State(Store(pipeline, keys, settings.evaluation_grace), client, url)
+        try:
+            pipeline = await stack.enter_async_context(open_pipeline(client))
+            await _check_server(pipeline)
+            partitions = await _partitions(pipeline, settings)
+        except (RedisError, OSError) as error:
+            address = url.rpartition("@")[2].partition("?")[0]
+            raise ConfigurationError(f"{PREFIX}REDIS_URL: no answer from {address}: {error}") from error
+        yield State(Store(pipeline, Keys(partitions), settings.evaluation_grace), client, url)
 
 
-async def _partitions(client: Client, settings: Settings, url: str) -> int:
+def open_pipeline(client: Client) -> AbstractAsyncContextManager[Pipeline]:
+    """The pipeline for this kind of client; it is closed with the block."""
+    return open_lines(client) if isinstance(client, RedisCluster) else open_line(client)
+
+
+async def _check_server(pipeline: Pipeline) -> None:
+    """An older server would break off in the middle of a commit, at the publish. Raises ConfigurationError."""
+    (known,) = await pipeline.call("COMMAND INFO", "SPUBLISH")
+    if known is None:
+        raise ConfigurationError(
+            f"{PREFIX}REDIS_URL: this server is too old, it has no sharded pub/sub: Redis >= 7 or Valkey >= 8 is needed"
+        )
+
+
+async def _partitions(pipeline: Pipeline, settings: Settings) -> int:
     """The number that this Redis was first started with. Raises ConfigurationError."""
-    try:
-        await client.set(PARTITIONS, settings.partitions or 1, nx=True)
-        stored = int(await client.get(PARTITIONS) or 0)
-    except (RedisError, OSError) as error:
-        address = url.rpartition("@")[2]
-        raise ConfigurationError(f"{PREFIX}REDIS_URL: no answer from {address}: {error}") from error
+    await pipeline.call("SET", PARTITIONS, settings.partitions or 1, "NX")
+    stored = int(await pipeline.call("GET", PARTITIONS) or 0)
     if settings.partitions not in {None, stored}:
         raise ConfigurationError(
             f"{PREFIX}PARTITIONS is {settings.partitions}, but this Redis was first started with {stored}; "

@@ -6,14 +6,15 @@ step whose reply was lost may be asked for again.
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import msgspec
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from room_server.clock import utc_now
 from room_server.core.delivery import Delivery
+from room_server.errors import StateUnavailable
 from room_server.state.commits import field, unix_ms
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script, pairs
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 GROUP = "senders"
 TAKEN_OVER_MS = 10_000
 """An entry that its reader left alone so long is another's: the reader is dead."""
+FORGOTTEN_MS = 100 * TAKEN_OVER_MS
+"""A reader with nothing in hand that was not heard of for so long is forgotten."""
 PROMOTED = 200
 """Messages that come due in one step."""
 POISON_KEPT = 1000
@@ -40,6 +43,15 @@ class Entry(NamedTuple):
     id: str
     webinar_id: str
     field: str
+
+
+class Poison(NamedTuple):
+    """An entry that was parked, since when and why."""
+
+    at: datetime
+    webinar_id: str
+    field: str
+    error: str
 
 
 class Held(NamedTuple):
@@ -67,14 +79,13 @@ class Outbox:
         self._record = Script.read("record")
         self._promote = Script.read("promote")
 
-    async def open(self) -> None:
-        """Make the consumer groups that are missing. Raises StateUnavailable."""
-        for tag in self.store.keys.tags:
-            try:
-                await self.store.pipeline.call("XGROUP", "CREATE", self.store.keys.outbox(tag), GROUP, "0", "MKSTREAM")
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+    async def open(self, tag: str) -> None:
+        """Make a partition's consumer group, if it is missing. Raises StateUnavailable."""
+        try:
+            await self.store.pipeline.call("XGROUP", "CREATE", self.store.keys.outbox(tag), GROUP, "0", "MKSTREAM")
+        except (RedisError, OSError) as error:
+            if not (isinstance(error, ResponseError) and "BUSYGROUP" in str(error)):
+                raise StateUnavailable(f"the outbox cannot be opened: {error}") from error
 
     async def take(self, tag: str, owner: str, most: int) -> list[Entry]:
         """New entries for this reader. Raises StateUnavailable."""
@@ -101,7 +112,7 @@ class Outbox:
                 for consumer in await self.store.ask("XINFO", "CONSUMERS", key, GROUP):
                     known: dict[str, Any] = {_text(name): value for name, value in pairs(consumer)}
                     name = _text(known["name"])
-                    if known["pending"] == 0 and (name == owner or known["idle"] > 100 * TAKEN_OVER_MS):
+                    if known["pending"] == 0 and (name == owner or known["idle"] > FORGOTTEN_MS):
                         await self.store.ask("XGROUP", "DELCONSUMER", key, GROUP, name)
 
     async def promote(self, tag: str) -> int:
@@ -137,16 +148,26 @@ class Outbox:
         """Take an entry off the stream that asks for nothing any more. Raises StateUnavailable."""
         key = self.store.keys.outbox(entry.tag)
         async with deadline():
+            await self.store.ask("XDEL", key, entry.id)  # first: the group forgets by itself what is no more
             await self.store.ask("XACK", key, GROUP, entry.id)
-            await self.store.ask("XDEL", key, entry.id)
 
     async def park(self, entry: Entry, why: str) -> None:
         """Keep an entry that cannot be read aside, where it stops nobody. Raises StateUnavailable."""
-        logger.error("an outgoing message of %s cannot be read and is parked: %s", entry.webinar_id or "?", why)
+        logger.error("an entry of the outbox (webinar %.64s) is parked: %s", entry.webinar_id or "?", why)
         values = ("webinar", entry.webinar_id, "field", entry.field, "error", why)
         async with deadline():
             await self.store.ask("XADD", self.store.keys.poison(entry.tag), "MAXLEN", POISON_KEPT, "*", *values)
         await self.acknowledge(entry)
+
+    async def poison(self) -> AsyncIterator[Poison]:
+        """The entries that were parked, the latest first. Raises StateUnavailable."""
+        for tag in self.store.keys.tags:
+            async with deadline():
+                found = await self.store.ask("XREVRANGE", self.store.keys.poison(tag), "+", "-")
+            for number, values in found:
+                said = _said(values)
+                at = datetime.fromtimestamp(int(_text(number).partition("-")[0]) / 1000, UTC)
+                yield Poison(at, said.get("webinar", ""), said.get("field", ""), said.get("error", ""))
 
     async def deliveries(self, webinar_id: str) -> AsyncIterator[Held]:
         """All deliveries of a webinar, in no order; one may come twice. Raises StateUnavailable."""
@@ -156,7 +177,10 @@ class Outbox:
             async with deadline():
                 cursor, found = await self.store.ask("HSCAN", key, cursor, "COUNT", SLICE)
             for _, raw in pairs(found):
-                yield Held(_DELIVERY.decode(raw), raw)
+                try:
+                    yield Held(_DELIVERY.decode(raw), raw)
+                except msgspec.DecodeError as error:
+                    logger.error("a message of %s cannot be read and is left out: %s", webinar_id, error)
             if int(cursor) == 0:
                 return
 
@@ -164,13 +188,19 @@ class Outbox:
         """The entries that say what they are about; others are parked."""
         entries = []
         for number, values in lines:
-            said = {_text(name): _text(value) for name, value in pairs(values or [])}
+            said = _said(values)
             entry = Entry(tag, _text(number), said.get("webinar", ""), said.get("field", ""))
-            if entry.webinar_id and entry.field:
-                entries.append(entry)
-            else:
+            if not entry.webinar_id or not entry.field:
                 await self.park(entry, "it names no webinar or no message")
+            elif self.store.keys.tag(entry.webinar_id) != tag:
+                await self.park(entry, "its webinar belongs to another partition")
+            else:
+                entries.append(entry)
         return entries
+
+
+def _said(values: Any) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in pairs(values or [])}
 
 
 def _text(value: Any) -> str:

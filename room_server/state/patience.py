@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from redis.exceptions import AskError, ClusterDownError, ReadOnlyError, RedisError, TryAgainError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.errors import StateUnavailable
@@ -18,6 +18,11 @@ DEADLINE = 1.7
 """Seconds for one request's whole business with Redis: a caller hears within two."""
 PAUSE = 0.02
 """Seconds before a question that was cut off is asked again."""
+AGAIN = (
+    *(RedisConnectionError, RedisTimeoutError, OSError),  # the line was cut, or nobody is there
+    *(AskError, TryAgainError, ClusterDownError, ReadOnlyError),  # a Cluster or its like is changing hands
+)
+"""What passes by itself. MovedError is an AskError."""
 
 
 @asynccontextmanager
@@ -35,7 +40,7 @@ async def persistently(question: Callable[[], Any]) -> Any:
     while True:
         try:
             return await question()
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+        except AGAIN as error:
             logger.debug("Redis: %s; asking again", error)
             await asyncio.sleep(PAUSE)  # the deadline around the question bounds this
         except RedisError as error:

@@ -6,7 +6,9 @@ process, the fuller its pipelines, and the server syncs its disk once for each.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from itertools import chain
@@ -14,9 +16,12 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
-from redis.exceptions import NoScriptError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Client = Redis | RedisCluster
+Command = tuple[Any, ...]
 FLIGHTS = 2
 """Pipelines in the air at once: the next is packed while the server works on the last."""
 BATCH = 512
@@ -36,20 +41,27 @@ class Script(NamedTuple):
         return cls(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
 
 
-class Pipeline:
-    """Callers await `call`; whoever opened the pipeline owns its flights."""
+class Asked(NamedTuple):
+    """A command on its way. A reply that is done already belongs to a caller who has gone."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
-        self._wake = asyncio.Event()
+    command: Command
+    reply: asyncio.Future[Any]
+
+
+class Pipeline(ABC):
+    """Commands in, replies out; each caller hears of its own command only."""
+
+    @abstractmethod
+    def ask(self, command: Command) -> asyncio.Future[Any]:
+        """The reply to come; it travels with whatever else is asked in this turn of the event loop."""
 
     async def call(self, *command: Any) -> Any:
         """The reply to one command. Raises RedisError: not connected, timed out, or refused by the server."""
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append((command, reply))
-        self._wake.set()
-        return await reply
+        return await self.ask(command)
+
+    async def call_all(self, commands: Sequence[Command]) -> list[Any]:
+        """The replies in the order asked for. Raises RedisError, the first there is."""
+        return await asyncio.gather(*(self.ask(command) for command in commands))
 
     async def run(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         """The reply of a script, by its hash first. Raises RedisError."""
@@ -58,31 +70,86 @@ class Pipeline:
         except NoScriptError:
             return await self.call("EVAL", script.text, len(keys), *keys, *arguments)
 
+
+class Line(Pipeline):
+    """The pipeline to one server; whoever opened it owns its flights."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._waiting: deque[Asked] = deque()
+        self._wake = asyncio.Event()
+
+    def ask(self, command: Command) -> asyncio.Future[Any]:
+        """The reply to come."""
+        asked = Asked(command, asyncio.get_running_loop().create_future())
+        self._waiting.append(asked)
+        self._wake.set()
+        return asked.reply
+
     async def fly(self) -> None:
         """One flight after the other, for ever."""
         while True:
             await self._wake.wait()
-            batch, self._waiting = self._waiting[:BATCH], self._waiting[BATCH:]
+            batch = self._pack()
             if not self._waiting:
                 self._wake.clear()
             if batch:
                 await self._send(batch)
 
-    async def _send(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]]) -> None:
+    def close(self) -> None:
+        """Nothing flies any more: tell those who wait."""
+        _answer(list(self._waiting), [RedisConnectionError("the line is closed")] * len(self._waiting))
+        self._waiting.clear()
+
+    def _pack(self) -> list[Asked]:
+        """The next commands; those whose callers have gone stay on the ground, so no old wish comes true late."""
+        batch: list[Asked] = []
+        while self._waiting and len(batch) < BATCH:
+            asked = self._waiting.popleft()
+            if not asked.reply.done():
+                batch.append(asked)
+        return batch
+
+    async def _send(self, batch: list[Asked]) -> None:
         try:
-            pipeline = self._client.pipeline(transaction=False)
-            for command, _ in batch:
-                pipeline.execute_command(*command)
-            replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        except Exception as error:
-            replies = [error] * len(batch)
-        for (_, reply), answer in zip(batch, replies, strict=True):
-            if reply.done():
-                continue
-            if isinstance(answer, Exception):
-                reply.set_exception(answer)
-            else:
-                reply.set_result(answer)
+            replies = await self._replies(batch)
+        except asyncio.CancelledError:
+            _answer(batch, [RedisConnectionError("the line is closed")] * len(batch))
+            raise
+        _answer(batch, replies)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            await self._hang_up()  # a server that became a replica: its address may lead to the new primary
+
+    async def _replies(self, batch: list[Asked]) -> list[Any]:
+        try:
+            return await self._execute(batch)
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            return [error] * len(batch)
+        except Exception as error:  # a command that cannot be packed, or a reply that cannot be read
+            await self._hang_up()  # what follows on the wire is nobody's any more
+            if len(batch) == 1:
+                return [error]
+            return [reply for asked in batch for reply in await self._replies([asked])]
+
+    async def _execute(self, batch: list[Asked]) -> list[Any]:
+        pipeline = self._client.pipeline(transaction=False)
+        for command, _ in batch:
+            pipeline.execute_command(*command)
+        replies: list[Any] = await pipeline.execute(raise_on_error=False)
+        return replies
+
+    async def _hang_up(self) -> None:
+        await self._client.connection_pool.disconnect(inuse_connections=False)
+
+
+def _answer(batch: list[Asked], replies: list[Any]) -> None:
+    for (_, reply), answer in zip(batch, replies, strict=True):
+        if reply.done():
+            continue
+        if isinstance(answer, Exception):
+            reply.set_exception(answer)
+        else:
+            reply.set_result(answer)
 
 
 def pairs(reply: Any) -> Iterator[tuple[bytes, bytes]]:
@@ -98,13 +165,14 @@ def flat(rows: list[tuple[Any, ...]]) -> list[Any]:
 
 
 @asynccontextmanager
-async def open_pipeline(client: Client) -> AsyncIterator[Pipeline]:
-    """A pipeline whose flights end with the block. A flight never dies by itself: each failure goes to its callers."""
-    pipeline = Pipeline(client)
-    tasks = [asyncio.create_task(pipeline.fly(), name=f"pipeline-{number}") for number in range(FLIGHTS)]
+async def open_line(client: Redis) -> AsyncIterator[Line]:
+    """A line whose flights end with the block. A flight never dies by itself: each failure goes to its callers."""
+    line = Line(client)
+    tasks = [asyncio.create_task(line.fly(), name=f"flight-{number}") for number in range(FLIGHTS)]
     try:
-        yield pipeline
+        yield line
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        line.close()

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from room_server.core.reach import Reached
 from room_server.state.patience import deadline
 from room_server.state.store import Store
 
@@ -25,6 +26,7 @@ class Node(Struct, frozen=True, kw_only=True):
     total: int
     rooms: dict[str, dict[str, int]] = {}
     hooks: dict[str, int] = {}
+    reach: dict[str, Reached] = {}
     seen_at: datetime
 
 

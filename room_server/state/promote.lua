@@ -1,5 +1,5 @@
 --[[
-Messages whose time has come go back to the stream.
+Messages whose time has come go back to the stream; what names no message goes there too, to be parked by its reader.
 
 KEYS  1 due   2 outbox
 ARGV  1 now, Unix ms   2 how many at most
@@ -12,6 +12,6 @@ local members = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, most)
 for _, member in ipairs(members) do
   local webinar, field = string.match(member, '^(%S+) (%S+)$')
   redis.call('ZREM', due, member)
-  redis.call('XADD', outbox, '*', 'webinar', webinar, 'field', field)
+  redis.call('XADD', outbox, '*', 'webinar', webinar or '', 'field', field or member)
 end
 return #members

@@ -5,17 +5,18 @@ KEYS  1 deliveries   2 outbox   3 due   4 fates
 ARGV  1 field   2 the record that must stand   3 the new one ('' = as it is)
       4 stream entry to acknowledge and delete ('' = none)   5 consumer group
       6 when it is due again, Unix ms ('' = never)   7 '1' = put it on the stream   8 webinar
-Returns 1 when it stands as wanted (now, or since a try whose reply was lost), else the record that stands (false: none).
+Returns 1 when it stands as wanted (now, or since a try whose reply was lost); else the record that stands (false: none),
+      and nothing was done: whoever moved it on has set its next time.
 --]]
 local deliveries, outbox, due, fates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local field, expected, wanted, entry, group = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local again, wakes, webinar = ARGV[6], ARGV[7] == '1', ARGV[8]
 
 local standing = redis.call('HGET', deliveries, field)
+if standing ~= expected and standing ~= wanted then
+  return standing
+end
 if wanted ~= '' and standing ~= wanted then
-  if standing ~= expected then
-    return standing
-  end
   redis.call('HSET', deliveries, field, wanted)
   redis.call('HINCRBY', fates, string.match(standing, '"status":"([a-z_]+)"'), -1)
   redis.call('HINCRBY', fates, string.match(wanted, '"status":"([a-z_]+)"'), 1)

@@ -1,16 +1,15 @@
 """The leads of a webinar: imported as a whole or not at all, read in slices."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from room_server.clock import utc_now
 from room_server.core.room import RosterEntry
-from room_server.errors import Unknown
+from room_server.errors import StateUnavailable, Unknown
 from room_server.state.commits import DONE_SECONDS, unix_ms
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script, pairs
@@ -35,18 +34,20 @@ class Imported(NamedTuple):
 
 
 async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> Imported:
-    """Store checked entries; with `replace` nobody else stays. Raises Unknown, StateUnavailable."""
+    """Store checked entries, each lead once; with `replace` nobody else stays. Raises Unknown, StateUnavailable."""
     token = secrets.token_urlsafe(9)
     staged = store.keys.staged(webinar_id, token)
     rest = iter(entries)
+    stage, count = Script.read("stage"), 0
     while batch := list(islice(rest, BATCH)):
         fields = [part for entry in batch for part in (entry.lead_id, msgspec.json.encode(entry))]
         async with deadline():
-            await asyncio.gather(store.ask("HSET", staged, *fields), store.ask("EXPIRE", staged, STAGED_SECONDS))
-    return await _take(store, webinar_id, token, replace)
+            await store.ask_script(stage, [staged], [STAGED_SECONDS, *fields])
+        count += len(batch)
+    return await _take(store, webinar_id, token, ["1" if replace else "0", unix_ms(utc_now()), DONE_SECONDS, count])
 
 
-async def _take(store: Store, webinar_id: str, token: str, replace: bool) -> Imported:
+async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> Imported:
     keys = store.keys
     async with deadline():
         reply = await store.ask_script(
@@ -58,10 +59,12 @@ async def _take(store: Store, webinar_id: str, token: str, replace: bool) -> Imp
                 keys.evaluations(keys.tag(webinar_id)),
                 keys.done(webinar_id, token),
             ],
-            ["1" if replace else "0", unix_ms(utc_now()), DONE_SECONDS],
+            arguments,
         )
     if reply[0] == b"unknown":
         raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+    if reply[0] == b"lost":
+        raise StateUnavailable("Redis lost leads on their way in, so the roster is as it was; import again")
     return Imported(*map(int, reply))
 
 

@@ -5,10 +5,9 @@ or a repeat is answered only from records loaded for this request, since nothing
 Raises StateUnavailable when Redis does not answer within DEADLINE; a write that is then unknown is safe to repeat.
 """
 
-import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -68,6 +67,7 @@ class Store:
         self.keys = keys
         self._grace = evaluation_grace
         self._commit = Script.read("commit")
+        self._loading = Script.read("load")
         self._copies: dict[str, Room] = {}
 
     async def apply(self, command: Command, seen: Loaded | None = None) -> Change:
@@ -139,10 +139,11 @@ class Store:
     async def delete(self, webinar_id: str) -> None:
         """Everything of a webinar, as if it had never been; its sockets learn of the next one by its new epoch."""
         keys, tag = self.keys, self.keys.tag(webinar_id)
+        done = keys.done(webinar_id, secrets.token_urlsafe(12))
+        places = [done, keys.webinars(tag), keys.evaluations(tag), keys.fates(tag), keys.deliveries(webinar_id)]
         async with deadline():
-            await self.ask("DEL", *keys.all_of(webinar_id))
-            await self.ask("ZREM", keys.webinars(tag), webinar_id)
-            await self.ask("ZREM", keys.evaluations(tag), webinar_id)
+            whole = [*places, *keys.all_of(webinar_id)]
+            await self.ask_script(Script.read("delete"), whole, [commits.DONE_SECONDS, webinar_id])
         self._copies.pop(webinar_id, None)
 
     async def renew(self, webinar_id: str) -> Room:
@@ -152,7 +153,7 @@ class Store:
     async def public_texts(self, webinar_ids: list[str]) -> list[bytes | None]:
         """The room states as stored, in the order asked for; None: no such webinar. Raises StateUnavailable."""
         async with deadline():
-            return list(await asyncio.gather(*(self.ask("HGET", self.keys.room(i), "public") for i in webinar_ids)))
+            return await self.ask_all([("HGET", self.keys.room(name), "public") for name in webinar_ids])
 
     def forget(self) -> None:
         """Drop the copies: the wires to Redis may have missed something."""
@@ -161,6 +162,11 @@ class Store:
     async def ask(self, *command: Any) -> Any:
         """One command that may safely run twice, asked again when the line is cut, until the deadline around it."""
         return await persistently(lambda: self.pipeline.call(*command))
+
+    async def ask_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Several such commands at once; where one is cut off, all are asked again."""
+        replies: list[Any] = await persistently(lambda: self.pipeline.call_all(commands))
+        return replies
 
     async def ask_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         """One script that may safely run twice, asked again when the line is cut, until the deadline around it."""
@@ -174,14 +180,12 @@ class Store:
         return Loaded(facts=Facts(room=room), assumed=True)
 
     async def _load(self, target: Target) -> Loaded:
-        questions = [self.ask("HGET", self.keys.room(target.webinar_id), "record")]
-        if target.lead:
-            questions.append(self.ask("HGET", self.keys.participations(target.webinar_id), target.lead))
-            questions.append(self.ask("HGET", self.keys.roster(target.webinar_id), target.lead))
-        return self._read(await asyncio.gather(*questions))
+        keys, name = self.keys, target.webinar_id
+        places = [keys.room(name), keys.participations(name), keys.roster(name)]
+        return self._read(await self.ask_script(self._loading, places, [target.lead]))
 
     def _read(self, replies: list[bytes | None]) -> Loaded:
-        record, participation, entry = (*replies, None, None)[:3]
+        record, participation, entry = replies
         room = _ROOM.decode(record) if record else None
         if room is not None:
             self._remember(room)

@@ -3,7 +3,6 @@
 Telegram allows a bot 30 messages a second and one a second to a chat (Bots FAQ, "My bot is hitting limits").
 """
 
-import time
 from typing import NamedTuple
 
 from room_server.state.patience import deadline
@@ -35,26 +34,29 @@ class Pace:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._script = Script.read("pace")
-        self._floods: dict[int, float] = {}
-        """Chats that are held, and until when (monotonic seconds)."""
+        self._pace = Script.read("pace")
+        self._flood = Script.read("flood")
 
     async def turn(self, chat_id: int) -> Turn:
         """The next moment for a chat. Raises StateUnavailable."""
-        word, milliseconds = await self._ask(chat_id, "", "0")
-        return Turn(word == b"go", word == b"chat", float(milliseconds) / 1000)
+        key = self._store.keys.pace
+        return await self._ask([key("bot"), key(str(chat_id)), key(f"{chat_id}:line")], CHAT_GAP_MS)
 
-    async def hold(self, chat_id: int, seconds: float) -> None:
-        """Telegram said to wait: this chat does; the bot does, when it is not this chat alone."""
-        now = time.monotonic()
-        self._floods = {chat: until for chat, until in self._floods.items() if until > now}
-        self._floods[chat_id] = now + seconds
-        everyone = "1" if len(self._floods) >= FLOODED_CHATS else "0"
-        await self._ask(chat_id, str(round(seconds * 1000)), everyone)
+    async def another(self) -> Turn:
+        """Another moment of the bot, for a message whose chat's moment is taken already. Raises StateUnavailable."""
+        bot = self._store.keys.pace("bot")
+        return await self._ask([bot, bot, bot], BOT_GAP_MS)  # the bot stands for the chat, too
 
-    async def _ask(self, chat_id: int, hold: str, holds_bot: str) -> tuple[bytes, int]:
-        keys = [self._store.keys.pace("bot"), self._store.keys.pace(str(chat_id))]
-        arguments = [BOT_GAP_MS, CHAT_GAP_MS, HORIZON_MS, hold, holds_bot]
+    async def hold(self, chat_id: int, seconds: float) -> bool:
+        """Telegram said to wait: this chat does; whether the bot does, too. Raises StateUnavailable."""
+        key = self._store.keys.pace
+        keys = [key("bot"), key(str(chat_id)), key("floods")]
         async with deadline():
-            word, milliseconds = await self._store.ask_script(self._script, keys, arguments)
-        return word, milliseconds
+            arguments = [chat_id, round(seconds * 1000), FLOODED_CHATS]
+            return bool(await self._store.ask_script(self._flood, keys, arguments))
+
+    async def _ask(self, keys: list[str], chat_gap: int) -> Turn:
+        async with deadline():
+            reply = await self._store.ask_script(self._pace, keys, [BOT_GAP_MS, chat_gap, HORIZON_MS])
+        word, milliseconds = reply
+        return Turn(word == b"go", word == b"chat", float(milliseconds) / 1000)

@@ -22,7 +22,7 @@ from telegram.error import (
 from telegram.request import HTTPXRequest
 
 from room_server.config import Settings
-from room_server.core.delivery import LEASE, Outcome
+from room_server.core.delivery import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +30,19 @@ IN_FLIGHT = 4
 """Messages on the line at once, per worker."""
 STEP_SECONDS = 3.0
 """For connecting, writing and reading each."""
-SEND_SECONDS = LEASE.total_seconds() - 1
-"""For the whole of one try: it must be over before its lease is."""
-HALTED_SECONDS = 60.0
-"""How long messages rest when the bot's token is refused."""
-NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+HALTED_SECONDS = 5.0
+"""How long messages rest that were tried with a token that is refused: then a worker with the right one has them."""
+NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.InvalidURL,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 """Causes that prove that the request never went out."""
+NARRATORS = ("httpx", "httpcore", "telegram")
+"""Libraries whose log would hold the token (in addresses) or names and chat ids (in answers that are no JSON)."""
 
 
 class Sender:
@@ -46,27 +53,32 @@ class Sender:
         self.halted = False
         """The token is refused: nothing can be sent until it is mended."""
 
-    async def send(self, chat_id: int, text: str) -> Outcome:
-        """The outcome of one try, whatever happens."""
+    @property
+    def rehearses(self) -> bool:
+        """Whether nothing ever goes out, so that no pace needs to be kept."""
+        return self._bot is None
+
+    async def send(self, chat_id: int, text: str, seconds: float) -> Outcome:
+        """The outcome of one try, whatever happens; it takes no longer than `seconds`."""
         if self._bot is None:
             return Outcome(kind="dry_run")
         if self.halted:
             return Outcome(kind="halted", seconds=HALTED_SECONDS)
         try:
-            async with asyncio.timeout(SEND_SECONDS):
+            async with asyncio.timeout(seconds):
                 message = await self._bot.send_message(chat_id, text, parse_mode=ParseMode.HTML)
             return Outcome(kind="sent", message_id=message.message_id)
         except InvalidToken:
             self._halt()
             return Outcome(kind="halted", seconds=HALTED_SECONDS, error="invalid_token")
-        except Exception as error:
+        except Exception as error:  # whatever it is, the message's record must say so
             return outcome_of(error)
 
     def _halt(self) -> None:
         if not self.halted:
             logger.critical(
-                "Telegram refuses ROOM_SERVER_TELEGRAM_TOKEN: nothing is sent and every message is kept; "
-                "set the right token and start the worker again"
+                "Telegram refuses ROOM_SERVER_TELEGRAM_TOKEN (or ROOM_SERVER_TELEGRAM_BASE_URL is no Bot API): "
+                "nothing is sent and every message is kept; set it right and start the worker again"
             )
         self.halted = True
 
@@ -100,6 +112,8 @@ async def open_sender(settings: Settings) -> AsyncIterator[Sender]:
         yield Sender(None)
         return
     os.environ.setdefault("PTB_TIMEDELTA", "true")  # else the library warns of its own future at each flood
+    for narrator in NARRATORS:
+        logging.getLogger(narrator).setLevel(logging.CRITICAL)
     request = HTTPXRequest(
         connection_pool_size=IN_FLIGHT,
         connect_timeout=STEP_SECONDS,

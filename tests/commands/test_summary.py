@@ -1,6 +1,7 @@
 """What `webinar show` says of a room in each of its states."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_an_ended_room_says_when() -> None:
         ({"cta_url": "https://example.org"}, "hidden: (no label) https://example.org"),
     ],
 )
-def test_a_call_to_action_is_told_with_what_it_lacks(fields: dict[str, object], said: str) -> None:
+def test_a_call_to_action_is_told_with_what_it_lacks(fields: dict[str, Any], said: str) -> None:
     assert lines(room(**fields))["CTA"] == said
 
 
@@ -59,7 +60,7 @@ def test_a_call_to_action_is_told_with_what_it_lacks(fields: dict[str, object], 
         ({"recording_url": "https://example.org"}, "https://example.org"),
     ],
 )
-def test_a_recording_may_come_yet(fields: dict[str, object], said: str) -> None:
+def test_a_recording_may_come_yet(fields: dict[str, Any], said: str) -> None:
     assert lines(room(status=Status.FINISHED, **fields))["recording"] == said
 
 

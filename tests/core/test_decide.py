@@ -160,7 +160,6 @@ def test_internal_acts_are_the_systems_only(word: str, role: str) -> None:
     assert expected == answers(word, role)
 
 
-@pytest.mark.xfail(reason="suspected defect: an act may be `start` or `stop`, which only the hook for it may do")
 @pytest.mark.parametrize(("word", "status"), [("start", "scheduled"), ("stop", "live"), ("stop", "paused")])
 def test_no_internal_act_starts_or_stops(word: str, status: str) -> None:
     actual = answer(command(act(word)), facts(status))
@@ -291,7 +290,6 @@ def test_a_completion_after_the_classification_is_kept_and_emits_nothing(role: s
     assert Change(room=room("finished"), participation=late, duplicate=True) == change
 
 
-@pytest.mark.xfail(reason="suspected defect: a lead that neither entered nor is on the roster is classified")
 def test_a_lead_that_nobody_knows_is_not_classified() -> None:
     """The sweep may race with `lead forget`: what was deleted must not come back."""
     known = facts("finished", participation=None, entry=None)

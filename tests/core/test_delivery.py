@@ -19,6 +19,8 @@ from room_server.core.delivery import (
     doubt,
     give_up,
     lapsed,
+    overtaken,
+    park,
     release,
     settle,
 )
@@ -122,7 +124,7 @@ def test_a_migrated_chat_is_followed_at_once(doubts: int, fate: str) -> None:
     assert Step(delivery=moved, again_in=0.0) == settled("migrated", known, chat_id=NEW_CHAT)
 
 
-@pytest.mark.parametrize("kind", ["flood", "halted"])
+@pytest.mark.parametrize("kind", ["flood", "halted", "late"])
 @pytest.mark.parametrize(("doubts", "fate"), [(0, "queued"), (1, "doubtful")])
 def test_a_wait_that_is_asked_for_is_kept_and_is_no_attempt(kind: str, doubts: int, fate: str) -> None:
     known = sending(attempts=7, doubts=doubts)
@@ -143,11 +145,13 @@ def test_a_refused_try_backs_off_twice_as_long_each_time(attempts: int, seconds:
 
 
 @pytest.mark.parametrize("attempts", [MAX_ATTEMPTS, MAX_ATTEMPTS + 1])
-def test_a_message_that_was_refused_too_often_is_parked(attempts: int) -> None:
+def test_a_message_that_was_tried_too_often_is_parked(attempts: int) -> None:
     known = sending(attempts=attempts)
 
     parked = back(known, status=Fate.PARKED, error="network")
     assert Step(delivery=parked, again_in=None) == settled("refused", known, error="network")
+    moved = back(known, status=Fate.PARKED, chat_id=NEW_CHAT)
+    assert Step(delivery=moved, again_in=None) == settled("migrated", known, chat_id=NEW_CHAT)
 
 
 def test_an_unknown_outcome_is_tried_once_more() -> None:
@@ -166,11 +170,37 @@ def test_a_second_unknown_outcome_is_parked_for_a_person() -> None:
 def test_a_sender_that_died_leaves_its_message_in_doubt(doubts: int, fate: str, again: float | None) -> None:
     known = sending(doubts=doubts)
 
-    left = back(known, status=Fate(fate), doubts=doubts + 1)
-    assert Step(delivery=left, again_in=again) == doubt(known, NOW)
+    left = back(known, status=Fate(fate), doubts=doubts + 1, error="died")
+    assert Step(delivery=left, again_in=again) == doubt(known, "died", NOW)
 
 
-@pytest.mark.parametrize("between", ["flood", "refused", "halted"])
+@pytest.mark.parametrize("doubts", [0, 1])
+def test_a_sender_that_was_taken_for_dead_may_still_tell_until_the_message_is_tried_again(doubts: int) -> None:
+    claimed = sending(doubts=doubts)
+    doubted = doubt(claimed, "died", NOW).delivery
+
+    assert overtaken(claimed, doubted)
+    assert not overtaken(claimed, replace(doubted, attempts=2))
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        sending(),
+        sending(owner="w2", attempts=2, doubts=1),
+        sending(doubts=1),
+        delivery("queued", attempts=1),
+        delivery("queued", attempts=1, doubts=1),
+        delivery("sent", attempts=1, doubts=1),
+        delivery("doubtful", attempts=1, doubts=0),
+        delivery("parked", attempts=1, doubts=2),
+    ],
+)
+def test_a_sender_has_nothing_to_tell_of_what_is_not_its_own_doubt(standing: Delivery) -> None:
+    assert not overtaken(sending(), standing)
+
+
+@pytest.mark.parametrize("between", ["flood", "refused", "halted", "late"])
 def test_a_message_is_never_sent_a_third_time_with_an_unknown_outcome(between: str) -> None:
     """A wait between the two does not make the first doubt forgotten."""
     known = delivery()
@@ -196,6 +226,11 @@ def test_a_released_message_starts_anew_to_where_the_roster_says(status: str, ch
 def test_a_message_that_is_given_up_says_why(status: str) -> None:
     expected = delivery(status="undeliverable", error="no_recording", at=NOW)
     assert expected == give_up(delivery(status), "no_recording", NOW)
+
+
+def test_a_message_that_cannot_be_sent_as_things_stand_is_parked_and_says_why() -> None:
+    expected = back(sending(doubts=1), status=Fate.PARKED, error="text")
+    assert expected == park(sending(doubts=1), "text", NOW)
 
 
 def test_the_ends_are_those_of_the_design() -> None:

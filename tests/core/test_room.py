@@ -250,9 +250,7 @@ def test_people_read_russian_unless_their_roster_entry_says_otherwise(line: dict
         "de",
         "ru-RU",
         "\nru",
-        pytest.param(
-            "ru\n", marks=pytest.mark.xfail(reason="suspected defect: `$` also matches before a last line feed")
-        ),
+        "ru\n",
     ],
 )
 def test_any_other_locale_is_refused(locale: str) -> None:

@@ -1,0 +1,91 @@
+"""When a socket is to be looked at, and what for: silence, a stalled peer, the token's end, the process's own goodbye.
+
+Everything is asked by the process's one wheel. A peer that reads too slowly is aborted, not closed: a close frame would
+wait behind what the peer does not read, and so would the wait for its answer.
+"""
+
+import asyncio
+import time
+from abc import abstractmethod
+from math import inf
+
+from room_server.channels.handshake import Door
+from room_server.core.messages import Actor
+from room_server.errors import CloseCode
+
+
+class Vigil:
+    """The times of one socket, in monotonic seconds."""
+
+    __slots__ = ("_behind_since", "_door", "_leaves_at", "_loop", "_pinged", "_silent_since", "_transport", "actor")
+
+    actor: Actor
+    """Known once the handshake was checked."""
+    _transport: asyncio.Transport
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._loop = asyncio.get_running_loop()
+        self._behind_since = 0.0
+        """Since when the peer has not read what was written; 0: it has."""
+        self._silent_since = 0.0
+        self._leaves_at = inf
+        self._pinged = False
+
+    @abstractmethod
+    def ping(self) -> None:
+        """Ask the peer for a sign of life."""
+
+    @abstractmethod
+    def close(self, code: CloseCode) -> None:
+        """Start the closing handshake."""
+
+    @abstractmethod
+    def is_closing(self) -> bool:
+        """Whether the closing handshake has begun."""
+
+    @abstractmethod
+    def caught_up(self) -> None:
+        """The peer has read everything."""
+
+    def pause_writing(self) -> None:
+        """Asyncio's word: the kernel takes no more."""
+        self._behind_since = self._loop.time()
+        self._door.wheel.put(self, self._behind_since + self._door.stall_seconds)
+
+    def resume_writing(self) -> None:
+        """Asyncio's word: everything is with the kernel."""
+        self._behind_since = 0.0
+        self.caught_up()
+
+    def due(self, now: float) -> float | None:
+        """The wheel's question: is anything to be done for this socket? See Wheel."""
+        door, silence = self._door, now - self._silent_since
+        unanswered = self._pinged and silence >= door.ping_after + door.gone_after
+        stalled = self._behind_since and now - self._behind_since >= door.stall_seconds
+        if self.is_closing() or unanswered or stalled:
+            self._transport.abort()
+            return None
+        if self.actor.expires_at is not None and self.actor.expires_at <= time.time():
+            return self._closed(CloseCode.TOKEN_EXPIRED, now)
+        if self._leaves_at <= now:
+            return self._closed(CloseCode.RESTART, now)
+        if not self._pinged and not self._behind_since and silence >= door.ping_after:
+            self._pinged = True
+            self.ping()
+        return self._next(now)
+
+    def _closed(self, code: CloseCode, now: float) -> float:
+        self.close(code)
+        return now + self._door.gone_after
+
+    def _next(self, now: float) -> float:
+        """When this socket is to be looked at again, at the latest."""
+        door = self._door
+        patience = door.ping_after + door.gone_after if self._pinged else door.ping_after
+        at = min(max(self._silent_since + patience, now), self._leaves_at)
+        if self._behind_since:
+            at = min(at, self._behind_since + door.stall_seconds)
+        if self.actor.expires_at is not None:
+            at = min(at, now + max(0.0, self.actor.expires_at - time.time()))
+        return at

@@ -1,0 +1,115 @@
+"""The pipelines to a Cluster: one line to each primary, so that a server that fails costs only its own partitions.
+
+redis-py knows the map of slots; its Cluster pipeline does not serve, since one dead server fails the whole batch and
+nothing ever reads the map again. Here any sign of an outdated map reads it anew, and the store asks again meanwhile.
+A slot on its way to another server is answered when it has arrived.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.exceptions import AskError, ClusterDownError, RedisClusterException, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from room_server.state.connect import client_of
+from room_server.state.keys import PREFIX, slot
+from room_server.state.pipeline import Command, Line, Pipeline, open_line
+
+logger = logging.getLogger(__name__)
+
+OUTDATED = (RedisConnectionError, RedisTimeoutError, OSError, AskError, ClusterDownError)
+"""Signs that another server may be responsible by now (MovedError is an AskError)."""
+REFRESH_PAUSE = 0.1
+"""Seconds between two readings of the map."""
+
+
+class Lines(Pipeline):
+    """Finds the line for each command by the key in it."""
+
+    def __init__(self, client: RedisCluster) -> None:
+        self._map = client.nodes_manager
+        self._lines: dict[str, Line] = {}
+        self._open: dict[str, AsyncExitStack] = {}
+        self._outdated = asyncio.Event()
+
+    def ask(self, command: Command) -> asyncio.Future[Any]:
+        """The reply to come."""
+        line = self._line(command)
+        if line is None:
+            reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            reply.set_exception(RedisConnectionError("no line leads to the server of this slot yet"))
+        else:
+            reply = line.ask(command)
+        reply.add_done_callback(self._notice)
+        return reply
+
+    def _line(self, command: Command) -> Line | None:
+        """Every key of ours has the prefix and stands before what callers say; a command without one goes anywhere."""
+        key = next((word for word in command if isinstance(word, str) and word.startswith(PREFIX)), PREFIX)
+        nodes = self._map.slots_cache.get(slot(key))
+        return self._lines.get(nodes[0].name) if nodes else None
+
+    def _notice(self, reply: asyncio.Future[Any]) -> None:
+        if not reply.cancelled() and isinstance(reply.exception(), OUTDATED):
+            self._outdated.set()
+
+    async def refresh(self) -> None:
+        """Read the map, open the lines that are missing, close those to servers that have gone. Raises RedisError."""
+        try:
+            await self._map.initialize()
+        except RedisClusterException as error:
+            raise RedisConnectionError(str(error)) from error
+        nodes = {node.name: node for node in primaries(self._map.slots_cache.values())}
+        for name in self._open.keys() - nodes.keys():
+            await self._close(name)
+        for name in nodes.keys() - self._open.keys():
+            opened = self._open[name] = AsyncExitStack()
+            client = await opened.enter_async_context(client_of(nodes[name]))
+            self._lines[name] = await opened.enter_async_context(open_line(client))
+
+    async def watch(self) -> None:
+        """Refresh whenever there is a sign for it, for ever."""
+        while True:
+            await self._outdated.wait()
+            self._outdated.clear()
+            try:
+                await self.refresh()
+            except (RedisError, OSError) as error:
+                logger.warning("the Cluster's map cannot be read: %s", error)
+                self._outdated.set()
+            await asyncio.sleep(REFRESH_PAUSE)
+
+    async def close(self) -> None:
+        """Close every line."""
+        for name in list(self._open):
+            await self._close(name)
+
+    async def _close(self, name: str) -> None:
+        self._lines.pop(name, None)
+        with contextlib.suppress(RedisError, OSError):
+            await self._open.pop(name).aclose()
+
+
+def primaries(slots: Iterable[list[ClusterNode]]) -> set[ClusterNode]:
+    """The servers that are responsible for slots: the first of each range."""
+    return {nodes[0] for nodes in slots}
+
+
+@asynccontextmanager
+async def open_lines(client: RedisCluster) -> AsyncIterator[Lines]:
+    """Lines that are closed with the block. Raises RedisError when no server can tell the map."""
+    lines = Lines(client)
+    await lines.refresh()
+    watch = asyncio.create_task(lines.watch(), name="cluster-map")
+    try:
+        yield lines
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await lines.close()

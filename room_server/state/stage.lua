@@ -1,0 +1,13 @@
+--[[
+A part of a roster on its way in; it never stays without a time to live.
+
+KEYS  1 staged
+ARGV  1 seconds that it is kept   2… pairs: lead, entry
+Returns how many leads are staged by now.
+--]]
+local staged = KEYS[1]
+local keep = tonumber(ARGV[1])
+
+redis.call('HSET', staged, unpack(ARGV, 2))
+redis.call('EXPIRE', staged, keep)
+return redis.call('HLEN', staged)

@@ -1,0 +1,173 @@
+"""The way of one message from its entry in the stream to its recorded outcome: text, turn, claim, send, record.
+
+Each step is met by a crash: before the claim nothing was sent, after it the lease lapses and the outcome is unknown.
+Nothing here raises but StateUnavailable; then the entry stays with the group and comes again.
+"""
+
+import asyncio
+import logging
+from contextlib import suppress
+from itertools import count
+from typing import NamedTuple
+
+from room_server.clock import utc_now
+from room_server.core import delivery as deliveries
+from room_server.core.delivery import LEASE, Outcome, Step
+from room_server.core.messages import Fate
+from room_server.errors import StateUnavailable
+from room_server.state.outbox import Entry, Held, Next, Outbox, soon
+from room_server.telegram import texts
+from room_server.telegram.pace import LATE, Pace
+from room_server.telegram.sender import Sender
+
+logger = logging.getLogger(__name__)
+
+REST = 1.0
+"""Seconds before Redis is asked again when it did not answer, and that a message may hold a hand while it waits."""
+RECORD_TRIES = 60
+"""A known outcome is worth keeping: so often, a second apart, its record is tried while Redis is away."""
+MARGIN = 1.0
+"""Seconds before its lease ends in which nothing is on the line any more."""
+LEAST = 2.0
+"""Seconds that a try needs: with less of the lease left it is put off."""
+
+
+class Work(NamedTuple):
+    """An entry in hand and its delivery."""
+
+    entry: Entry
+    held: Held
+
+
+class Letter(NamedTuple):
+    """What goes where, and the moment that the pace gave it (the loop's clock)."""
+
+    chat_id: int
+    text: str
+    moment: float
+
+
+class Dispatch:
+    """What one worker does with each of its entries."""
+
+    def __init__(self, outbox: Outbox, sender: Sender, owner: str) -> None:
+        self._outbox = outbox
+        self._sender = sender
+        self._owner = owner
+        self._claims = count(1)
+        self._pace = Pace(outbox.store)
+
+    async def handle(self, entry: Entry) -> None:
+        """Do with an entry what its record asks for. Raises StateUnavailable."""
+        try:
+            held = await self._outbox.held(entry.webinar_id, entry.field)
+        except ValueError as error:  # as msgspec's errors of decoding are
+            await self._outbox.park(entry, f"its record cannot be read: {error}")
+            return
+        if held is None:
+            await self._outbox.park(entry, "there is no such message")
+        else:
+            await self._deliver(Work(entry, held))
+
+    async def _deliver(self, work: Work) -> None:
+        delivery, now = work.held.delivery, utc_now()
+        if deliveries.lapsed(delivery, now):
+            await self._record(work, deliveries.doubt(delivery, "its sender died", now))
+        elif delivery.status is Fate.SENDING and delivery.lease_until is not None:
+            await self._put_off(work, soon(delivery.lease_until, now))
+        elif delivery.status not in deliveries.CLAIMABLE:
+            await self._outbox.acknowledge(work.entry)
+        elif delivery.chat_id is None:
+            await self._record(work, Step(delivery=deliveries.end(delivery, Fate.NO_CHAT, None, now)))
+        else:
+            text = await self._text(work)
+            moment = None if text is None else await self._moment(work, delivery.chat_id)
+            if text is not None and moment is not None:
+                await self._send(work, Letter(delivery.chat_id, text, moment))
+
+    async def _record(self, work: Work, step: Step) -> Held | None:
+        """Take a step; the entry leaves the stream with it. None: another was faster, and has set the next time."""
+        then = Next(step.again_in, entry=work.entry)
+        return await self._outbox.record(work.entry.webinar_id, work.held, step.delivery, then)
+
+    async def _put_off(self, work: Work, seconds: float) -> None:
+        """The record stays as it is; the message makes room for others."""
+        then = Next(seconds, entry=work.entry)
+        await self._outbox.record(work.entry.webinar_id, work.held, None, then)
+
+    async def _text(self, work: Work) -> str | None:
+        """What it says; None when that cannot be made, and a person is to look at it."""
+        delivery = work.held.delivery
+        try:
+            facts = await self._outbox.store.load(work.entry.webinar_id, delivery.lead_id)
+            if facts.room is not None:
+                return texts.compose(delivery, facts.room, texts.name_of(facts))
+            why = "there is no such webinar"
+        except StateUnavailable:
+            raise
+        except Exception as error:  # whatever is wrong with one message must not stop the others
+            why = f"its text cannot be made: {error!r}"[:200]
+        logger.error("a message (%s of %.64s) is parked: see `outbox list`", delivery.kind, work.entry.webinar_id)
+        await self._record(work, Step(delivery=deliveries.end(delivery, Fate.PARKED, why, utc_now())))
+        return None
+
+    async def _moment(self, work: Work, chat_id: int) -> float | None:
+        """Wait for the moment that the pace gives, and give it (the loop's clock); None: it is far, so put off."""
+        clock = asyncio.get_running_loop().time
+        while not self._sender.rehearses:
+            turn = await self._pace.turn(chat_id)
+            if not turn.goes and (turn.chat_waits or turn.seconds > REST):
+                await self._put_off(work, turn.seconds)
+                return None
+            moment = clock() + turn.seconds
+            await asyncio.sleep(turn.seconds)  # the pace's own clock
+            if turn.goes:
+                return moment
+        return clock()
+
+    async def _send(self, work: Work, letter: Letter) -> None:
+        """Take the right to send, durably; use it; keep what came of it."""
+        claimed_at = asyncio.get_running_loop().time()
+        owner = f"{self._owner}/{next(self._claims)}"  # the same bytes twice would be the same right twice
+        wanted = deliveries.claim(work.held.delivery, owner, utc_now())
+        claimed = wanted and await self._outbox.record(work.entry.webinar_id, work.held, wanted, Next())
+        if not claimed:
+            return  # another was faster
+        outcome = await self._try(letter, claimed_at)
+        logger.info("telegram: %s of %s: %s", claimed.delivery.kind, work.entry.webinar_id, outcome.kind)
+        if outcome.kind == "flood":
+            with suppress(StateUnavailable):  # the message itself waits by its own record
+                await self._pace.hold(letter.chat_id, outcome.seconds)
+        await self._settle(Work(work.entry, claimed), deliveries.settle(claimed.delivery, outcome, utc_now()))
+
+    async def _try(self, letter: Letter, claimed_at: float) -> Outcome:
+        """Send at the moment that was given or, when the claim took until after it, at another one."""
+        clock = asyncio.get_running_loop().time
+        if clock() - letter.moment > LATE and not self._sender.rehearses:
+            try:
+                turn = await self._pace.another()
+            except StateUnavailable:
+                return Outcome(kind="late", seconds=REST)
+            if not turn.goes:
+                return Outcome(kind="late", seconds=turn.seconds)
+            await asyncio.sleep(turn.seconds)  # the pace's own clock
+        left = LEASE.total_seconds() - MARGIN - (clock() - claimed_at)
+        if left < LEAST:
+            return Outcome(kind="late")
+        return await self._sender.send(letter.chat_id, letter.text, left)
+
+    async def _settle(self, work: Work, step: Step) -> None:
+        """Record what came of it, even when this sender was taken for dead meanwhile and nobody has tried since."""
+        claimed = work.held.delivery
+        for _ in range(RECORD_TRIES):
+            try:
+                if await self._record(work, step):
+                    return
+                standing = await self._outbox.held(work.entry.webinar_id, work.entry.field)
+            except StateUnavailable:
+                await asyncio.sleep(REST)  # bounded by RECORD_TRIES
+                continue
+            if standing is None or not deliveries.overtaken(claimed, standing.delivery):
+                return
+            work = Work(work.entry, standing)
+        logger.error("the outcome of a message could not be recorded; it will count as unknown")

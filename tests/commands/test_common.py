@@ -1,0 +1,73 @@
+"""What the subcommands share."""
+
+import click
+import pytest
+
+from room_server.commands.common import ID, run, state_options
+from room_server.errors import StateUnavailable
+from tests.terminal import Terminal
+
+
+def test_an_id_is_checked_before_anything_is_opened() -> None:
+    assert ID.convert("launch-2_A", None, None) == "launch-2_A"
+    with pytest.raises(click.BadParameter, match="'a b' is not a webinar id"):
+        ID.convert("a b", None, None)
+
+
+def test_flags_go_before_the_environment(terminal: Terminal, valkey_url: str) -> None:
+    wrong = "redis://127.0.0.1:1"
+
+    assert terminal.says("webinar", "list", "--json", "--redis-url", valkey_url, ROOM_SERVER_REDIS_URL=wrong) == "[]\n"
+
+
+def test_what_the_work_refuses_comes_through() -> None:
+    async def refused() -> None:
+        raise StateUnavailable
+
+    with pytest.raises(StateUnavailable):
+        run(refused())
+
+
+def test_the_state_options_are_those_of_every_command() -> None:
+    @click.command()
+    @state_options
+    def command(**_: object) -> None:
+        pass
+
+    assert [option.name for option in command.params] == ["redis_url", "data_dir"]
+
+
+def test_a_variable_that_means_nothing_is_told_and_stops_nobody(terminal: Terminal) -> None:
+    result = terminal.run("webinar", "list", "--json", ROOM_SERVER_REDIS="redis://elsewhere")
+
+    assert (result.exit_code, result.stdout) == (0, "[]\n")
+    assert result.stderr == "warning: ROOM_SERVER_REDIS is no setting of room-server\n"
+
+
+def test_a_secret_that_can_be_guessed_is_told(terminal: Terminal) -> None:
+    result = terminal.run("webinar", "list", "--json", ROOM_SERVER_TOKEN_SECRET="guess")
+
+    assert "a secret of less than 32 bytes can be guessed" in result.stderr
+
+
+def test_all_wrong_settings_are_one_message(terminal: Terminal) -> None:
+    complaint = terminal.refuses("webinar", "list", ROOM_SERVER_MAX_SOCKETS="x", ROOM_SERVER_LOG_FORMAT="y")
+
+    assert complaint.splitlines() == [
+        "Error: ROOM_SERVER_LOG_FORMAT: expected console or json, not 'y'",
+        "ROOM_SERVER_MAX_SOCKETS: expected a whole number, at least 0 and at most 1000000000, not 'x'",
+    ]
+
+
+@pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "unix:///nowhere/at/all.sock"])
+def test_a_redis_that_is_not_there_is_one_clear_message(terminal: Terminal, url: str) -> None:
+    complaint = terminal.refuses("webinar", "list", "--redis-url", url)
+
+    assert complaint.startswith("Error: ROOM_SERVER_REDIS_URL: no answer from ")
+    assert len(complaint.splitlines()) == 1
+
+
+def test_a_password_in_the_address_is_not_shown(terminal: Terminal) -> None:
+    complaint = terminal.refuses("webinar", "list", "--redis-url", "redis://user:hidden@127.0.0.1:1")
+
+    assert "hidden" not in complaint

@@ -1,0 +1,105 @@
+"""Every key by name: a changed name loses what is stored under the old one."""
+
+import binascii
+import inspect
+from collections import Counter
+
+import pytest
+from redis import Redis as BlockingRedis
+
+from room_server.state.keys import PARTITIONS, PERMANENT, PREFIX, SLOTS, Keys, slot, tags
+
+KEYS = Keys(1)
+NAMES = {
+    "room": (KEYS.room("w"), "rs:{p2}:room:w"),
+    "participations": (KEYS.participations("w"), "rs:{p2}:participations:w"),
+    "roster": (KEYS.roster("w"), "rs:{p2}:roster:w"),
+    "deliveries": (KEYS.deliveries("w"), "rs:{p2}:deliveries:w"),
+    "tally": (KEYS.tally("w"), "rs:{p2}:tally:w"),
+    "done": (KEYS.done("w", "id"), "rs:{p2}:done:id"),
+    "staged": (KEYS.staged("w", "token"), "rs:{p2}:staged:token"),
+    "events": (KEYS.events("p2"), "rs:{p2}:events"),
+    "outbox": (KEYS.outbox("p2"), "rs:{p2}:outbox"),
+    "due": (KEYS.due("p2"), "rs:{p2}:due"),
+    "poison": (KEYS.poison("p2"), "rs:{p2}:poison"),
+    "fates": (KEYS.fates("p2"), "rs:{p2}:fates"),
+    "evaluations": (KEYS.evaluations("p2"), "rs:{p2}:evaluations"),
+    "webinars": (KEYS.webinars("p2"), "rs:{p2}:webinars"),
+    "channel": (KEYS.channel("p2"), "rs:{p2}:rooms"),
+    "pace": (KEYS.pace("bot"), "rs:{pace}:bot"),
+    "webhook": (KEYS.webhook("digest"), "rs:webhook:digest"),
+    "presence": (KEYS.presence("node"), "rs:{presence}:node"),
+    "nodes": (KEYS.nodes, "rs:{presence}:nodes"),
+    "PARTITIONS": (PARTITIONS, "rs:partitions"),
+}
+"""What gives a name, and the name: of the webinar `w`, of the one partition there is."""
+OF_A_WEBINAR = ("room", "participations", "roster", "deliveries", "tally")
+NOT_NAMES = {"tag", "tags", "all_of"}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+def test_the_name_of_a_key_stays(kind: str) -> None:
+    actual, expected = NAMES[kind]
+
+    assert actual == expected
+
+
+def test_every_name_is_pinned_here() -> None:
+    given = {name for name, _ in inspect.getmembers(Keys) if not name.startswith("_")}
+
+    assert given - NOT_NAMES <= NAMES.keys()
+
+
+def test_every_name_has_the_prefix() -> None:
+    assert [name for name, _ in NAMES.values() if not name.startswith(PREFIX)] == []
+
+
+def test_what_lives_as_long_as_its_webinar_is_listed() -> None:
+    assert KEYS.all_of("w") == [NAMES[kind][0] for kind in OF_A_WEBINAR]
+    assert set(OF_A_WEBINAR) <= set(PERMANENT)
+
+
+def test_all_keys_of_a_webinar_share_a_slot() -> None:
+    keys = Keys(64)
+    tag = keys.tag("launch")
+    of_it = [
+        *keys.all_of("launch"),
+        *(keys.done("launch", "a"), keys.staged("launch", "b"), keys.channel(tag), keys.events(tag)),
+        *(keys.outbox(tag), keys.due(tag), keys.fates(tag), keys.evaluations(tag), keys.webinars(tag)),
+    ]
+
+    assert {slot(key) for key in of_it} == {slot(tag)}
+
+
+def test_a_webinars_partition_is_its_crc32() -> None:
+    keys = Keys(16)
+
+    assert keys.tag("launch") == keys.tags[binascii.crc32(b"launch") % 16]
+
+
+def test_slots_are_those_of_a_cluster(cluster_ports: list[int]) -> None:
+    keys = Keys(256)
+    asked = [*(keys.room(f"w-{number}") for number in range(200)), *keys.tags]
+    odd = ["", "{}", "{}{a}", "a{b", "}{", "a}b{c}d{e}", "{{a}}", "x{}y", "ключ", "{ключ}"]
+
+    with BlockingRedis(port=cluster_ports[0]) as client:
+        expected = [client.cluster("KEYSLOT", key) for key in [*asked, *odd]]
+
+    assert [slot(key) for key in [*asked, *odd]] == expected
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 3, 8, 16, 64, 100, 256, 1024])
+def test_there_is_one_tag_for_each_partition(partitions: int) -> None:
+    assert len(set(tags(partitions))) == partitions
+
+
+@pytest.mark.parametrize("masters", [3, 16])
+@pytest.mark.parametrize("partitions", [1, 3, 16, 64, 256])
+def test_partitions_spread_evenly_over_the_masters(partitions: int, masters: int) -> None:
+    """Masters share the slots as `redis-cli --cluster create` shares them out."""
+    share = SLOTS / masters
+    borders = [round(number * share) for number in range(masters)]
+    loads = Counter(sum(border <= slot(tag) for border in borders) - 1 for tag in tags(partitions))
+    of_each = [loads[number] for number in range(masters)]
+
+    assert max(of_each) - min(of_each) <= 1

@@ -1,0 +1,186 @@
+"""What is asked together travels together, and each caller hears of its own command only."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import DataError, ReadOnlyError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from room_server.state.connect import connect
+from room_server.state.embedded import find_binary
+from room_server.state.opening import State
+from room_server.state.pipeline import BATCH, FLIGHTS, Line, Script, flat, open_line, pairs
+from tests.conftest import redis_server
+from tests.proxy import Proxy, proxy_to
+
+KEY = "rs:{p}:done:{}"
+"""Keys of these tests; the fixture wants a time to live."""
+
+
+@asynccontextmanager
+async def line_to(url: str) -> AsyncIterator[Line]:
+    """A line of its own, and its client."""
+    client = connect(url)
+    assert isinstance(client, Redis)
+    async with client, open_line(client) as line:
+        yield line
+
+
+@pytest.fixture
+async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
+    """A proxy to each kind of server."""
+    async with proxy_to(redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def line(proxy: Proxy) -> AsyncIterator[Line]:
+    """A line through the proxy, all its flights connected."""
+    async with line_to(proxy.url) as opened:
+        await asyncio.gather(*(opened.call("PING") for _ in range(FLIGHTS * BATCH)))
+        yield opened
+
+
+async def test_each_caller_gets_its_own_reply(any_state: State) -> None:
+    pipeline = any_state.store.pipeline
+    replies = await asyncio.gather(
+        *(pipeline.call("SET", f"rs:{n}", n, "EX", 60, "GET") for n in range(300)),
+        *(pipeline.call("GET", f"rs:{n}") for n in range(300)),
+    )
+
+    assert replies == [None] * 300 + [str(n).encode() for n in range(300)]
+
+
+async def test_several_commands_are_answered_in_their_order(any_state: State) -> None:
+    commands = [("INCRBY", f"rs:{n}", n) for n in range(50)] + [("EXPIRE", f"rs:{n}", 60) for n in range(50)]
+
+    assert await any_state.store.pipeline.call_all(commands) == [*range(50), *[1] * 50]
+
+
+async def test_the_commands_of_one_turn_travel_together(line: Line, proxy: Proxy) -> None:
+    before = proxy.turns
+    await asyncio.gather(*(line.call("SET", f"rs:{n}", n, "EX", 60) for n in range(BATCH)))
+
+    assert proxy.turns - before == 1
+
+
+async def test_commands_that_come_during_a_flight_share_the_next(line: Line, proxy: Proxy) -> None:
+    """Callers that each ask as soon as they are answered need fewer round trips than commands by far."""
+
+    async def ask_often(caller: int) -> None:
+        for n in range(20):
+            await line.call("SET", f"rs:{caller}", n, "EX", 60)
+
+    before = proxy.turns
+    await asyncio.gather(*(ask_often(caller) for caller in range(100)))
+
+    assert proxy.turns - before <= 2000 / 20
+
+
+async def test_more_commands_than_fit_are_all_answered(line: Line) -> None:
+    replies = await asyncio.gather(*(line.call("ECHO", str(n)) for n in range(5 * BATCH + 1)))
+
+    assert replies == [str(n).encode() for n in range(5 * BATCH + 1)]
+
+
+@pytest.mark.parametrize(
+    ("command", "error"),
+    [
+        (("LPUSH", "rs:text", "x"), ResponseError),
+        (("NOSUCHCOMMAND",), ResponseError),
+        (("SET", "rs:text", object()), DataError),
+        (("SET", "rs:text", "\ud800"), UnicodeEncodeError),
+        (("COMMAND", "INFO", "nosuchcommand"), TypeError),
+    ],
+    ids=["wrong type", "unknown", "cannot be packed", "no character", "the reply cannot be read"],
+)
+async def test_a_failing_command_fails_only_its_caller(
+    line: Line, command: tuple[object, ...], error: type[Exception]
+) -> None:
+    await line.call("SET", "rs:text", "text", "EX", 60)
+    before = [line.call("ECHO", f"before {n}") for n in range(50)]
+    after = [line.call("ECHO", f"after {n}") for n in range(50)]
+    replies = await asyncio.gather(*before, line.call(*command), *after, return_exceptions=True)
+
+    assert isinstance(replies.pop(50), error)
+    assert replies == [f"{when} {n}".encode() for when in ("before", "after") for n in range(50)]
+    assert [await line.call("ECHO", str(n)) for n in range(10)] == [str(n).encode() for n in range(10)]
+
+
+async def test_a_script_is_sent_whole_where_the_server_does_not_know_it(any_state: State) -> None:
+    script = Script(b"return {KEYS[1], ARGV[1], ARGV[2]}", "0" * 40)
+
+    assert await any_state.store.pipeline.run(script, ["rs:k"], [1, b"two"]) == [b"rs:k", b"1", b"two"]
+
+
+async def test_a_script_runs_by_its_hash(line: Line) -> None:
+    script = Script.read("load")
+    await line.call("SCRIPT LOAD", script.text)
+
+    assert await line.call("EVALSHA", script.sha, 3, "rs:a", "rs:b", "rs:c", "1") == [None, None, None]
+
+
+async def test_a_cut_line_fails_those_in_flight_and_carries_the_next(line: Line, proxy: Proxy) -> None:
+    proxy.lose_reply_to(b"lost")
+    replies = await asyncio.gather(*(line.call("ECHO", f"lost {n}") for n in range(3)), return_exceptions=True)
+
+    assert [type(reply) for reply in replies] == [RedisConnectionError] * 3
+    assert await line.call("ECHO", "next") == b"next"
+
+
+async def test_a_server_that_says_nothing_is_given_up(line: Line, proxy: Proxy) -> None:
+    proxy.freeze()
+    with pytest.raises(RedisTimeoutError):
+        await line.call("PING")
+    proxy.thaw()
+
+    assert await line.call("PING") is True
+
+
+async def test_a_command_whose_caller_has_gone_is_never_sent(line: Line, proxy: Proxy) -> None:
+    """What waits behind a server that does not answer must not come true when it does."""
+    proxy.freeze()
+    in_the_air = [asyncio.create_task(line.call("PING")) for _ in range(FLIGHTS)]
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(line.call("SET", "rs:late", "1", "EX", 60))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    proxy.thaw()
+    await asyncio.gather(*in_the_air)
+
+    assert await line.call("GET", "rs:late") is None
+
+
+async def test_whoever_waits_hears_that_the_line_is_closed(proxy: Proxy) -> None:
+    proxy.freeze()
+    async with line_to(proxy.url) as line:
+        waiting = [asyncio.create_task(line.call("PING")) for _ in range(2 * FLIGHTS * BATCH)]
+        await asyncio.sleep(0)
+    replies = await asyncio.gather(*waiting, return_exceptions=True)
+
+    assert {type(reply) for reply in replies} == {RedisConnectionError}
+
+
+async def test_a_server_that_became_a_replica_is_left_for_what_its_address_leads_to() -> None:
+    with redis_server(find_binary()) as old, redis_server(find_binary()) as new:
+        async with proxy_to(old) as proxy, line_to(proxy.url) as line, Redis.from_url(old) as demoted:
+            await line.call("SET", "rs:k", "1")
+            await demoted.replicaof("127.0.0.1", "1")
+            proxy.target = new.removeprefix("unix://")
+
+            with pytest.raises(ReadOnlyError):
+                await line.call("SET", "rs:k", "2")
+            assert await line.call("SET", "rs:k", "3") is True
+
+
+def test_a_map_is_read_flat_or_as_a_map() -> None:
+    assert list(pairs([b"a", b"1", b"b", b"2"])) == list(pairs({b"a": b"1", b"b": b"2"}))
+
+
+def test_rows_are_their_number_and_their_columns() -> None:
+    assert flat([("a", 1), ("b", 2)]) == [2, "a", 1, "b", 2]

@@ -1,0 +1,119 @@
+"""Settings: what is taken from where, and how all that is wrong is said at once."""
+
+import base64
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from room_server.config import PREFIX, Settings, load, warnings
+from room_server.errors import ConfigurationError
+
+KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+def problems(**environ: str) -> list[str]:
+    """What is said of an environment that cannot be."""
+    with pytest.raises(ConfigurationError) as caught:
+        load({PREFIX + name: value for name, value in environ.items()})
+    return str(caught.value).splitlines()
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert load({}) == Settings()
+    assert load({PREFIX + field.name.upper(): " " for field in msgspec.structs.fields(Settings)}) == Settings()
+
+
+def test_values_are_trimmed_and_typed() -> None:
+    made = load({f"{PREFIX}MAX_SOCKETS": " 7 ", f"{PREFIX}EVALUATION_GRACE": "1.5", f"{PREFIX}PARTITIONS": "4"})
+
+    assert (made.max_sockets, made.evaluation_grace, made.partitions) == (7, 1.5, 4)
+
+
+def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
+    environ = {f"{PREFIX}DATA_DIR": "there", f"{PREFIX}REDIS_URL": "redis://there"}
+    made = load(environ, data_dir="here", redis_url=None)
+
+    assert (made.data_dir, made.redis_url) == ("here", "redis://there")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("MAX_SOCKETS", "many", "expected a whole number, at least 0 and at most 1000000000, not 'many'"),
+        ("MAX_SOCKETS", "-1", "expected a whole number, at least 0 and at most 1000000000, not '-1'"),
+        ("EVALUATION_GRACE", "inf", "expected a number, at least 0 and at most 100000000, not 'inf'"),
+        ("EVALUATION_GRACE", "nan", "expected a number, at least 0 and at most 100000000, not 'nan'"),
+        ("STALL_SECONDS", "0", "expected a number, more than 0 and at most 100000000, not '0'"),
+        ("PARTITIONS", "0", "expected a whole number, at least 1 and at most 1024, not '0'"),
+        ("LOG_FORMAT", "xml", "expected console or json, not 'xml'"),
+        ("REDIS_URL", "http://localhost", "the scheme 'http' is none of redis, redis+cluster, redis+sentinel, "
+                                          "rediss, rediss+cluster, unix"),
+        ("REDIS_URL", "localhost:6379", "the scheme 'localhost' is none of redis, redis+cluster, redis+sentinel, "
+                                        "rediss, rediss+cluster, unix"),
+        ("REDIS_URL", "redis://[::1", "Invalid IPv6 URL"),
+        ("PUBLIC_URL", "example.org", "expected an address like https://example.org, not 'example.org'"),
+        ("PUBLIC_URL", "https://", "expected an address like https://example.org, not 'https://'"),
+        ("PUBLIC_URL", "https://a/#b", "expected an address like https://example.org, not 'https://a/#b'"),
+        ("TELEGRAM_BASE_URL", "ftp://a", "expected an address like https://example.org, not 'ftp://a'"),
+        ("ALLOWED_ORIGINS", "https://a *", "expected origins like https://example.org, not '*'"),
+        ("ALLOWED_ORIGINS", "example.org", "expected origins like https://example.org, not 'example.org'"),
+        ("ALLOWED_ORIGINS", "https://a/b", "expected origins like https://example.org, not 'https://a/b'"),
+        ("HOOK_SECRET", "secret", "each secret begins with whsec_ and goes on in base64"),
+        ("HOOK_SECRET", "whsec_?", "what follows whsec_ is not base64"),
+        ("HOOK_SECRET", "whsec_AAAA", "a secret holds 24 to 64 bytes (Standard Webhooks), this one 3"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_is_named_with_what_would_be_right(name: str, value: str, problem: str) -> None:
+    assert problems(**{name: value}) == [f"{PREFIX}{name}: {problem}"]
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    said = problems(MAX_SOCKETS="x", LOG_FORMAT="xml", REDIS_URL="ftp://a", HOOK_SECRET="x")
+
+    assert {line.split(":")[0].removeprefix(PREFIX) for line in said} == {
+        "MAX_SOCKETS",
+        "LOG_FORMAT",
+        "REDIS_URL",
+        "HOOK_SECRET",
+    }
+
+
+def test_origins_are_compared_as_browsers_send_them() -> None:
+    made = load({f"{PREFIX}ALLOWED_ORIGINS": "https://Site.example/, http://a:80 https://b:443 http://[::1]:8000"})
+
+    assert made.origins() == {"https://site.example", "http://a", "https://b", "http://[::1]:8000"}
+
+
+def test_several_secrets_stand_side_by_side_for_rotation() -> None:
+    made = load({f"{PREFIX}TOKEN_SECRET": " new  old ", f"{PREFIX}HOOK_SECRET": f"{KEY} {KEY}"})
+
+    assert made.token_secrets() == ("new", "old")
+    assert made.hook_secrets() == (b"k" * 32, b"k" * 32)
+
+
+def test_the_data_folder_is_absolute() -> None:
+    assert Settings(data_dir="here").path() == Path.cwd() / "here"
+    assert Settings(data_dir="~/here").path() == Path.home() / "here"
+
+
+def test_secrets_hide_themselves_when_settings_are_printed() -> None:
+    secret = "do-not-show-me"
+    made = Settings(token_secret=secret, telegram_token=secret, metrics_token=secret, redis_url=f"redis://:{secret}@h",
+                    hook_secret=secret, max_sockets=7)  # fmt: skip
+
+    assert secret not in repr(made)
+    assert "max_sockets=7" in repr(made)
+    assert "token_secret=''" in repr(Settings())
+
+
+def test_a_misspelt_setting_is_told() -> None:
+    environ = {f"{PREFIX}REDIS": "redis://h", f"{PREFIX}MAX_SOCKETS": "1", "PATH": ""}
+
+    assert list(warnings(environ, Settings())) == [f"{PREFIX}REDIS is no setting of room-server"]
+
+
+def test_a_secret_that_can_be_guessed_is_told() -> None:
+    (warning,) = warnings({}, Settings(token_secret=f"{'x' * 32} short"))
+
+    assert warning == f"{PREFIX}TOKEN_SECRET: a secret of less than 32 bytes can be guessed"

@@ -1,0 +1,84 @@
+"""The sample webinar of `room-server demo`."""
+
+from urllib.parse import unquote
+
+import pytest
+
+from room_server import demo
+from room_server.auth import Authenticator
+from room_server.config import Settings
+from room_server.core.messages import Role
+from room_server.core.room import Status
+from room_server.state import roster
+from tests.support import Site
+
+ADDRESS = "http://127.0.0.1:8000"
+
+
+async def test_it_is_a_scheduled_webinar_whose_pages_are_this_servers(site: Site) -> None:
+    await demo.prepare(site.store, f"http://{site.address}", fresh=False)
+
+    room = (await site.store.load("demo")).room
+    assert room is not None
+    assert (room.title, room.status) == ("Demo", Status.SCHEDULED)
+    for address in (room.player_url, room.cta_url, room.recording_url):
+        assert (await site.http.get(str(address))).status_code == 200
+
+
+async def test_it_comes_with_a_small_roster_in_both_languages(site: Site) -> None:
+    await demo.prepare(site.store, ADDRESS, fresh=False)
+
+    leads = [entry async for entry in roster.entries(site.store, "demo")]
+    assert sorted(entry.lead_id for entry in leads) == [1, 2, 3]
+    assert {entry.locale for entry in leads} == {"ru", "en"}
+
+
+async def test_a_demo_that_is_there_is_left_as_it_is(site: Site) -> None:
+    await demo.prepare(site.store, ADDRESS, fresh=False)
+    assert (await site.status("start", "demo")).status_code == 200
+    before = await site.everything()
+
+    await demo.prepare(site.store, "http://127.0.0.1:9000", fresh=False)
+
+    assert await site.everything() == before
+
+
+async def test_a_fresh_demo_begins_again_under_a_new_epoch(site: Site) -> None:
+    await demo.prepare(site.store, ADDRESS, fresh=False)
+    assert (await site.status("start", "demo")).status_code == 200
+    assert (await site.entered(1, "demo")).json()["duplicate"] is False
+    old = (await site.store.load("demo")).room
+
+    await demo.prepare(site.store, ADDRESS, fresh=True)
+
+    facts = await site.store.load("demo", 1)
+    assert old is not None
+    assert facts.room is not None
+    assert (facts.room.status, facts.room.version, facts.participation) == (Status.SCHEDULED, 1, None)
+    assert facts.room.epoch != old.epoch
+
+
+def test_the_links_are_those_of_two_attendees_the_speaker_and_the_monitor() -> None:
+    settings = Settings(token_secret="s" * 32)
+    lines = [line.split() for line in demo.links(settings, ADDRESS)]
+
+    assert lines.pop(0) == ["schedule", f"{ADDRESS}/"]
+    found = []
+    for *_, link in lines:
+        address, _, token = link.partition("#token=")
+        actor = Authenticator(settings).token(unquote(token))
+        found.append((address.removeprefix(ADDRESS), actor.role, actor.webinar_id, actor.lead_id))
+    assert found == [
+        ("/room/demo", Role.ATTENDEE, "demo", 1),
+        ("/room/demo", Role.ATTENDEE, "demo", 2),
+        ("/speaker/demo", Role.SPEAKER, "demo", None),
+        ("/monitor", Role.MONITOR, "*", None),
+    ]
+
+
+@pytest.mark.parametrize("secret", ["", "s" * 32])
+def test_no_links_are_made_where_tokens_are_signed_elsewhere(secret: str) -> None:
+    lines = list(demo.links(Settings(token_public_key="PEM", token_secret=secret), ADDRESS))
+
+    assert len(lines) == 2
+    assert "ROOM_SERVER_TOKEN_PUBLIC_KEY" in lines[1]
