@@ -2,8 +2,11 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
@@ -19,6 +22,7 @@ PAGES = {
     "/demo/cta": "demo-cta.html",
     "/demo/recording": "demo-recording.html",
 }
+COMPRESSED = [Middleware(GZipMiddleware, minimum_size=500)]
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src http: https:; base-uri 'none'; form-action 'none'"
@@ -35,9 +39,19 @@ def routes() -> list[BaseRoute]:
     """The pages and `/static/`."""
     root = folder()
     return [
-        *(Route(path, _page(root / name), methods=["GET"]) for path, name in PAGES.items()),
-        Mount("/static", StaticFiles(directory=root)),
+        *(Route(path, _page(root / name), methods=["GET"], middleware=COMPRESSED) for path, name in PAGES.items()),
+        Mount("/static", Files(directory=root), middleware=COMPRESSED),
     ]
+
+
+class Files(StaticFiles):
+    """Files that browsers ask about each time: modules of two versions must not meet in one page."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Starlette's, with its ETag and 304."""
+        response = super().file_response(*args, **kwargs)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
 
 
 def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:

@@ -12,6 +12,7 @@ from room_server.errors import Refusal
 from room_server.state.evaluation import Due, Evaluations
 from room_server.state.opening import State
 from room_server.state.outbox import Outbox
+from room_server.telegram import texts
 from room_server.telegram.sender import open_sender
 from room_server.telegram.worker import Worker
 
@@ -22,7 +23,8 @@ LOOK_EVERY = 0.5
 
 
 async def work(settings: Settings, state: State, stopping: asyncio.Event) -> None:
-    """Evaluate and deliver until `stopping` is set; what is in hand is finished first."""
+    """Evaluate and deliver until `stopping` is set; what is in hand is finished first. Raises ConfigurationError."""
+    texts.check_standard()
     owner = node_name()
     async with open_sender(settings) as sender, asyncio.TaskGroup() as tasks:
         worker = Worker(Outbox(state.store), sender, owner, stopping)

@@ -4,6 +4,7 @@ import { get } from './api.js';
 import { serverNow } from './clock.js';
 import { byId, make, setText, showView } from './dom.js';
 import { t, translatePage } from './i18n.js';
+import { reachText } from './reach.js';
 import { looksLikeToken, takeToken } from './session.js';
 import { showTrouble, tokenTrouble } from './shell.js';
 
@@ -31,7 +32,7 @@ function show(counts) {
   shownAt = Date.now();
   byId('total').dataset.total = counts.total;
   setText(byId('total'), String(counts.total));
-  fill('rooms', counts.rooms.map((room) => [room.webinar_id, t(`status.${room.status}`), room.total, rolesOf(room.roles)]));
+  fill('rooms', counts.rooms.map((room) => [room.webinar_id, t(`status.${room.status}`), room.total, rolesOf(room.roles), room.reach ? reachText(room.reach) : '']));
   fill('nodes', (counts.nodes ?? []).map((node) => [node.node, node.kind, node.total ?? '', ageOf(node.seen_at)]));
   fill('hooks', Object.entries(counts.hooks ?? {}));
   fill('deliveries', Object.entries(counts.deliveries ?? {}));

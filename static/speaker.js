@@ -5,6 +5,7 @@ import { formatClock, formatMoment, onAir } from './clock.js';
 import { RoomConnection } from './connection.js';
 import { byId, setText, showView } from './dom.js';
 import { t, tOr, translatePage } from './i18n.js';
+import { reachText } from './reach.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
 import { announce, followConnection, showStatus, showTrouble } from './shell.js';
 
@@ -106,6 +107,8 @@ async function showConnections() {
   const number = document.querySelector('[data-connections]');
   number.dataset.connections = room?.total ?? 0;
   setText(number, String(room?.total ?? 0));
+  byId('reach').hidden = !room?.reach;
+  if (room?.reach) setText(byId('reach-text'), reachText(room.reach));
   const again = ![401, 403, 404].includes(status) && connection.status !== 'refused';
   if (again) setTimeout(showConnections, document.hidden ? 5 * COUNTS_MS : COUNTS_MS);
 }

@@ -116,6 +116,9 @@ export default {
   'schedule.enter': 'You enter a room with the personal link from your invitation.',
   'schedule.stale': 'The schedule did not load. We will try again.',
 
+  'console.reach': 'The last change',
+  'reach.some': 'browsers that answered: {reached} of {of} in {ms} ms',
+  'reach.none': 'browsers that answered: {reached} of {of}',
   'monitor.total': 'Connections now',
   'monitor.rooms': 'Rooms',
   'monitor.nodes': 'Processes',

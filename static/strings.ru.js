@@ -116,6 +116,9 @@ export default {
   'schedule.enter': 'Войти в комнату можно по личной ссылке из приглашения.',
   'schedule.stale': 'Расписание не загрузилось. Попробуем ещё раз сами.',
 
+  'console.reach': 'Последнее изменение',
+  'reach.some': 'браузеры ответили: {reached} из {of} за {ms} мс',
+  'reach.none': 'браузеры ответили: {reached} из {of}',
   'monitor.total': 'Соединений сейчас',
   'monitor.rooms': 'Комнаты',
   'monitor.nodes': 'Процессы',

@@ -28,11 +28,11 @@ def told(answer: httpx.Response) -> tuple[int, str, str]:
 
 
 async def test_an_address_that_is_not_there_is_a_problem(site: Site) -> None:
-    addresses = ["/hooks", "/hooks/", "/hooks/a/b", "/rooms", "/rooms/w", "/rooms/w/state/", "/rooms/w/socket", "/..",
-                 "/webinars/", "/hooks/core_webinar_set_status/", "/%2e%2e/%2e%2e/etc/passwd", "/%FF", "/?x=1/y"]  # fmt: skip
+    hooks = ["/hooks", "/hooks/", "/hooks/a/b", "/hooks/core_webinar_set_status/"]
+    rooms = ["/rooms", "/rooms/w", "/rooms/w/state/", "/rooms/w/socket", "/webinars/"]
     expected = (404, "application/problem+json", "not_found")
-    answers = {address: told(await site.http.post(address)) for address in addresses[:-1]}
-    assert answers == dict.fromkeys(addresses[:-1], expected)
+    for address in (*hooks, *rooms, "/%2e%2e/etc/passwd", "/%FF", "/nothing?x=1"):
+        assert told(await site.http.post(address)) == expected, address
 
 
 async def test_a_method_that_an_address_does_not_take_is_a_problem(site: Site) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,6 +156,15 @@ def test_a_port_of_the_environment_that_cannot_be_is_named(valkey_url: str) -> N
 def test_an_address_can_be_opened_in_a_browser_here(host: str, shown: str) -> None:
     with bind(host, 0) as listening:
         assert address_of(listening) == f"http://{shown}:{listening.getsockname()[1]}"
+
+
+async def test_an_answer_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
+    """Nagle's algorithm and a delayed ACK cost 40 ms a request on a connection that is kept."""
+    async with demo(tmp_path) as site, httpx.AsyncClient(base_url=site.address) as http:
+        started = time.monotonic()
+        for _ in range(25):
+            await http.get("/healthz")
+    assert time.monotonic() - started < 25 * 0.04
 
 
 async def test_a_hook_at_one_of_two_workers_is_heard_by_sockets_on_both(valkey_url: str) -> None:

@@ -77,8 +77,7 @@ class Visitors:
             return
         if self.may_be_refused and message.text.startswith(NETWORK_ERRORS):
             return
-        if urlsplit(message.location["url"]).path != "/monitor/counts":  # not every process answers it yet
-            self.wrong.append(f"{message.type}: {message.text} ({message.location['url']})")
+        self.wrong.append(f"{message.type}: {message.text} ({message.location['url']})")
 
     def _asked(self, request: Request) -> None:
         self._stays(request.url)

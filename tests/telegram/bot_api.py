@@ -1,8 +1,9 @@
 """A Bot API on loopback that answers as Telegram does, faults included: a real HTTP server in Telegram's place."""
 
 import asyncio
+import socket
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from starlette.routing import Route
 from room_server.server import bind
 
 TOKEN = "123456:a-token-of-the-tests"
+MARKUP = "HTML"
 
 
 class Sent(Struct, frozen=True):
@@ -32,31 +34,38 @@ Answer = Callable[["BotApi", int, str], Awaitable[Response]]
 
 
 class BotApi:
-    """What arrived, and what the next requests get instead of `ok`."""
+    """What arrived, and what requests get instead of `ok`."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.token = TOKEN
         self.sent: list[Sent] = []
         self.tries: list[Sent] = []
-        self.next: deque[Answer] = deque()
-        """Answers for the next requests, whoever they are for."""
-        self.chats: dict[int, Answer] = {}
-        """Answers for every request to a chat."""
-        self.url = ""
+        self.next: defaultdict[int, deque[Answer]] = defaultdict(deque)
+        """Answers for the next requests to a chat."""
+        self.always: dict[int, Answer] = {}
+        """Answers for every other request to a chat."""
 
     def texts(self, chat_id: int) -> list[str]:
         """What a chat got."""
         return [sent.text for sent in self.sent if sent.chat_id == chat_id]
 
+    def tried(self, chat_id: int) -> list[float]:
+        """When a chat was tried."""
+        return [sent.at for sent in self.tries if sent.chat_id == chat_id]
+
     async def receive(self, request: Request) -> Response:
         """SendMessage."""
-        if request.path_params["token"] != TOKEN:
+        if request.path_params["token"] != self.token:
             return problem(401, "Unauthorized")
         form = dict(parse_qsl((await request.body()).decode()))
+        if form.get("parse_mode") != MARKUP:
+            return problem(400, "Bad Request: these tests send HTML")
         chat_id, text = int(form["chat_id"]), form["text"]
         self.tries.append(Sent(time.monotonic(), chat_id, text))
-        if self.next:
-            return await self.next.popleft()(self, chat_id, text)
-        return await self.chats.get(chat_id, take)(self, chat_id, text)
+        if self.next[chat_id]:
+            return await self.next[chat_id].popleft()(self, chat_id, text)
+        return await self.always.get(chat_id, take)(self, chat_id, text)
 
 
 def problem(code: int, description: str, **parameters: Any) -> Response:
@@ -83,12 +92,17 @@ def refuse(code: int, description: str, **parameters: Any) -> Answer:
 
 
 def plain(body: str, code: int = 200) -> Answer:
-    """An answer that is no JSON."""
+    """An answer that is none of the Bot API's."""
 
     async def answer(_: BotApi, __: int, ___: str) -> Response:
         return Response(body, code, media_type="text/html")
 
     return answer
+
+
+def flood(seconds: int) -> Answer:
+    """Too many requests; come back later."""
+    return refuse(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)
 
 
 async def take_and_hang(api: BotApi, chat_id: int, text: str) -> Response:
@@ -105,15 +119,14 @@ async def take_and_cut(api: BotApi, chat_id: int, text: str) -> Response:
 
 
 @asynccontextmanager
-async def bot_api() -> AsyncIterator[BotApi]:
+async def bot_api(port: int = 0) -> AsyncIterator[BotApi]:
     """The server, for as long as the block runs."""
-    api = BotApi()
+    listening = bind("127.0.0.1", port)
+    api = BotApi(address_of(listening))
     app = Starlette(routes=[Route("/bot{token}/sendMessage", api.receive, methods=["POST"])])
-    listening = bind("127.0.0.1", 0)
     config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))
-    api.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     try:
         yield api
     finally:
@@ -121,3 +134,8 @@ async def bot_api() -> AsyncIterator[BotApi]:
         server.force_exit = True
         await task
         listening.close()
+
+
+def address_of(listening: socket.socket) -> str:
+    """The root of a Bot API that listens there."""
+    return f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -7,7 +7,6 @@ import html
 import re
 import tomllib
 from functools import lru_cache
-from html.parser import HTMLParser
 from importlib.resources import files
 
 import msgspec
@@ -16,12 +15,14 @@ from room_server.core.delivery import Delivery
 from room_server.core.facts import Facts
 from room_server.core.messages import Kind
 from room_server.core.room import Room
+from room_server.errors import ConfigurationError
+from room_server.telegram import markup
 
 LOCALES = ("ru", "en")
-TAGS = frozenset({"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "a", "code", "pre", "blockquote"})
-"""Telegram's HTML style (Bot API, Formatting options)."""
-MAX_TEMPLATE = 1000
-"""Characters: with the longest name, title and link a message stays below Telegram's 4096."""
+MAX_MESSAGE = 4096
+"""Characters of a message at most (Bot API, sendMessage)."""
+LONGEST = {"name": 200, "title": 200, "link": 2000}
+"""Characters that stand in a place at most (core.room)."""
 _PLACE = re.compile(r"\{(name|title|link)\}")
 _ANY_PLACE = re.compile(r"\{([^{}]*)\}")
 
@@ -36,10 +37,9 @@ def compose(delivery: Delivery, room: Room, name: str) -> str:
     """The message as Telegram HTML; a line whose {link} leads nowhere is left out."""
     texts = {**standard(delivery.locale), **room.texts.get(delivery.locale, {})}
     link = room.recording_url if delivery.kind is Kind.RECORDING else room.cta_url
-    lines = texts[text_name(delivery)].strip().splitlines()
+    template = texts[text_name(delivery)].strip()
     values = {"name": name or texts["someone"], "title": room.title, "link": link or ""}
-    shown = [line for line in lines if link or "{link}" not in line]
-    return _PLACE.sub(lambda found: html.escape(values[found[1]]), "\n".join(shown))
+    return _PLACE.sub(lambda found: html.escape(values[found[1]]), template if link else _without_link(template))
 
 
 def name_of(facts: Facts) -> str:
@@ -69,6 +69,17 @@ def own(raw: bytes) -> dict[str, dict[str, str]]:
     return texts
 
 
+def check_standard() -> None:
+    """Raises ConfigurationError when an editor has broken a text that comes with the product."""
+    found = []
+    names = {locale: standard(locale).keys() for locale in LOCALES}
+    for locale in LOCALES:
+        found += [f"{locale}.{name} is missing" for other in names.values() for name in other - names[locale]]
+        found += problems({locale: standard(locale)})
+    if found:
+        raise ConfigurationError("the Telegram texts cannot be used: " + "; ".join(found))
+
+
 def problems(texts: dict[str, dict[str, str]]) -> list[str]:
     """What is wrong with a webinar's own texts, a line each: unknown languages, names, places or tags."""
     found = [f"{locale}: expected one of {', '.join(LOCALES)}" for locale in texts if locale not in LOCALES]
@@ -78,41 +89,27 @@ def problems(texts: dict[str, dict[str, str]]) -> list[str]:
             where = f"{locale}.{name}"
             if name not in known:
                 found.append(f"{where}: there is no such text; there are {', '.join(sorted(known))}")
-            found += [f"{where}: {problem}" for problem in _template_problems(template)]
+            found += [f"{where}: {problem}" for problem in _problems_of(name, template)]
     return found
 
 
-def _template_problems(template: str) -> list[str]:
+def _problems_of(name: str, template: str) -> list[str]:
+    if name == "someone":
+        plain = 0 < len(template.strip()) <= LONGEST["name"] and not set(template) & set("{}<>&")
+        return [] if plain else [f"expected 1 to {LONGEST['name']} characters without places and tags"]
     found = [
         f"{{{place}}} is no place; there are {{name}}, {{title}}, {{link}}"
         for place in _ANY_PLACE.findall(template)
-        if place not in {"name", "title", "link"}
+        if place not in LONGEST
     ]
-    if not 0 < len(template.strip()) <= MAX_TEMPLATE:
-        found.append(f"expected 1 to {MAX_TEMPLATE} characters")
-    checker = _Tags()
-    checker.feed(template)
-    checker.close()
-    return found + checker.found + [f"<{tag}> is not closed" for tag in checker.open]
+    longest = len(_PLACE.sub("", template)) + sum(LONGEST[place] for place in _PLACE.findall(template))
+    if longest > MAX_MESSAGE:
+        found.append(f"with a long name, title and link it has {longest} characters; Telegram takes {MAX_MESSAGE}")
+    found += markup.problems(template)
+    if not found and name != "recording":
+        found += [f"without its lines with {{link}}: {one}" for one in markup.problems(_without_link(template))]
+    return found
 
 
-class _Tags(HTMLParser):
-    """Refuses what Telegram would refuse."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.found: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """A tag of Telegram's, nested properly."""
-        self.open.append(tag)
-        if tag not in TAGS:
-            self.found.append(f"<{tag}> is none of Telegram's tags")
-        if any((tag, name) != ("a", "href") for name, _ in attrs):
-            self.found.append(f"<{tag}> takes no attribute but href of <a>")
-
-    def handle_endtag(self, tag: str) -> None:
-        """The innermost open one."""
-        if not self.open or self.open.pop() != tag:
-            self.found.append(f"</{tag}> closes nothing")
+def _without_link(template: str) -> str:
+    return "\n".join(line for line in template.splitlines() if "{link}" not in line)

@@ -1,0 +1,92 @@
+"""Messages on their way, for tests: made by the real listeners from a real roster, sent by real workers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from msgspec.structs import replace
+
+from room_server.config import Settings
+from room_server.core.delivery import Delivery
+from room_server.core.messages import Kind
+from room_server.core.room import Room, RosterEntry, Status
+from room_server.state import roster
+from room_server.state.evaluation import Evaluations
+from room_server.state.opening import State, open_state
+from room_server.state.outbox import Outbox
+from room_server.telegram.sender import open_sender
+from room_server.telegram.worker import Worker
+from tests.support import AT, eventually, room
+from tests.telegram.bot_api import BotApi
+
+ROOM = room(status=Status.FINISHED, started_at=AT, finished_at=AT, no_recording=True)
+
+
+class Outgoing:
+    """A finished webinar `w`; each message tells the partner in one chat that one lead was not there."""
+
+    def __init__(self, settings: Settings, state: State, api: BotApi) -> None:
+        self.settings = settings
+        self.state = state
+        self.store = state.store
+        self.outbox = Outbox(state.store)
+        self.api = api
+
+    async def put(self, *chats: int, **more: str) -> None:
+        """One message to each chat, in this order; its lead is the chat's number without the sign."""
+        entries = [RosterEntry(lead_id=abs(chat), partner_chat_id=chat, **more) for chat in chats]
+        await self.put_leads(*entries)
+
+    async def put_leads(self, *entries: RosterEntry, **fields: object) -> None:
+        """What follows for these leads of a webinar with these fields."""
+        standing: Room = replace(ROOM, **fields)
+        if (await self.store.load("w")).room is None:
+            await self.store.create(standing)
+        for entry in entries:
+            await roster.adopt(self.store, "w", [entry], replace=False)
+            await Evaluations(self.store).sweep(standing)
+
+    async def record(self, lead: int, kind: Kind = Kind.ATTENDANCE) -> Delivery:
+        """The message as it stands."""
+        held = await self.outbox.held("w", f"{lead}:{kind}")
+        assert held is not None
+        return held.delivery
+
+    async def fate(self, lead: int, kind: Kind = Kind.ATTENDANCE) -> str:
+        """Its status."""
+        return (await self.record(lead, kind)).status.value
+
+    async def fates(self, *leads: int) -> list[str]:
+        """The status of each."""
+        return [await self.fate(lead) for lead in leads]
+
+    async def until(self, lead: int, fate: str, seconds: float = 10.0) -> Delivery:
+        """The message once it has come to this status."""
+
+        async def there() -> bool:
+            return await self.fate(lead) == fate
+
+        await eventually(there, f"the message of {lead} is {fate}", seconds)
+        return await self.record(lead)
+
+    async def is_busy(self) -> bool:
+        """The bot sent something a moment ago: its pace is known, so the first message need not wait."""
+        return bool(await self.store.ask("SET", self.store.keys.pace("bot"), 0, "PX", 60_000))
+
+    @asynccontextmanager
+    async def delivering(self, workers: int = 1, **changed: object) -> AsyncIterator[None]:
+        """Workers, each as in a process of its own, until the block ends."""
+        await self.is_busy()
+        stopping = asyncio.Event()
+        async with AsyncExitStack() as stack:
+            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            for number in range(workers):
+                settings = replace(self.settings, **changed)
+                state = await stack.enter_async_context(open_state(settings))
+                sender = await stack.enter_async_context(open_sender(settings))
+                worker = Worker(Outbox(state.store), sender, f"w{number}", stopping)
+                tasks.create_task(worker.run())
+            try:
+                yield
+            finally:
+                stopping.set()

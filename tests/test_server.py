@@ -1,0 +1,353 @@
+"""Bad callers: slow, half-sent, oversized and garbled requests get a clear answer or a closed connection, in time."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from room_server.server import MAX_HEAD, BoundedHttp, bind, uvicorn_config
+from tests.conftest import settings_for
+from tests.raw import Raw, connecting, handshake, request
+from tests.support import Site, eventually, room, serving
+
+SECONDS = 0.5
+HOOK = "/hooks/core_webinar_set_status"
+
+
+class Hasty(BoundedHttp):
+    """The same bounds, sooner."""
+
+    request_seconds = SECONDS
+    reading_seconds = SECONDS
+
+
+@pytest.fixture
+async def hasty(valkey_url: str) -> AsyncIterator[Site]:
+    """A site that waits half a second for each request."""
+    async with serving(settings_for(valkey_url), http=Hasty) as site:
+        await site.store.create(room())
+        yield site
+
+
+def hook(site: Site, body: bytes = b'{"webinar_id":"w","status":"start"}', **headers: str) -> bytes:
+    """A whole hook, as the speaker."""
+    return request(site, HOOK, "POST", {**site.bearer(), **headers}, body)
+
+
+async def served(site: Site) -> None:
+    """Another caller is answered at once."""
+    began = time.monotonic()
+    assert (await site.http.get("/healthz")).status_code == 200
+    assert time.monotonic() - began < SECONDS / 2
+
+
+async def ends(raw: Raw, code: str) -> None:
+    """The caller is told why, and the connection is closed, in time."""
+    began = time.monotonic()
+    answer = await raw.answer()
+    assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json")
+    assert answer.headers["connection"] == "close"
+    assert await raw.rest() == b""
+    assert time.monotonic() - began < SECONDS + 1
+
+
+async def test_a_caller_that_says_nothing_is_hung_up_on(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await served(hasty)
+        assert await raw.rest() == b""
+
+
+@pytest.mark.parametrize("part", [b"\r\n", b"\r\n\r\n"])
+async def test_line_ends_alone_are_nothing(hasty: Site, part: bytes) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(part)
+        assert await raw.rest() == b""
+
+
+HALVES = {
+    "a letter": slice(0, 1),
+    "half a request line": slice(0, 20),
+    "half a head": slice(0, 90),
+    "a head without its last line": slice(0, -len('\r\n\r\n{"webinar_id":"w","status":"start"}')),
+    "a head without its body": slice(0, -len('{"webinar_id":"w","status":"start"}')),
+    "half a body": slice(0, -1),
+}
+
+
+@pytest.mark.parametrize("what", HALVES)
+async def test_a_half_sent_request_is_timed_out(hasty: Site, what: str) -> None:
+    before = await hasty.everything()
+    async with connecting(hasty) as raw:
+        await raw.send(hook(hasty)[HALVES[what]])
+        await served(hasty)
+        await ends(raw, "request_timeout")
+    assert await hasty.everything() == before
+
+
+async def test_a_half_sent_handshake_is_timed_out(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(handshake(hasty)[:-3])
+        await served(hasty)
+        await ends(raw, "request_timeout")
+
+
+@pytest.mark.parametrize("cut", [30, 300, -3])
+async def test_a_half_sent_request_of_who_goes_away_is_nothing(hasty: Site, cut: int) -> None:
+    before = await hasty.everything()
+    async with connecting(hasty) as raw:
+        await raw.send(hook(hasty)[:cut])
+        raw.writer.write_eof()
+        assert await raw.rest() == b""
+    assert await hasty.everything() == before
+
+
+async def trickle(raw: Raw, content: bytes) -> None:
+    """A byte at a time, each well before the deadline, until the server has had enough."""
+    for byte in content:
+        try:
+            async with asyncio.timeout(SECONDS / 10):
+                await raw.reader.read(0)
+                raw.writer.write(bytes([byte]))
+                await asyncio.Event().wait()
+        except TimeoutError:
+            continue
+        except ConnectionError:
+            return
+
+
+@pytest.mark.parametrize("begins", [0, 1], ids=["head", "body"])
+async def test_a_trickled_request_is_timed_out_however_steadily_it_comes(hasty: Site, begins: int) -> None:
+    content = hook(hasty)
+    at = content.index(b"{") * begins
+    async with connecting(hasty) as raw:
+        await raw.send(content[:at])
+        trickling = asyncio.create_task(trickle(raw, content[at : at + 30]))
+        await served(hasty)
+        await ends(raw, "request_timeout")
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
+
+
+async def test_trickled_chunks_are_timed_out(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, HOOK, "POST", {"Transfer-Encoding": "chunked", **hasty.bearer()}))
+        trickling = asyncio.create_task(trickle(raw, b"1\r\n \r\n" * 10))
+        await ends(raw, "request_timeout")
+        trickling.cancel()
+        await asyncio.gather(trickling, return_exceptions=True)
+
+
+async def test_a_hundred_slow_callers_hold_up_nobody(hasty: Site) -> None:
+    async with asyncio.TaskGroup() as callers:
+        for number in range(100):
+            callers.create_task(_slow(hasty, number))
+        await served(hasty)
+    await served(hasty)
+
+
+async def _slow(site: Site, number: int) -> None:
+    async with connecting(site) as raw:
+        await raw.send(hook(site)[: 1 + number])
+        await ends(raw, "request_timeout")
+
+
+GARBAGE = [
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xab" * 300,
+    b"\0" * 100,
+    b"GET\r\n\r\n",
+    b"GET / HTTP/9.9\r\n\r\n",
+    b"G\xc3\x84T / HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"GET /\xff HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"GET http:// HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost h\r\n\r\n",
+    b"GET / HTTP/1.1\r\nA\0: h\r\n\r\n",
+    b"GET / HTTP/1.1\r\nA: \0\r\n\r\n",
+    b"GET / HTTP/1.1\r\n: h\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: h\r\n folded\r\n\r\n",
+    b"CONNECT h:80 HTTP/1.1\r\nHost: h\r\n\r\n",
+    b"POST /hooks/x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    b'{"webinar_id":"w"}',
+]
+
+
+async def test_garbage_is_answered_as_such(hasty: Site, caplog: pytest.LogCaptureFixture) -> None:
+    for garbage in GARBAGE:
+        async with connecting(hasty) as raw:
+            await raw.send(garbage)
+            answer = await raw.answer()
+            assert answer.status in {400, 404}, garbage
+            assert answer.code in {"malformed_request", "hook_unknown", "not_found"}, garbage
+            await raw.rest()
+    await served(hasty)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("size", [MAX_HEAD + 1, 10 * MAX_HEAD])
+async def test_a_huge_head_is_refused_whole_or_not(hasty: Site, size: int) -> None:
+    for head in (
+        request(hasty, "/healthz", "GET", {"X": "a" * size}),
+        request(hasty, "/healthz", "GET", {"X": "a" * size})[:-4],
+        request(hasty, "/" + "a" * size),
+        request(hasty, "/healthz", "GET", {f"X{number}": "a" for number in range(size // 4)}),
+        b"a" * size,
+        handshake(hasty, name="a" * size),
+    ):
+        async with connecting(hasty) as raw:
+            await raw.send(head)
+            answer = await raw.answer()
+            assert (answer.status, answer.code) in {(431, "head_too_large"), (400, "malformed_request")}
+            assert await raw.rest() == b""
+
+
+async def test_a_head_may_have_16_kib(hasty: Site) -> None:
+    room_left = MAX_HEAD - len(request(hasty, "/healthz", "GET", {"X": ""}))
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, "/healthz", "GET", {"X": "a" * room_left}))
+        assert (await raw.answer()).status == 200
+
+
+async def test_a_head_that_never_ends_is_refused_while_it_comes(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(b"GET / HTTP/1.1\r\n", *[b"X: " + b"a" * 1000 + b"\r\n"] * 17)
+        await ends(raw, "head_too_large")
+
+
+async def test_who_sends_much_more_than_allowed_still_reads_the_answer(hasty: Site) -> None:
+    """A connection that is closed on unread bytes is reset, and the answer with it."""
+    for head in (request(hasty, "/" + "a" * 4 * MAX_HEAD), hook(hasty, b" " * 10**6)):
+        for _ in range(5):
+            async with connecting(hasty) as raw:
+                raw.writer.write(head + b"a" * 10**6)
+                assert (await raw.answer()).status in {413, 431}
+
+
+async def test_a_refusal_before_the_body_was_read_is_the_only_answer(hasty: Site) -> None:
+    """What still comes of the body is neither a head too large nor a request that is late."""
+    body = b" " * 50_000
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, HOOK, "POST", {}, body)[: -len(body)])
+        assert (await raw.answer()).status == 401
+        await raw.send(body[:20_000], body[20_000:-1])
+        assert await raw.rest() == b""
+
+
+async def test_after_an_early_refusal_the_connection_goes_on_when_the_body_comes(hasty: Site) -> None:
+    body = b" " * 50_000
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, HOOK, "POST", {}, body)[: -len(body)])
+        assert (await raw.answer()).status == 401
+        await raw.send(body)
+        await raw.send(hook(hasty))
+        assert (await raw.answer()).status == 200
+        assert (await hasty.state()).json()["status"] == "live"
+
+
+async def test_after_an_early_refusal_an_idle_connection_is_closed(hasty: Site) -> None:
+    body = b" " * 50_000
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, HOOK, "POST", {}, body)[: -len(body)])
+        assert (await raw.answer()).status == 401
+        await raw.send(body)
+        assert await raw.rest() == b""
+
+
+async def test_a_connection_takes_one_request_after_the_other(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        for _ in range(3):
+            await raw.send(request(hasty, "/healthz") + b"\r\n")
+            assert (await raw.answer()).status == 200
+
+
+async def test_requests_in_one_segment_are_answered_in_their_order(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(hook(hasty) + request(hasty, "/nothing") + hook(hasty) + request(hasty, "/healthz"))
+        assert [(await raw.answer()).status for _ in range(4)] == [200, 404, 200, 200]
+
+
+async def test_garbage_behind_a_request_does_not_cost_its_answer(hasty: Site) -> None:
+    for garbage in (b"\0garbage\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 2 * MAX_HEAD + b"\r\n\r\n"):
+        async with connecting(hasty) as raw:
+            await raw.send(hook(hasty) + garbage)
+            answer = await raw.answer()
+            assert (answer.status, answer.headers["connection"]) == (200, "close")
+            assert await raw.rest() == b""
+
+
+async def test_half_a_request_behind_a_whole_one_is_timed_out(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(hook(hasty) + b"GET / HT")
+        assert (await raw.answer()).status == 200
+        await ends(raw, "request_timeout")
+
+
+async def test_a_request_behind_one_that_was_refused_is_not_done(hasty: Site) -> None:
+    before = await hasty.everything()
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, "/" + "a" * MAX_HEAD) + hook(hasty))
+        await ends(raw, "head_too_large")
+    assert await hasty.everything() == before
+
+
+async def test_a_handshake_waits_for_the_answer_before_it(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(hook(hasty) + handshake(hasty))
+        answer = await raw.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert await raw.rest() == b""
+    async with connecting(hasty) as raw:
+        await raw.send(hook(hasty))
+        assert (await raw.answer()).status == 200
+        await raw.send(handshake(hasty))
+        assert (await raw.answer()).status == 101
+
+
+async def test_an_upgrade_to_something_else_is_an_ordinary_request(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, "/healthz", "GET", {"Connection": "Upgrade", "Upgrade": "h2c"}))
+        assert (await raw.answer()).status == 200
+
+
+async def test_who_leaves_the_answers_lying_is_cut_off(hasty: Site) -> None:
+    asked = request(hasty, "/static/app.css") * 100
+    async with connecting(hasty, receive_buffer=4096) as raw:
+        raw.writer.transport.pause_reading()
+        for _ in range(20):
+            raw.writer.write(asked)
+
+        async def gone() -> bool:
+            raw.writer.write(b"x")
+            return raw.writer.transport.is_closing()
+
+        assert await eventually(gone, "the server hung up")
+    await served(hasty)
+
+
+def test_an_address_can_be_taken_again_at_once() -> None:
+    with bind("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        first.listen()
+        with socket.create_connection(("127.0.0.1", port)), first.accept()[0]:
+            pass
+    with bind("127.0.0.1", port) as second:
+        assert second.getsockname() == ("127.0.0.1", port)
+
+
+def test_an_address_that_somebody_has_cannot_be_taken() -> None:
+    with bind("127.0.0.1", 0) as first:
+        first.listen()
+        with pytest.raises(OSError, match="in use"):
+            bind("127.0.0.1", first.getsockname()[1])
+
+
+def test_an_ipv6_address_can_be_taken() -> None:
+    with bind("::1", 0) as listening:
+        assert listening.family is socket.AF_INET6
+
+
+def test_workers_may_be_given_the_name_of_a_factory() -> None:
+    assert uvicorn_config("room_server.app:from_environment").factory
+    assert uvicorn_config("room_server.app:from_environment", workers=3).workers == 3
