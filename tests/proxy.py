@@ -10,11 +10,18 @@ from pathlib import Path
 CHUNK = 1 << 20
 
 
-class Held:
-    """A request that reaches the server only when the test lets go of it, even if its client has gone."""
+class Lost:
+    """A request whose reply does not come back; its line is cut."""
 
     def __init__(self, word: bytes) -> None:
         self.word = word
+
+
+class Held(Lost):
+    """A request that reaches the server only when the test lets go of it, even if its client has gone."""
+
+    def __init__(self, word: bytes) -> None:
+        super().__init__(word)
         self.arrived = asyncio.Event()
         """It is held back now."""
         self.released = asyncio.Event()
@@ -27,8 +34,8 @@ class Connection:
 
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
-        self.losing = False
-        self.held: Held | None = None
+        self.order: Lost | None = None
+        """What becomes of the request under way."""
         self.speaks = False
         """The client has spoken since it last heard anything."""
 
@@ -46,19 +53,18 @@ class Proxy:
         self.delay = 0.0
         """Seconds before each reply is passed on."""
         self._connections: set[Connection] = set()
-        self._losing: list[bytes] = []
-        self._holding: list[Held] = []
+        self._orders: list[Lost] = []
         self._flows = asyncio.Event()
         self._flows.set()
 
     def lose_reply_to(self, word: bytes) -> None:
-        """The next request with `word` is passed on, its reply is not, and the line is cut."""
-        self._losing.append(word)
+        """The next request with `word`, after those that have an order already, is done and not answered."""
+        self._orders.append(Lost(word))
 
     def hold(self, word: bytes) -> Held:
-        """The next request with `word` waits here."""
+        """The next request with `word`, after those that have an order already, waits here."""
         held = Held(word)
-        self._holding.append(held)
+        self._orders.append(held)
         return held
 
     def cut(self) -> None:
@@ -94,27 +100,22 @@ class Proxy:
             await self._flows.wait()
             self.turns += not line.speaks
             line.speaks = True
-            await self._stop_at(data, line)
+            line.order = next((order for order in self._orders if order.word in data), None)
+            if line.order is not None:
+                self._orders.remove(line.order)
+            if isinstance(line.order, Held):
+                line.order.arrived.set()
+                await line.order.released.wait()
             writer.write(data)
-            if line.held is not None:
-                await line.held.answered.wait()
-
-    async def _stop_at(self, data: bytes, line: Connection) -> None:
-        for word in [word for word in self._losing if word in data][:1]:
-            self._losing.remove(word)
-            line.losing = True
-        for held in [held for held in self._holding if held.word in data][:1]:
-            self._holding.remove(held)
-            line.held = held
-            held.arrived.set()
-            await held.released.wait()
+            if isinstance(line.order, Held):
+                await line.order.answered.wait()
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, line: Connection) -> None:
         while data := await reader.read(CHUNK):
             line.speaks = False
-            if line.held is not None:
-                line.held.answered.set()
-            if line.losing:
+            if isinstance(line.order, Held):
+                line.order.answered.set()
+            elif line.order is not None:
                 self.lost += 1
                 return
             await asyncio.sleep(self.delay)

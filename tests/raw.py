@@ -85,6 +85,19 @@ class Raw:
                 (size,) = struct.unpack("!Q", await self.reader.readexactly(8))
             return Frame(first, await self.reader.readexactly(size))
 
+    async def state(self) -> dict[str, Any]:
+        """The next room state; pings before it are read and not answered."""
+        while (frame := await self.frame()).first == PING:
+            pass
+        assert frame.first == TEXT, frame
+        return frame.state
+
+    async def closing(self) -> int:
+        """The code of the close frame, behind whatever else was sent."""
+        while (frame := await self.frame()).first != CLOSE:
+            pass
+        return frame.code
+
     async def rest(self) -> bytes:
         """Everything until the server closes, in order or with a reset."""
         received = b""

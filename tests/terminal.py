@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import NamedTuple
 
+import click
 from click.testing import CliRunner, Result
 
 from room_server.cli import main
@@ -17,6 +18,17 @@ from tests.support import TOKEN_SECRET
 COMMAND = [sys.executable, "-W", "error", "-m", "room_server"]
 PATIENCE = 30.0
 """Seconds for a process to start or to end: it may start a server of its own."""
+
+
+def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    """The words of every command, groups included."""
+    for name, command in sorted(group.commands.items()):
+        yield (*path, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, *path, name)
+
+
+COMMANDS = list(commands(main))
 
 
 def clean(**more: str) -> dict[str, str]:

@@ -1,25 +1,11 @@
 """The `room-server` command as a whole: what it offers, how it helps, how it refuses."""
 
 import re
-from collections.abc import Iterator
 from importlib.metadata import version
 
-import click
 import pytest
 
-from room_server.cli import main
-from tests.terminal import Terminal, finished
-
-
-def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
-    """The words of every command, groups included."""
-    for name, command in sorted(group.commands.items()):
-        yield (*path, name)
-        if isinstance(command, click.Group):
-            yield from commands(command, *path, name)
-
-
-COMMANDS = list(commands(main))
+from tests.terminal import COMMANDS, Terminal, finished
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ class Listener:
         self._hub = hub
         self._heard: set[str] = set()
         self._gap = asyncio.Event()
+        self.reread_seconds = REREAD_SECONDS
         self.subscribed = asyncio.Event()
         """Set while every channel's subscription is confirmed."""
 
@@ -60,7 +61,7 @@ class Listener:
         """Re-read after every gap, and by the slow clock."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gap.wait(), REREAD_SECONDS)
+                await asyncio.wait_for(self._gap.wait(), self.reread_seconds)
             self._gap.clear()
             try:
                 await self._hub.reread()

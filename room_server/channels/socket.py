@@ -7,7 +7,7 @@ peer sends later is rare and gets a fresh one. A peer that reads too slowly skip
 import asyncio
 import contextlib
 import socket as sockets
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -50,8 +50,7 @@ class RoomSocket(Vigil, asyncio.Protocol):
         self.has = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - a server's stream
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -134,7 +133,7 @@ class RoomSocket(Vigil, asyncio.Protocol):
         if self._closing is None and not self._behind_since:
             self._transport.write(frames.reconnect(seconds))
         self._leaves_at = self._loop.time() + seconds + closed_after
-        self._door.wheel.put(self, self._leaves_at)
+        self._door.wheel.put(self, self._next(self._loop.time()))
 
     def caught_up(self) -> None:
         if self._crowd is not None and self._crowd.state is not None and self.has is not self._crowd.state:

@@ -51,7 +51,8 @@ class Vigil:
     def pause_writing(self) -> None:
         """Asyncio's word: the kernel takes no more."""
         self._behind_since = self._loop.time()
-        self._door.wheel.put(self, self._behind_since + self._door.stall_seconds)
+        if not self.is_closing():  # a goodbye has a time of its own
+            self._door.wheel.put(self, self._next(self._behind_since))
 
     def resume_writing(self) -> None:
         """Asyncio's word: everything is with the kernel."""

@@ -28,6 +28,9 @@ class Wheel:
         self._places: dict[Due, int] = {}
         self._turned = 0
 
+    def __len__(self) -> int:
+        return len(self._places)
+
     def put(self, what: Due, at: float) -> None:
         """Ask `what` at the time `at`, and not at any other that was said before."""
         self.drop(what)

@@ -9,8 +9,8 @@ from room_server.state.patience import deadline
 from room_server.state.pipeline import Script
 from room_server.state.store import Store
 
-BOT_GAP_MS = 36
-"""28 evenly spaced messages a second: a late one still leaves no second with more than 30."""
+BOT_GAP_MS = 38
+"""26 evenly spaced messages a second: some that are a tenth of a second late still leave no second with more than 30."""
 CHAT_GAP_MS = 1050
 HORIZON_MS = 400
 """The furthest moment that is taken: a sender that dies wastes no more."""

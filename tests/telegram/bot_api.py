@@ -39,6 +39,7 @@ class BotApi:
     def __init__(self, url: str) -> None:
         self.url = url
         self.token = TOKEN
+        self.closing = asyncio.Event()
         self.sent: list[Sent] = []
         self.tries: list[Sent] = []
         self.next: defaultdict[int, deque[Answer]] = defaultdict(deque)
@@ -108,8 +109,8 @@ def flood(seconds: int) -> Answer:
 async def take_and_hang(api: BotApi, chat_id: int, text: str) -> Response:
     """The message arrives, and the answer does not come in time."""
     await take(api, chat_id, text)
-    await asyncio.Event().wait()
-    raise AssertionError
+    await api.closing.wait()
+    return problem(503, "the server ends")
 
 
 async def take_and_cut(api: BotApi, chat_id: int, text: str) -> Response:
@@ -124,12 +125,13 @@ async def bot_api(port: int = 0) -> AsyncIterator[BotApi]:
     listening = bind("127.0.0.1", port)
     api = BotApi(address_of(listening))
     app = Starlette(routes=[Route("/bot{token}/sendMessage", api.receive, methods=["POST"])])
-    config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_graceful_shutdown=1)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))
     try:
         yield api
     finally:
+        api.closing.set()
         server.should_exit = True
         server.force_exit = True
         await task

@@ -32,9 +32,9 @@ class Outgoing:
         self.outbox = Outbox(state.store)
         self.api = api
 
-    async def put(self, *chats: int, **more: str) -> None:
-        """One message to each chat, in this order; its lead is the chat's number without the sign."""
-        entries = [RosterEntry(lead_id=abs(chat), partner_chat_id=chat, **more) for chat in chats]
+    async def put(self, *chats: int) -> None:
+        """One message to each chat, in no order; its lead is the chat's number without the sign."""
+        entries = [RosterEntry(lead_id=abs(chat), partner_chat_id=chat) for chat in chats]
         await self.put_leads(*entries)
 
     async def put_leads(self, *entries: RosterEntry, **fields: object) -> None:
@@ -42,9 +42,8 @@ class Outgoing:
         standing: Room = replace(ROOM, **fields)
         if (await self.store.load("w")).room is None:
             await self.store.create(standing)
-        for entry in entries:
-            await roster.adopt(self.store, "w", [entry], replace=False)
-            await Evaluations(self.store).sweep(standing)
+        await roster.adopt(self.store, "w", entries, replace=False)
+        await Evaluations(self.store).sweep(standing)
 
     async def record(self, lead: int, kind: Kind = Kind.ATTENDANCE) -> Delivery:
         """The message as it stands."""
@@ -78,15 +77,17 @@ class Outgoing:
         """Workers, each as in a process of its own, until the block ends."""
         await self.is_busy()
         stopping = asyncio.Event()
+        settings = replace(self.settings, **changed)
         async with AsyncExitStack() as stack:
-            tasks = await stack.enter_async_context(asyncio.TaskGroup())
+            made = []
             for number in range(workers):
-                settings = replace(self.settings, **changed)
                 state = await stack.enter_async_context(open_state(settings))
                 sender = await stack.enter_async_context(open_sender(settings))
-                worker = Worker(Outbox(state.store), sender, f"w{number}", stopping)
-                tasks.create_task(worker.run())
-            try:
-                yield
-            finally:
-                stopping.set()
+                made.append(Worker(Outbox(state.store), sender, f"w{number}", stopping))
+            async with asyncio.TaskGroup() as tasks:
+                for worker in made:
+                    tasks.create_task(worker.run())
+                try:
+                    yield
+                finally:
+                    stopping.set()

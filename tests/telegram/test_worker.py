@@ -1,43 +1,158 @@
-import asyncio
-from collections.abc import AsyncIterator
+"""The loops around the messages: what is taken, what is left, what is taken over, what is put aside."""
+
+import logging
+from itertools import pairwise
 
 import pytest
 
-from room_server.core.room import RosterEntry, Status
-from room_server.state import reports, roster
-from room_server.state.opening import open_state
-from room_server.worker import work
-from tests.conftest import settings_for
-from tests.support import eventually, room
-from tests.telegram.bot_api import TOKEN, BotApi, bot_api
+from room_server.core.room import RosterEntry
+from room_server.state.outbox import GROUP, Outbox, Poison
+from tests.support import eventually, wait_until
+from tests.telegram.bot_api import BotApi, take_and_cut
+from tests.telegram.outgoing import Outgoing
 
 
-@pytest.fixture
-async def api() -> AsyncIterator[BotApi]:
-    async with bot_api() as running:
-        yield running
+async def test_two_workers_send_each_message_once(outgoing: Outgoing, api: BotApi) -> None:
+    await outgoing.put(*range(11, 31))
+
+    async with outgoing.delivering(workers=2):
+        for lead in range(11, 31):
+            await outgoing.until(lead, "sent")
+
+    assert sorted(sent.chat_id for sent in api.tries) == list(range(11, 31))
 
 
-async def test_a(valkey_url: str, api: BotApi) -> None:
-    settings = settings_for(valkey_url, telegram_token=TOKEN, telegram_base_url=api.url, evaluation_grace=1)
-    stopping = asyncio.Event()
-    async with open_state(settings) as state:
-        store = state.store
-        await store.create(room(status=Status.LIVE))
-        await roster.adopt(store, "w", [RosterEntry(lead_id=i, name=f"L{i}", candidate_chat_id=100+i, partner_chat_id=900) for i in range(1, 4)], False)
-        task = asyncio.create_task(work(settings, state, stopping))
-        from room_server.core.facts import Command
-        from room_server.core.messages import Actor, Completed, Entered, Role, SetStatus
-        sp = Actor(role=Role.SYSTEM, subject="x")
-        await store.apply(Command(id="1", actor=sp, hook=Entered(webinar_id="w", lead_id=1, timestamp=1)))
-        await store.apply(Command(id="1", actor=Actor(role=Role.SPEAKER, subject="s"), hook=SetStatus("w", "stop")))
-        await store.apply(Command(id="1", actor=sp, hook=Completed(webinar_id="w", lead_id=1, completed_at=1)))
+async def test_a_token_that_is_refused_stops_delivery_with_one_error_and_keeps_every_message(
+    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    leads = range(11, 31)
+    await outgoing.put(*leads)
 
-        async def done():
-            lines = await reports.attendance(store, "w")
-            return len(api.sent) >= 6 and lines
-        lines = await eventually(done, "all sent", 12)
-        for l in lines: print(l)
-        for s in api.sent: print(s)
-        stopping.set()
-        await task
+    async with outgoing.delivering(telegram_token="123:wrong"):
+        await wait_until(lambda: "refuses" in caplog.text, "the error was told")
+    kept = await outgoing.fates(*leads)
+    async with outgoing.delivering():
+        for lead in leads:
+            await outgoing.until(lead, "sent")
+
+    errors = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert errors == [
+        "Telegram refuses ROOM_SERVER_TELEGRAM_TOKEN (or ROOM_SERVER_TELEGRAM_BASE_URL is no Bot API): "
+        "nothing is sent and every message is kept; set it right and start the worker again"
+    ]
+    assert kept == ["queued"] * 20
+    assert len(api.tries) == 20
+    assert {(await outgoing.record(lead)).attempts for lead in leads} == {1}
+
+
+async def test_a_worker_with_a_wrong_token_leaves_the_messages_to_one_with_the_right_one(
+    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    await outgoing.put(*range(11, 31))
+
+    async with outgoing.delivering(telegram_token="123:wrong"):
+        await wait_until(lambda: "refuses" in caplog.text, "the error was told")
+        async with outgoing.delivering():
+            for lead in range(11, 31):
+                await outgoing.until(lead, "sent", 7)
+
+
+async def test_entries_that_cannot_be_read_are_parked_and_stop_no_message(outgoing: Outgoing, api: BotApi) -> None:
+    await outgoing.put(11)
+    keys, ask = outgoing.store.keys, outgoing.store.ask
+    stream = keys.outbox(keys.tags[0])
+    for fields in (("field", "1:attendance"), ("webinar", "w"), ("a", b"\xff"), ("webinar", "none", "field", "1:x")):
+        await ask("XADD", stream, "*", *fields)
+    await ask("XADD", stream, "*", "webinar", "w", "field", "no such")
+    for number, record in enumerate((b"{", b'"\xff"', b'{"lead_id":1}', b"[" * 2000)):
+        await ask("HSET", keys.deliveries("w"), f"{number}:broken", record)
+        await ask("XADD", stream, "*", "webinar", "w", "field", f"{number}:broken")
+    await ask("ZADD", keys.due(keys.tags[0]), 0, "nonsense")
+    await outgoing.put(12)
+
+    async with outgoing.delivering():
+        await outgoing.until(11, "sent")
+        await outgoing.until(12, "sent")
+        await eventually(lambda: _parked(outgoing, 10), "ten entries were parked")
+
+    parked = await poison(outgoing.outbox)
+    assert sorted({entry.error.partition(":")[0] for entry in parked}) == [
+        "it names no webinar or no message",
+        "its record cannot be read",
+        "there is no such message",
+    ]
+    assert await ask("XLEN", stream) == 0
+    assert len(api.tries) == 2
+
+
+async def poison(outbox: Outbox) -> list[Poison]:
+    return [entry async for entry in outbox.poison()]
+
+
+async def _parked(outgoing: Outgoing, many: int) -> bool:
+    return len(await poison(outgoing.outbox)) == many
+
+
+async def test_a_message_whose_chat_must_wait_holds_no_other(outgoing: Outgoing, api: BotApi) -> None:
+    crowd = [RosterEntry(lead_id=lead, partner_chat_id=11) for lead in range(1, 41)]
+    await outgoing.put_leads(*crowd)
+    await outgoing.put(*range(101, 121))
+
+    async with outgoing.delivering():
+        await wait_until(lambda: len({sent.chat_id for sent in api.sent}) == 21, "everyone else has theirs")
+
+    assert len(api.texts(11)) <= 3
+
+
+async def test_those_who_wait_for_one_chat_stand_in_line(outgoing: Outgoing) -> None:
+    """Else each second all of them would go through the stream, and 10,000 for one chat would keep a worker busy."""
+    await outgoing.put_leads(*(RosterEntry(lead_id=lead, partner_chat_id=11) for lead in range(1, 201)))
+    keys, ask = outgoing.store.keys, outgoing.store.ask
+
+    async with outgoing.delivering():
+        due = keys.due(keys.tags[0])
+        await eventually(lambda: _holds(outgoing, due, 198), "they wait")
+        places = [await ask("ZSCORE", due, name) for name in await ask("ZRANGE", due, 0, -1)]
+
+    gaps = [float(later) - float(earlier) for earlier, later in pairwise(places)]
+    assert sum(gap >= 1000 for gap in gaps) >= 190
+
+
+async def _holds(outgoing: Outgoing, due: str, many: int) -> bool:
+    return int(await outgoing.store.ask("ZCARD", due)) >= many
+
+
+async def test_a_group_that_was_lost_is_made_again(outgoing: Outgoing) -> None:
+    stream = outgoing.store.keys.outbox(outgoing.store.keys.tags[0])
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        await outgoing.until(11, "sent")
+        await outgoing.store.ask("XGROUP", "DESTROY", stream, GROUP)
+        await outgoing.put(12)
+        await outgoing.until(12, "sent")
+
+
+async def test_a_worker_that_ends_leaves_no_reader_behind(outgoing: Outgoing) -> None:
+    stream = outgoing.store.keys.outbox(outgoing.store.keys.tags[0])
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        await outgoing.until(11, "sent")
+        during = await outgoing.store.ask("XINFO", "CONSUMERS", stream, GROUP)
+    after = await outgoing.store.ask("XINFO", "CONSUMERS", stream, GROUP)
+
+    assert (len(during), len(after)) == (1, 0)
+
+
+async def test_what_is_in_hand_is_finished_when_a_worker_is_to_stop(outgoing: Outgoing, api: BotApi) -> None:
+    api.next[11].append(take_and_cut)
+    await outgoing.put(*range(11, 31))
+
+    async with outgoing.delivering():
+        await wait_until(lambda: api.tries, "it has begun")
+
+    fates = await outgoing.fates(*range(11, 31))
+    assert set(fates) <= {"queued", "sent", "doubtful"}
+    assert fates.count("sent") == len(api.tries) - fates.count("doubtful")

@@ -1,0 +1,1 @@
+"""What the server is measured beside: each a small program with the same task, `python -m … PORT`."""

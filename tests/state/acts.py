@@ -1,0 +1,84 @@
+"""What the tests of the store do: wishes by who may have them, and a look at all that is stored."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
+
+from room_server.core.facts import Change, Command
+from room_server.errors import Refusal
+from room_server.state.connect import client_of
+from room_server.state.opening import State, open_state
+from room_server.state.pipeline import pairs
+from room_server.state.store import Store
+from tests.conftest import settings_for
+from tests.core import builders
+from tests.core.builders import WEBINAR, Hook
+
+CORE = (type(builders.start()), type(builders.cta()))
+"""What the speaker may do, and the system may not."""
+
+
+def wish(hook: Hook) -> Command:
+    """A command by one who may: the speaker for the room, the system for leads, evaluations and acts."""
+    return builders.command(hook, "speaker" if isinstance(hook, CORE) else "system")
+
+
+async def answer(store: Store, hook: Hook) -> str:
+    """`ok`, `duplicate`, or the code of the refusal."""
+    try:
+        change = await store.apply(wish(hook))
+    except Refusal as refusal:
+        return refusal.code
+    return "duplicate" if change.duplicate else "ok"
+
+
+async def done(store: Store, hook: Hook) -> Change:
+    """The change, where none is refused."""
+    return await store.apply(wish(hook))
+
+
+async def prepare(store: Store, status: str = "live") -> None:
+    """The webinar of these tests, in `status`."""
+    await store.create(builders.room(status))
+
+
+@asynccontextmanager
+async def another(url: str) -> AsyncIterator[Store]:
+    """A second process's store on the same server."""
+    async with open_state(settings_for(url)) as state:
+        yield state.store
+
+
+@asynccontextmanager
+async def servers(state: State) -> AsyncIterator[list[Redis]]:
+    """A plain client for each server of the place."""
+    if isinstance(state.client, RedisCluster):
+        clients = [client_of(node) for node in state.client.nodes_manager.nodes_cache.values()]
+        try:
+            yield clients
+        finally:
+            for client in clients:
+                await client.aclose()
+    else:
+        yield [state.client]
+
+
+async def everything(state: State) -> dict[str, Any]:
+    """All that is stored, key by key; what only remembers that something was done is left out."""
+    async with servers(state) as clients:
+        return {
+            key.decode(): await client.dump(key)
+            for client in clients
+            async for key in client.scan_iter(count=1000)
+            if b":done:" not in key
+        }
+
+
+async def events(state: State, webinar_id: str = WEBINAR) -> list[str]:
+    """The names of the hooks in the webinar's partition, in order."""
+    keys = state.store.keys
+    stored = await state.store.ask("XRANGE", keys.events(keys.tag(webinar_id)), "-", "+")
+    return [dict(pairs(fields))[b"hook"].decode() for _, fields in stored]

@@ -1,0 +1,202 @@
+"""commit.lua: compare, write, append and publish in one step, once."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+import pytest
+
+from room_server.core.facts import Change, Facts
+from room_server.core.messages import NAMES
+from room_server.core.room import public_text
+from room_server.state import commits
+from room_server.state.opening import State
+from room_server.state.pipeline import Script, pairs
+from room_server.state.store import Store
+from tests.core import builders
+from tests.core.builders import LEAD, WEBINAR
+from tests.state.acts import events, everything, prepare
+from tests.support import PATIENCE
+
+SCRIPT = Script.read("commit")
+Commit = tuple[list[str], list[Any]]
+
+
+async def stored(store: Store, kind: str, lead: int = LEAD) -> bytes:
+    """A lead's record as it stands; empty when there is none."""
+    return await store.ask("HGET", getattr(store.keys, kind)(WEBINAR), str(lead)) or b""
+
+
+async def planned(store: Store, change: Change, **said: Any) -> Commit:
+    """The commit of a change decided on what stands, or on what is said here to stand."""
+    plan = commits.Plan(
+        webinar_id=WEBINAR,
+        lead=str(LEAD),
+        before=said.get("before") or await store.load(WEBINAR, LEAD),
+        participation=said.get("participation", await stored(store, "participations")),
+        entry=said.get("entry", await stored(store, "roster")),
+        change=change,
+        grace=60,
+    )
+    return commits.arguments(store.keys, plan)
+
+
+def send(store: Store, commit: Commit) -> Awaitable[list[Any]]:
+    """The script's reply."""
+    return store.ask_script(SCRIPT, *commit)
+
+
+async def ended(store: Store) -> tuple[Facts, Change]:
+    """A finished webinar whose lead entered and stands on the roster; the lead completes."""
+    await prepare(store, "finished")
+    keys = store.keys
+    await store.ask("HSET", keys.participations(WEBINAR), LEAD, msgspec.json.encode(builders.entered()))
+    await store.ask("HSET", keys.roster(WEBINAR), LEAD, msgspec.json.encode(builders.entry()))
+    known = await store.load(WEBINAR, LEAD)
+    return known, builders.decided(builders.complete(), known)
+
+
+async def test_one_step_writes_the_record_the_events_the_messages_and_the_counters(any_state: State) -> None:
+    store, keys = any_state.store, any_state.store.keys
+    tag = keys.tag(WEBINAR)
+    _, change = await ended(store)
+
+    assert await send(store, await planned(store, change)) == [b"committed"]
+    assert await stored(store, "participations") == msgspec.json.encode(change.participation)
+    assert await events(any_state) == [NAMES[type(event)] for event in change.events]
+    assert dict(pairs(await store.ask("HGETALL", keys.deliveries(WEBINAR)))) == {
+        commits.field(message).encode(): msgspec.json.encode(message) for message in change.messages
+    }
+    assert dict(pairs(await store.ask("HGETALL", keys.tally(WEBINAR)))) == {
+        b"completed": b"1",
+        b"classified": b"1",
+        b"attended": b"1",
+    }
+    assert await store.ask("XLEN", keys.outbox(tag)) == sum(message.status == "queued" for message in change.messages)
+
+
+async def test_one_step_writes_the_room_its_public_text_and_the_schedules(any_state: State) -> None:
+    store, keys = any_state.store, any_state.store.keys
+    tag = keys.tag(WEBINAR)
+    await prepare(store, "live")
+    change = builders.decided(builders.stop(), await store.load(WEBINAR), "speaker")
+    keys_of_it, arguments = await planned(store, change)
+
+    assert await send(store, (keys_of_it, arguments)) == [b"committed"]
+    assert dict(pairs(await store.ask("HGETALL", keys.room(WEBINAR)))) == {
+        b"stamp": b"k3v9:8",
+        b"record": msgspec.json.encode(change.room),
+        b"public": public_text(change.room),
+    }
+    assert await store.ask("ZSCORE", keys.webinars(tag), WEBINAR) == commits.unix_ms(change.room.scheduled_at)
+    assert await store.ask("ZSCORE", keys.evaluations(tag), WEBINAR) == arguments[11]
+
+
+async def heard(client: Any, channel: str, work: Awaitable[Any]) -> list[bytes]:
+    """What is published while `work` is done, up to a word of ours."""
+    pubsub = client.pubsub()
+    await pubsub.ssubscribe(channel)
+    assert (await pubsub.get_message(timeout=PATIENCE))["type"] == "ssubscribe"
+    await work
+    await client.execute_command("SPUBLISH", channel, "end")
+    told: list[bytes] = []
+    async with asyncio.timeout(PATIENCE):
+        while not told or told[-1] != b"end":
+            message = await pubsub.get_message(timeout=PATIENCE)
+            told += [message["data"]] if message else []
+    await pubsub.aclose()
+    return told[:-1]
+
+
+async def test_the_public_text_is_published_when_the_room_changes(state: State) -> None:
+    store, keys = state.store, state.store.keys
+    await prepare(store, "live")
+    channel = keys.channel(keys.tag(WEBINAR))
+    known = await store.load(WEBINAR, LEAD)
+    entered = await planned(store, builders.decided(builders.enter(), known), before=known)
+    not_told = await heard(state.client, channel, send(store, entered))
+    known = await store.load(WEBINAR)
+    change = builders.decided(builders.cta(), known, "speaker")
+    shown, late = [await planned(store, change, before=known) for _ in range(2)]
+    told = await heard(state.client, channel, send(store, shown))
+    conflict = await heard(state.client, channel, send(store, late))
+
+    assert (not_told, told, conflict) == ([], [public_text(change.room)], [])
+
+
+@pytest.mark.parametrize("stale", ["room", "participation", "entry"])
+async def test_a_conflict_writes_nothing_and_tells_what_stands(any_state: State, stale: str) -> None:
+    store = any_state.store
+    known, change = await ended(store)
+    if stale == "room":
+        older = msgspec.structs.replace(known, room=builders.room("finished", version=6))
+        commit = await planned(store, change, before=older)
+    else:
+        commit = await planned(store, change, **{stale: b"something else"})
+    before = await everything(any_state)
+
+    assert await send(store, commit) == [
+        b"conflict",
+        msgspec.json.encode(known.room),
+        msgspec.json.encode(known.participation),
+        msgspec.json.encode(known.entry),
+    ]
+    assert await everything(any_state) == before
+
+
+async def test_an_entry_on_which_nothing_rests_is_not_compared(any_store: Store) -> None:
+    await prepare(any_store, "live")
+    change = builders.decided(builders.enter(), await any_store.load(WEBINAR, LEAD))
+
+    assert await send(any_store, await planned(any_store, change, entry=b"something else")) == [b"committed"]
+
+
+async def test_a_room_that_has_gone_is_a_conflict(any_store: Store) -> None:
+    change = builders.decided(builders.enter(), builders.facts("live"))
+
+    assert await send(any_store, await planned(any_store, change, before=builders.facts("live"))) == [
+        *(b"conflict", None, None, None)
+    ]
+
+
+async def test_a_room_that_was_made_meanwhile_is_a_conflict(any_store: Store) -> None:
+    await prepare(any_store, "live")
+    change = Change(room=builders.room("draft"), participation=None)
+
+    reply = await send(any_store, await planned(any_store, change, before=Facts()))
+    assert reply[:2] == [b"conflict", msgspec.json.encode(builders.room("live"))]
+
+
+async def test_the_same_commit_is_applied_once_whatever_came_between(any_state: State) -> None:
+    store = any_state.store
+    await prepare(store, "live")
+    first = await planned(store, builders.decided(builders.cta(), await store.load(WEBINAR), "speaker"))
+    assert await send(store, first) == [b"committed"]
+    second = await planned(store, builders.decided(builders.cta(False), await store.load(WEBINAR), "speaker"))
+    assert await send(store, second) == [b"committed"]
+    before = await everything(any_state)
+
+    assert await send(store, first) == [b"committed"]
+    assert await everything(any_state) == before
+    assert len(await events(any_state)) == 2
+
+
+async def test_the_ids_of_commits_are_kept_for_a_minute(any_store: Store) -> None:
+    await prepare(any_store, "live")
+    change = builders.decided(builders.cta(), await any_store.load(WEBINAR), "speaker")
+    commit = await planned(any_store, change)
+    await send(any_store, commit)
+
+    assert commits.DONE_SECONDS - 5 < await any_store.ask("TTL", commit[0][0]) <= commits.DONE_SECONDS == 60
+
+
+async def test_an_evaluation_is_never_sooner_than_said_before_and_its_time_tells_them_apart(any_store: Store) -> None:
+    await prepare(any_store, "live")
+    schedule = any_store.keys.evaluations(any_store.keys.tag(WEBINAR))
+    said = 9_000_000_000_000
+    await any_store.ask("ZADD", schedule, said, WEBINAR)
+    change = builders.decided(builders.stop(), await any_store.load(WEBINAR), "speaker")
+    await send(any_store, await planned(any_store, change))
+
+    assert await any_store.ask("ZSCORE", schedule, WEBINAR) == said + 1

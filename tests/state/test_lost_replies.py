@@ -1,0 +1,256 @@
+"""Replies that get lost, requests that come late, lines that are cut: never a second write, a lost one or a lie."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from room_server.core.messages import SetCtaVisibility
+from room_server.errors import StateUnavailable
+from room_server.state.opening import State, open_state
+from room_server.state.pipeline import Script, pairs
+from room_server.state.store import Store
+from tests.conftest import settings_for
+from tests.core import builders
+from tests.core.builders import LEAD, WEBINAR
+from tests.outage import OwnRedis, own_redis
+from tests.proxy import Proxy, proxy_to
+from tests.state.acts import another, answer, done, events, everything, prepare
+from tests.support import eventually
+
+COMMIT = Script.read("commit").sha.encode()
+DELETE = Script.read("delete").sha.encode()
+
+
+TROUBLES = ["lose"] * 8 + ["cut"] * 4 + ["slow"] * 3 + ["calm"] * 3 + ["late"]
+
+
+@pytest.fixture
+async def proxy(state: State) -> AsyncIterator[Proxy]:
+    """A proxy to each kind of server, on which the webinar is live and the scripts are known."""
+    for name in ("commit", "load", "delete"):
+        await state.store.ask("SCRIPT LOAD", Script.read(name).text)
+    await prepare(state.store)
+    async with proxy_to(state.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def far(proxy: Proxy) -> AsyncIterator[Store]:
+    """The store of a process that sees Redis through the proxy only."""
+    async with another(proxy.url) as store:
+        yield store
+
+
+async def test_a_lost_reply_is_no_second_write_and_no_wrong_answer(state: State, proxy: Proxy, far: Store) -> None:
+    proxy.lose_reply_to(COMMIT)
+    change = await done(far, builders.cta())
+
+    assert (change.duplicate, change.room.version, proxy.lost) == (False, 8, 1)
+    assert (await state.store.load(WEBINAR)).room == change.room
+    assert await events(state) == ["core_webinar_set_cta_visibility"]
+
+
+async def test_a_lost_reply_undoes_nothing_that_came_later(state: State, proxy: Proxy, far: Store) -> None:
+    """It is asked again only after another process has changed the room back."""
+    proxy.lose_reply_to(COMMIT)
+    again = proxy.hold(COMMIT)
+    first = asyncio.create_task(done(far, builders.cta()))
+    await again.arrived.wait()
+    later = await done(state.store, builders.cta(False))
+    again.released.set()
+
+    assert (await first).room.version == 8
+    assert (await state.store.load(WEBINAR)).room == later.room
+    assert await events(state) == ["core_webinar_set_cta_visibility"] * 2
+
+
+async def test_a_request_that_comes_late_changes_nothing_any_more(state: State, proxy: Proxy, far: Store) -> None:
+    """The first try is under way so long that it was asked again, and others have been there since."""
+    late = proxy.hold(COMMIT)
+    change = await done(far, builders.cta())
+    later = await done(state.store, builders.cta(False))
+    late.released.set()
+    await late.answered.wait()
+
+    assert change.room.version == 8
+    assert (await state.store.load(WEBINAR)).room == later.room
+    assert await events(state) == ["core_webinar_set_cta_visibility"] * 2
+
+
+async def test_a_lead_whose_answer_was_lost_entered_once(state: State, proxy: Proxy, far: Store) -> None:
+    proxy.lose_reply_to(COMMIT)
+    proxy.lose_reply_to(COMMIT)
+
+    assert await answer(far, builders.enter()) == "ok"
+    assert await answer(state.store, builders.enter()) == "duplicate"
+    assert await events(state) == ["client_webinar_entered"]
+
+
+async def test_a_conflict_whose_reply_was_lost_is_decided_anew(state: State, proxy: Proxy, far: Store) -> None:
+    await far.load(WEBINAR)
+    await done(state.store, builders.cta())
+    proxy.lose_reply_to(COMMIT)
+
+    assert await answer(far, builders.stop()) == "ok"
+    assert await events(state) == ["core_webinar_set_cta_visibility", "core_webinar_set_status"]
+
+
+async def test_a_deletion_whose_reply_was_lost_spares_what_was_made_since(
+    state: State, proxy: Proxy, far: Store
+) -> None:
+    proxy.lose_reply_to(DELETE)
+    again = proxy.hold(DELETE)
+    deleting = asyncio.create_task(far.delete(WEBINAR))
+    await again.arrived.wait()
+    made = await state.store.create(builders.room("draft"))
+    before = await everything(state)
+    again.released.set()
+    await deleting
+
+    assert (await state.store.load(WEBINAR)).room == made
+    assert await everything(state) == before
+
+
+async def test_a_deletion_takes_everything_of_its_webinar_and_nothing_else(any_state: State) -> None:
+    store = any_state.store
+    await store.create(builders.room("draft", webinar_id="other"))
+    before = await everything(any_state)
+    await prepare(store)
+    await done(store, builders.enter())
+    await done(store, builders.stop())
+    await done(store, builders.complete())
+    await store.delete(WEBINAR)
+    left = await everything(any_state)
+    keys, tag = store.keys, store.keys.tag(WEBINAR)
+    fates = dict(pairs(await store.ask("HGETALL", keys.fates(tag))))
+
+    assert set(left) - set(before) <= {keys.events(tag), keys.outbox(tag), keys.fates(tag), keys.webinars(tag)}
+    assert (await store.load("other")).room is not None
+    assert await store.ask("ZSCORE", keys.webinars(tag), WEBINAR) is None
+    assert {int(count) for count in fates.values()} == {0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_history_of_faults_is_written_twice_lost_or_undone(
+    state: State, proxy: Proxy, far: Store, seed: int
+) -> None:
+    """Two processes, one behind faults of all kinds; what was answered is compared with what is stored."""
+    chance = random.Random(seed)
+    trouble = asyncio.create_task(cause(proxy, chance))
+    stores = [far, far, state.store]
+    told: list[tuple[builders.Hook, str]] = []
+
+    async def act() -> None:
+        for _ in range(15):
+            hook = (
+                builders.enter(chance.randint(1, 40)) if chance.random() < 0.6 else builders.cta(chance.random() < 0.5)
+            )
+            told.append((hook, await answer(chance.choice(stores), hook)))
+
+    await asyncio.gather(*(act() for _ in range(12)))
+    trouble.cancel()
+    await asyncio.gather(trouble, return_exceptions=True)
+    stored = await history(state)
+
+    assert proxy.lost > 0
+    assert {word for _, word in told} <= {"ok", "duplicate", "state_unavailable"}
+    check_leads(told, stored)
+    await check_room(state, told, stored)
+
+
+async def cause(proxy: Proxy, chance: random.Random) -> None:
+    """Trouble of one kind after the other, until cancelled."""
+    while True:
+        match chance.choice(TROUBLES):
+            case "lose":
+                proxy.lose_reply_to(COMMIT)
+            case "cut":
+                proxy.cut()
+            case "late":
+                held = proxy.hold(COMMIT)
+                asyncio.get_running_loop().call_later(0.1 + chance.random(), held.released.set)
+            case kind:
+                proxy.delay = 0.03 if kind == "slow" else 0.0
+        await asyncio.sleep(chance.random() * 0.05)
+
+
+async def history(state: State) -> list[tuple[str, object]]:
+    """All hooks as stored, in order, each with what it is about: the lead, or what became of the CTA."""
+    keys = state.store.keys
+    rows = await state.store.ask("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
+    known = []
+    for _, fields in rows:
+        row = dict(pairs(fields))
+        payload = msgspec.json.decode(row[b"payload"])
+        known.append((row[b"hook"].decode(), payload.get("lead_id", payload.get("visible"))))
+    return known
+
+
+def check_leads(told: list[tuple[builders.Hook, str]], stored: list[tuple[str, object]]) -> None:
+    """Each lead is in once at most; whoever was told so is in; nobody was told twice that it has just entered."""
+    entered = Counter(lead for name, lead in stored if name == "client_webinar_entered")
+    asked = [(hook.lead_id, word) for hook, word in told if isinstance(hook, type(builders.enter()))]
+    accepted = Counter(lead for lead, word in asked if word == "ok")
+
+    assert set(entered.values()) | set(accepted.values()) == {1}
+    assert {lead for lead, word in asked if word in {"ok", "duplicate"}} <= set(entered)
+    assert set(entered) - set(accepted) <= {lead for lead, word in asked if word == "state_unavailable"}
+
+
+async def check_room(state: State, told: list[tuple[builders.Hook, str]], stored: list[tuple[str, object]]) -> None:
+    """Every change is one version, every second change the opposite of the first, and the last one stands."""
+    changes = [shown for name, shown in stored if name == "core_webinar_set_cta_visibility"]
+    room = (await state.store.load(WEBINAR)).room
+    words = Counter(word for hook, word in told if isinstance(hook, SetCtaVisibility))
+
+    assert room is not None
+    assert room.version == builders.room().version + len(changes)
+    assert changes == [number % 2 == 0 for number in range(len(changes))]
+    assert words["ok"] <= len(changes) <= words["ok"] + words["state_unavailable"]
+
+
+@pytest.mark.parametrize("gone", ["killed", "frozen"])
+async def test_a_redis_that_has_gone_is_said_within_two_seconds_and_all_heals(gone: str) -> None:
+    async with own_redis() as redis, open_state(settings_for(redis.url)) as state:
+        await prepare(state.store)
+        await stop(redis, gone)
+        times = await asyncio.gather(*(refused(state.store, lead) for lead in range(1, 31)))
+        await resume(redis, gone)
+
+        assert max(times) < 2.0
+        assert await eventually(lambda: entered(state.store), "leads can enter again")
+        assert set(Counter(await history(state)).values()) == {1}
+
+
+async def stop(redis: OwnRedis, how: str) -> None:
+    """It is gone, or says nothing any more."""
+    if how == "killed":
+        await redis.kill()
+    else:
+        redis.freeze()
+
+
+async def resume(redis: OwnRedis, how: str) -> None:
+    """It is there again, with what it had stored."""
+    if how == "killed":
+        await redis.start()
+    else:
+        redis.thaw()
+
+
+async def refused(store: Store, lead: int) -> float:
+    """How long it took until the refusal."""
+    started = time.monotonic()
+    with pytest.raises(StateUnavailable):
+        await done(store, builders.enter(lead))
+    return time.monotonic() - started
+
+
+async def entered(store: Store) -> bool:
+    """Whether a lead can enter."""
+    return await answer(store, builders.enter(LEAD)) in {"ok", "duplicate"}

@@ -1,0 +1,303 @@
+"""The way of one message, against a Bot API that fails in every way that Telegram's does."""
+
+import asyncio
+import logging
+
+import pytest
+from msgspec.structs import replace
+from starlette.responses import Response
+
+from room_server.clock import utc_now
+from room_server.core import delivery as deliveries
+from room_server.core.delivery import Delivery, Outcome, claim, settle
+from room_server.core.messages import Kind
+from room_server.core.room import RosterEntry
+from room_server.server import bind
+from room_server.state.outbox import Next
+from room_server.telegram.dispatch import Dispatch
+from room_server.telegram.sender import Sender
+from tests.support import eventually, wait_until
+from tests.telegram.bot_api import (
+    BotApi,
+    address_of,
+    bot_api,
+    flood,
+    plain,
+    refuse,
+    take,
+    take_and_cut,
+    take_and_hang,
+)
+from tests.telegram.outgoing import Outgoing
+
+BLOCKED = refuse(403, "Forbidden: bot was blocked by the user")
+NOT_FOUND = refuse(400, "Bad Request: chat not found")
+
+
+async def test_a_message_arrives_once_and_its_number_is_kept(outgoing: Outgoing, api: BotApi) -> None:
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        sent = await outgoing.until(11, "sent")
+
+    assert api.texts(11) == ["❌ <b>Участник</b> не был(а) на вебинаре «Webinar» до конца."]
+    assert (sent.message_id, sent.attempts, sent.doubts, sent.error) == (1, 1, 0, None)
+
+
+async def test_a_lead_without_a_chat_ends_as_no_chat_and_nobody_is_bothered(outgoing: Outgoing, api: BotApi) -> None:
+    await outgoing.put_leads(RosterEntry(lead_id=11))
+    await outgoing.put(12)
+
+    async with outgoing.delivering():
+        await outgoing.until(12, "sent")
+
+    assert [await outgoing.fate(11, kind) for kind in Kind] == ["no_chat", "no_chat", "no_chat"]
+    assert [sent.chat_id for sent in api.tries] == [12]
+
+
+async def test_a_chat_that_cannot_be_written_to_is_final(outgoing: Outgoing, api: BotApi) -> None:
+    api.always.update({11: BLOCKED, 12: NOT_FOUND})
+    await outgoing.put(11, 12)
+
+    async with outgoing.delivering():
+        blocked = await outgoing.until(11, "undeliverable")
+        unknown = await outgoing.until(12, "undeliverable")
+
+    assert (blocked.error, unknown.error) == ("Forbidden: bot was blocked by the user", "Chat not found")
+    assert sorted(sent.chat_id for sent in api.tries) == [11, 12]
+
+
+async def test_a_migrated_chat_is_followed(outgoing: Outgoing, api: BotApi) -> None:
+    moved = refuse(400, "Bad Request: group chat was upgraded to a supergroup chat", migrate_to_chat_id=-100777)
+    api.always[-11] = moved
+    await outgoing.put(-11)
+
+    async with outgoing.delivering():
+        sent = await outgoing.until(11, "sent")
+
+    assert sent.chat_id == -100777
+    assert [tried.chat_id for tried in api.tries] == [-11, -100777]
+
+
+async def test_a_flood_is_waited_for_as_told_and_stops_only_its_chat(outgoing: Outgoing, api: BotApi) -> None:
+    api.next[11].append(flood(2))
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        await wait_until(lambda: api.tried(11), "the chat was tried")
+        await outgoing.put_leads(
+            RosterEntry(lead_id=21, partner_chat_id=11), RosterEntry(lead_id=22, partner_chat_id=12)
+        )
+        await outgoing.until(22, "sent")
+        others = api.tried(12)[-1]
+        await outgoing.until(11, "sent")
+        await outgoing.until(21, "sent")
+
+    first, *later = api.tried(11)
+    assert others - first < 2 <= min(later) - first
+    assert len(later) == 2
+    assert (await outgoing.record(11)).attempts == 1
+
+
+async def test_three_chats_in_flood_stop_the_bot(outgoing: Outgoing, api: BotApi) -> None:
+    for chat in (11, 12, 13):
+        api.next[chat].append(flood(1))
+    await outgoing.put(11, 12, 13)
+
+    async with outgoing.delivering():
+        await wait_until(lambda: len(api.tries) == 3, "three chats were tried")
+        third = api.tries[-1].at
+        await outgoing.put(14)
+        await outgoing.until(14, "sent")
+
+    assert api.tried(14)[0] - third >= 0.95  # counted from a moment after Telegram said so
+
+
+async def test_what_telegram_cannot_take_now_is_sent_later(outgoing: Outgoing, api: BotApi) -> None:
+    api.next[11].append(refuse(429, "Too Many Requests"))
+    api.next[12].append(plain("<html><h1>502 Bad Gateway</h1></html>", 502))
+    api.next[13].append(refuse(500, "Internal Server Error"))
+    await outgoing.put(11, 12, 13)
+
+    async with outgoing.delivering():
+        sent = [await outgoing.until(chat, "sent") for chat in (11, 12, 13)]
+
+    gaps = [later - first for first, later in (api.tried(chat) for chat in (11, 12, 13))]
+    assert min(gaps) >= 1
+    assert [(record.attempts, record.doubts) for record in sent] == [(2, 0)] * 3
+
+
+async def test_a_telegram_that_is_not_there_is_tried_again_with_growing_pauses(outgoing: Outgoing) -> None:
+    taken = bind("127.0.0.1", 0)  # bound and not listening: refused
+    await outgoing.put(11)
+
+    async with outgoing.delivering(telegram_base_url=address_of(taken)):
+
+        async def refused_twice() -> Delivery | None:
+            record = await outgoing.record(11)
+            return record if (record.status, record.attempts) == ("queued", 2) else None
+
+        record = await eventually(refused_twice, "two tries were refused")
+        port = taken.getsockname()[1]
+        taken.close()
+        async with bot_api(port) as late:
+            sent = await outgoing.until(11, "sent")
+
+    assert (record.doubts, str(record.error).partition(":")[0]) == (0, "NetworkError")
+    assert (sent.attempts, len(late.sent)) == (3, 1)
+
+
+async def test_an_answer_that_never_comes_is_doubted_and_tried_once_more(outgoing: Outgoing, api: BotApi) -> None:
+    api.next[11].append(take_and_hang)
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        doubted = await outgoing.until(11, "doubtful")
+        sent = await outgoing.until(11, "sent")
+
+    assert (doubted.doubts, doubted.error) == (1, "TimedOut: Timed out")
+    assert (sent.doubts, sent.error, len(api.texts(11))) == (1, None, 2)
+
+
+async def test_two_answers_that_are_cut_off_park_the_message(outgoing: Outgoing, api: BotApi) -> None:
+    api.always[11] = take_and_cut
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        parked = await outgoing.until(11, "parked")
+        await outgoing.put(12)
+        await outgoing.until(12, "sent")
+
+    assert (parked.doubts, parked.attempts, len(api.texts(11))) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    "answer", ["<html>Welcome to the hotel</html>", '{"ok":false}', "[]", '{"ok":true,"result":true}']
+)
+async def test_an_answer_that_says_nothing_is_doubted(outgoing: Outgoing, api: BotApi, answer: str) -> None:
+    api.next[11].append(plain(answer))
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        doubted = await outgoing.until(11, "doubtful")
+
+    assert doubted.doubts == 1
+
+
+async def test_nobody_can_read_in_the_log_to_whom_and_what(
+    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    api.next[70011].append(plain('{"ok":true,"result":{"chat":{"id":70011,"first_name":"Zachary"}'))
+    api.always.update({70012: BLOCKED, 70013: refuse(400, "Bad Request", migrate_to_chat_id=70014), 70015: flood(9)})
+    people = [RosterEntry(lead_id=lead, name="Zachary", partner_chat_id=70010 + lead) for lead in (1, 2, 3, 5)]
+    await outgoing.put_leads(*people)
+
+    async with outgoing.delivering():
+        await outgoing.until(1, "doubtful")
+        await outgoing.until(2, "undeliverable")
+        await outgoing.until(3, "sent")
+        await wait_until(lambda: api.tried(70015), "the flooded chat was tried")
+
+    ours = [record for record in caplog.records if not record.name.startswith("uvicorn")]  # that is the Bot API's own
+    log = "\n".join(record.getMessage() for record in ours)
+    assert [word for word in ("7001", "Zachary", api.token, "123456") if word in log] == []
+    assert "telegram: attendance of w: sent" in log
+
+
+async def test_without_a_token_nothing_is_sent_and_the_log_names_kind_and_webinar(
+    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await outgoing.put_leads(*(RosterEntry(lead_id=lead, name="Zachary", partner_chat_id=11) for lead in range(1, 41)))
+
+    async with outgoing.delivering(telegram_token=None):
+        for lead in range(1, 41):
+            await outgoing.until(lead, "dry_run", 2)  # one chat, forty messages: a rehearsal keeps no pace
+
+    assert api.tries == []
+    assert {record.getMessage() for record in caplog.records} == {"telegram: attendance of w: dry_run"}
+
+
+async def test_one_that_is_handled_twice_at_once_is_tried_once(
+    outgoing: Outgoing, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also in one process and in one millisecond: the right to send is one, whoever asks."""
+    caplog.set_level(logging.INFO)
+    await outgoing.put(*range(11, 41))
+    tag = outgoing.store.keys.tags[0]
+    await outgoing.outbox.open(tag)
+    entries = await outgoing.outbox.take(tag, "w0", 100)
+    dispatch = Dispatch(outgoing.outbox, Sender(None), "w0")
+
+    await asyncio.gather(*(dispatch.handle(entry) for entry in entries for _ in range(3)))
+
+    assert len([record for record in caplog.records if "dry_run" in record.getMessage()]) == 30
+
+
+async def test_an_outcome_that_comes_late_still_counts_when_nobody_tried_since(outgoing: Outgoing, api: BotApi) -> None:
+    """A Redis that was away until after the lease must not cost the chat a second message."""
+
+    async def take_slowly(api: BotApi, chat_id: int, text: str) -> Response:
+        standing = await outgoing.outbox.held("w", "11:attendance")
+        assert standing is not None
+        doubted = deliveries.doubt(standing.delivery, "its sender died", utc_now())
+        assert await outgoing.outbox.record("w", standing, doubted.delivery, Next(1.0))
+        return await take(api, chat_id, text)
+
+    api.next[11].append(take_slowly)
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        sent = await outgoing.until(11, "sent")
+        await outgoing.put(12)
+        await outgoing.until(12, "sent")
+
+    assert (sent.doubts, sent.message_id, len(api.texts(11))) == (0, 1, 1)
+
+
+async def test_an_outcome_that_comes_after_another_try_began_changes_nothing(outgoing: Outgoing, api: BotApi) -> None:
+    async def take_for_another(api: BotApi, chat_id: int, text: str) -> Response:
+        standing = await outgoing.outbox.held("w", "11:attendance")
+        assert standing is not None
+        doubted = deliveries.doubt(standing.delivery, "its sender died", utc_now()).delivery
+        other = claim(doubted, "another", utc_now())
+        assert other is not None
+        ended = settle(other, Outcome(kind="final", error="Forbidden"), utc_now())
+        assert await outgoing.outbox.record("w", standing, ended.delivery, Next())
+        return await take(api, chat_id, text)
+
+    api.next[11].append(take_for_another)
+    await outgoing.put(11, 12)
+
+    async with outgoing.delivering():
+        await outgoing.until(12, "sent")
+        await wait_until(lambda: api.texts(11), "the message was taken")
+
+    assert (await outgoing.record(11)).error == "Forbidden"
+
+
+async def test_a_message_that_cannot_be_made_is_parked_and_stops_no_other(outgoing: Outgoing, api: BotApi) -> None:
+    await outgoing.put_leads(RosterEntry(lead_id=11, partner_chat_id=11), texts={"ru": {"someone": ""}})
+    held = await outgoing.outbox.held("w", "11:attendance")
+    assert held is not None
+    broken = replace(held.delivery, locale="xx")
+    await outgoing.outbox.record("w", held, broken, Next())
+    await outgoing.put(12)
+
+    async with outgoing.delivering():
+        parked = await outgoing.until(11, "parked")
+        await outgoing.until(12, "sent")
+
+    assert str(parked.error).startswith("its text cannot be made: FileNotFoundError")
+    assert api.texts(11) == []
+
+
+async def test_a_message_whose_webinar_is_gone_is_parked(outgoing: Outgoing, api: BotApi) -> None:
+    await outgoing.put(11)
+    await outgoing.store.ask("DEL", outgoing.store.keys.room("w"))
+
+    async with outgoing.delivering():
+        parked = await outgoing.until(11, "parked")
+
+    assert (parked.error, api.tries) == ("there is no such webinar", [])

@@ -1,0 +1,150 @@
+"""The documents say what is so: settings, commands, codes, and lines that can be run."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+import pytest
+
+from room_server.cli import main
+from room_server.config import PREFIX, Settings
+from room_server.core.messages import EMITTED, INBOUND, Role
+from room_server.core.room import Status
+from room_server.errors import CLOSE_CODES, PROBLEMS
+from tests.terminal import COMMANDS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+README = PAGES[0].read_text("utf-8")
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every table row."""
+    lines = [line.replace(r"\|", "\0") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip().replace("\0", "|") for cell in line.strip("|").split("|")] for line in lines]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The examples in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    listed = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(README) if cells[0].startswith(f"`{PREFIX}")}
+    defaults = {
+        PREFIX + field.name.upper(): f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        for field in msgspec.structs.fields(Settings)
+    }
+
+    assert listed == {name: "–" if value in {"None", ""} else value for name, value in defaults.items()}
+
+
+def command_lines() -> Iterator[str]:
+    """Every line of the documents and of the commands' own help that runs the product."""
+    for page in PAGES:
+        for block in blocks(page, "sh"):
+            yield from runs(block)
+    for path in [(), *COMMANDS]:
+        yield from runs(command(path).help or "")
+
+
+def runs(text: str) -> list[str]:
+    """The lines that begin with the command, settings before it allowed."""
+    joined = re.sub(r"\\\n\s*", "", text)
+    return re.findall(r"^\s*(?:[A-Z_]+=\S* )*(room-server(?: .*)?)$", joined, re.MULTILINE)
+
+
+def command(path: tuple[str, ...]) -> click.Command:
+    """The command at these words."""
+    found: click.Command = main
+    for name in path:
+        assert isinstance(found, click.Group)
+        found = found.commands[name]
+    return found
+
+
+@pytest.mark.parametrize("line", sorted(set(command_lines())))
+def test_every_line_that_runs_the_product_can_be_run(line: str, tmp_path: Path) -> None:
+    """Parsed, not run: each file that it reads is there, and empty."""
+    words = shlex.split(line.partition(" > ")[0], comments=True)[1:]
+    found: click.Command = main
+    while words and isinstance(found, click.Group) and words[0] in found.commands:
+        found = found.commands[words.pop(0)]
+    if words in (["--help"], ["--version"]):
+        return
+    assert not isinstance(found, click.Group)
+    here = [str(file) if (file := touched(tmp_path, word)) else word for word in words]
+    found.make_context(None, here, parent=click.Context(main, **main.context_settings))
+
+
+def touched(folder: Path, word: str) -> Path | None:
+    """An empty file for a word that names one."""
+    if not re.fullmatch(r"[\w-]+\.(csv|json|toml)", word):
+        return None
+    file = folder / word
+    file.touch()
+    return file
+
+
+def test_every_command_is_in_the_readme() -> None:
+    listed = set()
+    for cells in rows(README):
+        first, *others = re.findall(r"`([a-z -]+)`", cells[0])[:5] or [""]
+        words = tuple(first.removeprefix("room-server ").split())
+        listed |= {words, *((*words[:-1], other) for other in others)}
+    groups = {path[:-1] for path in COMMANDS}
+
+    assert {path for path in COMMANDS if path not in groups} <= listed
+
+
+def test_the_documents_lead_somewhere() -> None:
+    links = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))]
+    here = [(page, target) for page, target in links if not target.startswith("https://")]
+
+    assert [target for page, target in here if not (page.parent / target).exists()] == []
+
+
+def test_lines_are_as_long_as_in_the_code() -> None:
+    lines = [line for page in PAGES for line in page.read_text("utf-8").splitlines()]
+
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+
+def test_every_code_is_in_the_documents_with_its_status_and_what_to_do() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    listed = {cells[0].strip("`"): cells[1:] for cells in rows(text) if cells[0].startswith("`")}
+
+    assert {code: int(status) for code, (status, _) in listed.items()} == {
+        code: problem.status for code, problem in PROBLEMS.items()
+    }
+    assert all(advice.endswith(".") for _, advice in listed.values())
+
+
+def test_every_close_code_is_in_the_documents_with_what_to_do_and_why() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    listed = {int(cells[0]): cells[1:] for cells in rows(text) if cells[0].isdigit()}
+
+    assert {code: verdict for code, (verdict, _) in listed.items()} == {
+        code.value: verdict.value for code, (verdict, _) in CLOSE_CODES.items()
+    }
+    for code, (_, reason) in CLOSE_CODES.items():
+        assert reason in listed[code.value][1]
+
+
+def test_the_domain_names_every_state_role_hook_and_state_code() -> None:
+    text = (ROOT / "docs" / "domain.md").read_text("utf-8")
+    named = {*Status, *Role, *INBOUND, *EMITTED, *(code for code in PROBLEMS if code.startswith("webinar_state"))}
+
+    assert {name for name in named if name not in text} == set()
+
+
+@pytest.mark.parametrize("section", ["States of a webinar", "Roles", "Hooks and their payloads", "Classification"])
+def test_the_sections_that_the_code_cites_are_there(section: str) -> None:
+    assert f"## {section}\n" in (ROOT / "docs" / "domain.md").read_text("utf-8")
+
+
+def test_the_changelog_is_kept() -> None:
+    assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text("utf-8")

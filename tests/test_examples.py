@@ -1,0 +1,111 @@
+"""The documents' examples for sites, run as they stand against a real server."""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from room_server.core.room import Status
+from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room
+
+ROOT = Path(__file__).parents[1]
+PHP = shutil.which("php")
+
+WORDPRESS = """
+define('ROOM_SERVER_URL', getenv('SITE'));
+define('ROOM_SERVER_TOKEN_SECRET', getenv('ROOM_SERVER_TOKEN_SECRET'));
+define('ROOM_SERVER_HOOK_SECRET', getenv('ROOM_SERVER_HOOK_SECRET'));
+function wp_remote_post(string $url, array $request) {
+    $headers = [];
+    foreach ($request['headers'] as $name => $value) { $headers[] = "$name: $value"; }
+    $options = ['method' => 'POST', 'header' => $headers, 'content' => $request['body']];
+    echo file_get_contents($url, false, stream_context_create(['http' => $options]));
+}
+"""
+"""What WordPress has and plain PHP has not."""
+
+
+def example(name: str, language: str, holding: str = "") -> str:
+    """The example of a page in a language, the one that holds these words."""
+    text = (ROOT / name).read_text("utf-8")
+    found = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    (chosen,) = [block for block in found if holding in block]
+    return str(chosen)
+
+
+async def output(site: Site, *words: str) -> str:
+    """What a program prints, in the environment that the documents speak of."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SITE": f"http://{site.address}",
+        "TOKEN": site.token("speaker", "launch"),
+        "ROOM_SERVER_HOOK_SECRET": HOOK_SECRET,
+        "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
+    }
+    process = await asyncio.create_subprocess_exec(*words, env=environment, stdout=PIPE, stderr=PIPE)
+    printed, complaints = await process.communicate()
+    assert process.returncode == 0, complaints.decode()
+    return printed.decode()
+
+
+@pytest.fixture
+async def live(site: Site) -> Site:
+    """A site on which the examples' webinar is live."""
+    await site.store.create(room("launch", status=Status.LIVE, started_at=AT))
+    return site
+
+
+def entered(lead_id: int) -> dict[str, Any]:
+    """The answer to a lead's first entering."""
+    return {"webinar_id": "launch", "duplicate": False, "lead_id": lead_id}
+
+
+async def test_a_hook_in_shell_starts_a_webinar(site: Site) -> None:
+    await site.store.create(room("launch"))
+
+    answer = json.loads(await output(site, "sh", "-eu", "-c", example("README.md", "sh", "curl")))
+
+    assert (answer["status"], answer["duplicate"]) == ("live", False)
+
+
+async def test_a_signed_hook_in_shell_enters_a_lead(live: Site) -> None:
+    answer = await output(live, "sh", "-eu", "-c", example("docs/wordpress.md", "sh", "signature"))
+
+    assert json.loads(answer) == entered(44)
+
+
+async def test_a_signed_hook_in_python_enters_a_lead(live: Site) -> None:
+    answer = await output(live, sys.executable, "-W", "error", "-c", example("docs/wordpress.md", "python"))
+
+    assert json.loads(answer) == entered(43)
+
+
+async def test_a_rooms_state_is_read_in_shell(live: Site) -> None:
+    state = await output(live, "sh", "-eu", "-c", example("docs/wordpress.md", "sh", "/state"))
+
+    assert json.loads(state) == (await live.state(webinar_id="launch")).json()
+
+
+@pytest.mark.skipif(PHP is None, reason="php is not installed here")
+async def test_a_signed_hook_in_php_enters_a_lead(live: Site) -> None:
+    answer = await output(live, str(PHP), "-r", WORDPRESS + example("docs/wordpress.md", "php"))
+
+    assert json.loads(answer) == entered(42)
+
+
+@pytest.mark.skipif(PHP is None, reason="php is not installed here")
+async def test_a_link_made_in_php_is_let_in(live: Site) -> None:
+    code = WORDPRESS + example("README.md", "php") + "echo room_link(7, 'launch');"
+
+    address, _, token = (await output(live, str(PHP), "-r", code)).partition("#token=")
+
+    assert address == f"http://{live.address}/room/launch"
+    async with live.socket(webinar_id="launch", token=token) as socket:
+        assert json.loads(await socket.recv())["status"] == "live"
