@@ -148,8 +148,9 @@ def _check_redis_url(url: str) -> None:
 
 
 def _check_address(url: str) -> None:
+    """Raises ValueError, also for a port that is none."""
     parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+    if parts.port == 0 or parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"expected an address like https://example.org, not {url!r}")
 
 

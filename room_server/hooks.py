@@ -104,8 +104,8 @@ class Hooks:
         async with deadline():  # three questions to Redis, one deadline
             answer = await webhooks.recall(self._store, webhook_id, asked)
             if answer is None:
-                answer = await self._act(actor, decode(name, body))
-                await webhooks.remember(self._store, webhook_id, webhooks.Remembered(asked, answer))
+                given = webhooks.Remembered(asked, await self._act(actor, decode(name, body)))
+                answer = await webhooks.remember(self._store, webhook_id, given)
         return answer
 
     def _throttle_person(self, actor: Actor) -> None:

@@ -23,11 +23,22 @@ TICK = 0.02
 @contextlib.contextmanager
 def cluster() -> Iterator[list[int]]:
     """The ports of three primaries that share the slots, for as long as the block runs."""
-    with tempfile.TemporaryDirectory(prefix="rs-") as folder, contextlib.ExitStack() as stack:
-        ports = free_ports(6)
-        nodes = [stack.enter_context(primary(Path(folder) / str(port), ports)) for port in ports[:3]]
-        form([stack.enter_context(Redis(port=port)) for port in nodes])
-        yield nodes
+    with processes(3) as started:
+        yield form(list(started)[:3])
+
+
+@contextlib.contextmanager
+def processes(count: int) -> Iterator[dict[int, subprocess.Popen[bytes]]]:
+    """Servers that are not introduced to each other yet, by port; each may be frozen or killed by the test."""
+    with tempfile.TemporaryDirectory(prefix="rs-") as folder:
+        ports = free_ports(2 * count)
+        started = {port: start(Path(folder) / str(port), ports) for port in ports[:count]}
+        try:
+            yield started
+        finally:
+            for process in started.values():
+                process.kill()
+                process.wait()
 
 
 def url_of(ports: list[int]) -> str:
@@ -44,8 +55,7 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-@contextlib.contextmanager
-def primary(folder: Path, ports: list[int]) -> Iterator[int]:
+def start(folder: Path, ports: list[int]) -> subprocess.Popen[bytes]:
     """One server; the second half of `ports` is for the servers' own talk."""
     port = int(folder.name)
     folder.mkdir()
@@ -54,32 +64,77 @@ def primary(folder: Path, ports: list[int]) -> Iterator[int]:
         "cluster-port": ports[ports.index(port) + len(ports) // 2],
         "cluster-enabled": "yes",
         "cluster-node-timeout": 2000,
+        "cluster-require-full-coverage": "no",
+        "repl-diskless-sync-delay": 0,
         "bind": "127.0.0.1",
         "dir": folder,
         "save": "",
     }
     words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
-    process = subprocess.Popen([embedded.find_binary(), *words], stdout=subprocess.DEVNULL)
-    try:
-        yield port
-    finally:
-        process.kill()
-        process.wait()
+    return subprocess.Popen([embedded.find_binary(), *words], stdout=subprocess.DEVNULL)
 
 
-def form(nodes: list[Any]) -> None:
+def form(ports: list[int]) -> list[int]:
     """Share the slots out, introduce the servers to each other, and wait until all agree."""
-    for number, node in enumerate(nodes):
-        _until(node.ping)
-        first, last = (SLOTS * place // len(nodes) for place in (number, number + 1))
-        node.execute_command("CLUSTER ADDSLOTSRANGE", first, last - 1)
-        node.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
-    for node in nodes[1:]:
-        there = node.get_connection_kwargs()["port"]
-        bus = node.config_get("cluster-port")["cluster-port"]
-        nodes[0].execute_command("CLUSTER MEET", "127.0.0.1", there, bus)
-    for node in nodes:
-        _until(partial(_is_whole, node, len(nodes)))
+    with contextlib.ExitStack() as stack:
+        nodes: list[Any] = [stack.enter_context(Redis(port=port)) for port in ports]
+        for number, node in enumerate(nodes):
+            until(node.ping)
+            first, last = (SLOTS * place // len(nodes) for place in (number, number + 1))
+            node.execute_command("CLUSTER ADDSLOTSRANGE", first, last - 1)
+            node.execute_command("CLUSTER SET-CONFIG-EPOCH", number + 1)
+            _introduce(nodes[0], node)
+        for node in nodes:
+            until(partial(_is_whole, node, len(nodes)))
+    return ports
+
+
+def _introduce(first: Any, node: Any) -> None:
+    port = node.get_connection_kwargs()["port"]
+    first.execute_command("CLUSTER MEET", "127.0.0.1", port, node.config_get("cluster-port")["cluster-port"])
+
+
+def follow(ports: list[int], follower: int, leader: int) -> None:
+    """Let the server at port `follower` join as the replica of a primary, and wait until it has what that has."""
+    with Redis(port=ports[0]) as first, Redis(port=follower) as node, Redis(port=leader) as followed:
+        until(node.ping)
+        _introduce(first, node)
+        until(lambda: _id(followed) in _text(node))
+        until(lambda: node.cluster("REPLICATE", _id(followed)))
+        until(lambda: node.info("replication")["master_link_status"] == "up")
+
+
+def take_over(follower: int) -> None:
+    """The replica takes its primary's place, whatever that thinks of it."""
+    with Redis(port=follower) as node:
+        node.cluster("FAILOVER", "TAKEOVER")
+        until(lambda: node.role()[0] == b"master")
+
+
+def move(number: int, ports: list[int], target: int) -> None:
+    """A slot and all its keys change to the primary at port `target`."""
+    with contextlib.ExitStack() as stack:
+        nodes: dict[int, Any] = {port: stack.enter_context(Redis(port=port)) for port in ports}
+        (source,) = [port for port in ports if port != target and _holds(nodes[port], number)]
+        nodes[target].cluster("SETSLOT", number, "IMPORTING", _id(nodes[source]))
+        nodes[source].cluster("SETSLOT", number, "MIGRATING", _id(nodes[target]))
+        while keys := nodes[source].execute_command("CLUSTER GETKEYSINSLOT", number, 100):
+            nodes[source].migrate("127.0.0.1", target, keys, 0, 5000)
+        for port in (target, source, *ports):
+            nodes[port].cluster("SETSLOT", number, "NODE", _id(nodes[target]))
+
+
+def _id(node: Any) -> str:
+    return str(node.cluster("MYID").decode())
+
+
+def _text(node: Any) -> str:
+    return str(node.execute_command("CLUSTER NODES"))
+
+
+def _holds(node: Any, number: int) -> bool:
+    ranges = node.execute_command("CLUSTER SLOTS")
+    return any(first <= number <= last and leader[2].decode() == _id(node) for first, last, leader, *_ in ranges)
 
 
 def _is_whole(node: Any, count: int) -> bool:
@@ -87,7 +142,8 @@ def _is_whole(node: Any, count: int) -> bool:
     return bool(told["cluster_state"] == "ok" and int(told["cluster_size"]) == count)
 
 
-def _until(true: Callable[[], Any]) -> None:
+def until(true: Callable[[], Any]) -> None:
+    """Return when it is true; a server that does not answer yet is asked again."""
     deadline = time.monotonic() + PATIENCE
     while True:
         with contextlib.suppress(RedisError, OSError):

@@ -112,14 +112,14 @@ class Raw:
 
 @asynccontextmanager
 async def connecting(site: Site, receive_buffer: int = 0) -> AsyncIterator[Raw]:
-    """A connection; `receive_buffer` bytes are all that this end's kernel takes in unread."""
+    """A connection; `receive_buffer` bytes are about all that this end takes in unread."""
     connection = socket.socket()
     connection.setblocking(False)
     if receive_buffer:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     host, _, port = site.address.partition(":")
     await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))
-    reader, writer = await asyncio.open_connection(sock=connection, limit=2**20)
+    reader, writer = await asyncio.open_connection(sock=connection, limit=receive_buffer or 2**20)
     try:
         yield Raw(reader, writer)
     finally:

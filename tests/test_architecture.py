@@ -180,10 +180,11 @@ def test_nothing_happens_on_import() -> None:
 
 
 def committed() -> list[Path]:
-    """The files that are, or would be, in the repository."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    """The files that are, or would be, in the repository; without git, all that are not hidden."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    if listed.returncode:
+        return [path for path in ROOT.rglob("[!.]*") if path.is_file() and "/." not in str(path.relative_to(ROOT))]
     return [path for name in listed.stdout.splitlines() if (path := ROOT / name).is_file()]
 
 

@@ -56,6 +56,8 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
         ("PUBLIC_URL", "https://", "expected an address like https://example.org, not 'https://'"),
         ("PUBLIC_URL", "https://a/#b", "expected an address like https://example.org, not 'https://a/#b'"),
         ("TELEGRAM_BASE_URL", "ftp://a", "expected an address like https://example.org, not 'ftp://a'"),
+        ("TELEGRAM_BASE_URL", "http://a:99999", "Port out of range 0-65535"),
+        ("TELEGRAM_BASE_URL", "http://a:0", "expected an address like https://example.org, not 'http://a:0'"),
         ("ALLOWED_ORIGINS", "https://a *", "expected origins like https://example.org, not '*'"),
         ("ALLOWED_ORIGINS", "example.org", "expected origins like https://example.org, not 'example.org'"),
         ("ALLOWED_ORIGINS", "https://a/b", "expected origins like https://example.org, not 'https://a/b'"),

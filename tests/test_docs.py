@@ -146,5 +146,13 @@ def test_the_sections_that_the_code_cites_are_there(section: str) -> None:
     assert f"## {section}\n" in (ROOT / "docs" / "domain.md").read_text("utf-8")
 
 
+def test_the_tree_of_the_architecture_is_the_tree() -> None:
+    (drawn,) = blocks(ROOT / "ARCHITECTURE.md", "")
+    there = [path for path in (ROOT / "room_server").iterdir() if not path.name.startswith("__")]
+
+    expected = {f"{path.name}/" if path.is_dir() else path.name for path in there if path.suffix in {"", ".py"}}
+    assert set(re.findall(r"^  (\S+)", drawn, re.MULTILINE)) == expected
+
+
 def test_the_changelog_is_kept() -> None:
     assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text("utf-8")

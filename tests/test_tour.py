@@ -134,5 +134,5 @@ class Audience:
 
 async def emitted(site: Site) -> list[str]:
     """The hooks in the stream of the webinar's partition."""
-    entries = await site.raw.xrange(site.store.keys.events(site.store.keys.tag("w")))
+    entries: Any = await site.raw.xrange(site.store.keys.events(site.store.keys.tag("w")))
     return [fields[b"hook"].decode() for _, fields in entries]

@@ -35,8 +35,6 @@ class RoomState(NamedTuple):
     frame: bytes
     ping: bytes
     """The ping whose pong is the receipt for this state."""
-    asking: bytes
-    """Frame and ping in one write."""
 
     def replaces(self, other: "RoomState | None") -> bool:
         """The highest version stands; another epoch always replaces."""
@@ -49,8 +47,7 @@ _HEAD = msgspec.json.Decoder(Head)
 def room_state(text: bytes) -> RoomState:
     """The state that a public text says. Raises msgspec.ValidationError."""
     head, frame = _HEAD.decode(text), text_frame(text)
-    ping = receipts.ping(head.epoch, head.version)
-    return RoomState(head, text, frame, ping, frame + ping)
+    return RoomState(head, text, frame, receipts.ping(head.epoch, head.version))
 
 
 def text_frame(text: bytes) -> bytes:

@@ -36,9 +36,10 @@ class Goodbye:
         self._door = door
         self._drain_seconds = drain_seconds
 
-    def window(self, sockets: int) -> float:
+    @staticmethod
+    def window(sockets: int, drain_seconds: float) -> float:
         """Seconds over which so many sockets are asked to leave."""
-        return min(max(SHORTEST, sockets / RATE), self._drain_seconds)
+        return min(max(SHORTEST, sockets / RATE), drain_seconds)
 
     async def say(self) -> None:
         """Refuse newcomers, ask everyone to leave in turn, and wait until they have."""
@@ -46,7 +47,7 @@ class Goodbye:
         members = [member for crowd in self._hub.crowds.values() for member in crowd.members]
         if not members:
             return
-        window = self.window(len(members))
+        window = self.window(len(members), self._drain_seconds)
         logger.info("going away: %d sockets within %.1f seconds", len(members), window)
         random.shuffle(members)
         for number, member in enumerate(members):

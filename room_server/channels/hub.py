@@ -37,6 +37,9 @@ class Member(Protocol):
     def farewell(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to come back elsewhere in so many seconds."""
 
+    def ask(self) -> None:
+        """Ask the peer for the receipt of what it has, unless one is outstanding."""
+
     def admit(self, crowd: "Crowd") -> None:
         """The room is known now: answer the handshake."""
 
@@ -134,12 +137,19 @@ class Hub:
                     await self._tell_crowd(crowd)
 
     async def _tell_crowd(self, crowd: Crowd) -> None:
+        """The state to everyone first; the receipts are asked for afterwards, so that no pong delays a state."""
         for members in _slices(list(crowd.members)):
+            state = crowd.state  # a change since the last slice is the one to write
             for member in members:
-                state = crowd.state  # a change in between is the one to write
-                if state is not None and member.has is not state and member in crowd.members:
+                if state is not None and member.has is not state:
                     member.push(state)
             await asyncio.sleep(0)
+        for members in _slices(list(crowd.members)):
+            for member in members:
+                member.ask()
+            await asyncio.sleep(0)
+            if self._untold:
+                return  # a newer state goes first
 
     async def loader(self) -> None:
         """Read the rooms that were asked for, for ever; one read for all who wait for a room."""

@@ -6,10 +6,12 @@ peer sends later is rare and gets a fresh one. A peer that reads too slowly skip
 
 import asyncio
 import contextlib
+import os
 import socket as sockets
 from typing import Any, cast
 
 from uvicorn.config import Config
+from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
@@ -30,7 +32,17 @@ SEND_BUFFER = 64 * 1024
 class RoomSocket(Vigil, asyncio.Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
-    __slots__ = ("_answer", "_asked", "_closing", "_connections", "_crowd", "_inbox", "_receipted", "has")
+    __slots__ = (
+        "_answer",
+        "_asked",
+        "_closing",
+        "_connections",
+        "_crowd",
+        "_descriptor",
+        "_inbox",
+        "_receipted",
+        "has",
+    )
 
     has: RoomState | None
     """What was written last."""
@@ -106,6 +118,7 @@ class RoomSocket(Vigil, asyncio.Protocol):
         self._transport.set_write_buffer_limits(high=0)
         with contextlib.suppress(OSError):  # the peer may be gone by now
             self._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
+        self._descriptor = -1 if is_ssl(self._transport) else self._transport.get_extra_info("socket").fileno()
         self.has = self._receipted = crowd.state
         self._transport.write(self._answer + crowd.state.frame)
         self._answer = None
@@ -119,14 +132,26 @@ class RoomSocket(Vigil, asyncio.Protocol):
 
     def push(self, state: RoomState) -> None:
         """Write the newest state; a peer that is behind gets it when it has caught up."""
-        if self._behind_since or self._closing is not None:
-            return
-        self.has = state
-        if self._asked is None:
-            self._asked = state
-            self._transport.write(state.asking)
-        else:
-            self._transport.write(state.frame)
+        if self._is_spoken_to():
+            self.has = state
+            self._write(state.frame)
+
+    def ask(self) -> None:
+        """Ask for the receipt of what was written last, unless one is outstanding."""
+        if self._asked is None and self.has is not self._receipted and self._is_spoken_to():
+            self.ping()
+
+    def _is_spoken_to(self) -> bool:
+        return not self._behind_since and self._closing is None and self._crowd is not None
+
+    def _write(self, data: bytes) -> None:
+        """Straight to the kernel; the transport, whose buffer is empty while nobody is behind, gets what is left."""
+        try:
+            written = os.write(self._descriptor, data)
+        except OSError:
+            written = 0  # the transport will find out why
+        if written < len(data):
+            self._transport.write(data[written:])
 
     def farewell(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to come back elsewhere in `seconds`; `closed_after` that the socket is closed."""
@@ -143,7 +168,7 @@ class RoomSocket(Vigil, asyncio.Protocol):
         """Keepalive and receipt in one; what was asked before is asked again."""
         self._asked = self._asked or self.has
         if self._asked is not None:
-            self._transport.write(self._asked.ping)
+            self._write(self._asked.ping)
 
     def is_closing(self) -> bool:
         return self._closing is not None

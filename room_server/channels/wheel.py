@@ -48,6 +48,8 @@ class Wheel:
         """Ask whoever is due, for ever."""
         clock = asyncio.get_running_loop().time
         self._turned = int(clock())
+        for what, place in list(self._places.items()):  # put before the wheel turned
+            self.put(what, place - 1)
         while True:
             await asyncio.sleep(TICK)
             now = clock()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import sys
 from typing import Any
 
@@ -16,8 +17,8 @@ from room_server.state.reports import Line
 from room_server.state.store import Store
 
 COLUMNS = ["lead_id", "name", "entered_at", "completed_at", "attended", "route"]
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet would take for the beginning of a formula (OWASP, CSV Injection)."""
+FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
+"""What a spreadsheet would take for the beginning of a formula (OWASP, CSV Injection), also in its full-width form."""
 
 
 @click.group()
@@ -70,4 +71,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = "" if value is None else str(value)
-    return f"'{text}" if text.startswith(FORMULA) else text
+    return f"'{text}" if FORMULA.match(text) else text

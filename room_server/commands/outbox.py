@@ -63,6 +63,7 @@ def list_(webinar_id: str | None, text: bool, everything: bool, **rest: Any) -> 
       room-server outbox list launch --status parked --text
     """
     everything = everything or rest["status"] == Fate.SENT
+    narrowed = any(rest[name] for name in ("lead", "kind", "status"))
     wanted = _filter(rest)
 
     async def work(store: Store) -> None:
@@ -75,13 +76,17 @@ def list_(webinar_id: str | None, text: bool, everything: bool, **rest: Any) -> 
                     click.echo(_line(one, held.delivery))
                     if text:
                         click.echo(await _said(store, one, held.delivery))
-        async for poison in Outbox(store).poison():
-            if webinar_id in {None, poison.webinar_id}:
-                click.echo(
-                    f"unreadable since {_moment(poison.at)}: {poison.webinar_id!r} {poison.field!r}: {poison.error}"
-                )
+        if not narrowed:
+            await _show_poison(store, webinar_id)
 
     with_store(rest, work)
+
+
+async def _show_poison(store: Store, webinar_id: str | None) -> None:
+    async for poison in Outbox(store).poison():
+        if webinar_id in {None, poison.webinar_id}:
+            what = f"{poison.webinar_id!r} {poison.field!r}: {poison.error}"
+            click.echo(f"unreadable since {_moment(poison.at)}: {what}")
 
 
 @outbox.command()

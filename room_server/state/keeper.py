@@ -81,17 +81,18 @@ def keep(data: Path, socket: Path, binary: str) -> None:
                 continue
             time.sleep(TICK)  # one that cannot live must not be started in a rush
             server = start(data, socket, binary, lock)
-        _stop(server)
+        stop(server)
         socket.unlink(missing_ok=True)
         if socket.parent != data:
             with contextlib.suppress(OSError):
                 socket.parent.rmdir()
 
 
-def _stop(server: subprocess.Popen[bytes]) -> None:
+def stop(server: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
+    """End the server, one way or the other."""
     server.terminate()
     try:
-        server.wait(STOP_SECONDS)
+        server.wait(seconds)
     except subprocess.TimeoutExpired:
         server.kill()
         server.wait()

@@ -122,7 +122,7 @@ class Outbox:
             return int(await self.store.ask_script(self._promote, keys, [unix_ms(utc_now()), PROMOTED]))
 
     async def held(self, webinar_id: str, name: str) -> Held | None:
-        """A delivery as it stands; None when there is none. Raises msgspec.DecodeError, StateUnavailable."""
+        """A delivery as it stands; None when there is none. Raises ValueError (undecodable), StateUnavailable."""
         async with deadline():
             raw = await self.store.ask("HGET", self.store.keys.deliveries(webinar_id), name)
         return Held(_DELIVERY.decode(raw), raw) if raw else None
@@ -179,7 +179,7 @@ class Outbox:
             for _, raw in pairs(found):
                 try:
                     yield Held(_DELIVERY.decode(raw), raw)
-                except msgspec.DecodeError as error:
+                except ValueError as error:  # as msgspec's errors of decoding are
                     logger.error("a message of %s cannot be read and is left out: %s", webinar_id, error)
             if int(cursor) == 0:
                 return

@@ -1,5 +1,6 @@
 """Who came: one line per lead of the roster or who entered, with what became of its messages."""
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -15,6 +16,8 @@ from room_server.state.outbox import Outbox
 from room_server.state.patience import deadline
 from room_server.state.pipeline import pairs
 from room_server.state.store import Store
+
+logger = logging.getLogger(__name__)
 
 SLICE = 500
 _PARTICIPATION = msgspec.json.Decoder(Participation)
@@ -73,7 +76,10 @@ async def participations(store: Store, webinar_id: str) -> AsyncIterator[Partici
         async with deadline():
             cursor, found = await store.ask("HSCAN", store.keys.participations(webinar_id), cursor, "COUNT", SLICE)
         for _, record in pairs(found):
-            yield _PARTICIPATION.decode(record)
+            try:
+                yield _PARTICIPATION.decode(record)
+            except ValueError as error:  # as msgspec's errors of decoding are
+                logger.error("a lead of %s cannot be read and is left out: %s", webinar_id, error)
         if int(cursor) == 0:
             return
 

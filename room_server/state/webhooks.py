@@ -40,10 +40,13 @@ async def recall(store: Store, webhook_id: str, asked: bytes) -> bytes | None:
     return remembered.answer
 
 
-async def remember(store: Store, webhook_id: str, remembered: Remembered) -> None:
-    """Keep the answer; the first one stands."""
+async def remember(store: Store, webhook_id: str, remembered: Remembered) -> bytes:
+    """The answer that stands: the first one that was kept. Raises Unauthenticated when it is to another request."""
     async with deadline():
-        await store.ask("SET", _key(store, webhook_id), msgspec.msgpack.encode(remembered), "NX", "EX", KEPT)
+        packed = msgspec.msgpack.encode(remembered)
+        if await store.ask("SET", _key(store, webhook_id), packed, "NX", "EX", KEPT):
+            return remembered.answer
+    return await recall(store, webhook_id, remembered.asked) or remembered.answer
 
 
 def _key(store: Store, webhook_id: str) -> str:

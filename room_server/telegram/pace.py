@@ -10,7 +10,7 @@ from room_server.state.pipeline import Script
 from room_server.state.store import Store
 
 BOT_GAP_MS = 38
-"""26 evenly spaced messages a second: some that are a tenth of a second late still leave no second with more than 30."""
+"""26 evenly spaced messages a second: some that are a tenth of a second late still leave none with more than 30."""
 CHAT_GAP_MS = 1050
 HORIZON_MS = 400
 """The furthest moment that is taken: a sender that dies wastes no more."""

@@ -30,7 +30,7 @@ IN_FLIGHT = 4
 """Messages on the line at once, per worker."""
 STEP_SECONDS = 3.0
 """For connecting, writing and reading each."""
-HALTED_SECONDS = 2.0
+HALTED_SECONDS = 1.0
 """How long messages rest that were tried with a token that is refused: then a worker with the right one has them."""
 NOT_SENT = (
     httpx.ConnectError,

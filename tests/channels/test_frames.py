@@ -26,7 +26,6 @@ def test_a_room_state_is_the_stored_text_and_the_frame_around_it() -> None:
     head = state.head
     assert (head.webinar_id, head.epoch, head.version, head.status) == ("w", "e", 7, Status.LIVE)
     assert (state.text, state.frame) == (text, text_frame(text))
-    assert state.asking == state.frame + state.ping
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"webinar_id":"w","epoch":"e","version":"1"}'])

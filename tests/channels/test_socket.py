@@ -1,10 +1,337 @@
-from tests.support import Site, next_state, room, state_where
+"""The room socket on the wire: one frame per change, read-only, and nobody waits for anybody. Times: test_vigil.py."""
+
+import asyncio
+import struct
+import time
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from room_server.channels.hub import Hub
+from room_server.core.room import Room
+from tests.conftest import settings_for
+from tests.proxy import proxy_to
+from tests.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Raw, connecting, handshake, in_room, masked
+from tests.support import Site, next_state, room, serving, state_where, wait_until
+
+READ_ONLY = "webinar_status_mutation_forbidden"
 
 
-async def test_a_socket_gets_the_snapshot_and_then_each_change(site: Site) -> None:
+async def opened(site: Site) -> None:
     await site.store.create(room())
+
+
+async def nobody_is_left(site: Site) -> None:
+    """Every table of the process is empty again."""
+    hub: Hub = site.inside["hub"]
+    door, wheel = site.inside["door"], site.inside["wheel"]
+    await wait_until(lambda: not (door.total or hub.crowds or len(wheel)), "everyone is forgotten")
+    assert (door.persons, hub.counted()["total"]) == ({}, 0)
+
+
+async def test_the_snapshot_comes_with_the_handshakes_own_answer(site: Site) -> None:
+    await opened(site)
+    async with connecting(site) as raw:
+        await raw.send(handshake(site))
+        await wait_until(lambda: raw.reader._buffer, "something came")  # type: ignore[attr-defined]
+        received = await raw.reader.read(2**16)
+    head, _, frame = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    assert frame[4:] == (await site.state()).content
+
+
+async def test_each_change_is_one_frame(site: Site) -> None:
+    await opened(site)
     async with site.socket() as socket:
         assert socket.subprotocol == "room.v1"
         assert (await next_state(socket))["status"] == "scheduled"
         await site.status("start")
-        assert (await state_where(socket, status="live"))["version"] == 2
+        await site.status("start")
+        await site.entered(42)
+        await site.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True})
+        await site.act("pause")
+        await site.act("resume")
+        await site.status("stop")
+        await site.act("archive")
+        states = [await next_state(socket) for _ in range(6)]
+    told = [(state["version"], state["status"], state["cta"]["visibility"]) for state in states]
+    assert told == [
+        (2, "live", "hidden"),
+        (3, "live", "visible"),
+        (4, "paused", "visible"),
+        (5, "live", "visible"),
+        (6, "finished", "visible"),
+        (7, "archived", "visible"),
+    ]
+
+
+async def test_a_webinar_that_is_made_anew_replaces_the_old_one(site: Site) -> None:
+    await site.store.create(room(version=9, title="old"))
+    async with site.socket() as socket:
+        assert (await next_state(socket))["title"] == "old"
+        await site.store.delete("w")
+        await site.store.create(room(version=1, title="new"))
+        assert (await next_state(socket))["title"] == "new"
+
+
+async def test_a_crowd_makes_one_read(site: Site) -> None:
+    await opened(site)
+
+    async def reads() -> int:
+        stats: dict[str, Any] = await site.raw.info("commandstats")
+        return int(stats.get("cmdstat_hget", {"calls": 0})["calls"])
+
+    async def watch(number: int) -> int:
+        async with in_room(site, sub=str(number)) as raw:
+            return int((await raw.state())["version"])
+
+    before = await reads()
+    crowd = [asyncio.create_task(watch(number)) for number in range(1, 101)]
+    assert await asyncio.gather(*crowd) == [1] * 100
+    assert await reads() - before == 1
+    await nobody_is_left(site)
+
+
+DATA = {
+    "text": masked(TEXT, b'{"status":"live"}'),
+    "binary": masked(BINARY, b"\0\1"),
+    "an empty text": masked(TEXT),
+    "the first fragment of a text": masked(TEXT & 0x7F, b"a"),
+    "a continuation of nothing": masked(CONTINUATION, b"a"),
+    "a text without a mask": bytes((TEXT, 1)) + b"a",
+    "a megabyte": masked(TEXT, b"x" * 10**6),
+    "the head of an exabyte": struct.pack("!BBQ", TEXT, 0xFF, 2**60),
+    "a first byte": bytes((TEXT,)),
+    "a text behind a ping": masked(PING) + masked(TEXT, b"a"),
+}
+
+
+@pytest.mark.parametrize("what", DATA)
+async def test_data_closes_the_socket_and_changes_nothing(site: Site, what: str) -> None:
+    await opened(site)
+    before = await site.everything()
+    async with in_room(site) as raw:
+        await raw.state()
+        await raw.send(DATA[what])
+        frame = await raw.frame()
+        if frame.first == PONG:
+            frame = await raw.frame()
+        assert (frame.first, frame.code, frame.payload[2:]) == (CLOSE, 1008, READ_ONLY.encode())
+        await raw.send(masked(CLOSE, frame.payload))
+        raw.writer.write_eof()
+        assert await raw.rest() == b""
+    assert await site.everything() == before
+    await nobody_is_left(site)
+
+
+async def test_data_byte_by_byte_closes_the_socket(site: Site) -> None:
+    await opened(site)
+    async with in_room(site) as raw:
+        await raw.state()
+        await raw.send(*(bytes([byte]) for byte in masked(PING, b"p") + masked(TEXT, b"data")))
+        assert await raw.frame() == (PONG, b"p")
+        assert await raw.closing() == 1008
+
+
+async def spoken(socket: ClientConnection, message: Any) -> None:
+    """Say something, and listen to what comes of it."""
+    await socket.send(message)
+    await socket.recv()
+
+
+async def test_an_independent_client_sees_why_it_was_closed(site: Site) -> None:
+    await opened(site)
+    for message in ("start", b"start", ["sta", "rt"], "x" * 10**6):
+        async with site.socket() as socket:
+            await next_state(socket)
+            with pytest.raises(ConnectionClosed) as closed:
+                await spoken(socket, message)
+            assert closed.value.rcvd is not None
+            assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, READ_ONLY)
+
+
+WRONG = {
+    "a ping without a mask": (bytes((PING, 0)), 1002),
+    "a ping too long": (masked(PING, b"x" * 126), 1002),
+    "a fragmented ping": (masked(PING & 0x7F, b"x"), 1002),
+    "a reserved bit": (masked(TEXT | 0x40, b"x"), 1002),
+    "a reserved opcode": (masked(0x83, b"x"), 1002),
+    "a reserved control opcode": (masked(0x8B, b"x"), 1002),
+    "a close of one byte": (masked(CLOSE, b"\x03"), 1002),
+    "a close with a code that is never sent": (masked(CLOSE, struct.pack("!H", 1005)), 1002),
+    "a close with no code at all": (masked(CLOSE, struct.pack("!H", 0)), 1002),
+    "a close whose reason is no text": (masked(CLOSE, struct.pack("!H", 1000) + b"\xff"), 1007),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+async def test_what_breaks_the_protocol_is_closed_as_it_says(site: Site, what: str) -> None:
+    await opened(site)
+    content, code = WRONG[what]
+    async with in_room(site) as raw:
+        await raw.state()
+        await raw.send(content)
+        assert await raw.closing() == code
+        raw.writer.write_eof()
+        assert await raw.rest() == b""
+    await nobody_is_left(site)
+
+
+async def test_a_ping_gets_its_pong(site: Site) -> None:
+    await opened(site)
+    async with in_room(site) as raw:
+        await raw.state()
+        for payload in (b"", b"p", b"x" * 125):
+            await raw.send(masked(PING, payload))
+            assert await raw.frame() == (PONG, payload)
+        await raw.send(masked(PONG, b"nobody asked"), masked(PONG), *(bytes([byte]) for byte in masked(PING, b"slow")))
+        assert await raw.frame() == (PONG, b"slow")
+    async with site.socket() as socket:
+        assert await (await socket.ping()) >= 0
+
+
+CLOSES = [struct.pack("!H", 1000) + "до свидания".encode(), struct.pack("!H", 1001), struct.pack("!H", 4000), b""]
+
+
+@pytest.mark.parametrize("payload", CLOSES)
+async def test_a_close_is_answered_and_the_connection_closed(site: Site, payload: bytes) -> None:
+    await opened(site)
+    async with in_room(site) as raw:
+        await raw.state()
+        await raw.send(masked(CLOSE, payload) + masked(TEXT, b"too late"))
+        frame = await raw.frame()
+        assert (frame.first, frame.payload[:2]) == (CLOSE, payload[:2])
+        assert await raw.rest() == b""
+    await nobody_is_left(site)
+
+
+@pytest.mark.parametrize("how", ["abort", "write_eof"])
+async def test_who_goes_without_a_word_is_forgotten(site: Site, how: str) -> None:
+    await opened(site)
+    async with in_room(site) as raw, site.socket() as other:
+        await raw.state()
+        getattr(raw.writer.transport, how)()
+        await wait_until(lambda: site.inside["door"].total == 1, "one is left")
+        await site.status("start")
+        assert (await state_where(other, status="live"))["version"] == 2
+    await nobody_is_left(site)
+
+
+async def test_who_speaks_before_the_handshake_is_answered_is_cut_off(valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url)) as site:
+        await opened(site)
+        proxy.delay = 0.3
+        async with connecting(site) as early, connecting(site) as patient:
+            for raw in (early, patient):
+                await raw.send(handshake(site))
+            await wait_until(lambda: site.inside["door"].total == 2, "both wait")
+            await early.send(masked(PING))
+            assert await early.rest() == b""
+            assert (await patient.answer()).status == 101
+            assert (await patient.state())["version"] == 1
+        await nobody_is_left(site)
+
+
+async def test_who_goes_before_the_handshake_is_answered_is_forgotten(valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url)) as site:
+        await opened(site)
+        proxy.delay = 0.3
+        async with connecting(site) as raw:
+            await raw.send(handshake(site))
+            await wait_until(lambda: site.inside["door"].total, "it waits")
+        await nobody_is_left(site)
+
+
+async def change(site: Site, times: int) -> int:
+    """So many changes of four kilobytes each; the version of the last."""
+
+    def changed(standing: Room) -> Room:
+        return replace(standing, description=str(standing.version) * 1000, version=standing.version + 1)
+
+    for _ in range(times):
+        last = await site.store.edit("w", changed)
+    return last.version
+
+
+def behind(site: Site) -> int:
+    """How many sockets of the room have not read what was written."""
+    return sum(bool(member._behind_since) for member in site.inside["hub"].crowds["w"].members)
+
+
+async def all_states(raw: Raw, last: int) -> list[int]:
+    """The versions that the peer reads, up to `last`."""
+    versions: list[int] = []
+    while not versions or versions[-1] < last:
+        versions.append((await raw.state())["version"])
+    return versions
+
+
+async def test_a_peer_that_does_not_read_holds_up_nobody_and_skips_to_the_newest(site: Site) -> None:
+    await opened(site)
+    async with in_room(site, receive_buffer=4096) as slow, site.socket() as other:
+        last = 1
+        while not behind(site):
+            began = time.monotonic()
+            last = await change(site, 10)
+            await state_where(other, version=last)
+            assert time.monotonic() - began < 3
+        last = await change(site, 50)
+        await state_where(other, version=last)
+        (member,) = [member for member in site.inside["hub"].crowds["w"].members if member._behind_since]
+        assert member._transport.get_write_buffer_size() < 5000
+        versions = await all_states(slow, last)
+        assert versions == sorted(set(versions))
+        assert len(versions) < last - 40
+        await site.status("start")
+        assert (await slow.state())["status"] == "live"
+
+
+async def test_a_flood_of_pings_is_not_kept_for_who_does_not_read(site: Site) -> None:
+    await opened(site)
+    async with in_room(site, receive_buffer=4096) as raw:
+        while not behind(site):
+            await change(site, 10)
+        (member,) = site.inside["hub"].crowds["w"].members
+        before = member._transport.get_write_buffer_size()
+        for _ in range(50):
+            await raw.send(masked(PING, b"x" * 125) * 20)
+        heard_at = member._silent_since
+        await raw.send(masked(PING))
+        await wait_until(lambda: member._silent_since > heard_at, "the last ping was heard")
+        assert member._transport.get_write_buffer_size() <= before
+        assert (await site.http.get("/healthz")).status_code == 200
+
+
+async def test_a_shutdown_tells_everyone_to_come_back_to_another_process(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url)) as site:
+        await opened(site)
+        sockets = [await site.socket(claims={"sub": str(lead)}) for lead in range(1, 6)]
+        for socket in sockets:
+            await next_state(socket)
+    for socket in sockets:
+        await socket.wait_closed()
+    assert [socket.close_code for socket in sockets] == [1012] * 5
+
+
+async def test_a_peer_that_does_not_read_holds_up_no_shutdown(valkey_url: str) -> None:
+    async with AsyncExitStack() as peers:
+        async with serving(settings_for(valkey_url)) as site:
+            await opened(site)
+            await peers.enter_async_context(in_room(site, receive_buffer=4096))
+            while not behind(site):
+                await change(site, 10)
+            door = site.inside["door"]
+        assert door.total == 0
+
+
+async def test_sockets_change_nothing(site: Site) -> None:
+    await opened(site)
+    before = await site.everything()
+    async with site.socket() as socket, site.socket("speaker") as other:
+        await asyncio.gather(next_state(socket), next_state(other))
+    assert await site.everything() == before
+    await nobody_is_left(site)

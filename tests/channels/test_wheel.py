@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from room_server.channels.wheel import Wheel
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 
 class Something:
@@ -97,8 +97,18 @@ async def test_what_goes_wrong_stops_the_wheel() -> None:
 
     wheel = Wheel()
     wheel.put(Something(broken), 0.0)
-    with pytest.raises(RuntimeError, match="broken"):
-        await wheel.turn()
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(RuntimeError, match="broken"):
+            await wheel.turn()
+
+
+async def test_what_was_put_before_the_wheel_turned_is_asked_too() -> None:
+    wheel, soon, late = Wheel(), Something(), Something()
+    wheel.put(soon, 0.0)
+    wheel.put(late, asyncio.get_running_loop().time() + 1000)
+    async with turning(wheel):
+        await wait_until(lambda: soon.asked, "it is asked")
+    assert late.asked == []
 
 
 def test_dropping_what_does_not_stand_there_is_nothing() -> None:

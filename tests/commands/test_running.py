@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import re
 import signal
 import time
@@ -10,14 +11,14 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from room_server import auth
 from room_server.commands.running import address_of
 from room_server.config import Settings
 from room_server.server import bind
-from tests.support import TOKEN_SECRET, next_state, state_where
+from tests.support import TOKEN_SECRET, next_state, state_where, wait_until
 from tests.terminal import Running, Terminal, finished, running
 
 LINKS = ["schedule", "attendee", "attendee 2", "speaker", "monitor"]
@@ -175,13 +176,13 @@ async def test_a_hook_at_one_of_two_workers_is_heard_by_sockets_on_both(valkey_u
         running("web", "--port", "0", "--workers", "2", **environment) as site,
         contextlib.AsyncExitStack() as stack,
     ):
-        sockets: list[ClientConnection] = []
-        workers: list[int] = []
-        while len(workers) < 2:
-            sockets.append(await stack.enter_async_context(on_socket(site)))
-            assert (await next_state(sockets[-1]))["status"] == "scheduled"
-            workers = holders(site.process.pid, int(site.address.rpartition(":")[2]))
-            assert len(sockets) < 10, "the kernel spreads connections over both"
+        sockets = []
+        await wait_until(lambda: len(workers_of(site.process.pid)) == 2, "both workers are there")
+        for worker in workers_of(site.process.pid):
+            with frozen(worker):  # so the other one answers
+                sockets.append(await stack.enter_async_context(on_socket(site)))
+                assert (await next_state(sockets[-1]))["status"] == "scheduled"
+        assert len(sockets) == 2
         link = f"#token={token('speaker')}"
         assert (await post(site, "core_webinar_set_status", link, {"status": "start"})).status_code == 200
         await asyncio.gather(*(state_where(one, status="live", version=2) for one in sockets))
@@ -200,18 +201,17 @@ def on_socket(site: Running) -> connect:
     return connect(f"{site.address.replace('http', 'ws')}/rooms/demo/socket", subprotocols=offered)
 
 
-def holders(parent: int, port: int) -> list[int]:
-    """Which children of a process hold connections of this port (Linux's /proc)."""
-    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    inodes = {f"socket:[{row[9]}]" for row in rows if row[1].endswith(f":{port:04X}") and row[3] == "01"}
+def workers_of(parent: int) -> list[int]:
+    """The worker processes of a server (Linux's /proc)."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [int(child) for child in children if inodes & open_files(child)]
+    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
-def open_files(process: str) -> set[str]:
-    """What a process holds open, as far as it still does."""
-    found = set()
-    for path in Path(f"/proc/{process}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.add(str(path.readlink()))
-    return found
+@contextlib.contextmanager
+def frozen(process: int) -> Iterator[None]:
+    """A process that does nothing meanwhile."""
+    os.kill(process, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, signal.SIGCONT)

@@ -1,31 +1,36 @@
 """The way of one message: who may send it, and what each answer of Telegram makes of it."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
 from room_server.core.delivery import (
+    CLAIMABLE,
     ENDED,
     LEASE,
     MAX_ATTEMPTS,
+    MAX_DOUBTS,
     RETRIABLE,
     Delivery,
     Outcome,
     Step,
+    anew,
     claim,
     doubt,
-    give_up,
+    end,
     lapsed,
     overtaken,
-    park,
-    release,
     settle,
 )
 from room_server.core.messages import Fate, Kind
-from tests.core.builders import CANDIDATE_CHAT, LEAD, NOW, at
+from room_server.core.room import RosterEntry
+from tests.core.builders import CANDIDATE_CHAT, LEAD, NOW, PARTNER_CHAT, at, entry, room
 
 FATES = ["queued", "sending", "held", "doubtful", "sent", "dry_run", "no_chat", "undeliverable", "parked"]
 NEW_CHAT = 9003
@@ -170,34 +175,8 @@ def test_a_second_unknown_outcome_is_parked_for_a_person() -> None:
 def test_a_sender_that_died_leaves_its_message_in_doubt(doubts: int, fate: str, again: float | None) -> None:
     known = sending(doubts=doubts)
 
-    left = back(known, status=Fate(fate), doubts=doubts + 1, error="died")
-    assert Step(delivery=left, again_in=again) == doubt(known, "died", NOW)
-
-
-@pytest.mark.parametrize("doubts", [0, 1])
-def test_a_sender_that_was_taken_for_dead_may_still_tell_until_the_message_is_tried_again(doubts: int) -> None:
-    claimed = sending(doubts=doubts)
-    doubted = doubt(claimed, "died", NOW).delivery
-
-    assert overtaken(claimed, doubted)
-    assert not overtaken(claimed, replace(doubted, attempts=2))
-
-
-@pytest.mark.parametrize(
-    "standing",
-    [
-        sending(),
-        sending(owner="w2", attempts=2, doubts=1),
-        sending(doubts=1),
-        delivery("queued", attempts=1),
-        delivery("queued", attempts=1, doubts=1),
-        delivery("sent", attempts=1, doubts=1),
-        delivery("doubtful", attempts=1, doubts=0),
-        delivery("parked", attempts=1, doubts=2),
-    ],
-)
-def test_a_sender_has_nothing_to_tell_of_what_is_not_its_own_doubt(standing: Delivery) -> None:
-    assert not overtaken(sending(), standing)
+    left = back(known, status=Fate(fate), doubts=doubts + 1, error="its sender died")
+    assert doubt(known, "its sender died", NOW) == Step(delivery=left, again_in=again)
 
 
 @pytest.mark.parametrize("between", ["flood", "refused", "halted", "late"])
@@ -213,24 +192,62 @@ def test_a_message_is_never_sent_a_third_time_with_an_unknown_outcome(between: s
     assert claim(known, "w1", NOW) is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "recording", "known", "fate", "chat_id"),
+    [
+        ("follow_up", None, {"candidate_chat_id": NEW_CHAT}, "queued", NEW_CHAT),
+        ("follow_up", None, {"candidate_chat_id": 0}, "queued", 0),
+        ("follow_up", None, {"candidate_chat_id": None}, "no_chat", None),
+        ("follow_up", None, None, "queued", CANDIDATE_CHAT),
+        ("attendance", None, {"candidate_chat_id": NEW_CHAT}, "queued", PARTNER_CHAT),
+        ("attendance", None, {"partner_chat_id": None}, "no_chat", None),
+        ("recording", "https://example.org/r", {"candidate_chat_id": NEW_CHAT}, "queued", NEW_CHAT),
+        ("recording", None, {}, "held", CANDIDATE_CHAT),
+    ],
+)
 @pytest.mark.parametrize("status", ["held", "parked", "undeliverable", "dry_run", "no_chat"])
-@pytest.mark.parametrize(("chat_id", "fate"), [(NEW_CHAT, "queued"), (0, "queued"), (None, "no_chat")])
-def test_a_released_message_starts_anew_to_where_the_roster_says(status: str, chat_id: int | None, fate: str) -> None:
-    known = delivery(status, attempts=40, doubts=2, error="timeout")
+def test_what_begins_anew_goes_where_roster_and_recording_are_now(
+    status: str, kind: str, recording: str | None, known: dict[str, Any] | None, fate: str, chat_id: int | None
+) -> None:
+    before = delivery(status, kind=Kind(kind), attempts=40, doubts=2, error="timeout")
+    standing: RosterEntry | None = None if known is None else entry(**known)
 
-    expected = replace(known, status=Fate(fate), chat_id=chat_id, attempts=0, doubts=0, error=None, at=NOW)
-    assert expected == release(known, chat_id, NOW)
+    after = anew(before, room("finished", recording_url=recording), standing, NOW)
 
-
-@pytest.mark.parametrize("status", ["held", "parked"])
-def test_a_message_that_is_given_up_says_why(status: str) -> None:
-    expected = delivery(status="undeliverable", error="no_recording", at=NOW)
-    assert expected == give_up(delivery(status), "no_recording", NOW)
+    first = {"attempts": 0, "doubts": 0, "error": None, "at": NOW}
+    assert after == replace(before, status=Fate(fate), chat_id=chat_id, **first)
 
 
-def test_a_message_that_cannot_be_sent_as_things_stand_is_parked_and_says_why() -> None:
-    expected = back(sending(doubts=1), status=Fate.PARKED, error="text")
-    assert expected == park(sending(doubts=1), "text", NOW)
+def test_a_recording_that_will_never_be_is_not_waited_for() -> None:
+    after = anew(delivery("held", kind=Kind.RECORDING), room("finished", no_recording=True), entry(), NOW)
+
+    assert (after.status, after.error) == (Fate.UNDELIVERABLE, "no_recording")
+
+
+@pytest.mark.parametrize("status", ["held", "sending", "queued", "parked"])
+@pytest.mark.parametrize("fate", ["undeliverable", "parked", "no_chat"])
+def test_a_message_that_ends_says_why_and_is_nobodys(status: str, fate: str) -> None:
+    expected = delivery(fate, error="no_recording", at=NOW)
+
+    assert end(delivery(status, owner="w1", lease_until=at(9)), Fate(fate), "no_recording", NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("standing", "may"),
+    [
+        ({"status": Fate.DOUBTFUL, "doubts": 1, "attempts": 1}, True),
+        ({"status": Fate.PARKED, "doubts": 1, "attempts": 1}, True),
+        ({"status": Fate.DOUBTFUL, "doubts": 1, "attempts": 2}, False),
+        ({"status": Fate.SENDING, "doubts": 1, "attempts": 2}, False),
+        ({"status": Fate.SENT, "doubts": 1, "attempts": 1}, False),
+        ({"status": Fate.DOUBTFUL, "doubts": 2, "attempts": 1}, False),
+        ({"status": Fate.UNDELIVERABLE, "doubts": 0, "attempts": 1}, False),
+    ],
+)
+def test_a_sender_taken_for_dead_may_tell_its_outcome_until_another_tries(standing: dict[str, Any], may: bool) -> None:
+    claimed = sending()
+
+    assert overtaken(claimed, replace(claimed, **standing)) is may
 
 
 def test_the_ends_are_those_of_the_design() -> None:
@@ -253,3 +270,106 @@ def test_a_record_is_never_changed_after_it_was_made(kind: type[msgspec.Struct])
 @pytest.mark.parametrize("known", [delivery(), sending(doubts=1, error="timeout"), delivery("sent", message_id=5)])
 def test_a_delivery_survives_being_stored(known: Delivery) -> None:
     assert known == msgspec.json.decode(msgspec.json.encode(known), type=Delivery)
+
+
+CELLS: dict[str, tuple[str, str, str]] = {
+    # outcome: what a try comes to when it is the first, when one before it is in doubt, when there were too many
+    "sent": ("sent", "sent", "sent"),
+    "dry_run": ("dry_run", "dry_run", "dry_run"),
+    "final": ("undeliverable", "undeliverable", "undeliverable"),
+    "refused": ("queued in 1", "doubtful in 1", "parked"),
+    "flood": ("queued in 7", "doubtful in 7", "queued in 7"),
+    "halted": ("queued in 7", "doubtful in 7", "queued in 7"),
+    "late": ("queued in 7", "doubtful in 7", "queued in 7"),
+    "migrated": ("queued in 0", "doubtful in 0", "parked"),
+    "unknown": ("doubtful in 2", "parked", "doubtful in 2"),
+}
+CLAIMS = {
+    "queued": "sending",
+    "doubtful": "sending",
+    "sending": "refused",
+    "held": "refused",
+    "sent": "refused",
+    "dry_run": "refused",
+    "no_chat": "refused",
+    "undeliverable": "refused",
+    "parked": "refused",
+}
+
+
+def told(step: Step) -> str:
+    return step.delivery.status.value + ("" if step.again_in is None else f" in {step.again_in:g}")
+
+
+@pytest.mark.parametrize("outcome", CELLS)
+def test_every_outcome_of_every_try_is_this_one(outcome: str) -> None:
+    tries = [sending(), sending(doubts=1), sending(attempts=MAX_ATTEMPTS)]
+
+    assert tuple(told(settled(outcome, known, seconds=7.0)) for known in tries) == CELLS[outcome]
+
+
+def test_every_status_may_be_claimed_or_not() -> None:
+    asked = {status: claim(delivery(status), "w1", NOW) for status in FATES}
+
+    assert {status: got.status.value if got else "refused" for status, got in asked.items()} == CLAIMS
+    assert {status for status, answer in CLAIMS.items() if answer == "sending"} == {fate.value for fate in CLAIMABLE}
+
+
+def test_the_table_has_every_outcome_there_is() -> None:
+    assert set(CELLS) == set(get_args(get_type_hints(Outcome)["kind"]))
+
+
+class Life(RuleBasedStateMachine):
+    """Any number of senders, crashes, answers and retries upon one message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standing = delivery()
+        self.unknown = 0
+        """Tries since the last retry whose outcome nobody knows."""
+
+    @rule(owner=st.sampled_from(["w1", "w2"]))
+    def someone_claims(self, owner: str) -> None:
+        claimed = claim(self.standing, owner, NOW)
+        assert (claimed is not None) == (self.standing.status in {Fate.QUEUED, Fate.DOUBTFUL})
+        self.standing = claimed or self.standing
+
+    @precondition(lambda self: self.standing.status is Fate.SENDING)
+    @rule(kind=st.sampled_from(sorted(CELLS)))
+    def telegram_answers(self, kind: str) -> None:
+        self.unknown += kind == "unknown"
+        self.standing = settled(kind, self.standing, seconds=1.0, chat_id=NEW_CHAT).delivery
+
+    @precondition(lambda self: self.standing.status is Fate.SENDING)
+    @rule()
+    def its_sender_dies(self) -> None:
+        self.unknown += 1
+        self.standing = doubt(self.standing, "its sender died", NOW).delivery
+
+    @precondition(lambda self: self.standing.status in RETRIABLE)
+    @rule()
+    def a_person_retries(self) -> None:
+        self.unknown = 0
+        self.standing = anew(self.standing, room("finished"), None, NOW)
+
+    @invariant()
+    def what_has_ended_is_nobodys(self) -> None:
+        if self.standing.status is not Fate.SENDING:
+            assert (self.standing.owner, self.standing.lease_until) == (None, None)
+
+    @invariant()
+    def doubts_are_the_unknown_tries_and_at_most_two(self) -> None:
+        assert self.standing.doubts == self.unknown <= MAX_DOUBTS
+
+    @invariant()
+    def tries_are_bounded(self) -> None:
+        assert 0 <= self.standing.attempts <= MAX_ATTEMPTS + 1  # one in doubt at the last is tried once more
+
+    @invariant()
+    def one_in_doubt_is_never_taken_for_new(self) -> None:
+        if self.standing.doubts:
+            assert self.standing.status is not Fate.QUEUED
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=60, stateful_step_count=120, deadline=None)

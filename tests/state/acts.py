@@ -46,9 +46,9 @@ async def prepare(store: Store, status: str = "live") -> None:
 
 
 @asynccontextmanager
-async def another(url: str) -> AsyncIterator[Store]:
+async def another(url: str, partitions: int | None = None) -> AsyncIterator[Store]:
     """A second process's store on the same server."""
-    async with open_state(settings_for(url)) as state:
+    async with open_state(settings_for(url, partitions=partitions)) as state:
         yield state.store
 
 

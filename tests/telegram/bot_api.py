@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from room_server.server import bind
+from tests.support import wait_until
 
 TOKEN = "123456:a-token-of-the-tests"
 MARKUP = "HTML"
@@ -132,10 +133,19 @@ async def bot_api(port: int = 0) -> AsyncIterator[BotApi]:
         yield api
     finally:
         api.closing.set()
-        server.should_exit = True
-        server.force_exit = True
-        await task
+        await end(server, task)
         listening.close()
+
+
+async def end(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    """At once: uvicorn's own end takes its time, in every test."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    for listener in server.servers:
+        listener.close()
+    await wait_until(lambda: not server.server_state.tasks, "the last answers were given")
+    for connection in list(server.server_state.connections):
+        connection.transport.abort()
 
 
 def address_of(listening: socket.socket) -> str:

@@ -1,0 +1,277 @@
+"""What a handshake is refused for: plain HTTP answers, in their order, and nobody is counted who is not in."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from room_server.channels.handshake import Door
+from room_server.channels.hub import Hub
+from room_server.channels.wheel import Wheel
+from room_server.core.messages import Actor, Role
+from room_server.core.room import Status
+from tests.conftest import settings_for
+from tests.outage import own_redis
+from tests.raw import Answer, connecting, handshake, in_room, upgrade
+from tests.support import Site, next_state, room, serving, wait_until
+
+SOCKET = "/rooms/w/socket"
+
+
+@pytest.fixture
+async def crowded(valkey_url: str) -> AsyncIterator[Site]:
+    """A site where anyone may hold any number of sockets."""
+    async with serving(settings_for(valkey_url, max_sockets_per_person=0)) as site:
+        await site.store.create(room())
+        yield site
+
+
+async def answered(site: Site, path: str = SOCKET, **headers: str) -> Answer:
+    """The answer to a handshake with these headers; underscores stand for hyphens."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with connecting(site) as raw:
+        await raw.send(upgrade(site, path, named))
+        answer = await raw.answer()
+        if answer.status != 101:
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert answer.headers["connection"] == "close"
+            assert await raw.rest() == b""
+    return answer
+
+
+async def refused(site: Site, path: str = SOCKET, **headers: str) -> tuple[int, str]:
+    """Status and code of a handshake that is refused."""
+    answer = await answered(site, path, **headers)
+    return answer.status, answer.code
+
+
+def bearer(site: Site, role: str = "attendee", scope: str = "w", **claims: Any) -> str:
+    return f"Bearer {site.token(role, scope, **claims)}"
+
+
+async def test_each_refusal_is_a_plain_http_answer(crowded: Site) -> None:
+    site, before = crowded, await crowded.everything()
+    good, odd = bearer(site), bearer(site, scope="*")
+    answers = {
+        "no such address": await refused(site, "/rooms/w/sockets", Authorization=good),
+        "no such address either": await refused(site, "/", Authorization=good),
+        "a slash too many": await refused(site, "/rooms/w/x/socket", Authorization=good),
+        "no subprotocol": await refused(site, Authorization=good, Sec_WebSocket_Protocol=""),
+        "another subprotocol": await refused(site, Authorization=good, Sec_WebSocket_Protocol="chat, room.v2"),
+        "no token": await refused(site),
+        "no good token": await refused(site, Authorization="Bearer x"),
+        "another scheme": await refused(site, Authorization="Basic dTpw"),
+        "an expired token": await refused(site, Authorization=bearer(site, ttl=-1)),
+        "a guest": await refused(site, Authorization=bearer(site, "guest")),
+        "a monitor": await refused(site, Authorization=bearer(site, "monitor")),
+        "another webinar's token": await refused(site, Authorization=bearer(site, scope="other")),
+        "no such webinar": await refused(site, "/rooms/nowhere/socket", Authorization=odd),
+        "no webinar's id": await refused(site, "/rooms/%20%00/socket", Authorization=odd),
+        "no key": await refused(site, Authorization=good, Sec_WebSocket_Key=""),
+        "a short key": await refused(site, Authorization=good, Sec_WebSocket_Key="AAAA"),
+        "another version": await refused(site, Authorization=good, Sec_WebSocket_Version="8"),
+    }
+    assert answers == {
+        "no such address": (404, "not_found"),
+        "no such address either": (404, "not_found"),
+        "a slash too many": (404, "not_found"),
+        "no subprotocol": (400, "subprotocol_unsupported"),
+        "another subprotocol": (400, "subprotocol_unsupported"),
+        "no token": (401, "unauthenticated"),
+        "no good token": (401, "unauthenticated"),
+        "another scheme": (401, "unauthenticated"),
+        "an expired token": (401, "unauthenticated"),
+        "a guest": (403, "forbidden_role"),
+        "a monitor": (403, "forbidden_role"),
+        "another webinar's token": (403, "forbidden_webinar"),
+        "no such webinar": (404, "webinar_unknown"),
+        "no webinar's id": (404, "webinar_unknown"),
+        "no key": (400, "malformed_request"),
+        "a short key": (400, "malformed_request"),
+        "another version": (400, "malformed_request"),
+    }
+    assert await site.everything() == before
+    door: Door = site.inside["door"]
+    await wait_until(lambda: not door.total, "nobody is counted")
+    assert (door.persons, site.inside["hub"].crowds) == ({}, {})
+
+
+async def test_who_is_not_known_is_told_how_to_be(crowded: Site) -> None:
+    assert (await answered(crowded)).headers["www-authenticate"] == 'Bearer realm="room"'
+
+
+async def test_a_handshake_by_another_method_is_refused(crowded: Site) -> None:
+    async with connecting(crowded) as raw:
+        await raw.send(handshake(crowded).replace(b"GET ", b"POST ", 1))
+        assert (await raw.answer()).status == 405
+
+
+async def test_the_refusals_have_an_order(crowded: Site) -> None:
+    """Address, origin, subprotocol, who is calling, role, webinar."""
+    evil, none = "https://evil.example", ""
+    attempts = [
+        (await refused(crowded, "/x", Origin=evil, Sec_WebSocket_Protocol=none))[1],
+        (await refused(crowded, Origin=evil, Sec_WebSocket_Protocol=none))[1],
+        (await refused(crowded, Sec_WebSocket_Protocol=none))[1],
+        (await refused(crowded, Sec_WebSocket_Key=none))[1],
+        (await refused(crowded, Authorization=bearer(crowded, "guest", "other")))[1],
+        (await refused(crowded, "/rooms/nowhere/socket", Authorization=bearer(crowded)))[1],
+    ]
+    assert attempts == [
+        "not_found",
+        "forbidden_origin",
+        "subprotocol_unsupported",
+        "unauthenticated",
+        "forbidden_role",
+        "forbidden_webinar",
+    ]
+
+
+async def test_a_browsers_token_is_a_second_subprotocol_and_is_not_sent_back(crowded: Site) -> None:
+    token = crowded.token("attendee")
+    for offered in (
+        f"room.v1, room.bearer.{token}",
+        f"room.bearer.{token},room.v1",
+        f"chat,room.bearer.{token} , room.v1",
+    ):
+        answer = await answered(crowded, Sec_WebSocket_Protocol=offered.format(token))
+        assert (answer.status, answer.headers["sec-websocket-protocol"]) == (101, "room.v1")
+
+
+async def test_a_token_in_the_subprotocol_goes_before_the_header(crowded: Site) -> None:
+    offered = "room.v1, room.bearer.x"
+    good = bearer(crowded)
+    assert await refused(crowded, Sec_WebSocket_Protocol=offered, Authorization=good) == (401, "unauthenticated")
+
+
+async def test_no_extension_is_agreed_on(crowded: Site) -> None:
+    headers = {
+        "Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits",
+        "Authorization": bearer(crowded),
+    }
+    answer = await answered(crowded, **headers)
+    assert (answer.status, answer.headers.get("sec-websocket-extensions")) == (101, None)
+
+
+async def test_a_query_is_ignored(crowded: Site) -> None:
+    assert (await answered(crowded, f"{SOCKET}?token=x", Authorization=bearer(crowded))).status == 101
+
+
+async def origin(site: Site, *origins: str, host: str = "") -> int:
+    """The status of a handshake that browsers of these origins would send."""
+    headers = {"Authorization": bearer(site), "Host": host or site.address}
+    head = upgrade(site, SOCKET, headers).removesuffix(b"\r\n")
+    lines = "".join(f"Origin: {value}\r\n" for value in origins).encode("latin-1")
+    async with connecting(site) as raw:
+        await raw.send(head + lines + b"\r\n")
+        return (await raw.answer()).status
+
+
+async def test_without_allowed_origins_only_the_own_host_may_open_sockets(crowded: Site) -> None:
+    own = crowded.address
+    accepted = [
+        await origin(crowded),
+        await origin(crowded, f"http://{own}"),
+        await origin(crowded, f"https://{own}"),
+        await origin(crowded, f"HTTP://{own.upper()}"),
+        await origin(crowded, "https://example.com", host="example.com"),
+        await origin(crowded, "https://example.com", host="EXAMPLE.com:443"),
+        await origin(crowded, "http://example.com", host="example.com:80"),
+        await origin(crowded, "http://[::1]:8000", host="[::1]:8000"),
+    ]
+    assert accepted == [101] * len(accepted)
+    others = ["null", "", "http://", "https://evil.example", f"http://evil.{own}", f"http://{own}.evil.example", own,
+              f"http://{own}/", f"http://evil@{own}", f"ftp://{own}", f"file://{own}", "http://127.0.0.1",
+              "http://[", "http://[::1", "\xff\xfe", "https://example.com:443\x85"]  # fmt: skip
+    statuses = {other: await origin(crowded, other) for other in others}
+    assert statuses == dict.fromkeys(others, 403)
+    assert await origin(crowded, f"http://{own}", f"http://{own}") == 403
+    assert await origin(crowded, "http://example.com", host="example.com:443") == 403
+
+
+async def test_an_allowed_origin_may_open_sockets_and_so_may_the_own_host(valkey_url: str) -> None:
+    allowed = "https://Site.example/ http://localhost:3000"
+    async with serving(settings_for(valkey_url, allowed_origins=allowed)) as site:
+        await site.store.create(room())
+        asked = ["https://site.example", "http://localhost:3000", f"http://{site.address}", "http://site.example",
+                 "https://other.example"]  # fmt: skip
+        assert [await origin(site, one) for one in asked] == [101, 101, 101, 403, 403]
+
+
+async def test_a_process_holds_so_many_sockets(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url, max_sockets=2)) as site:
+        await site.store.create(room())
+        async with in_room(site, sub="1"), in_room(site, sub="2"):
+            answer = await answered(site, Authorization=bearer(site, sub="3"))
+            assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "5")
+            assert (await answered(site, Authorization="Bearer x")).status == 401
+        await wait_until(lambda: not site.inside["door"].total, "both are gone")
+        assert (await answered(site, Authorization=bearer(site, sub="3"))).status == 101
+
+
+async def test_a_person_holds_so_many_sockets_whatever_the_webinar(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url, max_sockets_per_person=2)) as site:
+        for webinar_id in ("w", "v"):
+            await site.store.create(room(webinar_id))
+        async with in_room(site, scope="*"), connecting(site) as raw:
+            await raw.send(handshake(site, "v", scope="*"))
+            assert (await raw.answer()).status == 101
+            answer = await answered(site, Authorization=bearer(site))
+            assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "5")
+            assert (await answered(site, Authorization=bearer(site, sub="43"))).status == 101
+            assert (await answered(site, Authorization=bearer(site, "speaker", sub="42"))).status == 101
+        await wait_until(lambda: not site.inside["door"].persons, "all are gone")
+        assert (await answered(site, Authorization=bearer(site))).status == 101
+
+
+async def test_a_process_shakes_so_many_hands_a_second(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url, max_handshakes=1)) as site:
+        await site.store.create(room())
+        async with in_room(site):
+            answer = await answered(site, Authorization=bearer(site))
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "1")
+
+
+async def test_a_draft_is_unknown_to_an_attendee_and_open_to_who_prepares_it(crowded: Site) -> None:
+    await crowded.store.create(room("draft", status=Status.DRAFT))
+    path = "/rooms/draft/socket"
+    assert await refused(crowded, path, Authorization=bearer(crowded, scope="draft")) == (404, "webinar_unknown")
+    for role in ("organizer", "speaker", "moderator", "system"):
+        async with crowded.socket(role, "draft") as socket:
+            assert (await next_state(socket))["status"] == "draft"
+            known = await refused(crowded, path, Authorization=bearer(crowded, scope="draft"))
+            assert known == (404, "webinar_unknown")
+    await wait_until(lambda: not crowded.inside["door"].total, "nobody is counted")
+    assert crowded.inside["hub"].crowds == {}
+
+
+@pytest.mark.parametrize("status", [status for status in Status if status is not Status.DRAFT])
+async def test_every_other_status_may_be_watched(crowded: Site, status: Status) -> None:
+    await crowded.store.create(room("other", status=status))
+    async with crowded.socket("attendee", "other") as socket:
+        assert (await next_state(socket))["status"] == status
+
+
+async def test_without_redis_a_handshake_is_refused_for_now() -> None:
+    async with own_redis() as redis, serving(settings_for(redis.url)) as site:
+        redis.freeze()
+        answer = await answered(site, Authorization=bearer(site))
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "state_unavailable", "1")
+        redis.thaw()
+
+
+async def test_a_process_that_goes_away_lets_nobody_in(crowded: Site) -> None:
+    crowded.inside["door"].draining = True
+    answer = await answered(crowded, Authorization=bearer(crowded))
+    assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "draining", "1")
+
+
+def test_a_door_forgets_who_has_gone(valkey_url: str) -> None:
+    door = Door(settings_for(valkey_url), Hub.__new__(Hub), Wheel(), lambda _: Actor(role=Role.SYSTEM, subject="x"))
+    actors = [Actor(role=Role.ATTENDEE, subject=str(number), lead_id=number) for number in (1, 1, 2)]
+    for actor in actors:
+        door.enter(actor)
+    assert (door.total, door.persons) == (3, {"attendee:1": 2, "attendee:2": 1})
+    for actor in actors:
+        door.exit(actor)
+    assert (door.total, door.persons) == (0, {})

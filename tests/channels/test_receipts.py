@@ -1,0 +1,75 @@
+import pytest
+
+from room_server.channels.receipts import PONG_SIZE, Receipts, payload, ping, pong
+from room_server.core.reach import merged
+from tests.support import Site, eventually, next_state, room, serving, state_where
+from tests.test_counts import counts
+
+
+def answer_to(asked: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
+    """A client's masked pong to a ping of ours."""
+    masked = bytes(byte ^ mask[at % 4] for at, byte in enumerate(asked[2:]))
+    return bytes((0x8A, 0x88)) + mask + masked
+
+
+def test_a_ping_carries_the_version_and_the_epoch() -> None:
+    assert ping("e", 7) == b"\x89\x08" + payload("e", 7)
+    assert len({payload("e", 7), payload("e", 8), payload("f", 7)}) == 3
+
+
+@pytest.mark.parametrize("mask", [b"\0\0\0\0", b"\x01\x02\x03\x04", b"\xff\xfe\x80\x7f"])
+def test_the_pong_gives_back_what_the_ping_carried(mask: bytes) -> None:
+    answer = answer_to(ping("e", 7), mask)
+    assert len(answer) == PONG_SIZE
+    assert pong(answer) == payload("e", 7)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x8a\x80\x01\x02\x03\x04", b"\x89" + answer_to(ping("e", 7))[1:], answer_to(ping("e", 7)) + b"\x8a"],
+)
+def test_anything_else_is_no_receipt(data: bytes) -> None:
+    assert pong(data) is None
+
+
+def test_answers_are_counted_by_their_time() -> None:
+    receipts = Receipts("e", 7, of=3, started=0.0)
+    receipts.count(0.001)
+    receipts.count(0.1)
+    found = merged([receipts.told()])
+    assert found is not None
+    assert (found.version, found.of, found.reached, found.p50_ms, found.p99_ms) == (7, 3, 2, 1, 100)
+
+
+async def reach(site: Site) -> dict[str, int] | None:
+    rooms = (await counts(site))["rooms"]
+    found: dict[str, int] | None = next((one["reach"] for one in rooms), None)
+    return found
+
+
+async def test_every_browser_that_answers_is_counted_across_processes(site: Site) -> None:
+    await site.store.create(room())
+    async with serving(site.settings) as other, site.socket() as one, other.socket(claims={"sub": "43"}) as two:
+        await next_state(one)
+        await next_state(two)
+        await site.status("start")
+        await state_where(one, status="live")
+        await state_where(two, status="live")
+
+        async def reached() -> bool:
+            found = await reach(site)
+            return found is not None and (found["version"], found["of"], found["reached"]) == (2, 2, 2)
+
+        await eventually(reached, "both browsers have answered for version 2")
+
+
+async def test_a_snapshot_is_no_change_that_reached_anybody(site: Site) -> None:
+    await site.store.create(room())
+    async with site.socket() as socket:
+        await next_state(socket)
+
+        async def counted() -> bool:
+            return bool((await counts(site))["total"] == 1)
+
+        await eventually(counted, "the socket is counted")
+        assert await reach(site) is None

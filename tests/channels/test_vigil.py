@@ -1,0 +1,114 @@
+"""When a socket's time is up: silence, a stalled peer, the token's end, an unfinished goodbye."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from msgspec.structs import replace
+
+from room_server.core.room import Room
+from tests.conftest import settings_for
+from tests.raw import CLOSE, PING, PONG, Raw, in_room, masked
+from tests.support import Site, next_state, room, serving, state_where, wait_until
+
+
+@pytest.fixture
+async def impatient(valkey_url: str) -> AsyncIterator[Site]:
+    """A site that asks for a sign of life after half a second, and waits as long for it."""
+    async with serving(settings_for(valkey_url)) as site:
+        site.inside["door"].ping_after = site.inside["door"].gone_after = 0.5
+        await site.store.create(room())
+        yield site
+
+
+async def ended(raw: Raw) -> float:
+    """Seconds until the server has cut the connection."""
+    began = time.monotonic()
+    await raw.rest()
+    return time.monotonic() - began
+
+
+async def test_a_token_ends_while_the_socket_is_open(site: Site) -> None:
+    await site.store.create(room())
+    async with site.socket(claims={"ttl": 1}) as socket, site.socket("speaker") as other:
+        expires_at = int(time.time()) + 1
+        await next_state(socket)
+        await socket.wait_closed()
+        assert (socket.close_code, socket.close_reason) == (4501, "the token expired: come back only with another one")
+        assert expires_at - 1 <= time.time() < expires_at + 1.6
+        await site.status("start")
+        await state_where(other, status="live")
+
+
+async def test_a_token_ends_although_the_peer_was_behind_for_a_moment(site: Site) -> None:
+    """What is looked at sooner for one reason is not looked at later for another."""
+    await site.store.create(room())
+    async with in_room(site, receive_buffer=4096, ttl=2) as raw:
+        (member,) = site.inside["hub"].crowds["w"].members
+        while not member._behind_since:
+            last = await change(site)
+        while (await raw.state())["version"] < last:
+            pass
+        assert await raw.closing() == 4501
+
+
+async def change(site: Site) -> int:
+    """Ten changes of four kilobytes each; the version of the last."""
+
+    def changed(standing: Room) -> Room:
+        return replace(standing, description=str(standing.version % 10) * 4000, version=standing.version + 1)
+
+    for _ in range(10):
+        last = await site.store.edit("w", changed)
+    return last.version
+
+
+async def test_a_peer_that_stalls_is_cut_off_and_nobody_else(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url, stall_seconds=1.0)) as site:
+        await site.store.create(room())
+        async with in_room(site, receive_buffer=4096), site.socket("speaker") as other, asyncio.TaskGroup() as tasks:
+            (stalled,) = [member for member in site.inside["hub"].crowds["w"].members if member.actor.lead_id]
+            hearing = tasks.create_task(state_where(other, status="live"))
+            while not stalled._behind_since:
+                await change(site)
+            began = time.monotonic()
+            await wait_until(lambda: site.inside["door"].total == 1, "the stalled peer is gone", 3.5)
+            assert time.monotonic() - began > 0.5
+            await site.status("start")
+            assert (await hearing)["status"] == "live"
+
+
+async def test_silence_is_asked_and_then_cut_off(impatient: Site) -> None:
+    async with in_room(impatient) as silent, impatient.socket("speaker") as answering:
+        await silent.state()
+        assert (await silent.frame()).first == PING
+        assert await ended(silent) < 3
+        assert impatient.inside["door"].total == 1
+        await impatient.status("start")
+        assert (await state_where(answering, status="live"))["version"] == 2
+
+
+async def test_whoever_answers_or_speaks_is_kept(impatient: Site) -> None:
+    async with in_room(impatient) as raw:
+        await raw.state()
+        for _ in range(2):
+            frame = await raw.frame()
+            assert frame.first == PING
+            await raw.send(masked(PONG, frame.payload))
+        await raw.send(masked(PING))
+        assert (await raw.frame()).first == PONG
+        assert impatient.inside["door"].total == 1
+
+
+async def test_a_goodbye_that_is_not_answered_ends_all_the_same(impatient: Site) -> None:
+    async with in_room(impatient) as raw:
+        await raw.state()
+        await raw.send(masked(0x81, b"data"))
+        assert await raw.closing() == 1008
+        assert await ended(raw) < 3
+    async with in_room(impatient) as raw:
+        await raw.state()
+        await raw.send(masked(CLOSE))
+        assert (await raw.frame()).first == CLOSE
+        await wait_until(lambda: not impatient.inside["door"].total, "the connection is closed on this side too", 3)

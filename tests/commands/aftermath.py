@@ -1,0 +1,70 @@
+"""A webinar that is over, for the tests of the commands that look at what came after it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from room_server.core.messages import Kind
+from room_server.core.room import RosterEntry, Status
+from room_server.state import roster
+from room_server.state.evaluation import Evaluations
+from room_server.state.opening import open_state
+from room_server.state.outbox import Held, Next, Outbox
+from room_server.state.store import Store
+from tests.conftest import settings_for
+from tests.core.builders import complete, enter, stop
+from tests.state.acts import done
+from tests.support import AT, room
+
+WEBINAR = "demo"
+
+
+def on(url: str, work: Callable[[Store], Awaitable[Any]]) -> Any:
+    """What `work` gives, on the server at `url`; the commands run loops of their own."""
+
+    async def opened() -> Any:
+        async with open_state(settings_for(url, evaluation_grace=0)) as state:
+            return await work(state.store)
+
+    return asyncio.run(opened())
+
+
+def over(url: str, *people: RosterEntry, **fields: Any) -> None:
+    """The webinar `demo` with this roster; lead 1 completed, lead 2 entered, all are evaluated."""
+
+    async def work(store: Store) -> None:
+        await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT, **fields))
+        await roster.adopt(store, WEBINAR, people, replace=False)
+        for lead in (1, 2):
+            await done(store, enter(lead))
+        await done(store, stop())
+        await done(store, complete(1))
+        await Evaluations(store).run_pending(WEBINAR)
+
+    on(url, work)
+
+
+def change(url: str, lead: int, kind: Kind, **fields: Any) -> None:
+    """A message as it came to stand otherwise."""
+
+    async def work(store: Store) -> None:
+        outbox = Outbox(store)
+        held = await outbox.held(WEBINAR, f"{lead}:{kind}")
+        assert held is not None
+        delivery = replace(held.delivery, **fields)
+        assert await outbox.record(WEBINAR, held, delivery, Next()) is not None
+
+    on(url, work)
+
+
+def standing(url: str) -> dict[str, Held]:
+    """All messages, by `lead:kind`."""
+
+    async def work(store: Store) -> dict[str, Held]:
+        found = [held async for held in Outbox(store).deliveries(WEBINAR)]
+        return {f"{held.delivery.lead_id}:{held.delivery.kind}": held for held in found}
+
+    known: dict[str, Held] = on(url, work)
+    return known

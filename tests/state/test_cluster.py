@@ -1,0 +1,207 @@
+"""A Cluster: each command finds its primary, and a map that is out of date is read anew."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+
+from room_server.channels.hub import Hub
+from room_server.channels.listener import Listener
+from room_server.core.room import public_text
+from room_server.errors import ConfigurationError, StateUnavailable
+from room_server.state.embedded import find_binary
+from room_server.state.keys import Keys, slot
+from room_server.state.opening import State, open_state
+from room_server.state.store import Store
+from tests.cluster import follow, form, free_ports, move, processes, take_over, url_of
+from tests.conftest import redis_server, settings_for
+from tests.core import builders
+from tests.state.acts import servers
+from tests.state.conftest import PARTITIONS
+from tests.support import eventually, wait_until
+
+WEBINARS = [f"w-{number}" for number in range(24)]
+
+
+@pytest.fixture
+async def spread(cluster_url: str) -> AsyncIterator[State]:
+    """An open state on the shared Cluster, with webinars in every partition."""
+    async with opened(cluster_url) as state:
+        yield state
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[State]:
+    """A state with webinars in every partition."""
+    async with open_state(settings_for(url, partitions=PARTITIONS)) as state:
+        await asyncio.gather(*(state.store.create(builders.room(webinar_id=name)) for name in WEBINARS))
+        yield state
+
+
+def of(tag: str, keys: Keys) -> list[str]:
+    """The webinars of a partition."""
+    return [name for name in WEBINARS if keys.tag(name) == tag]
+
+
+async def renewed(store: Store, name: str) -> bool:
+    """Whether the webinar could be changed."""
+    try:
+        await store.renew(name)
+    except StateUnavailable:
+        return False
+    return True
+
+
+async def test_webinars_are_on_every_primary(spread: State) -> None:
+    async with servers(spread) as clients:
+        counts = [len([key async for key in client.scan_iter("*:room:*")]) for client in clients]
+
+    assert sum(counts) == len(WEBINARS)
+    assert min(counts) > 0
+
+
+async def test_a_command_without_a_key_goes_anywhere(spread: State) -> None:
+    assert await spread.store.ask("PING") is True
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("XGROUP", "CREATE", "{events}", "group", "0", "MKSTREAM"),
+        ("XREADGROUP", "GROUP", "group", "me", "COUNT", "1", "STREAMS", "{events}", ">"),
+        ("XINFO", "CONSUMERS", "{events}", "group"),
+        ("XAUTOCLAIM", "{events}", "group", "me", "0", "0"),
+    ],
+    ids=lambda command: command[0],
+)
+async def test_a_key_is_found_wherever_it_stands(spread: State, command: tuple[str, ...]) -> None:
+    """Each partition's stream is on its own primary; elsewhere the answer would be MOVED."""
+    for tag in spread.store.keys.tags:
+        stream = spread.store.keys.events(tag)
+        if command[1] != "CREATE":
+            await spread.store.ask("XGROUP", "CREATE", stream, "group", "0", "MKSTREAM")
+
+        await spread.store.pipeline.call(*(word.format(events=stream) for word in command))
+
+
+async def test_a_slot_that_moved_is_followed(cluster_ports: list[int], spread: State) -> None:
+    tag = spread.store.keys.tags[0]
+    for target in (cluster_ports[2], cluster_ports[0]):
+        await asyncio.to_thread(move, slot(tag), cluster_ports, target)
+
+        assert all([await renewed(spread.store, name) for name in of(tag, spread.store.keys)])
+
+
+async def test_work_goes_on_while_a_slot_moves(cluster_ports: list[int], spread: State) -> None:
+    """What was answered is there; what was not may be repeated."""
+    store, tag = spread.store, spread.store.keys.tags[0]
+    moving = asyncio.create_task(asyncio.to_thread(there_and_back, slot(tag), cluster_ports))
+    answered = dict.fromkeys(WEBINARS, 0)
+    while not moving.done():
+        for name in WEBINARS:
+            answered[name] += await renewed(store, name)
+    await moving
+    versions = {name: room.version for name in WEBINARS if (room := (await store.load(name)).room)}
+
+    assert min(answered.values()) > 0
+    assert all(versions[name] >= builders.room().version + answered[name] for name in WEBINARS)
+
+
+def there_and_back(number: int, ports: list[int]) -> None:
+    """The slot moves to the last primary and back to the first, several times."""
+    for target in (ports[2], ports[0]) * 5:
+        move(number, ports, target)
+
+
+async def test_a_primary_that_says_nothing_costs_only_its_own_partitions() -> None:
+    with processes(3) as started:
+        ports = form(list(started))
+        async with opened(url_of(ports)) as state:
+            keys = state.store.keys
+            started[ports[0]].send_signal(signal.SIGSTOP)
+            tried = await asyncio.gather(*(renewed(state.store, name) for name in WEBINARS))
+            started[ports[0]].send_signal(signal.SIGCONT)
+            lost = {name for name, could in zip(WEBINARS, tried, strict=True) if not could}
+
+            assert lost == {name for name in WEBINARS if slot(keys.tag(name)) < 16384 // 3}
+            for name in lost:
+                assert await eventually(partial(renewed, state.store, name), "it heals")
+
+
+async def test_a_replica_that_took_over_is_found() -> None:
+    with processes(4) as started:
+        *ports, follower = started
+        form(ports)
+        async with opened(url_of(ports)) as state:
+            await asyncio.to_thread(follow, ports, follower, ports[0])
+            started[ports[0]].kill()
+            await asyncio.to_thread(take_over, follower)
+            for name in WEBINARS:
+                assert await eventually(partial(renewed, state.store, name), "the replica serves")
+
+
+async def test_a_cluster_that_is_not_there_is_said() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(ConfigurationError, match=r"no answer from .*127"):
+        async with open_state(settings_for(f"redis+cluster://127.0.0.1:{port}")):
+            pass
+
+
+async def test_a_server_that_is_no_cluster_is_said() -> None:
+    (port,) = free_ports(1)
+    with redis_server(find_binary(), "--port", str(port)), pytest.raises(ConfigurationError, match="not enabled"):
+        async with open_state(settings_for(f"redis+cluster://127.0.0.1:{port}")):
+            pass
+
+
+class Ears(Hub):
+    """A hub that also keeps what it is told."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.told: list[bytes] = []
+
+    def tell(self, text: bytes) -> None:
+        """Keep it, and go on as ever."""
+        self.told.append(text)
+        super().tell(text)
+
+
+@asynccontextmanager
+async def listening(state: State) -> AsyncIterator[Ears]:
+    """Ears whose subscriptions are confirmed."""
+    ears = Ears(state.store)
+    listener = Listener(state.client, state.store.keys, ears)
+    running = asyncio.create_task(listener.run())
+    try:
+        await wait_until(listener.subscribed.is_set, "every channel is subscribed")
+        yield ears
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_every_change_is_heard_from_every_primary(spread: State) -> None:
+    async with listening(spread) as ears:
+        rooms = await asyncio.gather(*(spread.store.renew(name) for name in WEBINARS))
+        await wait_until(lambda: len(ears.told) >= len(WEBINARS), "everything is heard")
+
+    assert sorted(ears.told) == sorted(public_text(room) for room in rooms)
+
+
+async def test_changes_are_heard_from_where_a_slot_moved_to(cluster_ports: list[int], spread: State) -> None:
+    tag = spread.store.keys.tags[0]
+    name = of(tag, spread.store.keys)[0]
+
+    async def heard(ears: Ears) -> bool:
+        text = public_text(await spread.store.renew(name))
+        return text in ears.told
+
+    async with listening(spread) as ears:
+        for target in (cluster_ports[2], cluster_ports[0]):
+            await asyncio.to_thread(move, slot(tag), cluster_ports, target)
+
+            assert await eventually(lambda: heard(ears), "changes are heard again")

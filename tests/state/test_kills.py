@@ -1,0 +1,97 @@
+"""`kill -9` of anything, at any moment: nothing that was acknowledged is lost, and there is never a second server."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from room_server.config import Settings
+from room_server.state.opening import open_state
+from tests.state.processes import Beside, beside, keepers, kill, nothing_is_left, servers
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")
+VICTIMS = ("server", "keeper", "server and keeper", "a writer", "everything")
+AHEAD = 25
+"""Acknowledgements of each writer between two kills, at least."""
+
+
+class Scene:
+    """Two processes that write, and what they said was acknowledged."""
+
+    def __init__(self, data: Path, stack: AsyncExitStack, chance: random.Random) -> None:
+        self.data = data
+        self.chance = chance
+        self.writers: list[Beside] = []
+        self.ever: list[Beside] = []
+        self._stack = stack
+
+    async def complete(self) -> None:
+        """There are two writers again, and each has come on."""
+        self.writers = [writer for writer in self.writers if writer.process.returncode is None]
+        while len(self.writers) < 2:
+            writer = await self._stack.enter_async_context(
+                beside("tests.state.writer", self.data, f"writer-{len(self.ever)}")
+            )
+            self.writers.append(writer)
+            self.ever.append(writer)
+        for writer in self.writers:
+            await writer.has_said(len(writer.said) + AHEAD)
+
+    async def strike(self, victim: str) -> None:
+        """Kill, somewhere in the middle of things."""
+        await asyncio.sleep(self.chance.random() * 0.02)
+        if victim in {"server", "server and keeper", "everything"}:
+            kill(servers(self.data))
+        if victim in {"keeper", "server and keeper", "everything"}:
+            kill(keepers(self.data))
+        for writer in self.writers if victim == "everything" else self.writers[: victim == "a writer"]:
+            writer.kill()
+            await writer.process.wait()
+
+    def acknowledged(self) -> list[str]:
+        """All webinars that any writer said were there."""
+        return [name for writer in self.ever for name in writer.said]
+
+
+@asynccontextmanager
+async def counting(data: Path) -> AsyncIterator[list[int]]:
+    """How many servers were seen on the folder, again and again."""
+    seen: list[int] = []
+
+    async def look() -> None:
+        while True:
+            seen.append(len(servers(data)))
+            await asyncio.sleep(0.01)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield seen
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+
+
+async def missing(data: Path, names: list[str]) -> list[str]:
+    """Which of these webinars are not there."""
+    async with open_state(Settings(data_dir=str(data))) as state:
+        texts = await state.store.public_texts(names)
+    return [name for name, text in zip(names, texts, strict=True) if text is None]
+
+
+async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None:
+    chance = random.Random(2026)
+    async with AsyncExitStack() as stack, counting(tmp_path) as seen:
+        scene = Scene(tmp_path, stack, chance)
+        for victim in chance.sample(VICTIMS * 2, len(VICTIMS) * 2):
+            await scene.complete()
+            await scene.strike(victim)
+        await scene.complete()
+        await scene.strike("everything")
+
+        assert await missing(tmp_path, scene.acknowledged()) == []
+        assert len(scene.acknowledged()) > len(VICTIMS) * AHEAD
+        assert max(seen) == 1
+    await nothing_is_left(tmp_path)

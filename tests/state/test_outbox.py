@@ -1,0 +1,270 @@
+"""The messages on their way: the record decides, stream and due set only wake."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from room_server.clock import utc_now
+from room_server.core.delivery import claim, doubt, end
+from room_server.core.messages import Fate
+from room_server.core.room import RosterEntry
+from room_server.errors import StateUnavailable
+from room_server.state import roster
+from room_server.state.commits import unix_ms
+from room_server.state.outbox import GROUP, POISON_KEPT, TAKEN_OVER_MS, Entry, Held, Next, Outbox, soon
+from room_server.state.store import Store
+from tests.core.builders import WEBINAR, at, evaluate
+from tests.state.acts import done, prepare
+
+OWNER = "w1"
+LEADS = range(1, 6)
+
+
+@pytest.fixture
+async def outbox(any_store: Store) -> Outbox:
+    """One message to the partner for each of five leads, on its way."""
+    await prepare(any_store, "finished")
+    await roster.adopt(any_store, WEBINAR, [RosterEntry(lead_id=lead, partner_chat_id=lead) for lead in LEADS], False)
+    for lead in LEADS:
+        await done(any_store, evaluate(lead))
+    made = Outbox(any_store)
+    await made.open(tag(made))
+    return made
+
+
+def tag(outbox: Outbox) -> str:
+    return outbox.store.keys.tag(WEBINAR)
+
+
+def stream(outbox: Outbox) -> str:
+    return outbox.store.keys.outbox(tag(outbox))
+
+
+async def taken(outbox: Outbox, most: int = 100) -> list[Entry]:
+    return await outbox.take(tag(outbox), OWNER, most)
+
+
+async def record_of(outbox: Outbox, entry: Entry) -> Held:
+    held = await outbox.held(entry.webinar_id, entry.field)
+    assert held is not None
+    return held
+
+
+async def length(outbox: Outbox) -> int:
+    return int(await outbox.store.ask("XLEN", stream(outbox)))
+
+
+async def pending(outbox: Outbox) -> int:
+    """Entries that some reader has in hand."""
+    consumers = await outbox.store.ask("XPENDING", stream(outbox), GROUP)
+    return int(consumers[0] if isinstance(consumers, list) else consumers["pending"])
+
+
+async def fates(outbox: Outbox) -> dict[str, int]:
+    counted = await outbox.store.ask("HGETALL", outbox.store.keys.fates(tag(outbox)))
+    flat = counted if isinstance(counted, dict) else dict(zip(counted[::2], counted[1::2], strict=True))
+    return {name.decode(): int(count) for name, count in flat.items()}
+
+
+async def test_each_message_wakes_once_in_the_order_of_its_commit(outbox: Outbox) -> None:
+    entries = await taken(outbox)
+
+    assert [(entry.webinar_id, entry.field) for entry in entries] == [(WEBINAR, f"{lead}:attendance") for lead in LEADS]
+    assert await taken(outbox) == []
+
+
+async def test_no_more_is_taken_than_asked_for(outbox: Outbox) -> None:
+    assert [len(await taken(outbox, 2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+async def test_a_step_writes_the_record_and_takes_the_entry_off_the_stream(outbox: Outbox) -> None:
+    entry, *_ = await taken(outbox)
+    held = await record_of(outbox, entry)
+    wanted = end(held.delivery, Fate.UNDELIVERABLE, "discarded", utc_now())
+
+    stands = await outbox.record(WEBINAR, held, wanted, Next(entry=entry))
+
+    assert stands is not None
+    assert (stands, stands.delivery) == (await record_of(outbox, entry), wanted)
+    assert (await length(outbox), await pending(outbox)) == (4, 4)
+    assert await fates(outbox) == {"queued": 4, "undeliverable": 1, "no_chat": 10}
+
+
+async def test_a_step_from_a_record_that_stands_no_more_does_nothing(outbox: Outbox) -> None:
+    entry, *_ = await taken(outbox)
+    held = await record_of(outbox, entry)
+    first = claim(held.delivery, "first", utc_now())
+    second = claim(held.delivery, "second", utc_now())
+
+    assert await outbox.record(WEBINAR, held, first, Next()) is not None
+    assert await outbox.record(WEBINAR, held, second, Next(1.0, wakes=True, entry=entry)) is None
+    assert await outbox.record(WEBINAR, held, None, Next(1.0, entry=entry)) is None
+    assert (await record_of(outbox, entry)).delivery == first
+    assert (await length(outbox), await pending(outbox)) == (5, 5)
+    assert await outbox.store.ask("ZCARD", outbox.store.keys.due(tag(outbox))) == 0
+
+
+async def test_of_many_who_claim_at_once_one_does(outbox: Outbox) -> None:
+    entry, *_ = await taken(outbox)
+    held = await record_of(outbox, entry)
+
+    tries = [claim(held.delivery, f"w{number}", utc_now()) for number in range(20)]
+    claims = await asyncio.gather(*(outbox.record(WEBINAR, held, wanted, Next()) for wanted in tries))
+
+    assert len([one for one in claims if one]) == 1
+
+
+async def test_a_step_that_is_asked_for_again_is_taken_once(outbox: Outbox) -> None:
+    """Its first reply may have been lost."""
+    entry, *_ = await taken(outbox)
+    held = await record_of(outbox, entry)
+    wanted = replace(held.delivery, at=at(1))
+
+    for _ in range(3):
+        assert await outbox.record(WEBINAR, held, wanted, Next(wakes=True, entry=entry)) == await record_of(
+            outbox, entry
+        )
+
+    assert await length(outbox) == 5
+    assert (await fates(outbox))["queued"] == 5
+
+
+async def test_a_message_that_waits_comes_back_when_it_is_due(outbox: Outbox) -> None:
+    first, second, *_ = await taken(outbox)
+    await outbox.record(WEBINAR, await record_of(outbox, first), None, Next(0.0, entry=first))
+    await outbox.record(WEBINAR, await record_of(outbox, second), None, Next(60.0, entry=second))
+
+    came = [await outbox.promote(tag(outbox)) for _ in range(2)]
+
+    again = await taken(outbox)
+    assert came == [1, 0]
+    assert [entry.field for entry in again] == [first.field]
+    assert again[0].id != first.id
+
+
+async def test_a_message_in_doubt_is_due_again(outbox: Outbox) -> None:
+    entry, *_ = await taken(outbox)
+    held = await record_of(outbox, entry)
+    step = doubt(held.delivery, "its sender died", utc_now())
+
+    await outbox.record(WEBINAR, held, step.delivery, Next(step.again_in, entry=entry))
+
+    due = float(await outbox.store.ask("ZSCORE", outbox.store.keys.due(tag(outbox)), f"{WEBINAR} {entry.field}"))
+    assert 0 < due - unix_ms(utc_now()) <= 2000
+
+
+async def test_what_names_no_message_is_due_like_others_and_is_parked(outbox: Outbox) -> None:
+    await taken(outbox)
+    await outbox.store.ask("ZADD", outbox.store.keys.due(tag(outbox)), 0, "nonsense")
+
+    assert await outbox.promote(tag(outbox)) == 1
+    assert await taken(outbox) == []
+    assert [poison.field async for poison in outbox.poison()] == ["nonsense"]
+
+
+async def test_entries_of_the_dead_are_taken_over_and_of_the_living_not(outbox: Outbox) -> None:
+    dead, living, *_ = await taken(outbox)
+    await outbox.store.ask("XCLAIM", stream(outbox), GROUP, "dead", 0, dead.id, "IDLE", TAKEN_OVER_MS + 1)
+
+    assert [entry.id for entry in await outbox.take_over(tag(outbox), "heir", 10)] == [dead.id]
+    assert await outbox.take_over(tag(outbox), "heir", 10) == []
+    assert living.id != dead.id
+
+
+async def test_an_entry_whose_deletion_was_broken_off_is_nobodys(outbox: Outbox) -> None:
+    entry, *_ = await taken(outbox)
+    await outbox.store.ask("XCLAIM", stream(outbox), GROUP, "dead", 0, entry.id, "IDLE", TAKEN_OVER_MS + 1)
+    await outbox.store.ask("XDEL", stream(outbox), entry.id)
+
+    assert await outbox.take_over(tag(outbox), "heir", 10) == []
+    assert await pending(outbox) == 4
+
+
+async def test_an_entry_that_asks_for_nothing_is_gone(outbox: Outbox) -> None:
+    entry, *_ = await taken(outbox)
+
+    for _ in range(2):
+        await outbox.acknowledge(entry)
+
+    assert (await length(outbox), await pending(outbox)) == (4, 4)
+
+
+async def test_a_group_is_made_once_and_again_when_it_was_lost(outbox: Outbox) -> None:
+    await taken(outbox)
+    await outbox.open(tag(outbox))
+    assert await taken(outbox) == []
+
+    await outbox.store.ask("XGROUP", "DESTROY", stream(outbox), GROUP)
+    with pytest.raises(StateUnavailable):
+        await taken(outbox)
+    await outbox.open(tag(outbox))
+
+    assert len(await taken(outbox)) == 5
+
+
+async def test_a_reader_that_leaves_is_forgotten_unless_it_has_something_in_hand(outbox: Outbox) -> None:
+    await taken(outbox, 1)
+    await outbox.take(tag(outbox), "idle", 1)
+    await outbox.store.ask("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "empty")
+    for other in outbox.store.keys.tags:
+        await outbox.open(other)
+
+    for reader in (OWNER, "empty"):
+        await outbox.leave(reader)
+
+    known = await outbox.store.ask("XINFO", "CONSUMERS", stream(outbox), GROUP)
+    assert len(known) == 2
+
+
+@pytest.mark.parametrize("fields", [("webinar", WEBINAR), ("field", "1:attendance"), ("nonsense", b"\xff\xfe")])
+async def test_an_entry_that_says_nothing_is_parked(outbox: Outbox, fields: tuple[str | bytes, ...]) -> None:
+    await outbox.store.ask("XADD", stream(outbox), "*", *fields)
+
+    assert len(await taken(outbox)) == 5
+    (parked,) = [poison async for poison in outbox.poison()]
+    assert parked.error == "it names no webinar or no message"
+    assert utc_now() - parked.at < timedelta(seconds=60)
+    assert await length(outbox) == 5
+
+
+async def test_an_entry_of_another_partition_is_parked(outbox: Outbox) -> None:
+    strangers = [f"w{number}" for number in range(40) if outbox.store.keys.tag(f"w{number}") != tag(outbox)]
+    for name in strangers:
+        await outbox.store.ask("XADD", stream(outbox), "*", "webinar", name, "field", "1:attendance")
+
+    assert len(await taken(outbox)) == 5
+    parked = [poison.webinar_id async for poison in outbox.poison()]
+    assert sorted(parked) == sorted(strangers)
+    assert bool(strangers) == (len(outbox.store.keys.tags) > 1)
+
+
+async def test_no_more_poison_is_kept_than_a_person_may_look_at(outbox: Outbox) -> None:
+    key = outbox.store.keys.poison(tag(outbox))
+    await asyncio.gather(*(outbox.store.ask("XADD", key, "*", "field", n) for n in range(POISON_KEPT)))
+
+    await outbox.park(Entry(tag(outbox), "0-1", WEBINAR, "newest"), "why")
+
+    kept = [poison.field async for poison in outbox.poison()]
+    assert (len(kept), kept[0], kept[-1]) == (POISON_KEPT, "newest", "1")
+
+
+async def test_a_record_that_cannot_be_read_is_left_out_and_told_of(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    await outbox.store.ask("HSET", outbox.store.keys.deliveries(WEBINAR), "9:attendance", b"{")
+
+    found = [held.delivery.lead_id async for held in outbox.deliveries(WEBINAR)]
+
+    assert len(found) == 15
+    assert "a message of demo cannot be read" in caplog.text
+
+
+async def test_there_is_no_record_of_what_was_never_said(outbox: Outbox) -> None:
+    assert await outbox.held(WEBINAR, "99:attendance") is None
+
+
+@pytest.mark.parametrize(("seconds", "wait"), [(5, 5.0), (0, 0.0), (-5, 0.0)])
+def test_what_is_past_is_soon(seconds: float, wait: float) -> None:
+    assert soon(at(seconds), at(0)) == wait

@@ -1,0 +1,159 @@
+"""Redis gone, for a whole site: hooks say so within two seconds, sockets stay, and all heals by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from msgspec.structs import replace
+from standardwebhooks.webhooks import Webhook
+
+from room_server.clock import utc_now
+from room_server.core.room import Room
+from room_server.state.opening import open_state
+from tests.channels.test_hub import put
+from tests.conftest import settings_for
+from tests.outage import OwnRedis, own_redis
+from tests.proxy import proxy_to
+from tests.support import HOOK_SECRET, Site, eventually, next_state, room, serving, state_where, wait_until
+
+WITHIN = 2.0
+"""Seconds within which a caller hears that the state cannot be reached."""
+
+
+@asynccontextmanager
+async def on_its_own() -> AsyncIterator[tuple[OwnRedis, Site]]:
+    """A site on a Redis that is in the test's hands."""
+    async with own_redis() as redis, serving(settings_for(redis.url)) as site:
+        await site.store.create(room())
+        yield redis, site
+
+
+async def unavailable(site: Site) -> None:
+    """A hook is refused for now, in time."""
+    began = time.monotonic()
+    answer = await site.status("start")
+    told = (answer.status_code, answer.json()["code"], answer.headers["retry-after"])
+    assert told == (503, "state_unavailable", "1")
+    assert time.monotonic() - began < WITHIN
+
+
+async def started(site: Site) -> httpx.Response:
+    """The answer of the first start that is not refused for now."""
+
+    async def accepted() -> httpx.Response | None:
+        answer = await site.status("start")
+        return answer if answer.status_code == 200 else None
+
+    found: httpx.Response = await eventually(accepted, "the hook is accepted again")
+    return found
+
+
+@pytest.mark.parametrize("how", ["frozen", "killed"])
+async def test_hooks_say_so_sockets_stay_and_all_heals(how: str) -> None:
+    async with on_its_own() as (redis, site), site.socket() as socket, site.socket("speaker") as other:
+        await asyncio.gather(next_state(socket), next_state(other))
+        if how == "frozen":
+            redis.freeze()
+        else:
+            await redis.kill()
+        await asyncio.gather(*(unavailable(site) for _ in range(10)))
+        assert (await site.state()).status_code == 503
+        assert await asyncio.wait_for(await socket.ping(), 1) >= 0
+        if how == "frozen":
+            redis.thaw()
+        else:
+            await redis.start()
+        answer = await started(site)
+        live = await asyncio.gather(state_where(socket, status="live"), state_where(other, status="live"))
+        assert [state["version"] for state in live] == [answer.json()["version"]] * 2
+        await site.status("stop")
+        assert (await state_where(socket, status="finished"))["version"] == answer.json()["version"] + 1
+
+
+async def test_a_change_whose_publish_was_lost_meanwhile_reaches_everyone() -> None:
+    async with on_its_own() as (redis, site), site.socket() as socket:
+        standing = await next_state(socket)
+        newer = room("w", epoch=standing["epoch"], version=5, title="newer")
+        redis.freeze()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(put(site.raw, site.store, newer))
+            listener = site.inside["listener"]
+            await wait_until(lambda: not listener.subscribed.is_set(), "the listener is deaf, and knows it", 5)
+            redis.thaw()
+        assert (await state_where(socket, title="newer"))["version"] == 5
+
+
+async def test_a_signed_hook_says_so_in_time_although_it_asks_thrice(valkey_url: str) -> None:
+    """Each reply comes in time for itself, and all of them too late for the caller."""
+    body = b'{"webinar_id":"w","lead_id":7,"timestamp":1}'
+    now = utc_now()
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": Webhook(HOOK_SECRET).sign("msg_1", now, body.decode()),
+    }
+    async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url)) as site:
+        await site.store.create(room())
+        await site.status("start")
+        proxy.delay = 0.7
+        began = time.monotonic()
+        answer = await site.http.post("/hooks/client_webinar_entered", content=body, headers=headers)
+        assert (answer.status_code, time.monotonic() - began < WITHIN) == (503, True)
+        proxy.delay = 0.0
+
+        async def entered() -> bool:
+            again = await site.http.post("/hooks/client_webinar_entered", content=body, headers=headers)
+            return again.status_code == 200
+
+        assert await eventually(entered, "the repeat is accepted")
+
+
+async def test_redis_gone_for_a_moment_is_not_noticed() -> None:
+    async with on_its_own() as (redis, site), site.socket() as socket:
+        await next_state(socket)
+        redis.freeze()
+        asyncio.get_running_loop().call_later(0.5, redis.thaw)
+        assert (await site.status("start")).status_code == 200
+        assert (await state_where(socket, status="live"))["version"] == 2
+
+
+async def test_two_sites_end_on_the_same_state_after_an_outage() -> None:
+    async with own_redis() as redis:
+        settings = settings_for(redis.url)
+        async with serving(settings) as one, serving(settings) as other:
+            await one.store.create(room())
+            async with one.socket() as here, other.socket() as there:
+                await asyncio.gather(next_state(here), next_state(there))
+                await redis.kill()
+                await unavailable(one)
+                await redis.start()
+                await started(other)
+                states = await asyncio.gather(state_where(here, status="live"), state_where(there, status="live"))
+                assert states[0] == states[1]
+
+
+async def test_changes_by_others_while_this_process_was_deaf_are_one_state_for_its_sockets(valkey_url: str) -> None:
+    def changed(standing: Room) -> Room:
+        return replace(standing, version=standing.version + 1, title=f"title {standing.version + 1}")
+
+    async with (
+        proxy_to(valkey_url) as proxy,
+        serving(settings_for(proxy.url)) as deaf,
+        open_state(settings_for(valkey_url)) as elsewhere,
+    ):
+        await elsewhere.store.create(room())
+        async with deaf.socket() as socket:
+            await next_state(socket)
+            proxy.freeze()
+            for _ in range(20):
+                await elsewhere.store.edit("w", changed)
+            listener = deaf.inside["listener"]
+            await wait_until(lambda: not listener.subscribed.is_set(), "the listener is deaf, and knows it", 5)
+            proxy.thaw()
+            versions = [(await next_state(socket))["version"]]
+            while versions[-1] < 21:
+                versions.append((await next_state(socket))["version"])
+            assert versions == sorted(set(versions))
