@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check screenshots lock clean
+.PHONY: help demo test check bench screenshots lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -13,6 +13,9 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…`
 
 test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/dev ## the fan-out beside a floor and peers
+	$(BIN)/python -m benchmarks.fanout
 
 check: $(VENV)/dev ## style, types, architecture
 	$(BIN)/ruff format --check .

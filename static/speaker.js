@@ -64,7 +64,7 @@ function showOnAir() {
 }
 
 function showState(state) {
-  if (byId('console').hidden) showConnections();
+  if (byId('console').hidden && mayAct) showConnections();
   showStatus(state.status);
   document.title = `${t(`status.${state.status}`)} · ${state.title}`;
   setText(byId('title'), state.title);

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import secrets
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,13 +12,13 @@ from typing import Any
 
 import httpx
 import msgspec
+import uvicorn
 from redis.asyncio import Redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from room_server import auth
 from room_server.app import create_app
-from room_server.commands.running import Server
 from room_server.config import Settings
 from room_server.core.facts import Act, Command
 from room_server.core.messages import Actor, Role
@@ -155,18 +156,13 @@ async def state_where(socket: ClientConnection, **wanted: Any) -> dict[str, Any]
 
 
 @asynccontextmanager
-async def serving(settings: Settings, **uvicorn: Any) -> AsyncIterator[Site]:
-    """A web process on a port of its own, inside this event loop; `uvicorn` are settings of its own."""
-    started = asyncio.Event()
-
-    async def ready() -> None:
-        started.set()
-
+async def serving(settings: Settings, **more: Any) -> AsyncIterator[Site]:
+    """A web process on a port of its own, inside this event loop; `more` are settings of uvicorn's."""
     listening = bind("127.0.0.1", 0)
     address = f"127.0.0.1:{listening.getsockname()[1]}"
-    server = Server(replace_graceful(uvicorn_config(create_app(settings), **uvicorn)), ready)
-    task = asyncio.create_task(server._serve([listening]))
-    await wait_until(lambda: started.is_set() or task.done(), "the server started")
+    config = uvicorn_config(create_app(settings), **more)
+    config.timeout_graceful_shutdown = 1
+    server = await started(config, listening)
     try:
         async with open_state(settings) as state, Redis.from_url(str(settings.redis_url)) as raw:
             site = Site(settings, address, state.store, raw)
@@ -174,12 +170,14 @@ async def serving(settings: Settings, **uvicorn: Any) -> AsyncIterator[Site]:
             async with site.http:
                 yield site
     finally:
-        server.should_exit = True
-        await task
-        listening.close()
+        await server.shutdown([listening])
 
 
-def replace_graceful(config: Any) -> Any:
-    """Tests do not wait for keep-alive connections."""
-    config.timeout_graceful_shutdown = 1
-    return config
+async def started(config: uvicorn.Config, listening: socket.socket) -> uvicorn.Server:
+    """A server that serves: `Server.serve` without the signals and the clock that it looks at ten times a second."""
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup([listening])
+    await server.on_tick(0)
+    return server

@@ -22,7 +22,7 @@ from room_server.core.follow_ups import chat_of, first_fate
 from room_server.core.messages import Fate, Message
 from room_server.core.room import Room, RosterEntry
 
-LEASE = timedelta(seconds=10)
+LEASE = timedelta(seconds=8)
 """A sender that has not reported by then is taken for dead; no send may last as long."""
 MAX_ATTEMPTS = 40
 """Refused tries before a message is parked: more than two hours of an unreachable Telegram."""

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from heapq import nlargest
-from operator import itemgetter
 
 import msgspec
 
@@ -47,6 +46,7 @@ async def latest(store: Store) -> list[PublicRoom]:
         found = await store.ask_all(
             [("ZREVRANGE", store.keys.webinars(tag), 0, LISTED - 1, "WITHSCORES") for tag in store.keys.tags]
         )
-    newest = nlargest(LISTED, (row for partition in found for row in partition), key=itemgetter(1))
-    rooms = [_ROOM.decode(text) for text in await store.public_texts([name.decode() for name, _ in newest]) if text]
+    rows = ((float(score), name.decode()) for partition in found for name, score in pairs(partition))
+    texts = await store.public_texts([name for _, name in nlargest(LISTED, rows)])
+    rooms = [_ROOM.decode(text) for text in texts if text]
     return sorted(rooms, key=lambda room: (room.scheduled_at, room.webinar_id), reverse=True)

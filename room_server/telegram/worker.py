@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 IDLE = 0.1
 """Seconds between two looks at an empty stream."""
-TAKE_OVER_EVERY = 2.0
+TAKE_OVER_EVERY = 1.0
 """Seconds between two looks for the entries of the dead."""
 
 
@@ -35,19 +35,19 @@ class Worker:
     async def run(self) -> None:
         """Deliver until `stopping` is set and what is in hand is done."""
         async with asyncio.TaskGroup() as group:
-            for tag in self._tags:
-                group.create_task(self._read(tag, group))
+            readers = [group.create_task(self._read(tag, group)) for tag in self._tags]
             group.create_task(self._take_over(group))
-        with suppress(StateUnavailable):  # then another worker forgets this one
-            await self._outbox.leave(self._owner)
+        if all(reader.result() for reader in readers):
+            with suppress(StateUnavailable):  # then another worker forgets this one
+                await self._outbox.leave(self._owner)
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _read(self, tag: str, group: asyncio.TaskGroup) -> None:
-        """New entries of one partition. Where the token is refused everything is left to be sent later."""
+    async def _read(self, tag: str, group: asyncio.TaskGroup) -> bool:
+        """New entries of one partition; whether Redis answered to the last. With a refused token all is left there."""
         is_open = False
         while not self._stopping.is_set():
             if self._sender.halted:
@@ -66,6 +66,7 @@ class Worker:
             await self._start(entries, group)
             if not entries:
                 await self._rest(IDLE)
+        return is_open
 
     async def _next(self, tag: str) -> list[Entry]:
         await self._outbox.promote(tag)

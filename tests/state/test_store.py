@@ -13,7 +13,7 @@ from room_server.state.store import ATTEMPTS, COPIES, Store
 from tests.core import builders
 from tests.core.builders import LEAD, OTHER_LEAD, WEBINAR
 from tests.proxy import proxy_to
-from tests.state.acts import another, answer, done, events, everything, prepare
+from tests.state.acts import another, answer, done, events, everything, prepare, servers
 
 
 async def test_what_was_created_is_loaded(any_store: Store) -> None:
@@ -184,7 +184,7 @@ async def test_concurrent_commands_share_their_round_trips(redis_url: str) -> No
 async def test_the_copies_are_bounded(valkey_url: str) -> None:
     async with another(valkey_url) as store:
         made = (builders.room("draft", webinar_id=f"w-{number}") for number in range(COPIES + 10))
-        while rooms := [room for room, _ in zip(made, range(1000), strict=False)]:
+        while rooms := [room for room, _ in zip(made, range(250), strict=False)]:
             await asyncio.gather(*(store.create(room) for room in rooms))
 
         assert len(store._copies) == COPIES
@@ -215,3 +215,23 @@ async def test_what_redis_refuses_is_said(any_state: State) -> None:
         await any_state.store.load(WEBINAR)
 
     assert time.monotonic() - started < 1
+
+
+async def test_a_full_redis_takes_nothing_and_says_so(any_state: State) -> None:
+    """It refuses the first write of the step, so there is no half of one."""
+    await prepare(any_state.store)
+    before = await everything(any_state)
+    async with servers(any_state) as clients:
+        for client in clients:
+            await client.config_set("maxmemory", "1")
+        try:
+            with pytest.raises(StateUnavailable, match=r"OOM|maxmemory"):
+                await done(any_state.store, builders.enter())
+            with pytest.raises(StateUnavailable):
+                await done(any_state.store, builders.stop())
+        finally:
+            for client in clients:
+                await client.config_set("maxmemory", "0")
+
+    assert await everything(any_state) == before
+    assert await answer(any_state.store, builders.enter()) == "ok"

@@ -147,28 +147,19 @@ async def test_a_telegram_that_is_not_there_is_tried_again(outgoing: Outgoing) -
     assert (sent.attempts, len(late.sent)) == (2, 1)
 
 
-async def test_an_answer_that_never_comes_is_doubted_and_tried_once_more(outgoing: Outgoing, api: BotApi) -> None:
+async def test_a_message_in_doubt_is_tried_once_more_and_then_parked(outgoing: Outgoing, api: BotApi) -> None:
     api.next[11].append(take_and_hang)
-    await outgoing.put(11)
+    api.always[12] = take_and_cut
+    await outgoing.put(11, 12)
 
     async with outgoing.delivering():
+        parked = await outgoing.until(12, "parked")
         doubted = await outgoing.until(11, "doubtful")
         sent = await outgoing.until(11, "sent")
 
+    assert (parked.doubts, parked.attempts, len(api.texts(12))) == (2, 2, 2)
     assert (doubted.doubts, doubted.error) == (1, "TimedOut: Timed out")
     assert (sent.doubts, sent.error, len(api.texts(11))) == (1, None, 2)
-
-
-async def test_two_answers_that_are_cut_off_park_the_message(outgoing: Outgoing, api: BotApi) -> None:
-    api.always[11] = take_and_cut
-    await outgoing.put(11)
-
-    async with outgoing.delivering():
-        parked = await outgoing.until(11, "parked")
-        await outgoing.put(12)
-        await outgoing.until(12, "sent")
-
-    assert (parked.doubts, parked.attempts, len(api.texts(11))) == (2, 2, 2)
 
 
 @pytest.mark.parametrize(
