@@ -127,10 +127,10 @@ async def connecting(site: Site, receive_buffer: int = 0) -> AsyncIterator[Raw]:
 
 
 @asynccontextmanager
-async def in_room(site: Site, role: str = "attendee", receive_buffer: int = 0, **claims: Any) -> AsyncIterator[Raw]:
+async def in_room(site: Site, webinar_id: str = "w", receive_buffer: int = 0, **claims: Any) -> AsyncIterator[Raw]:
     """A connection whose handshake was accepted; its snapshot is not read yet."""
     async with connecting(site, receive_buffer) as raw:
-        await raw.send(handshake(site, role=role, **claims))
+        await raw.send(handshake(site, webinar_id, **claims))
         answer = await raw.answer()
         assert answer.status == 101, answer
         yield raw

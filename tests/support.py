@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import secrets
 import socket
 import time
@@ -170,14 +171,26 @@ async def serving(settings: Settings, **more: Any) -> AsyncIterator[Site]:
             async with site.http:
                 yield site
     finally:
-        await server.shutdown([listening])
+        await stopped(server)
 
 
 async def started(config: uvicorn.Config, listening: socket.socket) -> uvicorn.Server:
     """A server that serves: `Server.serve` without the signals and the clock that it looks at ten times a second."""
     config.load()
+    config.date_header = False  # nobody turns the clock that it is taken from
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup([listening])
     await server.on_tick(0)
     return server
+
+
+async def stopped(server: uvicorn.Server) -> None:
+    """`Server.shutdown` without its pauses: nobody new, a word to everyone who is connected, the lifespan's end."""
+    for listening in server.servers:
+        listening.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    with contextlib.suppress(TimeoutError):
+        await wait_until(lambda: not (server.server_state.connections or server.server_state.tasks), "all are gone", 1)
+    await server.lifespan.shutdown()

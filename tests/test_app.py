@@ -229,6 +229,7 @@ async def test_a_process_without_a_vital_task_sends_its_sockets_elsewhere_and_en
         **os.environ,
         f"{PREFIX}REDIS_URL": str(site.settings.redis_url),
         f"{PREFIX}TOKEN_SECRET": TOKEN_SECRET,
+        f"{PREFIX}DRAIN_SECONDS": "0",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVER, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE

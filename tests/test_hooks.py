@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
-import pytest
 
 from room_server.core.facts import Command, Evaluate
 from room_server.core.room import Status
@@ -129,10 +128,10 @@ async def test_of_a_field_that_is_there_twice_the_last_counts(stage: Site) -> No
     assert (await stage.hook(STATUS, body, scope="*")).json()["webinar_id"] == "scheduled"
 
 
-@pytest.mark.parametrize("padded", [MAX_BODY - 1, MAX_BODY])
-async def test_a_body_may_have_16_kib(stage: Site, padded: int) -> None:
-    body = msgspec.json.encode(status("start")).ljust(padded)
-    assert (await stage.hook(STATUS, body, scope="*")).status_code == 200
+async def test_a_body_may_have_16_kib(stage: Site) -> None:
+    for size in (MAX_BODY - 1, MAX_BODY):
+        body = msgspec.json.encode(status("start")).ljust(size)
+        assert (await stage.hook(STATUS, body, scope="*")).status_code == 200
 
 
 async def test_a_chunked_body_is_read_to_its_end(stage: Site) -> None:
@@ -178,12 +177,12 @@ async def test_a_length_shorter_than_the_body_makes_the_body_malformed(stage: Si
     assert (await stage.state(webinar_id="scheduled")).json()["version"] == 1
 
 
-@pytest.mark.parametrize("length", ["-1", "1e3", "0x10", "9" * 30, "abc", "5, 5"])
-async def test_a_length_that_is_no_number_is_a_malformed_request(stage: Site, length: str) -> None:
-    async with connecting(stage) as raw:
-        headers = {"Content-Length": length, **stage.bearer("speaker", "*")}
-        await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers))
-        assert ((answer := await raw.answer()).status, answer.code) == (400, "malformed_request")
+async def test_a_length_that_is_no_number_is_a_malformed_request(stage: Site) -> None:
+    for length in ("-1", "1e3", "0x10", "9" * 30, "abc", "5, 5"):
+        async with connecting(stage) as raw:
+            headers = {"Content-Length": length, **stage.bearer("speaker", "*")}
+            await raw.send(request(stage, f"/hooks/{STATUS}", "POST", headers))
+            assert ((answer := await raw.answer()).status, answer.code) == (400, "malformed_request"), length
 
 
 async def test_a_length_beside_chunks_is_a_malformed_request(stage: Site) -> None:

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import httpx
 import msgspec
-import pytest
 
 from room_server.errors import PROBLEMS
 from room_server.hooks import MAX_BODY
@@ -282,10 +281,10 @@ async def test_what_is_no_json_object_is_malformed_whatever_its_fields_say(stage
     assert before == await stage.everything()
 
 
-@pytest.mark.parametrize("text", [b"[" * 8000 + b"]" * 8000, b'{"a":' * 2500 + b"1" + b"}" * 2500])
-async def test_deeply_nested_json_is_a_problem_of_its_sender(stage: Site, text: bytes) -> None:
-    answer = await send(stage, Case(400, "", ENTERED, entering(text), ATTENDEE))
-    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+async def test_deeply_nested_json_is_a_problem_of_its_sender(stage: Site) -> None:
+    for text in (b"[" * 8000 + b"]" * 8000, b'{"a":' * 2500 + b"1" + b"}" * 2500):
+        answer = await send(stage, Case(400, "", ENTERED, entering(text), ATTENDEE))
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
     assert (await send(stage, Case(200, "", ENTERED, entered(), ATTENDEE))).status_code == 200
 
 
@@ -296,9 +295,8 @@ HUGE = {
 }
 
 
-@pytest.mark.parametrize("what", HUGE)
-async def test_a_number_too_large_names_its_field(stage: Site, what: str) -> None:
-    text, field = HUGE[what]
-    body = b'{"webinar_id":"live","timestamp":1,' + text + b"}"
-    answer = await send(stage, Case(422, "", ENTERED, body, ATTENDEE))
-    assert ("invalid_payload", field) == (answer.json()["code"], answer.json()["field"])
+async def test_a_number_too_large_names_its_field(stage: Site) -> None:
+    for what, (text, field) in HUGE.items():
+        body = b'{"webinar_id":"live","timestamp":1,' + text + b"}"
+        answer = await send(stage, Case(422, "", ENTERED, body, ATTENDEE))
+        assert (answer.json()["code"], answer.json()["field"]) == ("invalid_payload", field), what

@@ -205,6 +205,7 @@ class Store:
         return Loaded(facts=facts, participation=participation, entry=entry, assumed=True)
 
     def _remember(self, room: Room) -> None:
+        self._copies.pop(room.webinar_id, None)  # the one that was used last is the last to go
         if len(self._copies) >= COPIES:
             self._copies.pop(next(iter(self._copies)))
         self._copies[room.webinar_id] = room

@@ -245,11 +245,11 @@ async def test_a_draft_is_unknown_to_an_attendee_and_open_to_who_prepares_it(cro
     assert crowded.inside["hub"].crowds == {}
 
 
-@pytest.mark.parametrize("status", [status for status in Status if status is not Status.DRAFT])
-async def test_every_other_status_may_be_watched(crowded: Site, status: Status) -> None:
-    await crowded.store.create(room("other", status=status))
-    async with crowded.socket("attendee", "other") as socket:
-        assert (await next_state(socket))["status"] == status
+async def test_every_other_status_may_be_watched(crowded: Site) -> None:
+    for status in set(Status) - {Status.DRAFT}:
+        await crowded.store.create(room(status.value, status=status))
+        async with crowded.socket("attendee", status.value) as socket:
+            assert (await next_state(socket))["status"] == status
 
 
 async def test_without_redis_a_handshake_is_refused_for_now() -> None:

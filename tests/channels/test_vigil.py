@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from room_server.core.room import Room
 from tests.conftest import settings_for
-from tests.raw import CLOSE, PING, PONG, Raw, in_room, masked
+from tests.raw import CLOSE, PING, PONG, TEXT, Raw, in_room, masked
 from tests.support import Site, next_state, room, serving, state_where, wait_until
 
 
@@ -29,38 +29,43 @@ async def ended(raw: Raw) -> float:
     return time.monotonic() - began
 
 
-async def test_a_token_ends_while_the_socket_is_open(site: Site) -> None:
-    await site.store.create(room())
-    async with site.socket(claims={"ttl": 1}) as socket, site.socket("speaker") as other:
+async def holds_a_token_that_ends(site: Site) -> None:
+    async with site.socket(claims={"ttl": 1}) as socket:
         expires_at = int(time.time()) + 1
         await next_state(socket)
         await socket.wait_closed()
         assert (socket.close_code, socket.close_reason) == (4501, "the token expired: come back only with another one")
         assert expires_at - 1 <= time.time() < expires_at + 1.6
-        await site.status("start")
-        await state_where(other, status="live")
 
 
-async def test_a_token_ends_although_the_peer_was_behind_for_a_moment(site: Site) -> None:
+async def was_behind_for_a_moment(site: Site) -> None:
     """What is looked at sooner for one reason is not looked at later for another."""
-    await site.store.create(room())
-    async with in_room(site, receive_buffer=4096, ttl=2) as raw:
-        (member,) = site.inside["hub"].crowds["w"].members
+    await site.store.create(room("other"))
+    async with in_room(site, "other", receive_buffer=4096, ttl=2) as raw:
+        (member,) = site.inside["hub"].crowds["other"].members
         while not member._behind_since:
-            last = await change(site)
+            last = await change(site, "other")
         while (await raw.state())["version"] < last:
             pass
         assert await raw.closing() == 4501
 
 
-async def change(site: Site) -> int:
+async def test_a_token_ends_while_the_socket_is_open(site: Site) -> None:
+    await site.store.create(room())
+    async with site.socket("speaker") as other:
+        await asyncio.gather(holds_a_token_that_ends(site), was_behind_for_a_moment(site))
+        await site.status("start")
+        await state_where(other, status="live")
+
+
+async def change(site: Site, webinar_id: str = "w") -> int:
     """Ten changes of four kilobytes each; the version of the last."""
 
     def changed(standing: Room) -> Room:
         return replace(standing, description=str(standing.version % 10) * 4000, version=standing.version + 1)
 
     for _ in range(10):
-        last = await site.store.edit("w", changed)
+        last = await site.store.edit(webinar_id, changed)
     return last.version
 
 
@@ -79,18 +84,15 @@ async def test_a_peer_that_stalls_is_cut_off_and_nobody_else(valkey_url: str) ->
             assert (await hearing)["status"] == "live"
 
 
-async def test_silence_is_asked_and_then_cut_off(impatient: Site) -> None:
-    async with in_room(impatient) as silent, impatient.socket("speaker") as answering:
-        await silent.state()
-        assert (await silent.frame()).first == PING
-        assert await ended(silent) < 3
-        assert impatient.inside["door"].total == 1
-        await impatient.status("start")
-        assert (await state_where(answering, status="live"))["version"] == 2
+async def keeps_silent(site: Site) -> None:
+    async with in_room(site, sub="1") as raw:
+        await raw.state()
+        assert (await raw.frame()).first == PING
+        assert await ended(raw) < 3
 
 
-async def test_whoever_answers_or_speaks_is_kept(impatient: Site) -> None:
-    async with in_room(impatient) as raw:
+async def answers_and_speaks(site: Site) -> None:
+    async with in_room(site, sub="2") as raw:
         await raw.state()
         for _ in range(2):
             frame = await raw.frame()
@@ -98,17 +100,32 @@ async def test_whoever_answers_or_speaks_is_kept(impatient: Site) -> None:
             await raw.send(masked(PONG, frame.payload))
         await raw.send(masked(PING))
         assert (await raw.frame()).first == PONG
-        assert impatient.inside["door"].total == 1
 
 
-async def test_a_goodbye_that_is_not_answered_ends_all_the_same(impatient: Site) -> None:
-    async with in_room(impatient) as raw:
+async def leaves_a_goodbye_unanswered(site: Site) -> None:
+    async with in_room(site, sub="3") as raw:
         await raw.state()
-        await raw.send(masked(0x81, b"data"))
+        await raw.send(masked(TEXT, b"data"))
         assert await raw.closing() == 1008
         assert await ended(raw) < 3
-    async with in_room(impatient) as raw:
+
+
+async def keeps_the_connection_after_the_goodbye(site: Site) -> None:
+    async with in_room(site, sub="4") as raw:
         await raw.state()
         await raw.send(masked(CLOSE))
         assert (await raw.frame()).first == CLOSE
-        await wait_until(lambda: not impatient.inside["door"].total, "the connection is closed on this side too", 3)
+        await wait_until(lambda: not site.inside["door"].persons["attendee:4"], "it is closed on this side too", 3)
+
+
+async def test_silence_is_cut_off_and_whoever_answers_is_kept(impatient: Site) -> None:
+    async with impatient.socket("speaker") as answering:
+        await asyncio.gather(
+            keeps_silent(impatient),
+            answers_and_speaks(impatient),
+            leaves_a_goodbye_unanswered(impatient),
+            keeps_the_connection_after_the_goodbye(impatient),
+        )
+        await wait_until(lambda: impatient.inside["door"].total == 1, "only the answering client is left")
+        await impatient.status("start")
+        assert (await state_where(answering, status="live"))["version"] == 2

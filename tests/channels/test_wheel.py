@@ -32,61 +32,38 @@ async def turning(wheel: Wheel) -> AsyncIterator[float]:
         task.cancel()
 
 
-async def test_it_asks_once_when_it_is_time_and_not_before() -> None:
-    wheel, something = Wheel(), Something()
-    async with turning(wheel) as now:
-        wheel.put(something, now + 0.8)
-        await wait_until(lambda: something.asked, "it is asked")
-        (asked,) = something.asked
-        assert 0.8 <= asked - now < 2.5
-        assert len(wheel) == 0
-
-
-async def test_only_the_time_that_was_said_last_counts() -> None:
+async def test_each_is_asked_once_at_the_time_that_was_said_last() -> None:
     wheel, early, late, dropped, end = Wheel(), Something(), Something(), Something(), Something()
+    crowd = [Something() for _ in range(1000)]
     async with turning(wheel) as now:
         wheel.put(late, now)
         wheel.put(late, now + 1000)
         wheel.put(early, now + 1000)
-        wheel.put(early, now)
-        wheel.put(dropped, now)
+        for something in (early, dropped, *crowd):
+            wheel.put(something, now)
         wheel.drop(dropped)
         wheel.put(end, now + 1)
         await wait_until(lambda: end.asked, "all before it were asked")
-        assert (len(early.asked), len(late.asked), len(dropped.asked)) == (1, 0, 0)
-        assert len(wheel) == 1
+    assert (len(early.asked), len(late.asked), len(dropped.asked), len(end.asked)) == (1, 0, 0, 1)
+    assert 1.0 <= end.asked[0] - now < 2.5
+    assert {tuple(something.asked) for something in crowd} == {tuple(early.asked)}
+    assert len(wheel) == 1
 
 
-async def test_what_says_when_is_asked_again() -> None:
-    wheel, something = Wheel(), Something(lambda: 0.0)
-    async with turning(wheel):
-        wheel.put(something, 0.0)
-        await wait_until(lambda: len(something.asked) >= 2, "it is asked twice")
-        assert all(later - sooner >= 0.5 for sooner, later in zip(something.asked, something.asked[1:], strict=False))
-        assert len(wheel) == 1
+async def test_what_says_when_is_asked_again_and_stands_once() -> None:
+    wheel, again = Wheel(), Something(lambda: 0.0)
 
-
-async def test_what_changes_its_own_time_while_it_is_asked_stands_once() -> None:
-    wheel = Wheel()
-
-    def again() -> float | None:
-        wheel.put(something, asyncio.get_running_loop().time() + 1000)
+    def changed() -> float | None:
+        wheel.put(changing, asyncio.get_running_loop().time() + 1000)
         return 2000.0
 
-    something = Something(again)
+    changing = Something(changed)
     async with turning(wheel):
-        wheel.put(something, 0.0)
-        await wait_until(lambda: something.asked, "it is asked")
-        assert len(wheel) == 1
-
-
-async def test_all_of_a_second_are_asked_in_one_turn() -> None:
-    wheel, crowd = Wheel(), [Something() for _ in range(1000)]
-    async with turning(wheel) as now:
-        for something in crowd:
-            wheel.put(something, now)
-        await wait_until(lambda: len(wheel) == 0, "everyone was asked")
-    assert len({something.asked[0] for something in crowd}) == 1
+        wheel.put(again, 0.0)
+        wheel.put(changing, 0.0)
+        await wait_until(lambda: len(again.asked) >= 2, "it is asked twice")
+    assert again.asked[1] - again.asked[0] >= 0.5
+    assert (len(changing.asked), len(wheel)) == (1, 2)
 
 
 async def test_what_goes_wrong_stops_the_wheel() -> None:

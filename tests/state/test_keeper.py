@@ -4,19 +4,21 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from redis import Redis as BlockingRedis
 
 from room_server.state import keeper
 from room_server.state.embedded import find_binary, is_kept, start_keeper
-from tests.conftest import answering
+from tests.conftest import KINDS, answering
 from tests.state.processes import ROOT, keepers, kill, nothing_is_left, servers
 from tests.support import wait_until
 
@@ -101,6 +103,38 @@ async def test_without_a_user_a_keeper_stops_its_server_again(data: Path) -> Non
     await nothing_is_left(data)
 
     assert not is_kept(data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_either_kind_of_server_is_kept_in_a_folder_of_any_name(tmp_path: Path, kind: str) -> None:
+    binary = find_binary() if kind == "valkey" else str(shutil.which("redis-server"))
+    data = tmp_path / "a b'c\"d #?%41 é"
+    data.mkdir()
+    with user(data):
+        kept(data, binary)
+        url = f"unix://{quote(str(data / 's'))}"
+        answering(url)
+        with BlockingRedis.from_url(url) as client:
+            assert client.config_get("appendfsync") == {"appendfsync": "always"}
+            assert client.config_get("dir") == {"dir": str(data)}
+    await nothing_is_left(data)
+
+
+async def test_a_write_that_was_cut_off_in_the_file_costs_nothing_else(data: Path) -> None:
+    """As when the power failed while the server wrote what it had not acknowledged."""
+    with user(data):
+        url = kept(data)
+        answering(url)
+        with BlockingRedis.from_url(url) as client:
+            client.set("acknowledged", "1")
+    await nothing_is_left(data)
+    (file,) = data.glob("appendonlydir/*.incr.aof")
+    with file.open("ab") as broken:
+        broken.write(b"*3\r\n$3\r\nSET\r\n$4\r\nha")
+    with user(data):
+        answering(kept(data))
+        with BlockingRedis.from_url(url) as client:
+            assert client.keys() == [b"acknowledged"]
 
 
 async def test_a_server_that_was_killed_is_started_again_with_all_it_had(data: Path) -> None:

@@ -83,8 +83,8 @@ async def test_a_redis_that_is_not_there_is_said_without_its_password(url: str) 
     assert "secret" not in str(refused.value)
 
 
-async def test_a_redis_that_says_nothing_is_said(redis_url: str) -> None:
-    async with proxy_to(redis_url) as proxy:
+async def test_a_redis_that_says_nothing_is_said(valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy:
         proxy.freeze()
         with pytest.raises(ConfigurationError, match="no answer from"):
             await stored_after_opening(proxy.url, None)

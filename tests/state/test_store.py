@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import islice
 
 import pytest
 from msgspec.structs import replace
@@ -181,13 +182,16 @@ async def test_concurrent_commands_share_their_round_trips(redis_url: str) -> No
         assert proxy.turns - before <= 300 / 30
 
 
-async def test_the_copies_are_bounded(valkey_url: str) -> None:
+async def test_the_copies_are_bounded_and_the_last_used_stays(valkey_url: str) -> None:
     async with another(valkey_url) as store:
+        await prepare(store)
         made = (builders.room("draft", webinar_id=f"w-{number}") for number in range(COPIES + 10))
-        while rooms := [room for room, _ in zip(made, range(250), strict=False)]:
+        while rooms := list(islice(made, 250)):
             await asyncio.gather(*(store.create(room) for room in rooms))
+            await store.renew(WEBINAR)
 
         assert len(store._copies) == COPIES
+        assert WEBINAR in store._copies
 
 
 async def test_public_texts_come_in_the_order_asked_for(any_store: Store) -> None:

@@ -47,6 +47,7 @@ class BotApi:
         """Answers for the next requests to a chat."""
         self.always: dict[int, Answer] = {}
         """Answers for every other request to a chat."""
+        self.usual: Answer = take
 
     def texts(self, chat_id: int) -> list[str]:
         """What a chat got."""
@@ -67,7 +68,7 @@ class BotApi:
         self.tries.append(Sent(time.monotonic(), chat_id, text))
         if self.next[chat_id]:
             return await self.next[chat_id].popleft()(self, chat_id, text)
-        return await self.always.get(chat_id, take)(self, chat_id, text)
+        return await self.always.get(chat_id, self.usual)(self, chat_id, text)
 
 
 def problem(code: int, description: str, **parameters: Any) -> Response:
@@ -105,6 +106,13 @@ def plain(body: str, code: int = 200) -> Answer:
 def flood(seconds: int) -> Answer:
     """Too many requests; come back later."""
     return refuse(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)
+
+
+async def take_slowly(api: BotApi, chat_id: int, text: str) -> Response:
+    """The message arrives, and the answer takes the time that an answer takes."""
+    taken = await take(api, chat_id, text)
+    await asyncio.sleep(0.05 + 0.01 * (len(api.sent) % 10))  # the network's own time
+    return taken
 
 
 async def take_and_hang(api: BotApi, chat_id: int, text: str) -> Response:
