@@ -12,7 +12,7 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…`
 	@$(BIN)/room-server demo
 
 test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 bench: $(VENV)/dev ## the fan-out beside a floor and peers
 	$(BIN)/python -m benchmarks.fanout

@@ -10,6 +10,7 @@ import pytest
 
 from room_server.server import MAX_HEAD, BoundedHttp, bind, uvicorn_config
 from tests.conftest import settings_for
+from tests.proxy import proxy_to
 from tests.raw import Raw, connecting, handshake, request
 from tests.support import Site, eventually, room, serving, wait_until
 
@@ -306,6 +307,23 @@ async def test_who_leaves_the_answers_lying_is_cut_off(hasty: Site) -> None:
 
         assert await eventually(gone, "the server hung up")
     await served(hasty)
+
+
+async def test_who_reads_the_answers_slowly_gets_them_all(hasty: Site) -> None:
+    async with connecting(hasty, receive_buffer=4096) as raw:
+        await raw.send(request(hasty, "/static/app.css") * 50)
+        sizes = {len((await raw.answer()).body) for _ in range(50)}
+    assert sizes == {len((await hasty.http.get("/static/app.css")).content)}
+
+
+async def test_half_a_request_behind_one_that_takes_long_is_not_waited_for(valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url), http=Hasty) as site:
+        await site.store.create(room())
+        async with connecting(site) as raw:
+            proxy.delay = 0.7
+            await raw.send(hook(site) + hook(site)[:-1])
+            assert await raw.rest() == b""
+            proxy.delay = 0.0
 
 
 def test_an_address_can_be_taken_again_at_once() -> None:

@@ -197,11 +197,10 @@ class Hub:
         crowd = self.crowds.get(webinar_id)
         if crowd is None or crowd.state is not None:
             return
+        del self.crowds[webinar_id]  # whoever comes next asks anew
         waiting, crowd.waiting = crowd.waiting, set()
         for member in waiting:
             member.refuse(refusal)
-        if not crowd.members:
-            self.crowds.pop(webinar_id, None)
 
 
 def went_back(before: RoomState, text: bytes) -> bool:

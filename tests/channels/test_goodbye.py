@@ -1,20 +1,24 @@
 import asyncio
 import contextlib
-import os
 import signal
 
 import pytest
 from msgspec.structs import replace
-from websockets.asyncio.client import ClientConnection
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
 
+from room_server import auth
 from room_server.channels.goodbye import SHORTEST, Goodbye
 from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.wheel import Wheel
 from room_server.config import Settings
+from room_server.state.opening import open_state
 from room_server.state.store import Store
-from tests.support import PATIENCE, Site, next_state, room, state_where
+from tests.conftest import settings_for
+from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, state_where
+from tests.terminal import running
 
 
 @pytest.mark.parametrize(
@@ -42,13 +46,13 @@ async def closed(socket: ClientConnection) -> int | None:
     return socket.close_code
 
 
-async def test_sigterm_asks_each_socket_to_leave_in_turn_and_still_tells_changes(site: Site) -> None:
+async def test_each_socket_is_asked_to_leave_in_its_turn_and_still_told_of_changes(site: Site) -> None:
     await site.store.create(room())
-    async with site.socket() as one, site.socket() as two:
+    goodbye = Goodbye(site.inside["hub"], site.inside["door"], 20)
+    async with site.socket() as one, site.socket() as two, asyncio.TaskGroup() as tasks:
         await next_state(one)
         await next_state(two)
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)  # a second one changes nothing
+        tasks.create_task(goodbye.say())
         words = [await next_state(one), await next_state(two)]
         assert sorted(word["after_ms"] for word in words) == [0, 1000]
         assert {word["type"] for word in words} == {"reconnect"}
@@ -65,3 +69,20 @@ async def test_sigterm_asks_each_socket_to_leave_in_turn_and_still_tells_changes
         assert refused.value.response.headers["Retry-After"] == "1"
 
         assert [await closed(one), await closed(two)] == [1012, 1012]
+
+
+async def test_sigterm_says_goodbye_before_the_process_ends_and_a_second_one_changes_nothing(valkey_url: str) -> None:
+    settings = settings_for(valkey_url)
+    environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
+    async with open_state(settings) as state, running("web", "--port", "0", **environment) as web:
+        await state.store.create(room())
+        token = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 60)
+        address = web.address.replace("http", "ws") + "/rooms/w/socket"
+        async with connect(address, subprotocols=[Subprotocol("room.v1"), Subprotocol(f"room.bearer.{token}")]) as one:
+            await next_state(one)
+            web.process.send_signal(signal.SIGTERM)
+            assert (await next_state(one)) == {"type": "reconnect", "after_ms": 0}
+            web.process.send_signal(signal.SIGTERM)
+            assert await closed(one) == 1012
+        async with asyncio.timeout(PATIENCE):
+            assert await web.process.wait() == 0

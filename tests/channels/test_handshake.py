@@ -96,6 +96,13 @@ async def test_each_refusal_is_a_plain_http_answer(crowded: Site) -> None:
     assert (door.persons, site.inside["hub"].crowds) == ({}, {})
 
 
+async def test_a_handshake_with_too_much_in_its_head_is_refused(crowded: Site) -> None:
+    many = {f"X{number}": "x" for number in range(150)}
+    long = {"X": "x" * 9000}
+    for headers in (many, long, {"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}):
+        assert await refused(crowded, Authorization=bearer(crowded), **headers) == (400, "malformed_request")
+
+
 async def test_who_is_not_known_is_told_how_to_be(crowded: Site) -> None:
     assert (await answered(crowded)).headers["www-authenticate"] == 'Bearer realm="room"'
 

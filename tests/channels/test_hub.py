@@ -141,6 +141,11 @@ async def test_a_webinar_that_is_not_there_is_unknown_to_all_who_wait(store: Sto
         await wait_until(lambda: all(peer.refused for peer in peers), "everyone was refused")
         assert [peer.refused for peer in peers] == [["webinar_unknown"]] * 3
         assert hub.crowds == {}
+        gone, end = Peer(hub), Peer(hub)
+        hub.leave(gone.enter("nowhere"), gone)
+        end.enter("nowhere either")
+        await wait_until(lambda: end.refused, "the end was refused")
+        assert (gone.refused, hub.crowds) == ([], {})
 
 
 async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_next() -> None:
@@ -306,20 +311,23 @@ async def test_a_stored_text_that_cannot_be_read_stops_nothing(store: Store, raw
         await wait_until(lambda: peer.version == 6, "the peer goes on")
 
 
-async def test_a_read_that_a_publish_overtakes_is_not_a_loss(valkey_url: str) -> None:
+async def test_a_read_that_a_publish_overtakes_is_not_a_loss(valkey_url: str, raw: Redis) -> None:
+    """What is held now may be newer than what was read; what was held before the read may not."""
     async with (
         proxy_to(valkey_url) as proxy,
         open_state(settings_for(proxy.url)) as state,
         with_peer(state.store) as (hub, peer),
     ):
+        stored = room("w", epoch="e", version=6)
+        await put(raw, state.store, stored)
         proxy.delay, before = 0.2, proxy.turns
         rereading = asyncio.create_task(hub.reread())
         await wait_until(lambda: proxy.turns > before, "the read is on its way")
-        hub.tell(text(6))
+        hub.tell(text(7))
         await rereading
-        await wait_until(lambda: peer.version == 6, "the peer has the publish")
+        await wait_until(lambda: peer.version == 7, "the peer has the publish")
         proxy.delay = 0.0
-        assert (await state.store.load("w")).room == room("w", epoch="e", version=5)
+        assert (await state.store.load("w")).room == stored
 
 
 def test_a_text_that_cannot_be_read_has_not_gone_back() -> None:

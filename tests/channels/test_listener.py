@@ -1,6 +1,7 @@
 """Redis -> hub over real servers: what is published is heard, and whatever is lost on the way is found again."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,8 +13,10 @@ from room_server.channels.hub import Hub
 from room_server.channels.listener import REREAD_SECONDS, Listener
 from room_server.core.messages import Role
 from room_server.core.room import Status
+from room_server.state.keys import slot
 from room_server.state.opening import State, open_state
 from tests.channels.test_hub import Peer, fields, put
+from tests.cluster import cluster, move, url_of
 from tests.conftest import settings_for
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import proxy_to
@@ -154,6 +157,44 @@ async def test_what_is_lost_without_any_sign_is_found_by_the_slow_clock(valkey_u
         await put(raw, ears.state.store, room("w", epoch=stored.epoch, version=6))
         await ears.hears(6)
     assert REREAD_SECONDS == 5.0
+
+
+async def test_a_re_read_that_fails_is_tried_again() -> None:
+    async with owned() as (redis, ears), Redis.from_url(redis.url, socket_timeout=10) as raw:
+        ears.listener.reread_seconds = 0.1
+        await raw.client_kill_filter(_type="pubsub")  # from here on the new clock is used
+        await raw.ping()
+        redis.freeze()
+        written = asyncio.create_task(put(raw, ears.state.store, room("w", epoch="e", version=3)))
+        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it", 5)
+        redis.thaw()
+        await written
+        await ears.hears(3)
+
+
+async def test_every_primary_of_a_cluster_is_heard_also_when_a_slot_moves() -> None:
+    with cluster() as ports:
+        async with listening(url_of(ports), partitions=8) as ears:
+            peers = [Peer(ears.hub) for _ in range(16)]
+            for number, peer in enumerate(peers):
+                await ears.state.store.create(room(f"w{number}"))
+                peer.enter(f"w{number}")
+            await wait_until(lambda: {peer.version for peer in peers} == {1}, "everyone is in")
+            for number in range(16):
+                await ears.state.store.renew(f"w{number}")
+            await wait_until(lambda: {peer.version for peer in peers} == {2}, "everyone heard")
+            moved = slot(ears.state.store.keys.room("w"))
+            for port in ports:
+                await asyncio.to_thread(move_unless_there, moved, ports, port)
+                before = ears.peer.version
+                await ears.state.store.renew("w")
+                await ears.hears(before + 1)
+
+
+def move_unless_there(number: int, ports: list[int], target: int) -> None:
+    """The slot comes to be at `target`."""
+    with contextlib.suppress(ValueError):
+        move(number, ports, target)
 
 
 async def test_rubbish_on_the_channel_is_logged(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:

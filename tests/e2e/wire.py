@@ -61,9 +61,9 @@ class Wire:
         self._tasks.discard(task)
 
     async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.is_down:
+        head = b"" if self.is_down else await reader.readuntil(b"\r\n\r\n")
+        if self.is_down:  # a browser connects before it has anything to say
             return
-        head = await reader.readuntil(b"\r\n\r\n")
         is_socket = b"upgrade: websocket" in head.lower()
         if is_socket and self.blocks_sockets:
             return

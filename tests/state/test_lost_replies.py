@@ -26,7 +26,7 @@ COMMIT = Script.read("commit").sha.encode()
 DELETE = Script.read("delete").sha.encode()
 
 
-STORM_SECONDS = 1.0
+STORM_SECONDS = 0.8
 TROUBLES = ["lose"] * 8 + ["cut"] * 4 + ["slow"] * 3 + ["calm"] * 3 + ["late"]
 
 

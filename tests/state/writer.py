@@ -11,7 +11,7 @@ from room_server.config import Settings
 from room_server.errors import Conflict, StateUnavailable
 from room_server.state.opening import open_state
 from room_server.state.store import Store
-from tests.support import room
+from tests.core import builders
 
 
 async def write(data: Path, name: str) -> None:
@@ -29,7 +29,7 @@ async def write(data: Path, name: str) -> None:
 async def is_made(store: Store, name: str) -> bool:
     """Whether it was acknowledged that the webinar is there."""
     try:
-        await store.create(room(name))
+        await store.create(builders.room("draft", webinar_id=name))
     except StateUnavailable:
         return False
     except Conflict:
