@@ -94,6 +94,10 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     return Settings(**values)
 
 
+NOT_YET = ("replicas", "retention_days", "metrics_token")
+"""Settings whose part of the product is not built yet."""
+
+
 def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
     """What can be run, and is most likely a mistake."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
@@ -101,6 +105,9 @@ def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
         yield f"{name} is no setting of room-server"
     if any(len(secret.encode()) < SECRET_BYTES for secret in settings.token_secrets()):
         yield f"{PREFIX}TOKEN_SECRET: a secret of less than {SECRET_BYTES} bytes can be guessed"
+    for name in NOT_YET:
+        if getattr(settings, name):
+            yield f"{PREFIX}{name.upper()} has no effect in this version"
 
 
 def _converted(field: msgspec.structs.FieldInfo, given: Any) -> Any:

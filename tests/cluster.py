@@ -115,7 +115,14 @@ def move(number: int, ports: list[int], target: int) -> None:
     """A slot and all its keys change to the primary at port `target`."""
     with contextlib.ExitStack() as stack:
         nodes: dict[int, Any] = {port: stack.enter_context(Redis(port=port)) for port in ports}
-        (source,) = [port for port in ports if port != target and _holds(nodes[port], number)]
+        found: list[int] = []
+
+        def has_one_holder() -> bool:
+            found[:] = [port for port in ports if port != target and _holds(nodes[port], number)]
+            return len(found) == 1
+
+        until(has_one_holder)
+        source = found[0]
         nodes[target].cluster("SETSLOT", number, "IMPORTING", _id(nodes[source]))
         nodes[source].cluster("SETSLOT", number, "MIGRATING", _id(nodes[target]))
         while keys := nodes[source].execute_command("CLUSTER GETKEYSINSLOT", number, 100):

@@ -119,3 +119,9 @@ def test_a_secret_that_can_be_guessed_is_told() -> None:
     (warning,) = warnings({}, Settings(token_secret=f"{'x' * 32} short"))
 
     assert warning == f"{PREFIX}TOKEN_SECRET: a secret of less than 32 bytes can be guessed"
+
+
+@pytest.mark.parametrize("name", ["REPLICAS", "RETENTION_DAYS", "METRICS_TOKEN"])
+def test_a_setting_without_effect_says_so(name: str) -> None:
+    environ = {f"ROOM_SERVER_{name}": "1"}
+    assert [*warnings(environ, load(environ))] == [f"ROOM_SERVER_{name} has no effect in this version"]

@@ -1,11 +1,11 @@
-"""Alive and ready: what a platform asks before it sends callers, and before it restarts a process."""
+"""Alive and ready: what a platform asks before it sends callers, and before it restarts a process.
+
+Without Redis: test_outage.py.
+"""
 
 import asyncio
-import time
 
-from tests.conftest import settings_for
-from tests.outage import own_redis
-from tests.support import Site, eventually, serving
+from tests.support import Site
 
 
 async def test_a_process_that_serves_is_alive_and_ready(site: Site) -> None:
@@ -23,27 +23,6 @@ async def test_health_is_nobodys_secret_and_nobodys_switch(site: Site) -> None:
         assert (await site.http.head(address)).status_code == 200
         refused = await site.http.post(address)
         assert (refused.status_code, refused.json()["code"]) == (405, "method_not_allowed")
-
-
-async def test_without_redis_a_process_is_alive_and_not_ready_and_heals() -> None:
-    async with own_redis() as redis, serving(settings_for(redis.url)) as site:
-        redis.freeze()
-        began = time.monotonic()
-        frozen = await site.http.get("/readyz")
-        assert (frozen.status_code, frozen.json()["parts"]["redis"]) == (503, False)
-        assert time.monotonic() - began < 2
-
-        async def deaf() -> bool:
-            return not (await site.http.get("/readyz")).json()["parts"]["listener"]
-
-        assert await eventually(deaf, "the listener hears nothing")
-        assert (await site.http.get("/healthz")).status_code == 200
-        redis.thaw()
-
-        async def ready() -> bool:
-            return (await site.http.get("/readyz")).status_code == 200
-
-        assert await eventually(ready, "the process is ready again")
 
 
 async def test_a_process_that_goes_away_is_not_ready(site: Site) -> None:

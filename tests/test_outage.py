@@ -5,6 +5,7 @@ import time
 from asyncio import to_thread
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import httpx
 from standardwebhooks.webhooks import Webhook
@@ -14,6 +15,7 @@ from tests.channels.test_hub import put
 from tests.conftest import settings_for
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import proxy_to
+from tests.raw import connecting, handshake
 from tests.support import HOOK_SECRET, Site, eventually, next_state, room, serving, state_where, wait_until
 
 WITHIN = 2.0
@@ -37,6 +39,34 @@ async def unavailable(site: Site) -> None:
     assert time.monotonic() - began < WITHIN
 
 
+async def nothing_can_be_read(site: Site) -> None:
+    """The state, the schedule and a room's first socket are refused for now, in time, and however many ask."""
+    began = time.monotonic()
+    answers = await asyncio.gather(site.state(), *(site.http.get("/webinars") for _ in range(20)))
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "state_unavailable")}
+    assert time.monotonic() - began < WITHIN
+
+
+async def alive_and_not_ready(site: Site, deaf: bool) -> None:
+    """A platform sends nobody here, and restarts nobody. A killed server is heard of at once, a frozen one later."""
+    alive, ready = await asyncio.gather(site.http.get("/healthz"), site.http.get("/readyz"))
+    parts = ready.json()["parts"]
+    assert (alive.status_code, ready.status_code, parts["redis"]) == (200, 503, False)
+    assert not (deaf and parts["listener"])
+
+
+async def ready(site: Site) -> bool:
+    return (await site.http.get("/readyz")).status_code == 200
+
+
+async def nobody_new_comes_in(site: Site) -> None:
+    """A room that nobody watches yet would have to be read."""
+    async with connecting(site) as raw:
+        await raw.send(handshake(site, "unread"))
+        answer = await raw.answer()
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "state_unavailable", "1")
+
+
 async def started(site: Site) -> httpx.Response:
     """The answer of the first start that is not refused for now."""
 
@@ -48,6 +78,12 @@ async def started(site: Site) -> httpx.Response:
     return found
 
 
+async def schedule(site: Site) -> list[dict[str, Any]]:
+    """What is listed; nothing, as long as it cannot be read."""
+    listed: list[dict[str, Any]] = (await site.http.get("/webinars")).json().get("webinars", [])
+    return listed
+
+
 async def survived(redis: OwnRedis, frozen: bool) -> None:
     """Two sites, a socket at each, and their Redis gone for a while."""
     settings = settings_for(redis.url)
@@ -56,11 +92,15 @@ async def survived(redis: OwnRedis, frozen: bool) -> None:
         async with one.socket() as here, other.socket() as there:
             await asyncio.gather(next_state(here), next_state(there))
             await (to_thread(redis.freeze) if frozen else redis.kill())
-            await asyncio.gather(*(unavailable(site) for site in (one, other) * 5))
-            assert (await one.state()).status_code == 503
+            hooks = (unavailable(site) for site in (one, other) * 5)
+            await asyncio.gather(
+                *hooks, nothing_can_be_read(one), nobody_new_comes_in(other), alive_and_not_ready(one, not frozen)
+            )
             assert await asyncio.wait_for(await here.ping(), 1) >= 0
             await (to_thread(redis.thaw) if frozen else redis.start())
             answer = await started(other)
+            assert await eventually(lambda: ready(one), "the process is ready again")
+            assert (await eventually(lambda: schedule(one), "the schedule can be read"))[0]["webinar_id"] == "w"
             live = await asyncio.gather(state_where(here, status="live"), state_where(there, status="live"))
             assert [state["version"] for state in live] == [answer.json()["version"]] * 2
             await one.status("stop")

@@ -12,9 +12,8 @@ from room_server.core.messages import Role
 from room_server.core.room import Room, Status, Visibility, public
 from room_server.rooms import card
 from tests.conftest import settings_for
-from tests.outage import own_redis
 from tests.raw import connecting, in_room, request
-from tests.support import AT, PATIENCE, Site, eventually, room, serving
+from tests.support import AT, Site, eventually, room, serving
 
 CTA = {"cta_label": "Join", "cta_url": "https://example.com/join"}
 ADDRESSES = {"player_url": "https://example.com/player", "recording_url": "https://example.com/recording", **CTA}
@@ -251,22 +250,6 @@ async def test_a_crowd_at_the_schedule_makes_one_read(site: Site) -> None:
     answers = await asyncio.gather(*(site.http.get("/webinars") for _ in range(50)))
     assert {answer.content for answer in answers} == {answers[0].content}
     assert await reads(site) - before <= 2  # the second, if the crowd took longer than the answer keeps
-
-
-async def test_without_redis_the_schedule_says_so_and_heals() -> None:
-    async with own_redis() as redis, serving(settings_for(redis.url)) as site:
-        await site.store.create(room())
-        redis.freeze()
-        async with asyncio.timeout(PATIENCE):
-            answers = await asyncio.gather(*(site.http.get("/webinars") for _ in range(20)))
-        assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "state_unavailable")}
-        assert max(answer.elapsed for answer in answers) < timedelta(seconds=2)
-        redis.thaw()
-
-        async def listed() -> bool:
-            return (await site.http.get("/webinars")).status_code == 200
-
-        assert await eventually(listed, "the schedule is there again")
 
 
 async def test_strangers_cannot_write_the_schedule(site: Site) -> None:

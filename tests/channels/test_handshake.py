@@ -11,7 +11,6 @@ from room_server.channels.wheel import Wheel
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Status
 from tests.conftest import settings_for
-from tests.outage import own_redis
 from tests.raw import Answer, connecting, handshake, in_room, upgrade
 from tests.support import Site, next_state, room, serving, wait_until
 
@@ -257,14 +256,6 @@ async def test_every_other_status_may_be_watched(crowded: Site) -> None:
         await crowded.store.create(room(status.value, status=status))
         async with crowded.socket("attendee", status.value) as socket:
             assert (await next_state(socket))["status"] == status
-
-
-async def test_without_redis_a_handshake_is_refused_for_now() -> None:
-    async with own_redis() as redis, serving(settings_for(redis.url)) as site:
-        redis.freeze()
-        answer = await answered(site, Authorization=bearer(site))
-        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "state_unavailable", "1")
-        redis.thaw()
 
 
 async def test_a_process_that_goes_away_lets_nobody_in(crowded: Site) -> None:

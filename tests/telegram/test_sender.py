@@ -59,6 +59,13 @@ BROKEN_502 = "NetworkError: Bad Gateway (502). Parsing the server response b'<ht
         (refuse(409, "Conflict: terminated"), Outcome(kind="unknown", error="Conflict: Conflict: terminated")),
         (plain("<html>"), Outcome(kind="unknown", error="TelegramError: Invalid server response")),
         (plain('{"ok":false}'), Outcome(kind="unknown", error="KeyError: 'result'")),
+        (plain('{"ok":true,"result":true}'),
+         Outcome(kind="unknown", error="TelegramError: the answer tells of no message")),
+        (plain('{"ok":true,"result":{"message_id":"7"}}'),
+         Outcome(kind="unknown", error="TelegramError: the answer tells of no message")),
+        (plain('{"ok":true,"result":{"message_id":7}}'), Outcome(kind="sent", message_id=7)),
+        (plain('{"ok":true,"result":{"message_id":7,"date":1795373000000,"chat":"of a kind to come"}}'),
+         Outcome(kind="sent", message_id=7)),
         (plain(""), Outcome(kind="unknown", error="TelegramError: Invalid server response")),
     ],
 )  # fmt: skip
