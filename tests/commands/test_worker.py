@@ -1,5 +1,7 @@
 """`room-server worker` as a process: what it says, what it refuses, how it ends."""
 
+import asyncio
+import contextlib
 import shutil
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
@@ -9,7 +11,7 @@ from tests.outage import own_redis
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api, outgoing
 from tests.telegram.outgoing import Outgoing
-from tests.terminal import Terminal, clean, finished, running
+from tests.terminal import PATIENCE, Terminal, clean, finished, running
 
 SOURCE = Path(__file__).parents[2] / "room_server"
 __all__ = ["api", "outgoing"]
@@ -49,7 +51,12 @@ async def test_a_worker_with_a_broken_text_does_not_begin(tmp_path: Path, valkey
     words = [sys.executable, "-m", "room_server", "worker"]
 
     process = await create_subprocess_exec(*words, env=environment, cwd=tmp_path, stdout=PIPE, stderr=PIPE)
-    _, complaints = await process.communicate()
+    try:
+        async with asyncio.timeout(PATIENCE):
+            _, complaints = await process.communicate()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
     assert process.returncode == 1
     assert complaints.decode().splitlines()[-1].startswith("Error: the Telegram texts cannot be used: ")

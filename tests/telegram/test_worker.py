@@ -7,6 +7,7 @@ import pytest
 from room_server.core.room import RosterEntry
 from room_server.state.outbox import GROUP, Outbox, Poison
 from room_server.state.pipeline import pairs
+from room_server.telegram.sender import IN_FLIGHT
 from tests.support import eventually, wait_until
 from tests.telegram.bot_api import BotApi, take_and_cut
 from tests.telegram.outgoing import Outgoing
@@ -47,15 +48,18 @@ async def test_a_token_that_is_refused_stops_delivery_with_one_error_and_keeps_e
 
 
 async def test_a_worker_with_a_wrong_token_leaves_the_messages_to_one_with_the_right_one(
-    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
+    outgoing: Outgoing, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await outgoing.put(*range(11, 31))
+    caplog.set_level(logging.INFO)
+    await outgoing.put(*range(11, 51))
 
     async with outgoing.delivering(telegram_token="123:wrong"):
         await wait_until(lambda: "refuses" in caplog.text, "the error was told")
         async with outgoing.delivering():
-            for lead in range(11, 31):
+            for lead in range(11, 51):
                 await outgoing.until(lead, "sent", 7)
+
+    assert caplog.text.count("attendance of w: halted") <= 2 * IN_FLIGHT  # what was in hand when it was refused
 
 
 async def test_entries_that_cannot_be_read_are_parked_and_stop_no_message(outgoing: Outgoing, api: BotApi) -> None:
