@@ -112,9 +112,11 @@ def take_over(follower: int) -> None:
 
 
 def move(number: int, ports: list[int], target: int) -> None:
-    """A slot and all its keys change to the primary at port `target`."""
+    """A slot and all its keys change to the primary at port `target`, if they are not there already."""
     with contextlib.ExitStack() as stack:
         nodes: dict[int, Any] = {port: stack.enter_context(Redis(port=port)) for port in ports}
+        if _holds(nodes[target], number):
+            return
         found: list[int] = []
 
         def has_one_holder() -> bool:
