@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 SLICE = 500
 """Leads that are looked at together, about."""
-TOGETHER = 128
+TOGETHER = 32
 """Leads that are decided at once: hooks share the same Redis."""
 TAKEN = 100
 """Webinars that one look at the schedule brings at most."""

@@ -16,7 +16,8 @@ from room_server.server import bind
 from room_server.state.outbox import Next
 from room_server.telegram.dispatch import Dispatch
 from room_server.telegram.sender import Sender
-from tests.support import eventually, wait_until
+from tests.proxy import proxy_to
+from tests.support import PATIENCE, eventually, wait_until
 from tests.telegram.bot_api import (
     BotApi,
     address_of,
@@ -292,3 +293,37 @@ async def test_a_message_whose_webinar_is_gone_is_parked(outgoing: Outgoing, api
         parked = await outgoing.until(11, "parked")
 
     assert (parked.error, api.tries) == ("there is no such webinar", [])
+
+
+CLAIM, SENT = b'"status":"sending"', b'"status":"sent"'
+
+
+async def test_messages_whose_claims_took_long_do_not_all_go_at_once(
+    outgoing: Outgoing, api: BotApi, valkey_url: str
+) -> None:
+    """The moment that the pace gave has passed by then, so each waits for another one."""
+    async with proxy_to(valkey_url) as proxy, outgoing.delivering(2, redis_url=proxy.url):
+        held = [proxy.hold(CLAIM) for _ in range(4)]  # two lines of two workers
+        await outgoing.put(*range(11, 19))
+        async with asyncio.timeout(PATIENCE):
+            for request in held:
+                await request.arrived.wait()
+        for request in held:
+            request.released.set()
+        await wait_until(lambda: len(api.sent) == 8, "all have arrived")
+
+    together = [sum(start.at <= one.at < start.at + 0.03 for one in api.tries) for start in api.tries]
+    assert max(together) < 4
+
+
+@pytest.mark.parametrize("step", [CLAIM, SENT])
+async def test_a_step_whose_reply_is_lost_is_taken_once(
+    outgoing: Outgoing, api: BotApi, valkey_url: str, step: bytes
+) -> None:
+    async with proxy_to(valkey_url) as proxy, outgoing.delivering(redis_url=proxy.url):
+        proxy.lose_reply_to(step)
+        await outgoing.put(11)
+        sent = await outgoing.until(11, "sent")
+        lost = proxy.lost
+
+    assert (lost, len(api.tries), sent.attempts, sent.doubts) == (1, 1, 1, 0)
