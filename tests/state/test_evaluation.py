@@ -12,6 +12,7 @@ from room_server.clock import utc_now
 from room_server.core.messages import Kind
 from room_server.core.planning import Plan, amend
 from room_server.core.room import RosterEntry
+from room_server.errors import StateUnavailable
 from room_server.state import reports, roster
 from room_server.state.commits import unix_ms
 from room_server.state.evaluation import TOGETHER, Due, Evaluations
@@ -20,6 +21,7 @@ from room_server.state.outbox import Outbox
 from room_server.state.store import Store
 from tests.conftest import settings_for
 from tests.core.builders import WEBINAR, act, complete, enter, room, stop
+from tests.proxy import proxy_to
 from tests.state.acts import answer, done, events, prepare
 from tests.support import eventually
 
@@ -307,3 +309,17 @@ async def test_a_live_webinar_is_not_evaluated(any_store: Store) -> None:
 
     assert await Evaluations(any_store).run(Due(WEBINAR, 0)) == 0
     assert await standing(any_store) == {1: "-"}
+
+
+async def test_a_sweep_that_redis_interrupts_is_broken_off_whole_and_can_be_repeated(valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy, open_state(settings_for(proxy.url)) as state:
+        await finish(state.store, *range(1, 601))
+        at = await due(state.store)
+        proxy.freeze()
+
+        with pytest.raises(StateUnavailable):
+            await Evaluations(state.store).run(at)
+        proxy.thaw()
+
+        await Evaluations(state.store).run(await due(state.store))
+        assert Counter((await standing(state.store)).values()) == {"not_attended": 600}

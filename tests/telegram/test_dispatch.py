@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -10,11 +12,14 @@ from starlette.responses import Response
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
 from room_server.core.delivery import Delivery, Outcome, claim, settle
-from room_server.core.messages import Kind
+from room_server.core.messages import Fate, Kind
 from room_server.core.room import RosterEntry
 from room_server.server import bind
+from room_server.state.commits import unix_ms
 from room_server.state.outbox import Next
+from room_server.state.patience import DEADLINE
 from room_server.telegram.dispatch import Dispatch
+from room_server.telegram.pace import LATE
 from room_server.telegram.sender import Sender
 from tests.proxy import proxy_to
 from tests.support import PATIENCE, eventually, wait_until
@@ -31,6 +36,7 @@ from tests.telegram.bot_api import (
 )
 from tests.telegram.outgoing import Outgoing
 
+SOON, PAST = utc_now() + timedelta(minutes=1), utc_now() - timedelta(minutes=1)
 BLOCKED = refuse(403, "Forbidden: bot was blocked by the user")
 NOT_FOUND = refuse(400, "Bad Request: chat not found")
 
@@ -327,3 +333,69 @@ async def test_a_step_whose_reply_is_lost_is_taken_once(
         lost = proxy.lost
 
     assert (lost, len(api.tries), sent.attempts, sent.doubts) == (1, 1, 1, 0)
+
+
+async def test_a_message_that_cannot_go_after_its_claim_is_given_back(
+    outgoing: Outgoing, api: BotApi, valkey_url: str
+) -> None:
+    """As when three chats are in flood meanwhile. It was not tried, so it is no try."""
+    bot = outgoing.store.keys.pace("bot")
+    async with proxy_to(valkey_url) as proxy, outgoing.delivering(redis_url=proxy.url):
+        claim = proxy.hold(CLAIM)
+        await outgoing.put(11)
+        async with asyncio.timeout(PATIENCE):
+            await claim.arrived.wait()
+        await outgoing.store.ask("SET", bot, unix_ms(utc_now()) + 1500, "PX", 60_000)
+        await asyncio.sleep(2 * LATE)  # its moment passes
+        claim.released.set()
+        given_back = await outgoing.until(11, "queued")
+        sent = await outgoing.until(11, "sent")
+
+    assert (given_back.attempts, given_back.owner, len(api.tries)) == (0, None, 1)
+    assert (sent.attempts, sent.doubts) == (1, 0)
+
+
+async def test_an_outcome_waits_for_redis_to_be_back(outgoing: Outgoing, api: BotApi, valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy, outgoing.delivering(redis_url=proxy.url):
+
+        async def take_and_lose_redis(api: BotApi, chat_id: int, text: str) -> Response:
+            proxy.freeze()
+            return await take(api, chat_id, text)
+
+        api.next[11].append(take_and_lose_redis)
+        await outgoing.put(11)
+        await wait_until(lambda: api.sent, "it has arrived")
+        await asyncio.sleep(DEADLINE + 0.3)  # longer than anyone waits for Redis
+        proxy.thaw()
+        sent = await outgoing.until(11, "sent")
+
+    assert (sent.doubts, len(api.tries)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("standing", "after", "due"),
+    [
+        ({"status": Fate.SENDING, "lease_until": SOON}, "sending", 1),
+        ({"status": Fate.SENDING, "lease_until": PAST}, "doubtful", 1),
+        ({"status": Fate.SENDING, "lease_until": PAST, "doubts": 1}, "parked", 0),
+        ({"status": Fate.SENT}, "sent", 0),
+        ({"status": Fate.HELD}, "held", 0),
+        ({"chat_id": None}, "no_chat", 0),
+        ({}, "dry_run", 0),
+    ],
+)
+async def test_an_entry_is_done_with_as_its_record_asks(
+    outgoing: Outgoing, standing: dict[str, Any], after: str, due: int
+) -> None:
+    ask, keys, tag = outgoing.store.ask, outgoing.store.keys, outgoing.store.keys.tags[0]
+    await outgoing.put(11)
+    held = await outgoing.outbox.held("w", "11:attendance")
+    assert held is not None
+    await outgoing.outbox.record("w", held, replace(held.delivery, at=utc_now(), **standing), Next())
+    await outgoing.outbox.open(tag)
+    (entry,) = await outgoing.outbox.take(tag, "w0", 10)
+
+    await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
+
+    assert await outgoing.fate(11) == after
+    assert (await ask("XLEN", keys.outbox(tag)), await ask("ZCARD", keys.due(tag))) == (0, due)

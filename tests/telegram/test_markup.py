@@ -43,6 +43,7 @@ def test_what_telegram_takes_has_no_problems(text: str) -> None:
         ("x<!-- y -->", ["<!-- --> is not for messages"]),
         ("x<!DOCTYPE html>", ["<! > is not for messages"]),
         ("x<?php ?>", ["<? > is not for messages"]),
+        ("x<![if y]>", ["<![ ]> is not for messages"]),
     ],
 )
 def test_what_telegram_refuses_is_named(text: str, found: list[str]) -> None:
