@@ -21,13 +21,12 @@ from room_server.core.room import Participation, Room, Status
 from room_server.state.commits import unix_ms
 from room_server.state.outbox import Held, Next, Outbox
 from room_server.state.patience import deadline
-from room_server.state.pipeline import Script, pairs
+from room_server.state.pipeline import Script
+from room_server.state.scan import slices
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
 
-SLICE = 500
-"""Leads that are looked at together, about."""
 TOGETHER = 32
 """Leads that are decided at once: hooks share the same Redis."""
 TAKEN = 100
@@ -118,24 +117,14 @@ class Evaluations:
     async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[Lead]]:
         """Leads without a classification, slice by slice: of the roster, then of those who entered without it."""
         keys = self._store.keys
-        async for found in self._slices(keys.roster(webinar_id)):
+        async for found in slices(self._store, keys.roster(webinar_id)):
             async with deadline():
                 known = await self._store.ask("HMGET", keys.participations(webinar_id), *found)
             leads = [Lead(lead, record or b"", found[lead]) for lead, record in zip(found, known, strict=True)]
             yield [lead for lead in leads if _is_open(lead)]
-        async for found in self._slices(keys.participations(webinar_id)):
+        async for found in slices(self._store, keys.participations(webinar_id)):
             leads = [Lead(lead, record, b"") for lead, record in found.items()]
             yield [lead for lead in leads if _is_open(lead)]
-
-    async def _slices(self, key: str) -> AsyncIterator[dict[bytes, bytes]]:
-        cursor = 0
-        while True:
-            async with deadline():
-                cursor, found = await self._store.ask("HSCAN", key, cursor, "COUNT", SLICE)
-            if part := dict(pairs(found)):
-                yield part
-            if int(cursor) == 0:
-                return
 
     async def _let_go(self, room: Room) -> None:
         """Messages that waited for a recording go on their way, or end, now that there is one or will be none."""

@@ -18,6 +18,7 @@ from room_server.errors import StateUnavailable
 from room_server.state.commits import field, unix_ms
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script, pairs
+from room_server.state.scan import slices
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ PROMOTED = 200
 """Messages that come due in one step."""
 POISON_KEPT = 1000
 """Unreadable entries that are kept to look at."""
-SLICE = 500
 
 _DELIVERY = msgspec.json.Decoder(Delivery)
 
@@ -171,18 +171,12 @@ class Outbox:
 
     async def deliveries(self, webinar_id: str) -> AsyncIterator[Held]:
         """All deliveries of a webinar, in no order; one may come twice. Raises StateUnavailable."""
-        cursor = 0
-        while True:
-            key = self.store.keys.deliveries(webinar_id)
-            async with deadline():
-                cursor, found = await self.store.ask("HSCAN", key, cursor, "COUNT", SLICE)
-            for _, raw in pairs(found):
+        async for found in slices(self.store, self.store.keys.deliveries(webinar_id)):
+            for raw in found.values():
                 try:
                     yield Held(_DELIVERY.decode(raw), raw)
                 except ValueError as error:  # as msgspec's errors of decoding are
                     logger.error("a message of %s cannot be read and is left out: %s", webinar_id, error)
-            if int(cursor) == 0:
-                return
 
     async def _entries(self, tag: str, lines: list[Any]) -> list[Entry]:
         """The entries that say what they are about; others are parked."""

@@ -13,13 +13,11 @@ from room_server.core.messages import Fate, Kind, Route
 from room_server.core.room import Participation, RosterEntry
 from room_server.state import roster
 from room_server.state.outbox import Outbox
-from room_server.state.patience import deadline
-from room_server.state.pipeline import pairs
+from room_server.state.scan import slices
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
 
-SLICE = 500
 _PARTICIPATION = msgspec.json.Decoder(Participation)
 
 
@@ -71,17 +69,12 @@ async def attendance(store: Store, webinar_id: str) -> list[Line]:
 
 async def participations(store: Store, webinar_id: str) -> AsyncIterator[Participation]:
     """Whoever entered or was classified, in no order; one may come twice. Raises StateUnavailable."""
-    cursor = 0
-    while True:
-        async with deadline():
-            cursor, found = await store.ask("HSCAN", store.keys.participations(webinar_id), cursor, "COUNT", SLICE)
-        for _, record in pairs(found):
+    async for found in slices(store, store.keys.participations(webinar_id)):
+        for record in found.values():
             try:
                 yield _PARTICIPATION.decode(record)
             except ValueError as error:  # as msgspec's errors of decoding are
                 logger.error("a lead of %s cannot be read and is left out: %s", webinar_id, error)
-        if int(cursor) == 0:
-            return
 
 
 def summary(lines: list[Line]) -> Summary:

@@ -12,15 +12,14 @@ from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable, Unknown
 from room_server.state.commits import DONE_SECONDS, unix_ms
 from room_server.state.patience import deadline
-from room_server.state.pipeline import Script, pairs
+from room_server.state.pipeline import Script
+from room_server.state.scan import slices
 from room_server.state.store import Store
 
 STAGED_SECONDS = 3600
 """How long an import that was broken off leaves its leads behind, where nobody reads them."""
 BATCH = 1000
 """Leads in one command."""
-SLICE = 500
-"""Leads that one read brings, about."""
 
 _ENTRY = msgspec.json.Decoder(RosterEntry)
 
@@ -70,11 +69,6 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
     """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable."""
-    cursor = 0
-    while True:
-        async with deadline():
-            cursor, found = await store.ask("HSCAN", store.keys.roster(webinar_id), cursor, "COUNT", SLICE)
-        for _, entry in pairs(found):
+    async for found in slices(store, store.keys.roster(webinar_id)):
+        for entry in found.values():
             yield _ENTRY.decode(entry)
-        if int(cursor) == 0:
-            return
