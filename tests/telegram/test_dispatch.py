@@ -394,7 +394,6 @@ async def test_an_entry_is_done_with_as_its_record_asks(
     await outgoing.outbox.record("w", held, replace(held.delivery, at=utc_now(), **standing), Next())
     await outgoing.outbox.open(tag)
     (entry,) = await outgoing.outbox.take(tag, "w0", 10)
-
     await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
 
     assert await outgoing.fate(11) == after
