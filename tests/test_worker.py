@@ -35,7 +35,8 @@ def settings(url: str, bot: BotApi | None = None, **more: object) -> Settings:
 
 
 async def prepare(store: Store) -> None:
-    """A live webinar and its roster; lead 1 is in it."""
+    """A live webinar and its roster; lead 1 is in it. The bot was busy a moment ago, so its pace is known."""
+    await store.ask("SET", store.keys.pace("bot"), 0, "PX", 60_000)
     await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
     await roster.adopt(store, WEBINAR, PEOPLE, replace=False)
     await done(store, enter(1))

@@ -384,9 +384,7 @@ async def test_an_outcome_waits_for_redis_to_be_back(outgoing: Outgoing, api: Bo
         ({}, "dry_run", 0),
     ],
 )
-async def test_an_entry_is_done_with_as_its_record_asks(
-    outgoing: Outgoing, standing: dict[str, Any], after: str, due: int
-) -> None:
+async def test_an_entry_is_done_with_as_asked(outgoing: Outgoing, standing: Any, after: str, due: int) -> None:
     ask, keys, tag = outgoing.store.ask, outgoing.store.keys, outgoing.store.keys.tags[0]
     await outgoing.put(11)
     held = await outgoing.outbox.held("w", "11:attendance")
