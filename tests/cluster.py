@@ -131,6 +131,18 @@ def move(number: int, ports: list[int], target: int) -> None:
             nodes[source].migrate("127.0.0.1", target, keys, 0, 5000)
         for port in (target, source, *ports):
             nodes[port].cluster("SETSLOT", number, "NODE", _id(nodes[target]))
+        until(lambda: _agree(list(nodes.values())))
+
+
+def _agree(nodes: list[Any]) -> bool:
+    """Whether all know the same owners and epochs: else one could take a slot back by old news, and drop its keys."""
+    views = [_view(node.execute_command("CLUSTER", "NODES").decode()) for node in nodes]
+    return all(view == views[0] for view in views)
+
+
+def _view(text: str) -> set[tuple[str, ...]]:
+    """Each server's id, epoch and slots, by the lines of CLUSTER NODES."""
+    return {(words[0], words[6], *words[8:]) for words in map(str.split, text.splitlines())}
 
 
 def _id(node: Any) -> str:

@@ -18,7 +18,7 @@ from tests.proxy import proxy_to
 from tests.raw import connecting, handshake
 from tests.support import HOOK_SECRET, Site, eventually, next_state, room, serving, state_where, wait_until
 
-WITHIN = 2.0
+WITHIN = 2.5
 """Seconds within which a caller hears that the state cannot be reached."""
 
 

@@ -19,7 +19,7 @@ from room_server.channels.hub import Hub
 from room_server.errors import StateUnavailable
 from room_server.state.connect import client_of
 from room_server.state.keys import Keys, slot
-from room_server.state.pipeline import Client
+from room_server.state.pipeline import Client, heeding
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,8 @@ class Listener:
         """Re-read after every gap, and by the slow clock."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gap.wait(), self.reread_seconds)
+                async with asyncio.timeout(self.reread_seconds):
+                    await self._gap.wait()
             self._gap.clear()
             try:
                 await self._hub.reread()
@@ -81,7 +82,7 @@ class Listener:
         if not isinstance(self._client, RedisCluster):
             return [(self._client, sorted(self._channels))]
         nodes = self._client.nodes_manager
-        await nodes.initialize()
+        await heeding(nodes.initialize())
         by_node: dict[str, tuple[Redis, list[str]]] = {}
         for channel in sorted(self._channels):
             node = nodes.get_node_from_slot(slot(channel))
@@ -94,9 +95,9 @@ class Listener:
         pubsub: Any = client.pubsub()  # redis-py leaves parts of it untyped
         try:
             for channel in channels:  # each is in a slot of its own, and a Cluster takes one slot at a time
-                await pubsub.ssubscribe(channel)
+                await heeding(pubsub.ssubscribe(channel))
             while True:
-                self._hear(await _next_message(pubsub))
+                self._hear(await heeding(_next_message(pubsub)))
         finally:
             await pubsub.aclose()
             if client is not self._client:

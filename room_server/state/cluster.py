@@ -19,7 +19,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.state.connect import client_of
 from room_server.state.keys import PREFIX, slot
-from room_server.state.pipeline import Command, Line, Pipeline, open_line
+from room_server.state.pipeline import Command, Line, Pipeline, heeding, open_line
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Lines(Pipeline):
     async def refresh(self) -> None:
         """Read the map, open the lines that are missing, close those to servers that have gone. Raises RedisError."""
         try:
-            await self._map.initialize()
+            await heeding(self._map.initialize())
         except RedisClusterException as error:
             raise RedisConnectionError(str(error)) from error
         nodes = {node.name: node for node in primaries(self._map.slots_cache.values())}

@@ -5,10 +5,11 @@ KEYS  1 the bot's next free moment   2 the chat's next free moment   3 the end o
       chat (strings, Unix ms)
 ARGV  1 ms between two messages of the bot   2 ms between two messages to a chat
       3 ms to wait for the bot's moment at most
+      4 '1' = the chat's moment was taken before and has passed: it moves to the bot's next one
 Returns {'go', ms until the moment, which is taken} | {'chat', ms} | {'bot', ms}: nothing was taken, ask again then.
 --]]
 local bot, chat, line = KEYS[1], KEYS[2], KEYS[3]
-local bot_gap, chat_gap, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local bot_gap, chat_gap, horizon, passed = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local KEPT = 60000
 
 local time = redis.call('TIME')
@@ -26,7 +27,7 @@ if redis.call('EXISTS', bot) == 0 then
   bot_free = now + math.max(horizon + bot_gap, chat_gap)
   horizon = bot_free - now
 end
-if chat_free > bot_free then
+if chat_free > bot_free and not passed then
   local wait = chat_free - now
   if wait > chat_gap / 2 then -- a place in the line for each, or all who wait would come back at once, every time
     local place = math.max(tonumber(redis.call('GET', line) or 0), chat_free)
@@ -39,5 +40,5 @@ if bot_free - now > horizon then
   return {'bot', bot_free - now}
 end
 take(bot, bot_free + bot_gap)
-take(chat, bot_free + chat_gap)
+take(chat, math.max(chat_free, bot_free + chat_gap))
 return {'go', bot_free - now}

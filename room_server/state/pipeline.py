@@ -8,11 +8,11 @@ import asyncio
 import hashlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
@@ -22,6 +22,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 Client = Redis | RedisCluster
 Command = tuple[Any, ...]
+Answer = TypeVar("Answer")
 FLIGHTS = 2
 """Pipelines in the air at once: the next is packed while the server works on the last."""
 BATCH = 512
@@ -122,7 +123,7 @@ class Line(Pipeline):
 
     async def _replies(self, batch: list[Asked]) -> list[Any]:
         try:
-            return await self._execute(batch)
+            return await heeding(self._execute(batch))
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             return [error] * len(batch)
         except Exception as error:  # a command that cannot be packed, or a reply that cannot be read
@@ -150,6 +151,20 @@ def _answer(batch: list[Asked], replies: list[Any]) -> None:
             reply.set_exception(answer)
         else:
             reply.set_result(answer)
+
+
+async def heeding(work: Awaitable[Answer]) -> Answer:
+    """What redis-py's `work` gives; a cancellation that it swallowed is raised after all.
+
+    It sends with `asyncio.wait_for`, which swallows one that comes just as the send is done (Python 3.11).
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        return await work
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def pairs(reply: Any) -> Iterator[tuple[bytes, Any]]:

@@ -145,7 +145,7 @@ class Dispatch:
         clock = asyncio.get_running_loop().time
         if clock() - letter.moment > LATE and not self._sender.rehearses:
             try:
-                turn = await self._pace.another()
+                turn = await self._pace.another(letter.chat_id)
             except StateUnavailable:
                 return Outcome(kind="late", seconds=REST)
             if not turn.goes:

@@ -11,7 +11,8 @@ from room_server.state.store import Store
 
 BOT_GAP_MS = 38
 """26 evenly spaced messages a second: some that are a tenth of a second late still leave none with more than 30."""
-CHAT_GAP_MS = 1050
+CHAT_GAP_MS = 1100
+"""A second and what one message may be later than the one before it."""
 HORIZON_MS = 400
 """The furthest moment that is taken: a sender that dies wastes no more."""
 LATE = 0.03
@@ -39,13 +40,11 @@ class Pace:
 
     async def turn(self, chat_id: int) -> Turn:
         """The next moment for a chat. Raises StateUnavailable."""
-        key = self._store.keys.pace
-        return await self._ask([key("bot"), key(str(chat_id)), key(f"{chat_id}:line")], CHAT_GAP_MS)
+        return await self._ask(chat_id, "0")
 
-    async def another(self) -> Turn:
-        """Another moment of the bot, for a message whose chat's moment is taken already. Raises StateUnavailable."""
-        bot = self._store.keys.pace("bot")
-        return await self._ask([bot, bot, bot], BOT_GAP_MS)  # the bot stands for the chat, too
+    async def another(self, chat_id: int) -> Turn:
+        """The bot's next, for a message whose own has passed; its chat waits from then. Raises StateUnavailable."""
+        return await self._ask(chat_id, "1")
 
     async def hold(self, chat_id: int, seconds: float) -> bool:
         """Telegram said to wait: this chat does; whether the bot does, too. Raises StateUnavailable."""
@@ -55,8 +54,10 @@ class Pace:
             arguments = [chat_id, round(seconds * 1000), FLOODED_CHATS]
             return bool(await self._store.ask_script(self._flood, keys, arguments))
 
-    async def _ask(self, keys: list[str], chat_gap: int) -> Turn:
+    async def _ask(self, chat_id: int, passed: str) -> Turn:
+        key = self._store.keys.pace
+        keys = [key("bot"), key(str(chat_id)), key(f"{chat_id}:line")]
         async with deadline():
-            reply = await self._store.ask_script(self._pace, keys, [BOT_GAP_MS, chat_gap, HORIZON_MS])
+            reply = await self._store.ask_script(self._pace, keys, [BOT_GAP_MS, CHAT_GAP_MS, HORIZON_MS, passed])
         word, milliseconds = reply
         return Turn(word == b"go", word == b"chat", float(milliseconds) / 1000)

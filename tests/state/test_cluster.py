@@ -254,3 +254,16 @@ async def test_changes_are_heard_from_where_a_slot_moved_to(cluster_ports: list[
             await asyncio.to_thread(move, slot(tag), cluster_ports, target)
 
             assert await eventually(lambda: heard(ears), "changes are heard again")
+
+
+async def test_the_ears_close_whatever_they_are_just_doing(spread: State) -> None:
+    """One of these moments is the one in which redis-py loses the cancellation."""
+    async with asyncio.timeout(20):
+        for turns in range(80):
+            running = asyncio.create_task(Listener(spread.client, spread.store.keys, Ears(spread.store)).run())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+            assert running.done()

@@ -168,6 +168,20 @@ async def test_whoever_waits_hears_that_the_line_is_closed(proxy: Proxy) -> None
     assert {type(reply) for reply in replies} == {RedisConnectionError}
 
 
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_line_closes_whatever_its_flights_are_just_doing(valkey_url: str, turns: int) -> None:
+    """One of these moments is the one in which redis-py loses the cancellation."""
+    async with asyncio.timeout(5):
+        async with line_to(valkey_url) as line:
+            await line.call("PING")
+            asked = line.ask(("PING",))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        await asyncio.gather(asked, return_exceptions=True)
+
+    assert asked.done()
+
+
 async def test_a_server_that_became_a_replica_is_left_for_what_its_address_leads_to() -> None:
     with redis_server(find_binary()) as old, redis_server(find_binary()) as new:
         async with proxy_to(old) as proxy, line_to(proxy.url) as line, Redis.from_url(old) as demoted:

@@ -1,7 +1,12 @@
+import pytest
 from redis.asyncio import Redis
 
+from room_server.errors import StateUnavailable
+from room_server.state.opening import open_state
 from room_server.state.scan import SLICE, slices
 from room_server.state.store import Store
+from tests.conftest import settings_for
+from tests.outage import own_redis
 
 
 async def test_a_large_hash_is_read_whole_and_in_slices(store: Store, redis_url: str) -> None:
@@ -16,3 +21,16 @@ async def test_a_large_hash_is_read_whole_and_in_slices(store: Store, redis_url:
 
 async def test_a_hash_that_is_not_there_has_no_slices(store: Store) -> None:
     assert [part async for part in slices(store, "none")] == []
+
+
+async def test_a_reading_that_a_restart_interrupts_is_refused_and_not_cut_short() -> None:
+    """The server's hashes are in another order after it: the cursor would lead past some of them."""
+    async with own_redis() as server, open_state(settings_for(server.url)) as state:
+        await state.store.ask("HSET", "large", *(part for n in range(3 * SLICE) for part in (n, b"x" * 100)))
+        reading = slices(state.store, "large")
+        await anext(reading)
+        await server.kill()
+        await server.start()
+
+        with pytest.raises(StateUnavailable, match="in the middle of a long reading"):
+            [part async for part in reading]

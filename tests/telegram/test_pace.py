@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from room_server.clock import utc_now
 from room_server.core.room import RosterEntry
+from room_server.state.commits import unix_ms
 from room_server.state.store import Store
 from room_server.telegram.pace import BOT_GAP_MS, CHAT_GAP_MS, FLOODED_CHATS, HORIZON_MS, Pace
 from tests.support import wait_until
@@ -70,14 +72,14 @@ async def test_those_who_wait_for_a_chat_get_places_one_after_the_other(store: S
 
 async def test_no_moment_is_taken_that_is_far_away(store: Store) -> None:
     pace = await awake(store)
-    turns = [await pace.turn(chat) for chat in range(1, 30)]
-    taken = await free_at(store, "bot")
+    taken = unix_ms(utc_now()) + 20 * HORIZON_MS
+    await store.ask("SET", store.keys.pace("bot"), taken, "PX", 60_000)
 
-    late = await pace.turn(99)
+    turn = await pace.turn(1)
 
-    assert max(turn.seconds for turn in turns if turn.goes) <= HORIZON_MS / 1000
-    assert (late.goes, late.chat_waits) == (False, False)
-    assert await free_at(store, "bot") == taken
+    assert (turn.goes, turn.chat_waits) == (False, False)
+    assert turn.seconds * 1000 > HORIZON_MS
+    assert (await free_at(store, "bot"), await free_at(store, "1")) == (taken, 0)
 
 
 async def test_a_chat_that_is_held_waits_and_no_other(store: Store) -> None:
@@ -127,16 +129,18 @@ async def test_a_pace_that_was_lost_lets_what_was_granted_before_pass(store: Sto
     assert turn.seconds * 1000 >= max(CHAT_GAP_MS, HORIZON_MS + BOT_GAP_MS)
 
 
-async def test_another_moment_is_the_bots_next_and_asks_for_no_chat(store: Store) -> None:
+async def test_one_that_missed_its_moment_gets_the_bots_next_and_its_chat_waits_from_then(store: Store) -> None:
     pace = await awake(store)
     await pace.turn(1)
+    await pace.turn(2)
     before = await free_at(store, "1"), await free_at(store, "bot")
 
-    turn = await pace.another()
+    turn = await pace.another(1)
 
     after = await free_at(store, "1"), await free_at(store, "bot")
     assert turn.goes
-    assert (after[0], after[1] >= before[1] + BOT_GAP_MS) == (before[0], True)
+    assert after[1] >= before[1] + BOT_GAP_MS
+    assert after[0] == after[1] - BOT_GAP_MS + CHAT_GAP_MS > before[0]
 
 
 def most_in_a_second(arrivals: list[float]) -> int:
