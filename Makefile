@@ -14,9 +14,8 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…`
 test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-bench: $(VENV)/dev ## the fan-out beside a floor and peers; the evaluation, and hooks meanwhile
-	$(BIN)/python -m benchmarks.fanout
-	$(BIN)/python -m benchmarks.evaluation
+bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (half an hour; --help for parts)
+	$(BIN)/python -m benchmarks
 
 check: $(VENV)/dev ## style, types, architecture
 	$(BIN)/ruff format --check .

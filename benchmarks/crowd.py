@@ -1,12 +1,12 @@
 """A crowd of read-only WebSocket clients in one process, as light as Python allows: epoll and raw bytes."""
 
-import os
+import contextlib
+import itertools
 import resource
 import select
 import socket
 import time
-from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from typing import Any
 
@@ -14,48 +14,59 @@ PATIENCE = 60.0
 """Seconds to wait for what must come."""
 AT_ONCE = 200
 """Handshakes under way at the same time."""
+PING = b"\x89\x08"
+"""How our server's pings begin; eight bytes follow."""
+PONG = b"\x8a\x88\0\0\0\0"
+"""How the answer to such a ping begins, masked with 0."""
+BREATH = b"\x8a\x80\0\0\0\0"
+"""A pong that nobody asked for: a sign of life that is no receipt."""
 
 
 class Crowd:
-    """Sockets that are open and read everything that comes; `answers` sends pongs."""
+    """Sockets that are open and read everything that comes; `answers` sends pongs.
 
-    def __init__(self, port: int, path: str, subprotocols: str = "", *, answers: bool = False) -> None:
+    Their handshakes are `requests`, over and over; `opening` is what each sends once it was let in.
+    """
+
+    def __init__(self, port: int, requests: Sequence[bytes], opening: bytes = b"", *, answers: bool = False) -> None:
         self._address = ("127.0.0.1", port)
-        key = b64encode(os.urandom(16)).decode()
-        lines = [f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket", "Connection: Upgrade"]
-        lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
-        lines += [f"Sec-WebSocket-Protocol: {subprotocols}"] if subprotocols else []
-        self._request = "\r\n".join([*lines, "", ""]).encode()
+        self._requests = itertools.cycle(requests)
+        self._opening = opening
         self._answers = answers
         self._epoll = select.epoll()
         self.sockets: dict[int, socket.socket] = {}
 
-    def join(self, number: int) -> float:
-        """Open so many more sockets; the seconds that it took until the last was let in."""
-        began = time.perf_counter()
+    def join(self, number: int) -> None:
+        """Open so many more sockets, and read what comes first."""
         for start in range(0, number, AT_ONCE):
             fresh: dict[int, socket.socket] = {}
             for _ in range(min(AT_ONCE, number - start)):
                 one = socket.create_connection(self._address)
-                one.sendall(self._request)
+                one.sendall(next(self._requests))
                 fresh[one.fileno()] = one
             for one in fresh.values():
                 head = one.recv(65536)
                 if not head.startswith(b"HTTP/1.1 101"):
                     raise ConnectionError(head.decode(errors="replace"))
+                one.sendall(self._opening)
                 one.setblocking(False)
                 self._epoll.register(one.fileno(), select.EPOLLIN)
             self.sockets |= fresh
-        return time.perf_counter() - began
+        self.settle(0.5)
 
-    def settle(self, seconds: float = 0.5) -> None:
+    def settle(self, seconds: float) -> None:
         """Read what is still under way, until nothing has come for so long."""
         while self._epoll.poll(seconds):
-            self._read_all(set(self.sockets))
+            self._read_all(set())
 
-    def hear(self, told: set[int] | None = None) -> float:
+    def breathe(self) -> None:
+        """Each tells the server that it is there; who never answers pings is taken for gone."""
+        for one in self.sockets.values():
+            one.send(BREATH)
+
+    def hear(self) -> float:
         """Wait until every socket has got something; the moment (perf_counter) at which the last one had."""
-        waiting = set(self.sockets) if told is None else told
+        waiting = set(self.sockets)
         deadline = time.perf_counter() + PATIENCE
         while waiting:
             self._read_all(waiting)
@@ -66,14 +77,17 @@ class Crowd:
     def _read_all(self, waiting: set[int]) -> None:
         for number, _ in self._epoll.poll(1.0, 4096):
             data = self.sockets[number].recv(65536)
-            waiting.discard(number)
+            if not data:
+                raise ConnectionError("the server closed a socket")
+            if not data.startswith(PING) or len(data) > 10:
+                waiting.discard(number)
             if self._answers:
                 self._answer(number, data)
 
     def _answer(self, number: int, data: bytes) -> None:
-        """A masked pong (mask 0) for a ping of eight bytes at the end of what came."""
-        if data[-10:-8] == b"\x89\x08":
-            self.sockets[number].send(b"\x8a\x88\0\0\0\0" + data[-8:])
+        """A pong for a ping at the end of what came."""
+        if data[-10:-8] == PING:
+            self.sockets[number].send(PONG + data[-8:])
 
     def leave(self) -> None:
         """Close all of them."""
@@ -87,43 +101,64 @@ class Crowd:
 class DistantCrowd:
     """A crowd in a process of its own: one process may not open enough sockets for several crowds."""
 
-    def __init__(self, *made: object, answers: bool = False) -> None:
+    def __init__(self, *made: object, **more: object) -> None:
+        self.joined = 0
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, made, answers), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, made, more), daemon=True)
         self._process.start()
+        theirs.close()
 
-    def join(self, number: int) -> float:
-        """As Crowd's, and what is under way is read."""
-        return self._ask("join", number)
+    def join(self, number: int) -> None:
+        """As Crowd's."""
+        self._ask("join", number)
+        self.joined += number
+
+    def breathe(self) -> None:
+        """As Crowd's."""
+        self._ask("breathe")
+
+    def leave(self) -> None:
+        """As Crowd's."""
+        self._ask("leave")
+        self.joined = 0
 
     def hear(self) -> Callable[[], float]:
         """Listen from now on; call what is returned for the moment at which the last socket had heard."""
-        self._pipe.send(("hear",))
-        self._pipe.recv()
+        self._ask("listen")
         return self._pipe.recv
 
-    def _ask(self, *question: object) -> float:
+    def close(self) -> None:
+        """End the process, and with it the sockets."""
+        self._pipe.close()
+        self._process.join()
+
+    def _ask(self, *question: object) -> None:
         self._pipe.send(question)
-        answer: float = self._pipe.recv()
-        return answer
+        self._pipe.recv()
 
 
-def _serve(pipe: Any, made: tuple[Any, ...], answers: bool) -> None:
+def _serve(pipe: Any, made: tuple[Any, ...], more: dict[str, Any]) -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    crowd = Crowd(*made, answers=answers)
-    while True:
-        try:
-            question = pipe.recv()
-        except EOFError:
-            return  # the one who asks is gone
-        match question:
-            case ("join", number):
-                pipe.send(crowd.join(number))
-                crowd.settle()
-            case ("hear",):
-                crowd.settle(0.01)
-                pipe.send(None)
-                pipe.send(crowd.hear())
-                crowd.settle(0.02)
+    crowd = Crowd(*made, **more)
+    with contextlib.suppress(EOFError):  # the one who asks is gone
+        while True:
+            _do(crowd, pipe, pipe.recv())
+
+
+def _do(crowd: Crowd, pipe: Any, question: tuple[Any, ...]) -> None:
+    match question:
+        case ("join", number):
+            crowd.join(number)
+        case ("breathe",):
+            crowd.breathe()
+        case ("leave",):
+            crowd.leave()
+        case ("listen",):
+            crowd.settle(0.01)
+            pipe.send(None)
+            pipe.send(crowd.hear())
+            crowd.settle(0.02)
+            return
+    pipe.send(None)

@@ -1,17 +1,13 @@
-"""After the end: leads per second from the stop to the last classification, the worker's memory, and hooks meanwhile.
+"""After the end: leads a second from the stop to the last classification, the worker's memory, and hooks meanwhile.
 
-`python -m benchmarks.evaluation [LEADS…]` (1,000, 10,000 and 100,000). For each number a server, a web process and a
-worker of their own, all as in production: each lead is classified, routed and put into the outbox with three messages,
-each step durable, while the worker writes to a Telegram that is not there, at its pace.
+For each number of leads a Valkey, a web process and a worker of their own, all as in production: each lead is
+classified, routed and put into the outbox with three messages, each step durable, while the worker writes to a
+Telegram that is not there, at its pace.
 """
 
 import asyncio
 import http.client
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import click
-
+from benchmarks.processes import OTHERS, module, percentile, program, say
+from benchmarks.report import Findings, Table, milliseconds
+from benchmarks.servers import ENVIRONMENT, PRODUCT, SETTINGS, valkey
+from benchmarks.size import Size
 from room_server import auth
 from room_server.clock import utc_now
 from room_server.config import Settings
@@ -32,8 +30,6 @@ from room_server.state.evaluation import Evaluations
 from room_server.state.opening import open_state
 from room_server.state.store import Store, new_epoch
 
-SECRET = "a-secret-of-the-benchmarks-long-enough"
-SIZES = (1_000, 10_000, 100_000)
 CALM_SECONDS = 3.0
 GAP = 0.01
 """Seconds between two hooks."""
@@ -53,23 +49,13 @@ class Result(NamedTuple):
 
 
 @contextmanager
-def process(*words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A `room-server` process that is ready, and what it said last; killed with the block."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_SERVER_")}
-    child = subprocess.Popen(
-        [sys.executable, "-m", "room_server", *words],
-        env={**known, "PYTHONUNBUFFERED": "1", "ROOM_SERVER_TOKEN_SECRET": SECRET, **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
+def process(url: str, *words: str, **environment: str) -> Iterator[tuple[int, str]]:
+    """A `room-server` process that is ready, and the address that it said last; killed with the block."""
+    made = {**ENVIRONMENT, "ROOM_SERVER_REDIS_URL": url, **environment}
+    with program([*module(PRODUCT), *words], made, OTHERS if words[0] == "worker" else {0}) as child:
         assert child.stdout is not None
-        line = next(line for line in child.stdout if line.startswith("ready "))
-        yield child, line.split()[1]
-    finally:
-        child.kill()
-        child.wait()
+        line = next(line for line in child.stdout if line.startswith(b"ready "))
+        yield child.pid, line.split()[1].decode()
 
 
 class Hooks(threading.Thread):
@@ -91,8 +77,7 @@ class Hooks(threading.Thread):
 
     def send(self, name: str, payload: dict[str, object], role: str) -> float:
         """How long one hook took."""
-        claims = {"sub": role, "role": Role(role), "webinar_id": "*"}
-        token = auth.issue(Settings(token_secret=SECRET), claims, 3600)
+        token = auth.issue(SETTINGS, {"sub": role, "role": Role(role), "webinar_id": "*"}, 3600)
         body, headers = json.dumps(payload), {"Authorization": f"Bearer {token}"}
         begun = time.perf_counter()
         self._line.request("POST", f"/hooks/{name}", body, headers)
@@ -110,17 +95,21 @@ def memory_of(pid: int, field: str) -> float:
 
 def measure(leads: int) -> Result:
     """Everything for one number of leads."""
-    with tempfile.TemporaryDirectory(prefix="rs-") as folder:
-        asyncio.run(prepare(folder, leads))
-        here = {"ROOM_SERVER_DATA_DIR": folder, "ROOM_SERVER_EVALUATION_GRACE": "0"}
-        nobody = {"ROOM_SERVER_TELEGRAM_TOKEN": "123:abc", "ROOM_SERVER_TELEGRAM_BASE_URL": "http://127.0.0.1:9"}
-        with process("web", "--port", "0", **here) as (_, address), process("worker", **here, **nobody) as (worker, _):
-            return asyncio.run(observe(folder, leads, address, worker.pid))
+    with valkey() as url:
+        asyncio.run(prepare(url, leads))
+        environment = {
+            "ROOM_SERVER_EVALUATION_GRACE": "0",
+            "ROOM_SERVER_TELEGRAM_TOKEN": "123:abc",
+            "ROOM_SERVER_TELEGRAM_BASE_URL": "http://127.0.0.1:9",
+        }
+        web = process(url, "web", "--port", "0", ROOM_SERVER_EVALUATION_GRACE="0")
+        with web as (_, address), process(url, "worker", **environment) as (worker, _):
+            return asyncio.run(observe(url, leads, address, worker))
 
 
-async def prepare(folder: str, leads: int) -> None:
+async def prepare(url: str, leads: int) -> None:
     """A webinar with a roster, and one beside it that is live while the other is evaluated."""
-    async with open_state(Settings(data_dir=folder)) as state:
+    async with open_state(Settings(redis_url=url)) as state:
         plan = Plan(title="Benchmark", scheduled_at=utc_now(), recording_url="https://example.org/recording")
         for name in ("ended", "live"):
             await state.store.create(new_room(name, new_epoch(), plan, draft=False))
@@ -134,11 +123,11 @@ def lead(number: int) -> RosterEntry:
     return RosterEntry(lead_id=number, name=f"Lead {number}", candidate_chat_id=number, partner_chat_id=-number)
 
 
-async def observe(folder: str, leads: int, address: str, worker: int) -> Result:
+async def observe(url: str, leads: int, address: str, worker: int) -> Result:
     """Hooks in the calm; then the stop, and hooks until everyone is classified."""
     hooks = Hooks(address)
-    for name, word in (("ended", "start"), ("live", "start")):
-        hooks.send("core_webinar_set_status", {"webinar_id": name, "status": word}, "speaker")
+    for name in ("ended", "live"):
+        hooks.send("core_webinar_set_status", {"webinar_id": name, "status": "start"}, "speaker")
     stopper = Hooks(address)
     before = memory_of(worker, "VmRSS")
     hooks.start()
@@ -146,7 +135,7 @@ async def observe(folder: str, leads: int, address: str, worker: int) -> Result:
     calm = len(hooks.took)
     begun = time.perf_counter()
     stopper.send("core_webinar_set_status", {"webinar_id": "ended", "status": "stop"}, "speaker")
-    async with open_state(Settings(data_dir=folder)) as state:
+    async with open_state(Settings(redis_url=url)) as state:
         await evaluated(state.store)
         seconds = time.perf_counter() - begun
         hooks.ends.set()
@@ -163,26 +152,16 @@ async def evaluated(store: Store) -> None:
         await asyncio.sleep(0.02)
 
 
-def percentiles(took: list[float]) -> str:
-    """The median and the 99th percentile in milliseconds, and of how many."""
-    ordered = sorted(took)
-    p50, p99 = (1000 * ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
-    return f"{p50:6.1f} {p99:7.1f} ({len(ordered)})"
-
-
-@click.command()
-@click.argument("sizes", type=click.IntRange(min=1), nargs=-1)
-def main(sizes: tuple[int, ...]) -> None:
-    """Measure and print a table."""
-    click.echo("   leads  seconds  leads/s   worker MB      hooks before, p50 p99 ms      hooks during")
-    for leads in sizes or SIZES:
+def find(size: Size) -> Findings:
+    """One number of leads after the other."""
+    rows = []
+    for leads in size.leads:
+        say(f"evaluation of {leads:,} leads")
         done = measure(leads)
-        ready, most = done.memory
-        click.echo(
-            f"{leads:8,} {done.seconds:8.1f} {leads / done.seconds:8,.0f}   {ready:5.0f} → {most:4.0f}   "
-            f"{percentiles(done.calm):>24}      {percentiles(done.busy)}"
-        )
-
-
-if __name__ == "__main__":
-    main()
+        calm, busy = percentile(done.calm, 0.99), percentile(done.busy, 0.99)
+        worker = f"{done.memory[0]:.0f} → {done.memory[1]:.0f} MB"
+        speed = f"{leads / done.seconds:,.0f}"
+        row = [f"{leads:,} leads", f"{done.seconds:.1f} s", speed, worker, milliseconds(calm), milliseconds(busy)]
+        rows.append(row)
+    head = ["", "until all are classified", "leads/s", "the worker", "a hook's p99 before", "meanwhile"]
+    return Findings([Table("After the end: classification, routing and messages, each step durable", head, rows)])

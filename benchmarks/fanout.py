@@ -1,204 +1,150 @@
-"""Fan-out: from the hook's request, through Redis with fsync, to the last of N sockets; beside the floor and peers.
+"""Fan-out and memory: from the hook's request, through Redis with fsync, to the last of N sockets; floor and peers.
 
-`python -m benchmarks.fanout [SOCKETS]`. The process that writes has a core to itself, the crowd and Redis the others.
-Each peer is measured ROUNDS times in turn with the floor, so that a noisy moment hits all; medians are printed.
+Everyone is measured once a round, in turn with the floor, so that a noisy moment hits all; medians are printed.
 """
 
-import os
-import resource
-import shutil
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import ExitStack
 
 import click
-import httpx
 from msgspec import Struct
 
-from benchmarks.crowd import DistantCrowd
-from room_server import auth
-from room_server.config import Settings
+from benchmarks.contenders import FLOOR, OURS, RECEIPTS, Peer, everyone
+from benchmarks.processes import resident, say
+from benchmarks.report import Findings, Goal, Table, milliseconds
+from benchmarks.size import Size
 
-ROUNDS = 7
-FRAME = 400
-"""Bytes of the peers' frames: about a room state's."""
-SECRET = "a-secret-of-the-benchmarks-long-enough"
-
-
-class Peer(Struct):
-    """Something that fans out: how to tell it to, and the crowd that listens."""
-
-    name: str
-    pid: int
-    crowd: DistantCrowd
-    tell: Callable[[], None]
-    memory: float = 0.0
-    joined: float = 0.0
+BREATH_SECONDS = 10.0
+"""The crowds of our server, which wait long for their turns, show this often that they are there."""
+FLOOR_SHARE = {OURS: 0.90, RECEIPTS: 0.80}
+"""Of the floor's frames a second, to reach."""
+SOCKET_BYTES = 2_500
+"""Of memory, to reach."""
 
 
-@contextmanager
-def program(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process with the first core to itself, ended with the block."""
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    os.sched_setaffinity(child.pid, {0})
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
+class Lap(Struct, frozen=True):
+    """What all rounds came to; `times` are seconds, by name, in the order of the rounds."""
+
+    sockets: int
+    made: Sequence[Peer]
+    times: dict[str, list[float]]
+    note: str
+
+    def share(self, name: str) -> float:
+        """Of the floor's speed in the same rounds."""
+        return statistics.median(floor / own for floor, own in zip(self.times[FLOOR], self.times[name], strict=True))
+
+    def frames(self, name: str) -> float:
+        """A second."""
+        return self.sockets / statistics.median(self.times[name])
 
 
-@contextmanager
-def peer(name: str, command: list[str], port: int, sockets: int) -> Iterator[Peer]:
-    """A program that sends when a line comes on its standard input."""
-    with program([*command, str(port), str(FRAME)]) as child:
-        await_port(port)
-        made = Peer(name, child.pid, DistantCrowd(port, "/"), lambda: line(child))
-        gather(made, sockets)
-        yield made
+def find(size: Size, parts: Sequence[str]) -> Findings:
+    """All that can be had here, side by side: `fanout`, `memory` or both."""
+    rounds = size.rounds if "fanout" in parts else 0
+    with ExitStack() as stack:
+        made, left_out = opened(stack, size.sockets)
+        times: dict[str, list[float]] = {one.name: [] for one in made}
+        for number in range(rounds):
+            say(f"fan-out, round {number + 1} of {rounds}")
+            for one in made:
+                times[one.name].append(round_of(one))
+    lap = Lap(size.sockets, made, times, "\n".join(f"Left out: {reason}." for reason in left_out))
+    tables, goals = [], []
+    if rounds:
+        tables.append(speed(lap))
+        goals += [*speed_goals(lap)]
+    if "memory" in parts:
+        tables.append(memory(lap))
+        goals.append(memory_goal(lap))
+    return Findings(tables, goals)
 
 
-def line(child: subprocess.Popen[bytes]) -> None:
-    assert child.stdin is not None
-    child.stdin.write(b"go\n")
-    child.stdin.flush()
+def opened(stack: ExitStack, sockets: int) -> tuple[list[Peer], list[str]]:
+    """Everyone with a crowd, and why others are not there."""
+    made, left_out = [], []
+    for name, opener in everyone(sockets).items():
+        say(f"fan-out: {name}")
+        try:
+            one = stack.enter_context(opener())
+        except click.ClickException as error:
+            left_out.append(f"{name}: {error.message}")
+            say(f"left out: {error.message}")
+            continue
+        one.name = name
+        stack.callback(one.crowd.close)
+        gather(one, sockets)
+        made.append(one)
+        for other in made:
+            breathe(other)
+    return made, left_out
 
 
-@contextmanager
-def room_server(name: str, port: int, sockets: int, answers: bool) -> Iterator[Peer]:
-    """Our server on its embedded Valkey; told by the CTA hook, as a speaker does."""
-    with tempfile.TemporaryDirectory() as data:
-        environment = {"ROOM_SERVER_TOKEN_SECRET": SECRET, "ROOM_SERVER_MAX_SOCKETS_PER_PERSON": "0",
-                       "ROOM_SERVER_MAX_HOOKS_PER_PERSON": "0", "ROOM_SERVER_DATA_DIR": data,
-                       "ROOM_SERVER_MAX_SOCKETS": "0"}  # fmt: skip
-        os.environ.update(environment)
-        server = [sys.executable, "-m", "room_server"]
-        subprocess.run([*server, "webinar", "create", "w", "--title", "W", "--at", "2030-01-01T00:00:00Z",
-                        "--cta-label", "Join", "--cta-url", "https://example.org/join"],
-                       check=True, stdout=subprocess.DEVNULL)  # fmt: skip
-        with program([*server, "web", "--port", str(port)]) as child, httpx.Client() as http:
-            await_port(port)
-            unpin_children(child.pid)
-            settings = Settings(token_secret=SECRET)
-            attendee = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 3600)
-            speaker = auth.issue(settings, {"sub": "s", "role": "speaker", "webinar_id": "w"}, 3600)
-            visible = iter(range(10**9))
-
-            def tell() -> None:
-                body = {"webinar_id": "w", "visible": next(visible) % 2 == 0}
-                headers = {"Authorization": f"Bearer {speaker}"}
-                address = f"http://127.0.0.1:{port}/hooks/core_webinar_set_cta_visibility"
-                http.post(address, json=body, headers=headers).raise_for_status()
-
-            crowd = DistantCrowd(port, "/rooms/w/socket", f"room.v1, room.bearer.{attendee}", answers=answers)
-            made = Peer(name, child.pid, crowd, tell)
-            gather(made, sockets)
-            yield made
-
-
-def unpin_children(pid: int) -> None:
-    """Redis gets the other cores: it is not what is measured."""
-    others = set(range(1, os.cpu_count() or 1)) or {0}
-    for status in Path("/proc").glob("[0-9]*/cmdline"):
-        command = status.read_bytes()
-        if b"valkey" in command and int(status.parent.name) != pid:
-            os.sched_setaffinity(int(status.parent.name), others)
-
-
-def gather(made: Peer, sockets: int) -> None:
+def gather(one: Peer, sockets: int) -> None:
     """Let the crowd in, and note what it costs."""
-    before = resident(made.pid)
-    made.joined = sockets / made.crowd.join(sockets)
+    before = resident(one.pid)
+    one.crowd.join(sockets)
     time.sleep(1)
-    made.memory = (resident(made.pid) - before) / sockets
+    one.memory = (resident(one.pid) - before) / sockets
     for _ in range(2):  # warm
-        round_of(made)
+        round_of(one)
 
 
-def round_of(made: Peer) -> float:
+def round_of(one: Peer) -> float:
     """Seconds from telling until the last socket has heard."""
-    heard = made.crowd.hear()
+    breathe(one)
+    heard = one.crowd.hear()
     began = time.perf_counter()
-    made.tell()
+    one.tell()
     return heard() - began
 
 
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has for itself."""
-    for row in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if row.startswith("RssAnon"):
-            return int(row.split()[1]) * 1024
-    return 0
+def breathe(one: Peer) -> None:
+    """Let our server hear from its sockets, if it has not for a while."""
+    if one.breathes and time.monotonic() - one.breathed > BREATH_SECONDS:
+        one.crowd.breathe()
+        one.breathed = time.monotonic()
+        time.sleep(0.5)  # what it makes of that is not measured
 
 
-def await_port(port: int) -> None:
-    """Return when someone listens."""
-    for _ in range(400):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/", timeout=1)
-        except httpx.ConnectError:
-            time.sleep(0.05)
-        except httpx.HTTPError:
-            return
-        else:
-            return
-    raise TimeoutError(f"nobody listens on port {port}")
-
-
-def floor() -> list[str]:
-    """The C program, where there is a compiler."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise click.ClickException("the floor is a C program: install a compiler (Debian: apt install gcc)")
-    source = Path(__file__).parent / "peers" / "floor.c"
-    binary = Path(tempfile.mkdtemp()) / "floor"
-    subprocess.run([compiler, "-O2", "-o", str(binary), str(source)], check=True)
-    return [str(binary)]
-
-
-@click.command()
-@click.argument("sockets", type=int, default=10_000)
-def main(sockets: int) -> None:
-    """Measure the fan-out to SOCKETS sockets."""
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
-    os.sched_setaffinity(0, set(range(1, os.cpu_count() or 1)) or {0})
-    module = [sys.executable, "-m"]
-    with ExitStack() as stack:
-        made = [
-            stack.enter_context(peer("floor: bare send() in C", floor(), 19001, sockets)),
-            stack.enter_context(room_server("room-server", 19002, sockets, answers=False)),
-            stack.enter_context(room_server("room-server, receipts", 19003, sockets, answers=True)),
-            stack.enter_context(
-                peer("websockets.broadcast()", [*module, "benchmarks.peers.broadcast"], 19004, sockets)
-            ),
-            stack.enter_context(peer("Starlette endpoint", [*module, "benchmarks.peers.endpoint"], 19005, sockets)),
-        ]
-        times: dict[str, list[float]] = {one.name: [] for one in made}
-        for _ in range(ROUNDS):
-            for one in made:
-                times[one.name].append(round_of(one))
-    print_table(made, times, sockets)
-
-
-def print_table(made: list[Peer], times: dict[str, list[float]], sockets: int) -> None:
+def speed(lap: Lap) -> Table:
     """One line a peer; the ratio is to the floor of the same rounds."""
-    base = times[made[0].name]
-    click.echo(f"{sockets} sockets, median of {ROUNDS} rounds")
-    click.echo(f"{'':28}{'last socket':>12}{'frames/s':>12}{'of floor':>10}{'bytes/socket':>14}{'handshakes/s':>14}")
-    for one in made:
-        median = statistics.median(times[one.name])
-        ratio = statistics.median(floor / own for floor, own in zip(base, times[one.name], strict=True))
-        click.echo(
-            f"{one.name:28}{median * 1000:>9.1f} ms{sockets / median:>12,.0f}{ratio:>10.2f}"
-            f"{one.memory:>14,.0f}{one.joined:>14,.0f}"
+    rows = []
+    for name, took in lap.times.items():
+        median, worst = statistics.median(took), max(took)
+        rows.append(
+            [name, milliseconds(median), milliseconds(worst), f"{lap.frames(name):,.0f}", f"{lap.share(name):.2f}"]
         )
+    title = f"Fan-out to {lap.sockets:,} sockets, median of {len(lap.times[FLOOR])} rounds"
+    return Table(title, ["", "last socket", "worst round", "frames/s", "of the floor"], rows, lap.note)
 
 
-if __name__ == "__main__":
-    main()
+def speed_goals(lap: Lap) -> list[Goal]:
+    """The shares of the floor, and who is faster."""
+    goals = [
+        Goal(
+            f"fan-out through Redis, {name}",
+            f"≥ {share:.2f} of the floor",
+            f"{lap.share(name):.2f}",
+            lap.share(name) >= share,
+        )
+        for name, share in FLOOR_SHARE.items()
+    ]
+    others = [name for name in lap.times if name not in {FLOOR, OURS, RECEIPTS}]
+    best = max(others, key=lap.frames)
+    ahead = lap.frames(OURS) / lap.frames(best)
+    return [*goals, Goal("fan-out beside the fastest peer", "ahead", f"{ahead:.2f} of {best}", ahead > 1)]
+
+
+def memory(lap: Lap) -> Table:
+    """What a socket costs each of them."""
+    rows = [[one.name, f"{one.memory:,.0f}"] for one in lap.made]
+    return Table(f"Memory of the process for each of {lap.sockets:,} sockets", ["", "bytes"], rows, lap.note)
+
+
+def memory_goal(lap: Lap) -> Goal:
+    """Ours, with every socket another lead's."""
+    most = max(one.memory for one in lap.made if one.name in FLOOR_SHARE)
+    return Goal("memory a socket", f"≤ {SOCKET_BYTES:,} bytes", f"{most:,.0f}", most <= SOCKET_BYTES)

@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,22 +17,27 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from room_server import config, logs, monitor, pages, problems
+from room_server import config, logs, monitor, pages, problems, snapshots, tracing
 from room_server.auth import Authenticator
 from room_server.channels.goodbye import Goodbye, before_the_end
 from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
 from room_server.channels.presence import Heartbeat, node_name
+from room_server.channels.watch import Watch
 from room_server.channels.wheel import Wheel
 from room_server.config import Settings
 from room_server.counts import Counts
 from room_server.errors import BadInput, Refusal, Unknown
 from room_server.hooks import Hooks
+from room_server.interfaces.documents import Documents
 from room_server.limits import PerAddress
+from room_server.metrics import Metrics, Parts
 from room_server.monitor import Monitor
 from room_server.rooms import Rooms
 from room_server.secrets_file import with_token_secret
+from room_server.snapshots import Alone
+from room_server.state import checkup
 from room_server.state.opening import State, open_state
 
 logger = logging.getLogger(__name__)
@@ -67,6 +73,21 @@ async def read_ready(request: Request) -> Response:
     return await health.ready(request)
 
 
+async def read_metrics(request: Request) -> Response:
+    metrics: Metrics = request.state.metrics
+    return await metrics.answer(request)
+
+
+async def read_openapi(request: Request) -> Response:
+    documents: Documents = request.state.documents
+    return await documents.openapi(request)
+
+
+async def read_asyncapi(request: Request) -> Response:
+    documents: Documents = request.state.documents
+    return await documents.asyncapi(request)
+
+
 ROUTES: list[BaseRoute] = [
     Route("/hooks/{name}", receive_hook, methods=["POST"]),
     Route("/rooms/{webinar_id}/state", read_room, methods=ANY_METHOD),
@@ -74,6 +95,9 @@ ROUTES: list[BaseRoute] = [
     Route("/monitor/counts", read_counts, methods=["GET"]),
     Route("/healthz", monitor.alive, methods=["GET"]),
     Route("/readyz", read_ready, methods=["GET"]),
+    Route("/metrics", read_metrics, methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/openapi.json", read_openapi, methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/asyncapi.json", read_asyncapi, methods=["GET"], middleware=pages.COMPRESSED),
 ]
 """`/rooms/<id>/socket` is not ASGI's: uvicorn hands it to channels.socket.RoomSocket."""
 
@@ -82,13 +106,15 @@ def from_environment() -> Starlette:
     """The application of a worker process, which has nothing but its environment. Raises ConfigurationError."""
     settings = config.load(os.environ)
     logs.configure(settings.log_format)
-    return create_app(with_token_secret(settings))
+    tracing.configure(os.environ)
+    return create_app(with_token_secret(settings), snapshots.folder_of(os.environ))
 
 
-def create_app(settings: Settings) -> Starlette:
-    """The application, not yet running: its lifespan opens the state."""
+def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
+    """The application, not yet running: its lifespan opens the state; `shared` is the folder of this host's workers."""
     origins = settings.origins()
     middleware = [
+        Middleware(tracing.RequestId),
         Middleware(pages.SecurityHeaders, origins),
         Middleware(PerAddress, settings.max_requests_per_address),
     ]
@@ -99,24 +125,29 @@ def create_app(settings: Settings) -> Starlette:
                 allow_origins=sorted(origins),
                 allow_methods=["GET", "POST"],
                 allow_headers=["Authorization", "Content-Type", "If-None-Match"],
-                expose_headers=["ETag", "Retry-After"],
+                expose_headers=["ETag", "Retry-After", "X-Request-ID"],
             )
         )
     app = Starlette(
         routes=[*ROUTES, *pages.routes()],
         middleware=middleware,
         exception_handlers={Refusal: problems.answer, HTTPException: _http_exception, Exception: _failure},
-        lifespan=lambda _: lifespan(settings),
+        lifespan=lambda _: lifespan(settings, shared),
     )
     app.router.redirect_slashes = False  # an unknown address is unknown
     return app
 
 
 @asynccontextmanager
-async def lifespan(settings: Settings) -> AsyncIterator[Mapping[str, Any]]:
+async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Mapping[str, Any]]:
     """Everything a web process holds; what it yields is each request's `state` and the socket's `app_state`."""
-    async with open_state(settings) as state, asyncio.TaskGroup() as tasks:
-        made = assemble(settings, state)
+    async with AsyncExitStack() as stack:
+        stack.callback(tracing.flush)
+        state = await stack.enter_async_context(open_state(settings))
+        await checkup.tell(state, settings.replicas)
+        slot = stack.enter_context(snapshots.open_slot(shared))
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
+        made = assemble(settings, state, slot)
         hub, listener = made["hub"], made["listener"]
         running = [
             tasks.create_task(vital(work), name=work.__qualname__)
@@ -125,8 +156,10 @@ async def lifespan(settings: Settings) -> AsyncIterator[Mapping[str, Any]]:
                 listener.refresh(),
                 hub.loader(),
                 hub.teller(),
+                Watch(hub, made["counts"].seen).push(),
                 made["wheel"].turn(),
                 made["heartbeat"].beat(),
+                made["metrics"].watch(),
             )
         ]
         async with asyncio.timeout(START_SECONDS):
@@ -139,21 +172,24 @@ async def lifespan(settings: Settings) -> AsyncIterator[Mapping[str, Any]]:
                 task.cancel()
 
 
-def assemble(settings: Settings, state: State) -> dict[str, Any]:
+def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
     """The objects of a web process, each given what it needs."""
     store, authenticator = state.store, Authenticator(settings)
     hub, wheel = Hub(store), Wheel()
     listener = Listener(state.client, store.keys, hub)
     hooks = Hooks(store, authenticator, settings.max_hooks_per_person)
     door = Door(settings, hub, wheel, authenticator.token)
+    heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counted(), "hooks": hooks.by_code()})
     return {
-        "heartbeat": Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counted(), "hooks": hooks.answered}),
+        "heartbeat": heartbeat,
         "counts": Counts(store, authenticator, settings.max_reads_per_person),
+        "documents": Documents(settings.public_url),
         "hub": hub,
         "wheel": wheel,
         "listener": listener,
         "door": door,
         "hooks": hooks,
+        "metrics": Metrics(settings, store, Parts(hub, door, listener, heartbeat, hooks), slot),
         "rooms": Rooms(store, authenticator, settings.max_reads_per_person),
         "monitor": Monitor(store, listener, door),
     }
@@ -181,4 +217,7 @@ async def _http_exception(_: Request, error: Exception) -> Response:
 
 
 async def _failure(_: Request, __: Exception) -> Response:
-    return problems.response(Refusal("internal_error", "something went wrong here; it is in the log"))
+    """Starlette answers this outside of every middleware."""
+    answer = problems.response(Refusal("internal_error", "something went wrong here; it is in the log"))
+    answer.headers["X-Request-ID"] = tracing.request_id.get()
+    return answer

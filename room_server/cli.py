@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from room_server.commands.attendance import attendance
+from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
 from room_server.commands.roster import roster
 from room_server.commands.running import demo, web
@@ -46,5 +47,5 @@ def main() -> None:
     """
 
 
-for command in (demo, web, worker, webinar, roster, attendance, outbox, token):
+for command in (demo, web, worker, webinar, roster, attendance, outbox, lead, token):
     main.add_command(command)

@@ -42,7 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     partitions: Annotated[int, Meta(ge=1, le=1024)] | None = None
     replicas: Count = 0
-    retention_days: Count = 0
+    retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     log_format: Literal["console", "json"] = "console"
     metrics_token: str | None = None
     drain_seconds: Seconds = 20
@@ -94,10 +94,6 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     return Settings(**values)
 
 
-NOT_YET = ("replicas", "retention_days", "metrics_token")
-"""Settings whose part of the product is not built yet."""
-
-
 def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
     """What can be run, and is most likely a mistake."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
@@ -105,9 +101,6 @@ def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
         yield f"{name} is no setting of room-server"
     if any(len(secret.encode()) < SECRET_BYTES for secret in settings.token_secrets()):
         yield f"{PREFIX}TOKEN_SECRET: a secret of less than {SECRET_BYTES} bytes can be guessed"
-    for name in NOT_YET:
-        if getattr(settings, name):
-            yield f"{PREFIX}{name.upper()} has no effect in this version"
 
 
 def _converted(field: msgspec.structs.FieldInfo, given: Any) -> Any:
@@ -146,6 +139,8 @@ def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
                 check(values[name])
         except ValueError as error:
             yield f"{PREFIX}{name.upper()}: {error}"
+    if values.get("replicas") and "redis_url" not in values:
+        yield f"{PREFIX}REPLICAS: the embedded server has no replicas; it goes with {PREFIX}REDIS_URL"
 
 
 def _check_redis_url(url: str) -> None:

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from room_server.auth import Authenticator
-from room_server.core.messages import Actor
 from room_server.core.permissions import Reading, check_read
 from room_server.core.reach import Reach, merged
 from room_server.core.room import Status
@@ -82,8 +81,12 @@ class Counts:
         actor = self._authenticator.bearer(request.headers)
         check_read(actor, Reading.COUNTS, None)
         self._throttle.check(f"{actor.role}:{actor.subject}")
-        content = msgspec.json.encode(seen_by(actor, await self.read()))
+        content = await self.seen(actor.webinar_id)
         return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    async def seen(self, scope: str) -> bytes:
+        """What a token for this webinar id, or for `*`, may see, as JSON. Raises StateUnavailable."""
+        return msgspec.json.encode(seen_by(scope, await self.read()))
 
     async def read(self) -> Counted:
         """The sum over the living processes. Raises StateUnavailable."""
@@ -138,11 +141,11 @@ class Counts:
         return Evaluation(datetime.fromtimestamp(due.at / 1000, UTC), done, total)
 
 
-def seen_by(actor: Actor, counted: Counted) -> Counted:
+def seen_by(scope: str, counted: Counted) -> Counted:
     """A token for one webinar gets that room only, and `total` counts it."""
-    if actor.webinar_id == "*":
+    if scope == "*":
         return counted
-    rooms = [room for room in counted.rooms if room.webinar_id == actor.webinar_id]
+    rooms = [room for room in counted.rooms if room.webinar_id == scope]
     return msgspec.structs.replace(counted, rooms=rooms, total=sum(room.total for room in rooms))
 
 

@@ -6,6 +6,7 @@ the last five are the core's.
 
 import re
 import secrets
+import time
 from collections import Counter
 from typing import Any
 
@@ -14,17 +15,31 @@ from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from room_server import tracing
 from room_server.auth import Authenticator, is_signed
 from room_server.core.decide import STATUS_WORDS
 from room_server.core.facts import Change, Command
-from room_server.core.messages import EMITTED, INBOUND, Actor, Completed, Entered, Inbound, Role, SetStatus
+from room_server.core.messages import (
+    EMITTED,
+    INBOUND,
+    Actor,
+    Completed,
+    Entered,
+    Inbound,
+    Role,
+    SetCtaVisibility,
+    SetStatus,
+)
 from room_server.core.room import Status, Visibility
 from room_server.errors import BadInput, Forbidden, Refusal, Unknown
 from room_server.limits import Throttle
+from room_server.measures import Histogram
 from room_server.state import webhooks
 from room_server.state.patience import deadline
 from room_server.state.store import Store
 
+UNKNOWN = "unknown"
+"""How every hook is counted whose name is none of ours."""
 MAX_BODY = 16 * 1024
 """Bytes."""
 DECODERS: dict[str, msgspec.json.Decoder[Inbound]] = {
@@ -62,6 +77,13 @@ class CompletedAnswer(Struct, frozen=True):
 
 
 Answer = CoreAnswer | EnteredAnswer | CompletedAnswer
+ANSWERS: dict[type[Inbound], type[Answer]] = {
+    SetStatus: CoreAnswer,
+    SetCtaVisibility: CoreAnswer,
+    Entered: EnteredAnswer,
+    Completed: CompletedAnswer,
+}
+"""What each hook is answered with when it is accepted."""
 
 
 class Hooks:
@@ -71,18 +93,33 @@ class Hooks:
         self._store = store
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 2 * per_person)
-        self.answered: Counter[str] = Counter()
-        """Hooks that this process answered, by code; `ok` for those that were accepted."""
+        self.answered: Counter[tuple[str, str]] = Counter()
+        """Hooks that this process answered, by name and code; `ok` for those that were accepted."""
+        self.took = {name: Histogram() for name in (*INBOUND, *EMITTED, UNKNOWN)}
+        """How long each answer took, from the request's head on, by name."""
 
     async def receive(self, request: Request) -> Response:
         """One hook, answered when it is durable. Raises Refusal."""
+        name, code, started = request.path_params["name"], "internal_error", time.perf_counter()
+        known = name if name in self.took else UNKNOWN
         try:
-            response = await self._received(request, request.path_params["name"])
+            with tracing.span(f"hook {known}"):
+                response = await self._received(request, name)
+            code = "ok"
         except Refusal as refusal:
-            self.answered[refusal.code] += 1
+            code = refusal.code
             raise
-        self.answered["ok"] += 1
+        finally:
+            self.answered[known, code] += 1
+            self.took[known].observe(time.perf_counter() - started)
         return response
+
+    def by_code(self) -> Counter[str]:
+        """Hooks that this process answered, by code."""
+        codes: Counter[str] = Counter()
+        for (_, code), answered in self.answered.items():
+            codes[code] += answered
+        return codes
 
     async def _received(self, request: Request, name: str) -> Response:
         if name not in INBOUND and name not in EMITTED:

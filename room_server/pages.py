@@ -22,7 +22,6 @@ PAGES = {
     "/demo/cta": "demo-cta.html",
     "/demo/recording": "demo-recording.html",
 }
-COMPRESSED = [Middleware(GZipMiddleware, minimum_size=500)]
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-src http: https:; base-uri 'none'; form-action 'none'"
@@ -44,19 +43,35 @@ def routes() -> list[BaseRoute]:
     ]
 
 
+class Whole:
+    """Files are small: each is sent whole, whatever range is asked for (RFC 9110, 14.2 lets a server ignore it)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await self._app({**scope, "headers": headers}, receive, send)
+
+
+COMPRESSED = [Middleware(GZipMiddleware, minimum_size=500), Middleware(Whole)]
+HEADERS = {"Cache-Control": "no-cache", "Accept-Ranges": "none"}
+
+
 class Files(StaticFiles):
     """Files that browsers ask about each time: modules of two versions must not meet in one page."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """Starlette's, with its ETag and 304."""
         response = super().file_response(*args, **kwargs)
-        response.headers["Cache-Control"] = "no-cache"
+        response.headers.update(HEADERS)
         return response
 
 
 def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def page(_: Request) -> Response:
-        return FileResponse(path, headers={"Cache-Control": "no-cache"})
+        return FileResponse(path, headers=HEADERS)
 
     return page
 

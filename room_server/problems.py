@@ -3,24 +3,39 @@
 from http import HTTPStatus
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from room_server.errors import PROBLEMS, Refusal
 
 MEDIA_TYPE = "application/problem+json"
+TYPE = "urn:room-server:problem:"
+
+
+class ProblemDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A refusal as the caller reads it (RFC 9457). Decide by `code`; `field` is there where one is to blame."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | None = None
 
 
 def body(refusal: Refusal) -> bytes:
-    """The problem's JSON: `type`, `title`, `status`, `detail`, `code`, and `field` where one is to blame."""
-    members = {
-        "type": f"urn:room-server:problem:{refusal.code}",
-        "title": PROBLEMS[refusal.code].title,
-        "status": refusal.status,
-        "detail": refusal.detail.encode(errors="replace").decode(),
-        "code": refusal.code,
-    }
-    return msgspec.json.encode({**members, "field": refusal.field} if refusal.field else members)
+    """The problem's JSON."""
+    return msgspec.json.encode(
+        ProblemDetails(
+            type=TYPE + refusal.code,
+            title=PROBLEMS[refusal.code].title,
+            status=refusal.status,
+            detail=refusal.detail.encode(errors="replace").decode(),
+            code=refusal.code,
+            field=refusal.field or None,
+        )
+    )
 
 
 def response(refusal: Refusal) -> Response:

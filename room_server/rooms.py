@@ -43,6 +43,12 @@ class Card(Struct, frozen=True):
     finished_at: datetime | None
 
 
+class Schedule(Struct, frozen=True):
+    """The public schedule: upcoming, live and past webinars, never drafts."""
+
+    webinars: list[Card]
+
+
 _HEAD = msgspec.json.Decoder(Head)
 
 
@@ -88,7 +94,7 @@ class Rooms:
             async with deadline():
                 found = await catalogue.latest(self._store)
             cards = [card(room) for room in found if room.status is not Status.DRAFT]
-            self._schedule = msgspec.json.encode({"webinars": cards})
+            self._schedule = msgspec.json.encode(Schedule(cards))
         finally:
             self._read_at = time.monotonic()
 
@@ -101,7 +107,12 @@ def card(room: PublicRoom) -> Card:
 def _with_tag(request: Request, head: Head | None, text: bytes) -> Response:
     tag = f'"{head.epoch}.{head.version}"' if head else ""
     headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    known = re.findall(r'\*|"[^"]*"', ",".join(request.headers.getlist("if-none-match")))
-    if tag in known or "*" in known:
+    if has(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(text, media_type="application/json", headers=headers)
+
+
+def has(request: Request, tag: str) -> bool:
+    """Whether the caller says that it holds what this ETag stands for (RFC 9110, 13.1.2)."""
+    known = re.findall(r'\*|"[^"]*"', ",".join(request.headers.getlist("if-none-match")))
+    return tag in known or "*" in known

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from enum import Enum, auto
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -11,8 +12,11 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from room_server import problems
+from room_server.entrance import Entrance
 from room_server.errors import BadInput, Refusal
 
+SEND_BUFFER = 64 * 1024
+"""Bytes that the kernel keeps for a peer that does not read."""
 MAX_HEAD = 16 * 1024
 """Bytes of the request line and headers together."""
 LINGER_SECONDS = 2.0
@@ -103,7 +107,12 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._stop_clock()
         self._phase = Phase.OVER
-        super().handle_websocket_upgrade()
+        self.connections.discard(self)
+        make: Any = self.ws_protocol_class
+        room_socket = make(self.config, self.server_state, self.app_state)
+        room_socket.connection_made(self.transport)
+        self.transport.set_protocol(room_socket)
+        room_socket.greet(self.parser.get_method(), self.url, self.headers)
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed is answered like every other refusal."""
@@ -172,12 +181,13 @@ def _head_too_large() -> Refusal:
     return BadInput("head_too_large", f"a request's head has at most {MAX_HEAD} bytes")
 
 
-def uvicorn_config(app: ASGIApp | str, **more: Any) -> uvicorn.Config:
+def uvicorn_config(app: ASGIApp | str, http: type[BoundedHttp] = BoundedHttp, **more: Any) -> uvicorn.Config:
     """Uvicorn's settings for this product; `app` may name a factory."""
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
         ws="room_server.channels.socket:RoomSocket",
+        loop="uvloop",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -185,7 +195,8 @@ def uvicorn_config(app: ASGIApp | str, **more: Any) -> uvicorn.Config:
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GOODBYE_SECONDS,
         backlog=4096,
-        **{"http": BoundedHttp, **more},
+        http=partial(Entrance, http),  # type: ignore[arg-type] # whatever makes a protocol
+        **more,
     )
 
 
@@ -196,6 +207,7 @@ def bind(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # every accepted one inherits it
         listening.bind((host, port))
     except OSError:
         listening.close()

@@ -1,17 +1,25 @@
-"""The worker process: evaluations when they are due, and the delivery of messages. Any number may run at once."""
+"""The worker process: evaluations when they are due, the delivery of messages, and the end of what is archived.
+
+Any number may run at once.
+"""
 
 import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
+from room_server import tracing
 from room_server.channels.presence import Heartbeat, node_name
+from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.errors import Refusal
 from room_server.state.evaluation import Due, Evaluations
 from room_server.state.opening import State
 from room_server.state.outbox import Outbox
+from room_server.state.retention import Retention
+from room_server.state.store import Store
 from room_server.telegram import texts
 from room_server.telegram.sender import open_sender
 from room_server.telegram.worker import Worker
@@ -20,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the schedule of evaluations."""
+TIDY_EVERY = 600.0
+"""Seconds between two looks for what is over and done with."""
 
 
 async def work(settings: Settings, state: State, stopping: asyncio.Event) -> None:
@@ -32,6 +42,7 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
         tasks.create_task(evaluate(Evaluations(state.store, stopping), state.store.keys.tags, stopping))
+        tasks.create_task(tidy(state.store, settings.retention_days, stopping))
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
@@ -51,12 +62,28 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
 async def _evaluate(evaluations: Evaluations, due: Due) -> None:
     """One webinar; what cannot be evaluated now stays on the schedule and stops no other."""
     try:
-        classified = await evaluations.run(due)
-        logger.info("evaluation of %s: %d leads classified", due.webinar_id, classified)
+        with tracing.working_for(""), tracing.span("evaluate", webinar=due.webinar_id):
+            classified = await evaluations.run(due)
+            logger.info("evaluation of %s: %d leads classified", due.webinar_id, classified)
     except Refusal as refusal:
         logger.warning("the evaluation of %s was broken off and goes on soon: %s", due.webinar_id, refusal.detail)
     except ValueError as error:  # as msgspec's errors of decoding are
         logger.error("the evaluation of %s cannot be done, its room cannot be read: %s", due.webinar_id, error)
+
+
+async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:
+    """Delete what was archived so many days ago (0: nothing), and forget workers that died."""
+    retention, outbox = Retention(store, stopping), Outbox(store)
+    while not stopping.is_set():
+        try:
+            if days:
+                await retention.expire(utc_now() - timedelta(days=days))
+            await outbox.tidy()
+        except Refusal as refusal:
+            logger.warning("what is over cannot be deleted now, and will be soon: %s", refusal.detail)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TIDY_EVERY):
+                await stopping.wait()
 
 
 @asynccontextmanager

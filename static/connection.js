@@ -1,7 +1,7 @@
 // Follows one room as closely as the network allows: a socket, and the REST state while there is none.
 
 import { get } from './api.js';
-import { isFinal, RoomSocket } from './socket.js';
+import { isFinal, PushSocket } from './socket.js';
 import { Backoff, between, onWake, Sleeper } from './timing.js';
 
 const STEADY_MS = 5000; // a socket held this long was a success
@@ -30,7 +30,7 @@ export class RoomConnection {
   /** When the next socket is tried, in Unix milliseconds. */
   retryAt = 0;
 
-  #webinarId;
+  #path;
   #token;
   #onState;
   #onStatus;
@@ -47,7 +47,7 @@ export class RoomConnection {
    * @param {(connection: RoomConnection) => void} room.onStatus called when `status`, `reason` or `retryAt` changed
    */
   constructor({ webinarId, token, onState, onStatus }) {
-    this.#webinarId = webinarId;
+    this.#path = `/rooms/${encodeURIComponent(webinarId)}`;
     this.#token = token;
     this.#onState = onState;
     this.#onStatus = onStatus;
@@ -107,7 +107,7 @@ export class RoomConnection {
   }
 
   #open() {
-    return new RoomSocket(this.#webinarId, this.#token, (message) => this.#hear(message));
+    return new PushSocket(`${this.#path}/socket`, this.#token, (message) => this.#hear(message));
   }
 
   #adopt(socket) {
@@ -148,8 +148,7 @@ export class RoomConnection {
   }
 
   async #read() {
-    const path = `/rooms/${encodeURIComponent(this.#webinarId)}/state`;
-    const answer = await get(path, this.#token, this.state && this.#etag);
+    const answer = await get(`${this.#path}/state`, this.#token, this.state && this.#etag);
     if (this.status === 'refused') return;
     const reason = reasonByCode(answer.code);
     if (reason) {

@@ -33,12 +33,16 @@ function offerOtherLanguage(link) {
   link.lang = link.hreflang = other;
 }
 
-/** Fills every `data-t` (text) and `data-t-label` (accessible name) of the page. */
-export function translatePage() {
-  document.documentElement.lang = lang;
-  for (const element of document.querySelectorAll('[data-t]')) element.textContent = t(element.dataset.t);
-  for (const element of document.querySelectorAll('[data-t-label]')) {
+/** Fills every `data-t` (text) and `data-t-label` (accessible name) below `root`. */
+export function translate(root) {
+  for (const element of root.querySelectorAll('[data-t]')) element.textContent = t(element.dataset.t);
+  for (const element of root.querySelectorAll('[data-t-label]')) {
     element.setAttribute('aria-label', t(element.dataset.tLabel));
   }
+}
+
+export function translatePage() {
+  document.documentElement.lang = lang;
+  translate(document);
   document.querySelectorAll('[data-other-language]').forEach(offerOtherLanguage);
 }

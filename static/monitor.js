@@ -1,68 +1,131 @@
-// The monitor: who is connected where, as plain tables, and loudly so when what is shown is old.
+// The monitor: who is connected where and what came of hooks and messages, and loudly so when that is old.
 
-import { get } from './api.js';
 import { serverNow } from './clock.js';
-import { byId, make, setText, showView } from './dom.js';
-import { t, translatePage } from './i18n.js';
-import { reachText } from './reach.js';
+import { byId, setText, showView } from './dom.js';
+import { CountsFeed } from './feed.js';
+import { t, tOr, translatePage } from './i18n.js';
+import { fillTable } from './keep.js';
+import { inWords, showHistory, showRooms, timeInWords } from './rooms.js';
 import { looksLikeToken, takeToken } from './session.js';
 import { showTrouble, tokenTrouble } from './shell.js';
+import { History } from './sparkline.js';
 
-const EVERY_MS = 1500;
-const STALE_MS = 6000;
+const STALE_MS = 5000;
+const ACCEPTED = 'ok';
+const ON_THE_WAY = ['queued', 'sending', 'held', 'doubtful'];
+const AT_THE_END = ['sent', 'dry_run', 'no_chat', 'undeliverable', 'parked'];
+const WORRYING = ['doubtful', 'undeliverable', 'parked'];
 
-let shownAt = 0;
+const total = new History();
 
-const rolesOf = (roles) => Object.entries(roles).map(([role, count]) => `${role} ${count}`).join(', ');
+const sum = (numbers) => numbers.reduce((one, other) => one + other, 0);
 
-const ageOf = (iso) => t('monitor.seconds', { seconds: Math.max(0, Math.round((serverNow() - Date.parse(iso)) / 1000)) });
+function showTotal(count) {
+  byId('total').dataset.total = count;
+  setText(byId('total'), inWords(count));
+  const { most } = showHistory(byId('total-history'), total, count);
+  setText(byId('total-most'), t('monitor.most', { most: inWords(most) }));
+}
 
-/** Fills a table; its first cell of each row heads the row. */
-function fill(id, rows) {
-  const lines = rows.map(([head, ...cells]) => {
-    const line = document.createElement('tr');
-    line.append(make('th', { text: head, scope: 'row' }), ...cells.map((text) => make('td', { text: String(text) })));
-    return line;
+function showHooks(hooks) {
+  const refused = Object.entries(hooks).filter(([code]) => code !== ACCEPTED).sort(([, one], [, other]) => other - one);
+  const accepted = hooks[ACCEPTED] ?? 0;
+  setText(byId('accepted'), inWords(accepted));
+  setText(byId('refused'), t('monitor.refused', { count: inWords(sum(refused.map(([, count]) => count))) }));
+  fillTable('hooks', [...(accepted ? [[ACCEPTED, accepted]] : []), ...refused].map(([code, count]) => ({
+    key: code,
+    head: code,
+    note: tOr(`hook.${code}`, ''),
+    cells: [inWords(count)],
+    tone: code === ACCEPTED ? 'good' : '',
+  })));
+  byId('no-hooks').hidden = accepted + refused.length > 0;
+}
+
+function showSlowest(rooms) {
+  const answered = rooms.filter(({ reach }) => reach && reach.p99_ms !== null);
+  const slowest = answered.sort((one, other) => other.reach.p99_ms - one.reach.p99_ms)[0];
+  setText(byId('slowest'), timeInWords(slowest?.reach.p99_ms));
+  setText(byId('slowest-room'), slowest ? t('monitor.slowest.room', { room: slowest.webinar_id }) : t('monitor.slowest.none'));
+}
+
+function showDeliveries(deliveries) {
+  const linesOf = (statuses) => statuses.map((status) => {
+    const count = deliveries[status] ?? 0;
+    const tone = count === 0 ? 'none' : WORRYING.includes(status) ? 'bad' : '';
+    return { key: status, head: t(`delivery.${status}`), cells: [inWords(count)], tone };
   });
-  byId(id).querySelector('tbody').replaceChildren(...lines);
-  byId(id).hidden = lines.length === 0;
+  fillTable('on-the-way', linesOf(ON_THE_WAY));
+  fillTable('at-the-end', linesOf(AT_THE_END));
+  const outgoing = sum(ON_THE_WAY.map((status) => deliveries[status] ?? 0));
+  setText(byId('outgoing'), inWords(outgoing));
+  const parked = deliveries.parked ?? 0;
+  setText(byId('parked'), parked ? t('monitor.parked', { count: inWords(parked) }) : t('monitor.not_parked'));
+  byId('parked').classList.toggle('bad', parked > 0);
+  return outgoing - (deliveries.held ?? 0);
+}
+
+const secondsSince = (moment) => Math.max(0, Math.round((serverNow() - moment) / 1000));
+
+function showNodes(nodes) {
+  fillTable('nodes', nodes.map(({ node, kind, total: held, seen_at: seen }) => ({
+    key: node,
+    head: node,
+    note: t(`kind.${kind}`),
+    cells: [kind === 'worker' ? '—' : inWords(held), t('monitor.seconds', { seconds: secondsSince(Date.parse(seen)) })],
+  })));
+}
+
+/** Work that only a worker does, and no worker that says it lives. */
+function showWorkerMissing({ rooms, nodes }, outgoing) {
+  const isOverdue = rooms.some(({ evaluation }) => evaluation && Date.parse(evaluation.due_at) < serverNow());
+  const isMissing = nodes.every(({ kind }) => kind !== 'worker');
+  byId('no-worker').hidden = !(isMissing && (isOverdue || outgoing > 0));
 }
 
 function show(counts) {
-  shownAt = Date.now();
-  byId('total').dataset.total = counts.total;
-  setText(byId('total'), String(counts.total));
-  fill('rooms', counts.rooms.map((room) => [room.webinar_id, t(`status.${room.status}`), room.total, rolesOf(room.roles), room.reach ? reachText(room.reach) : '']));
-  fill('nodes', (counts.nodes ?? []).map((node) => [node.node, node.kind, node.total ?? '', ageOf(node.seen_at)]));
-  fill('hooks', Object.entries(counts.hooks ?? {}));
-  fill('deliveries', Object.entries(counts.deliveries ?? {}));
+  showTotal(counts.total);
+  showHooks(counts.hooks);
+  showSlowest(counts.rooms);
+  showRooms(counts.rooms);
+  showNodes(counts.nodes);
+  showWorkerMissing(counts, showDeliveries(counts.deliveries));
   showView('counts');
+  showAge();
 }
+
+let feed = null;
+let openedAt = 0;
 
 function showAge() {
-  const age = Date.now() - shownAt;
+  if (feed.status === 'refused') return;
+  const age = Date.now() - (feed.heardAt || openedAt);
   const isStale = age > STALE_MS;
-  document.body.dataset.connection = isStale ? 'connecting' : 'polling';
-  byId('stale').hidden = !isStale;
   const seconds = Math.round(age / 1000);
-  setText(byId('stale'), shownAt ? t('monitor.stale', { seconds }) : t('monitor.nothing'));
-  setText(byId('connection'), isStale ? t('connection.connecting') : t('monitor.fresh'));
+  const status = isStale || !feed.heardAt ? 'connecting' : feed.status === 'open' ? 'open' : 'polling';
+  document.body.dataset.connection = status;
+  document.body.toggleAttribute('data-stale', isStale);
+  byId('stale').hidden = !isStale;
+  setText(byId('stale-title'), t(feed.heardAt ? 'monitor.stale' : 'monitor.nothing'));
+  setText(byId('stale-age'), feed.heardAt ? t('monitor.stale.age', { seconds }) : '');
+  setText(byId('connection'), t(`monitor.${status}`));
+  setText(byId('age'), feed.heardAt ? t('monitor.age', { seconds }) : '');
+  const now = isStale ? t('monitor.stale.short') : byId('total').textContent;
+  document.title = now ? `${now} · ${t('page.monitor')}` : t('page.monitor');
 }
 
-async function follow(token) {
-  const { status, body } = await get('/monitor/counts', token);
-  if (status === 401 || status === 403) {
-    showTrouble(status === 401 ? tokenTrouble(token) : 'no_access');
-    return;
-  }
-  if (status === 200) show(body);
-  showAge();
-  setTimeout(follow, EVERY_MS, token);
+function refuse(reason, token) {
+  byId('age').hidden = true;
+  for (const id of ['stale', 'no-worker']) byId(id).hidden = true;
+  document.body.removeAttribute('data-stale');
+  showTrouble(reason === 'unauthenticated' ? tokenTrouble(token) : reason);
 }
 
 function open(token) {
-  setInterval(() => document.body.dataset.connection !== 'refused' && showAge(), 1000);
-  follow(token);
+  openedAt = Date.now();
+  feed = new CountsFeed(token, show, (reason) => refuse(reason, token));
+  setInterval(showAge, 500);
+  feed.start();
 }
 
 translatePage();

@@ -7,10 +7,12 @@ import { byId, make, safeUrl, setText, showView } from './dom.js';
 import { t, translatePage } from './i18n.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
 import { announce, followConnection, showStatus, showTrouble } from './shell.js';
+import { Tabs } from './tabs.js';
 
 const VIEWS = { draft: 'before', scheduled: 'before', live: 'stage', paused: 'stage', finished: 'after', archived: 'after' };
 
 let state = null;
+let isElsewhere = false; // another tab of this browser plays the broadcast
 
 function showCountdown() {
   if (VIEWS[state?.status] !== 'before') return;
@@ -29,15 +31,16 @@ function showBefore() {
 
 /** The player stays in place through a pause and is never loaded twice for one address. */
 function showPlayer() {
-  const address = safeUrl(state.player_url);
+  const address = isElsewhere ? null : safeUrl(state.player_url);
   const player = byId('player');
   if (!address) player.removeAttribute('src');
   else if (player.src !== address) player.src = address;
   player.title = t('player.title', { title: state.title });
   player.hidden = !address;
   player.inert = state.status === 'paused';
-  byId('no-player').hidden = Boolean(address);
-  byId('paused').hidden = state.status !== 'paused';
+  byId('elsewhere').hidden = !isElsewhere;
+  byId('no-player').hidden = Boolean(address) || isElsewhere;
+  byId('paused').hidden = state.status !== 'paused' || isElsewhere;
 }
 
 function showCta() {
@@ -62,7 +65,8 @@ function showAfter() {
   setText(byId('length'), state.on_air_ms > 0 ? t('after.length', { length: formatLength(state.on_air_ms) }) : '');
   const recording = safeUrl(state.recording_url);
   byId('recording').hidden = !recording;
-  byId('no-recording').hidden = Boolean(recording);
+  byId('length').hidden = !(state.on_air_ms > 0);
+  byId('no-recording').hidden = Boolean(recording) || state.status === 'archived';
   if (recording) byId('recording').href = recording;
 }
 
@@ -106,6 +110,12 @@ function enter(token) {
     },
     onStatus: (changed) => followConnection(changed, token),
   });
+  const tabs = new Tabs(`room:${webinarId}`, (isHere) => {
+    isElsewhere = !isHere;
+    if (VIEWS[state?.status] === 'stage') showPlayer();
+  });
+  tabs.claim();
+  byId('watch-here').addEventListener('click', () => tabs.claim());
   byId('try-now').addEventListener('click', () => connection.wake());
   setInterval(showCountdown, 500);
   connection.start();

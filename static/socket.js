@@ -1,15 +1,15 @@
-// One room socket from handshake to end: read-only, with a deadline for the handshake.
+// One socket from handshake to end: read-only, with a deadline for the handshake.
 
 const HANDSHAKE_MS = 10_000;
 const ABNORMAL = 1006;
 
-const addressOf = (webinarId) => {
-  const address = new URL(`/rooms/${encodeURIComponent(webinarId)}/socket`, location.href);
+const addressOf = (path) => {
+  const address = new URL(path, location.href);
   address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
   return address.href;
 };
 
-export class RoomSocket {
+export class PushSocket {
   #socket;
   #end;
 
@@ -22,8 +22,8 @@ export class RoomSocket {
   opened;
 
   /** @param {(message: object) => void} onMessage called with each decoded frame until the end */
-  constructor(webinarId, token, onMessage) {
-    this.#socket = new WebSocket(addressOf(webinarId), ['room.v1', `room.bearer.${token}`]);
+  constructor(path, token, onMessage) {
+    this.#socket = new WebSocket(addressOf(path), ['room.v1', `room.bearer.${token}`]);
     this.#socket.onmessage = ({ data }) => onMessage(JSON.parse(data));
     this.#socket.onclose = ({ code }) => this.#end(code);
     const deadline = setTimeout(() => this.close(), HANDSHAKE_MS);

@@ -1,7 +1,7 @@
 // The speaker's console: start, stop and the call to action, each as the hook made for it.
 
 import { get, sendHook } from './api.js';
-import { formatClock, formatMoment, onAir } from './clock.js';
+import { formatClock, formatLength, formatMoment, onAir, serverNow } from './clock.js';
 import { RoomConnection } from './connection.js';
 import { byId, setText, showView } from './dom.js';
 import { t, tOr, translatePage } from './i18n.js';
@@ -10,22 +10,34 @@ import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './sessi
 import { announce, followConnection, showStatus, showTrouble } from './shell.js';
 
 const LONG_MS = 6 * 3600 * 1000; // on air this long, somebody forgot to stop
+const EARLY_MS = 3600 * 1000; // a start this long before its time is perhaps of another webinar
 const COUNTS_MS = 2000;
 
-/** When a button can be pressed, and what its hook says. */
+const timeLeft = (state) => Date.parse(state.scheduled_at) - serverNow();
+
+/** When a button can be pressed and is shown, what is asked before, and what its hook says. */
 const ACTIONS = {
   start: {
     during: ['scheduled'],
+    shown: ['draft', 'scheduled'],
+    question: (state) => timeLeft(state) > EARLY_MS && {
+      name: 'early',
+      text: t('early.text', { left: formatLength(timeLeft(state)), when: formatMoment(state.scheduled_at) }),
+    },
     hook: 'core_webinar_set_status',
     payload: () => ({ status: 'start' }),
   },
   stop: {
     during: ['live', 'paused'],
+    shown: ['live', 'paused'],
+    question: () => ({ name: 'stop', text: t('stop.text') }),
     hook: 'core_webinar_set_status',
     payload: () => ({ status: 'stop' }),
   },
   cta: {
     during: ['scheduled', 'live', 'paused'],
+    shown: ['draft', 'scheduled', 'live', 'paused'],
+    question: () => null,
     hook: 'core_webinar_set_cta_visibility',
     payload: (state) => ({ visible: state.cta.visibility !== 'visible' }),
   },
@@ -36,12 +48,14 @@ const underWay = new Set();
 let token = null;
 let connection = null;
 let mayAct = false;
+let asked = ''; // the action that the open dialog asks about
 
 const buttonOf = (action) => document.querySelector(`button[data-hook="${action}"]`);
 
 function showButtons(state) {
-  for (const [action, { during }] of Object.entries(ACTIONS)) {
+  for (const [action, { during, shown }] of Object.entries(ACTIONS)) {
     const button = buttonOf(action);
+    button.hidden = !shown.includes(state.status);
     button.disabled = !mayAct || !during.includes(state.status) || underWay.has(action);
     button.setAttribute('aria-busy', underWay.has(action));
   }
@@ -60,13 +74,14 @@ function showOnAir() {
   if (!state) return;
   const time = onAir(state);
   setText(byId('on-air'), formatClock(time));
-  byId('too-long').hidden = !(state.on_air_since && time > LONG_MS);
+  const isTooLong = ACTIONS.stop.during.includes(state.status) && time >= LONG_MS;
+  byId('too-long').hidden = !isTooLong;
+  document.title = `${isTooLong ? '⚠ ' : ''}${t(`status.${state.status}`)} · ${state.title}`;
 }
 
 function showState(state) {
   if (byId('console').hidden && mayAct) showConnections();
   showStatus(state.status);
-  document.title = `${t(`status.${state.status}`)} · ${state.title}`;
   setText(byId('title'), state.title);
   setText(byId('hint'), t(`console.hint.${state.status}`));
   setText(byId('when'), formatMoment(state.scheduled_at));
@@ -76,7 +91,7 @@ function showState(state) {
   byId('cta').hidden = byId('actions').hidden = isOver;
   showOnAir();
   showButtons(state);
-  if (!ACTIONS.stop.during.includes(state.status)) byId('stop-dialog').close();
+  if (!ACTIONS[asked]?.during.includes(state.status)) byId('question').close();
   showView('console');
 }
 
@@ -113,14 +128,30 @@ async function showConnections() {
   if (again) setTimeout(showConnections, document.hidden ? 5 * COUNTS_MS : COUNTS_MS);
 }
 
+/** Asks first where that is wise; the answer "yes" acts. */
+function press(action) {
+  const question = ACTIONS[action].question(connection.state);
+  if (!question) {
+    act(action);
+    return;
+  }
+  asked = action;
+  const dialog = byId('question');
+  setText(byId('question-title'), t(`${question.name}.title`));
+  setText(byId('question-text'), question.text);
+  const confirm = dialog.querySelector('[data-confirm]');
+  setText(confirm, t(`${question.name}.confirm`));
+  confirm.classList.toggle('danger', action === 'stop');
+  setText(dialog.querySelector('[data-cancel]'), t(`${question.name}.cancel`));
+  dialog.showModal();
+}
+
 function listen() {
-  const dialog = byId('stop-dialog');
-  buttonOf('start').addEventListener('click', () => act('start'));
-  buttonOf('cta').addEventListener('click', () => act('cta'));
-  buttonOf('stop').addEventListener('click', () => dialog.showModal());
+  const dialog = byId('question');
+  for (const action of Object.keys(ACTIONS)) buttonOf(action).addEventListener('click', () => press(action));
   dialog.querySelector('[data-confirm]').addEventListener('click', () => {
     dialog.close();
-    act('stop');
+    act(asked);
   });
   dialog.querySelector('[data-cancel]').addEventListener('click', () => dialog.close());
   byId('refusal-close').addEventListener('click', () => {

@@ -9,10 +9,11 @@ import contextlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from redis import Redis as BlockingRedis
 from redis.exceptions import RedisError
 
@@ -25,6 +26,11 @@ from room_server.state.store import Store
 from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room, serving
 
 KINDS = ["valkey", "redis"] if shutil.which("redis-server") else ["valkey"]
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the product runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,9 @@ ALWAYS = ["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--sa
 class OwnRedis:
     """A server whose process is in the test's hands."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, *arguments: str) -> None:
         self._folder = folder
+        self._arguments = arguments
         self._socket = Path(folder) / "s"
         self.url = f"unix://{self._socket}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -30,7 +31,10 @@ class OwnRedis:
     async def start(self) -> None:
         """Run it, on whatever it had stored, until it answers."""
         self._process = subprocess.Popen(
-            [embedded.find_binary(), *ALWAYS, "--unixsocket", str(self._socket), "--dir", self._folder],
+            [
+                *(embedded.find_binary(), *ALWAYS, "--unixsocket", str(self._socket), "--dir", self._folder),
+                *self._arguments,
+            ],
             stdout=subprocess.DEVNULL,
         )
         await eventually(self._answers, "the server answers")
@@ -63,10 +67,10 @@ class OwnRedis:
 
 
 @asynccontextmanager
-async def own_redis() -> AsyncIterator[OwnRedis]:
-    """A running server that ends with the block, in whatever state it was left."""
+async def own_redis(*arguments: str) -> AsyncIterator[OwnRedis]:
+    """A running server that ends with the block, in whatever state it was left; `arguments` go before what is usual."""
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
-        server = OwnRedis(folder)
+        server = OwnRedis(folder, *arguments)
         await server.start()
         try:
             yield server

@@ -119,12 +119,11 @@ class Site:
         return await self.http.get(f"/rooms/{webinar_id}/state", headers={**self.bearer(role, webinar_id), **headers})
 
     def socket(self, role: str = "attendee", webinar_id: str = "w", **more: Any) -> connect:
-        """The `websockets` package's client on the room socket: `async with site.socket() as socket`."""
+        """The `websockets` package's client on the room socket, or on `path`: `async with site.socket() as socket`."""
         token = more.pop("token", None) or self.token(role, webinar_id, **more.pop("claims", {}))
         subprotocols = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{token}")]
-        return connect(
-            f"ws://{self.address}/rooms/{webinar_id}/socket", subprotocols=subprotocols, compression=None, **more
-        )
+        path = more.pop("path", f"/rooms/{webinar_id}/socket")
+        return connect(f"ws://{self.address}{path}", subprotocols=subprotocols, compression=None, **more)
 
     async def act(self, trigger: str, webinar_id: str = "w") -> Room:
         """An internal act of the operator."""

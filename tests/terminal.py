@@ -51,6 +51,10 @@ class Terminal:
             raise result.exception
         return result
 
+    def asks(self, typed: str, *words: str) -> Result:
+        """The outcome of a command that asks, and is answered so."""
+        return CliRunner().invoke(main, words, input=typed, env=self.environment)
+
     def says(self, *words: str, **environment: str) -> str:
         """What a command that succeeds prints."""
         result = self.run(*words, **environment)

@@ -46,6 +46,7 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
         ("EVALUATION_GRACE", "nan", "expected a number, at least 0 and at most 100000000, not 'nan'"),
         ("STALL_SECONDS", "0", "expected a number, more than 0 and at most 100000000, not '0'"),
         ("PARTITIONS", "0", "expected a whole number, at least 1 and at most 1024, not '0'"),
+        ("RETENTION_DAYS", "36501", "expected a whole number, at least 0 and at most 36500, not '36501'"),
         ("LOG_FORMAT", "xml", "expected console or json, not 'xml'"),
         ("REDIS_URL", "http://localhost", "the scheme 'http' is none of redis, redis+cluster, redis+sentinel, "
                                           "rediss, rediss+cluster, unix"),
@@ -68,6 +69,14 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_named_with_what_would_be_right(name: str, value: str, problem: str) -> None:
     assert problems(**{name: value}) == [f"{PREFIX}{name}: {problem}"]
+
+
+def test_replicas_go_with_a_redis_that_may_have_some() -> None:
+    (said,) = problems(REPLICAS="1")
+
+    assert said == f"{PREFIX}REPLICAS: the embedded server has no replicas; it goes with {PREFIX}REDIS_URL"
+    assert load({f"{PREFIX}REPLICAS": "1", f"{PREFIX}REDIS_URL": "redis://h"}).replicas == 1
+    assert load({f"{PREFIX}REPLICAS": "1"}, redis_url="redis://h").replicas == 1
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -121,7 +130,7 @@ def test_a_secret_that_can_be_guessed_is_told() -> None:
     assert warning == f"{PREFIX}TOKEN_SECRET: a secret of less than 32 bytes can be guessed"
 
 
-@pytest.mark.parametrize("name", ["REPLICAS", "RETENTION_DAYS", "METRICS_TOKEN"])
-def test_a_setting_without_effect_says_so(name: str) -> None:
-    environ = {f"ROOM_SERVER_{name}": "1"}
-    assert [*warnings(environ, load(environ))] == [f"ROOM_SERVER_{name} has no effect in this version"]
+def test_every_setting_has_its_effect() -> None:
+    environ = {f"{PREFIX}RETENTION_DAYS": "30", f"{PREFIX}METRICS_TOKEN": "x" * 32}
+
+    assert [*warnings(environ, load(environ))] == []

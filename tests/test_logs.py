@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from room_server import logs
+from room_server.tracing import working_for
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +39,35 @@ def test_a_json_line_says_when_how_bad_who_and_what() -> None:
 
     assert datetime.fromisoformat(line.pop("at")).tzinfo is not None
     assert line == {"level": "warning", "logger": "room", "message": "room w\nis live"}
+
+
+def test_a_line_says_for_which_request_it_was_written_and_brings_its_facts() -> None:
+    told = record("room changed")
+    told.facts = {"webinar": "w", "version": "2"}
+    with working_for("a-request"):
+        line = decoded(logs.Json().format(told))
+        shown = logs.Console("%(levelname)s %(message)s").format(told)
+
+    assert line.pop("at")
+    assert line == {
+        "level": "warning",
+        "logger": "room",
+        "message": "room changed",
+        "request_id": "a-request",
+        "webinar": "w",
+        "version": "2",
+    }
+    assert shown == "WARNING room changed request_id=a-request webinar=w version=2"
+
+
+def test_facts_stand_before_a_traceback() -> None:
+    try:
+        raise ValueError("why")
+    except ValueError:
+        with working_for("a-request"):
+            first, *others = logs.Console("%(message)s").format(record("failed", failed=True)).splitlines()
+
+    assert (first, others[-1]) == ("failed request_id=a-request", "ValueError: why")
 
 
 def test_an_error_brings_its_traceback_on_the_same_line() -> None:

@@ -54,6 +54,15 @@ async def test_a_file_that_is_known_is_not_sent_again(site: Site) -> None:
     assert (await site.http.get("/static/app.css", headers={"If-None-Match": tag})).status_code == 304
 
 
+async def test_a_file_is_sent_whole_whatever_part_of_it_is_asked_for(site: Site) -> None:
+    for address in ("/", "/static/app.css"):
+        whole = await site.http.get(address)
+        for part in ("bytes=0-9", "bytes=0-9,20-29", "bytes=999999999-", "bytes=x"):
+            answer = await site.http.get(address, headers={"Range": part})
+            assert (answer.status_code, answer.content) == (200, whole.content), (address, part)
+        assert whole.headers["accept-ranges"] == "none"
+
+
 OUTSIDE = [
     "/static/../pyproject.toml",
     "/static/..%2fpyproject.toml",

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
 
@@ -11,14 +13,18 @@ from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.room import RosterEntry, Status
 from room_server.state import presence, reports, roster
+from room_server.state.commits import unix_ms
+from room_server.state.evaluation import Evaluations
+from room_server.state.forgetting import forget
 from room_server.state.opening import State, open_state
+from room_server.state.outbox import Outbox
 from room_server.state.store import Store
-from room_server.worker import work, working_beside
+from room_server.worker import tidy, work, working_beside
 from tests.conftest import settings_for
 from tests.core.builders import WEBINAR, complete, enter, stop
 from tests.outage import own_redis
 from tests.state.acts import done
-from tests.support import AT, eventually, room
+from tests.support import AT, eventually, room, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
 
@@ -171,3 +177,88 @@ async def test_a_worker_that_is_to_stop_ends_and_leaves_the_rest(
 
         left = [line for line in await reports.attendance(state.store, WEBINAR) if line.route is None]
     assert left
+
+
+async def test_what_was_archived_long_enough_ago_is_deleted(valkey_url: str) -> None:
+    made = settings(valkey_url, retention_days=2)
+    async with open_state(made) as state:
+        store, key = state.store, state.store.keys.archived(state.store.keys.tag(WEBINAR))
+        for name, days in (("over", 3), ("not-yet", 1)):
+            await store.create(room(name, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
+            await store.ask("ZADD", key, unix_ms(utc_now() - timedelta(days=days)), name)
+        async with working_beside(made, state):
+            await eventually(lambda: is_gone(store, "over"), "its time is over")
+
+        assert not await is_gone(store, "not-yet")
+
+
+async def is_gone(store: Store, name: str) -> bool:
+    return (await store.load(name)).room is None
+
+
+async def test_without_a_retention_what_is_archived_is_kept(valkey_url: str) -> None:
+    made = settings(valkey_url)
+    async with open_state(made) as state:
+        keys = state.store.keys
+        await state.store.create(room(WEBINAR, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
+        await state.store.ask("ZADD", keys.archived(keys.tag(WEBINAR)), 1, WEBINAR)
+        async with working_beside(made, state):
+            stream = keys.outbox(keys.tag(WEBINAR))
+            await eventually(lambda: state.store.ask("EXISTS", stream), "the worker has begun")
+
+        assert not await is_gone(state.store, WEBINAR)
+
+
+async def test_what_cannot_be_deleted_now_is_told_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async with own_redis() as server, open_state(settings(server.url)) as state:
+        stopping = asyncio.Event()
+        server.freeze()
+        task = asyncio.create_task(tidy(state.store, 1, stopping))
+        await wait_until(lambda: "cannot be deleted now" in caplog.text, "it is told")
+        stopping.set()
+        await task
+
+
+async def test_a_person_who_was_forgotten_is_not_told_anything_any_more(valkey_url: str, api: BotApi) -> None:
+    made = settings(valkey_url, api)
+    async with open_state(made) as state:
+        await prepare(state.store)
+        await done(state.store, stop())
+        await done(state.store, complete(1))
+        await Evaluations(state.store).run_pending(WEBINAR)
+        await forget(state, 1)
+        async with working_beside(made, state):
+            await eventually(lambda: all_are(state.store, 3, "sent", "held"), "the other one was told")
+            stream = state.store.keys.outbox(state.store.keys.tag(WEBINAR))
+            await eventually(lambda: is_empty(state.store, stream), "nothing is on its way")
+
+        assert [poison async for poison in Outbox(state.store).poison()] == []
+
+    assert sorted(sent.chat_id for sent in api.sent) == [102, 900]
+
+
+async def is_empty(store: Store, stream: str) -> bool:
+    return bool(await store.ask("XLEN", stream) == 0)
+
+
+async def test_whoever_is_forgotten_in_the_middle_of_sending_is_told_nothing_afterwards(
+    valkey_url: str, api: BotApi
+) -> None:
+    made, leads = settings(valkey_url, api), range(1, 41)
+    async with open_state(made) as state:
+        await prepare(state.store)
+        crowd = [RosterEntry(lead_id=lead, candidate_chat_id=100 + lead) for lead in leads]
+        await roster.adopt(state.store, WEBINAR, crowd, replace=True)
+        await done(state.store, stop())
+        async with working_beside(made, state):
+            await wait_until(lambda: len(api.sent) > 5, "some are told")
+            await asyncio.gather(*(forget(state, lead) for lead in leads if lead % 4))
+            told = Counter(sent.chat_id for sent in api.sent)
+            await eventually(lambda: all_are(state.store, 30, "sent", "held", "no_chat"), "the others are told")
+
+    forgotten = {100 + lead for lead in leads if lead % 4}
+    assert {chat: count for chat, count in Counter(sent.chat_id for sent in api.sent).items() if chat in forgotten} == {
+        chat: count for chat, count in told.items() if chat in forgotten
+    }
+    assert {100 + lead for lead in leads} - forgotten <= {sent.chat_id for sent in api.sent}
+    assert len(told) < len(leads)

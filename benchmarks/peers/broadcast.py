@@ -19,7 +19,7 @@ async def member(connection: ServerConnection) -> None:
 async def main() -> None:
     text = "x" * int(sys.argv[2])
     loop = asyncio.get_running_loop()
-    async with serve(member, "127.0.0.1", int(sys.argv[1]), compression=None):
+    async with serve(member, "127.0.0.1", int(sys.argv[1]), compression=None, ping_interval=None, backlog=4096):
         while await loop.run_in_executor(None, sys.stdin.readline):
             broadcast(members, text)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -24,7 +25,13 @@ async def member(socket: WebSocket) -> None:
 async def main() -> None:
     text = "x" * int(sys.argv[2])
     app = Starlette(routes=[WebSocketRoute("/", member)])
-    config = uvicorn.Config(app, port=int(sys.argv[1]), log_level="error", ws_per_message_deflate=False, lifespan="off")
+    more: dict[str, Any] = {
+        "log_level": "error",
+        "ws_per_message_deflate": False,
+        "ws_ping_interval": None,
+        "lifespan": "off",
+    }
+    config = uvicorn.Config(app, port=int(sys.argv[1]), backlog=4096, **more)
     server = asyncio.create_task(uvicorn.Server(config).serve())
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, sys.stdin.readline):

@@ -14,6 +14,8 @@ TEXT, CLOSE, CLIENT_PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
 """First bytes of whole frames: final, no reserved bits."""
 DATA = frozenset({0x0, 0x1, 0x2})
 """Opcodes of data frames: continuation, text, binary."""
+MOST_CONTROLS = 20
+"""Pings and pongs that a client may send at once, those that answer our pings not counted."""
 MAX_CONTROL = 2 + 4 + 125
 """Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
 
@@ -50,6 +52,21 @@ def room_state(text: bytes) -> RoomState:
     return RoomState(head, text, frame, receipts.ping(head.epoch, head.version))
 
 
+def counts(scope: str, number: int, text: bytes) -> RoomState:
+    """The counts as they go to the monitors of a scope: numbered, since the newest stands here too."""
+    head = Head(scope, "", number, Status.LIVE)
+    return RoomState(head, text, text_frame(text), receipts.ping("", number))
+
+
+def went_back(before: RoomState, text: bytes) -> bool:
+    """Whether Redis, read later, knows less: a lower version, or another room under the same one."""
+    try:
+        now = room_state(text).head
+    except msgspec.MsgspecError:
+        return False
+    return now.epoch == before.head.epoch and now.version <= before.head.version
+
+
 def text_frame(text: bytes) -> bytes:
     """One unfragmented, unmasked text frame (RFC 6455, 5.2)."""
     size = len(text)
@@ -61,10 +78,10 @@ def text_frame(text: bytes) -> bytes:
 
 
 class Heard(NamedTuple):
-    """What a client's bytes say, as far as they are whole. A peer needs an answer to its latest ping only (5.5.3)."""
+    """What a client's bytes say, as far as they are whole."""
 
-    ping: bytes = b""
-    """The latest ping."""
+    pings: bytes = b""
+    """The pings, all of which are answered (an answer to the latest would do: RFC 6455, 5.5.3)."""
     pong: bytes = b""
     """The payload of the latest pong."""
     close: bytes = b""
@@ -72,25 +89,28 @@ class Heard(NamedTuple):
     rest: bytes = b""
     """The beginning of a frame, or the frame that is at fault."""
     fault: CloseCode | None = None
+    controls: int = 0
+    """How many whole pings and pongs there were; reading ends with the first beyond MOST_CONTROLS."""
 
 
 def heard(inbox: bytes) -> Heard:
     """Read control frames; anything else is a fault as soon as it shows."""
-    at, ping, pong = 0, b"", b""
-    while at < len(inbox):
+    at, pings, pong, controls = 0, b"", b"", 0
+    while at < len(inbox) and controls <= MOST_CONTROLS + 1:  # one of them may be our answer
         if fault := _fault(inbox[at], inbox[at + 1 : at + 2]):
-            return Heard(ping, pong, rest=inbox[at:], fault=fault)
+            return Heard(pings, pong, rest=inbox[at:], fault=fault, controls=controls)
         size = 6 + (inbox[at + 1] & 0x7F) if len(inbox) > at + 1 else 2
         if len(inbox) < at + size:
             break
         if inbox[at] == CLOSE:
-            return Heard(ping, pong, close=inbox[at:])
+            return Heard(pings, pong, close=inbox[at:], controls=controls)
         if inbox[at] == CLIENT_PING:
-            ping = inbox[at : at + size]
+            pings += inbox[at : at + size]
         elif inbox[at] == CLIENT_PONG:
             pong = receipts.pong(inbox[at : at + size]) or pong
         at += size
-    return Heard(ping, pong, rest=inbox[at:])
+        controls += 1
+    return Heard(pings, pong, rest=inbox[at:], controls=controls)
 
 
 def _fault(first: int, second: bytes) -> CloseCode | None:
@@ -102,6 +122,12 @@ def _fault(first: int, second: bytes) -> CloseCode | None:
     return None
 
 
+class Reconnect(Struct, frozen=True, tag_field="type", tag="reconnect"):
+    """This process is going away: open the next socket in `after_ms` milliseconds. States still come until then."""
+
+    after_ms: int
+
+
 def reconnect(seconds: float) -> bytes:
     """The frame that asks a peer to come back in so many seconds."""
-    return text_frame(msgspec.json.encode({"type": "reconnect", "after_ms": round(seconds * 1000)}))
+    return text_frame(msgspec.json.encode(Reconnect(round(seconds * 1000))))

@@ -3,19 +3,15 @@
 Order: address, origin, subprotocol, who is calling, role and webinar, room for one more.
 """
 
-import logging
 import re
 from collections import Counter
-from collections.abc import Callable
-from urllib.parse import unquote
+from collections.abc import Callable, Iterable
+from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
-from websockets.datastructures import Headers
-from websockets.http11 import Request
-from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
+from websockets.utils import accept_key
 
-from room_server.channels.hub import Hub
+from room_server.channels.hub import Hub, watching
 from room_server.channels.wheel import Wheel
 from room_server.config import Settings
 from room_server.core.messages import Actor
@@ -29,19 +25,38 @@ PING_AFTER = 25.0
 """Seconds of silence before a ping."""
 GONE_AFTER = 20.0
 """Seconds that a ping, or a goodbye, may stay unanswered."""
+MAX_HEAD = 8192
+"""Bytes of a handshake's headers together."""
 _PATH = re.compile(r"/rooms/([^/]+)/socket")
+_COUNTS = "/monitor/socket"
 _PORTS = {"http": ":80", "https": ":443"}
+_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+"""Base64 of sixteen bytes."""
+_BODY = ("content-length", "transfer-encoding")
 
 
-QUIET = logging.getLogger("room_server.websockets")
-QUIET.setLevel(logging.CRITICAL)  # a peer's nonsense is its own trouble, not a line in our log
+class Handshake(Struct, frozen=True):
+    """A request to open a socket, its headers by lower-case name; those that came twice are joined by commas."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
 
 
 class Ticket(Struct, frozen=True):
-    """A handshake that may go on: who, and to which room."""
+    """A handshake that may go on: who, and to which crowd."""
 
     actor: Actor
-    webinar_id: str
+    crowd: str
+
+
+def handshake(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Handshake:
+    """The request that an HTTP parser has read; header names in lower case."""
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return Handshake(method.decode("latin-1"), target.decode("latin-1"), joined)
 
 
 class Door:
@@ -56,6 +71,8 @@ class Door:
         self.draining = False
         """SIGTERM was heard: nobody is let in any more."""
         self.persons: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
+        """Handshakes by what came of them: `accepted`, or the refusal's code."""
         self._authenticate = authenticate
         self._origins = settings.origins()
         self._max_sockets = settings.max_sockets
@@ -68,45 +85,37 @@ class Door:
             refusal.headers = {"Retry-After": "1"}
             raise refusal
 
-    def shake_hands(self, data: bytes) -> tuple[Ticket, bytes]:
+    def shake_hands(self, request: Handshake) -> tuple[Ticket, bytes]:
         """The ticket of a handshake request, and the 101 that answers it. Raises Refusal."""
-        protocol = ServerProtocol(subprotocols=[Subprotocol(SUBPROTOCOL)], logger=QUIET)
-        protocol.receive_data(data)
-        requests = [event for event in protocol.events_received() if isinstance(event, Request)]
-        if not requests:
-            raise BadInput("malformed_request", str(protocol.handshake_exc or "this is no handshake"))
         self._check_serving()
-        ticket = self.check(requests[0])
-        response = protocol.accept(requests[0])
-        if response.status_code != 101:
-            raise BadInput("malformed_request", response.body.decode().strip(), status=response.status_code)
-        return ticket, response.serialize()
+        ticket = self.check(request)
+        return ticket, _accepted(request)
 
-    def check(self, request: Request) -> Ticket:
+    def check(self, request: Handshake) -> Ticket:
         """The handshake's ticket. Raises Refusal."""
-        found = _PATH.fullmatch(unquote(request.path.partition("?")[0]))
-        if found is None:
+        path = request.target.partition("?")[0]
+        path = unquote_to_bytes(path).decode(errors="replace") if "%" in path else path
+        found = _PATH.fullmatch(path)
+        if found is None and path != _COUNTS:
             raise Unknown("not_found", "there is no socket at this address")
-        self._check_origin(request.headers)
-        offered = [word.strip() for value in request.headers.get_all("Sec-WebSocket-Protocol")
-                   for word in value.split(",")]  # fmt: skip
+        headers = request.headers
+        if "origin" in headers:  # a request without it is no browser
+            self._check_origin(headers["origin"], headers.get("host", ""))
+        offered = [word.strip() for word in headers.get("sec-websocket-protocol", "").split(",")]
         if SUBPROTOCOL not in offered:
             raise BadInput("subprotocol_unsupported", f"offer the subprotocol {SUBPROTOCOL}")
-        actor = self._authenticate(_token(offered, request.headers))
-        check_read(actor, Reading.ROOM, found[1])
+        actor = self._authenticate(_token(offered, headers))
+        check_read(actor, Reading.ROOM if found else Reading.COUNTS, found[1] if found else None)
         self._check_room_for(actor)
-        return Ticket(actor, found[1])
+        return Ticket(actor, found[1] if found else watching(actor.webinar_id))
 
-    def _check_origin(self, headers: Headers) -> None:
-        """A request without Origin is no browser. Raises Forbidden."""
-        origins = headers.get_all("Origin")
-        if not origins:
-            return
-        origin = origins[0].lower()
-        scheme, _, host = origin.partition("://")
-        own = {host.lower().removesuffix(_PORTS.get(scheme, "")) for host in headers.get_all("Host")}
-        if len(origins) > 1 or (origin not in self._origins and (scheme not in _PORTS or not host or host not in own)):
-            raise Forbidden("forbidden_origin", f"the origin {origins[0]} may not open sockets here")
+    def _check_origin(self, given: str, host: str) -> None:
+        """The own host, or one that is allowed; several are none. Raises Forbidden."""
+        origin = given.lower()
+        scheme, _, named = origin.partition("://")
+        own = host.lower().removesuffix(_PORTS.get(scheme, ""))
+        if origin not in self._origins and (scheme not in _PORTS or not named or named != own):
+            raise Forbidden("forbidden_origin", f"the origin {given} may not open sockets here")
 
     def _check_room_for(self, actor: Actor) -> None:
         self._throttle_all()
@@ -139,16 +148,35 @@ def person(actor: Actor) -> str:
     return f"{actor.role}:{actor.subject}"
 
 
-def _token(offered: list[str], headers: Headers) -> str:
+def _token(offered: list[str], headers: dict[str, str]) -> str:
     """From a browser the token is a second subprotocol; anything else can send the usual header."""
     for word in offered:
         if word.startswith(BEARER):
             return word.removeprefix(BEARER)
-    for value in headers.get_all("Authorization"):
-        scheme, _, token = value.partition(" ")
-        if scheme.lower() == "bearer":
-            return token.strip()
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
     raise Unauthenticated(f"offer the token as a second subprotocol {BEARER}<token>, or as Authorization: Bearer")
+
+
+def _accepted(request: Handshake) -> bytes:
+    """The 101 (RFC 6455, 4.2.2); no extension is agreed on. Raises BadInput, which says what is wrong (4.2.1)."""
+    headers = request.headers
+    key = headers.get("sec-websocket-key", "")
+    if request.method != "GET":
+        raise BadInput("method_not_allowed", "a handshake is a GET request", status=405)
+    if any(headers.get(name, "0") != "0" for name in _BODY):
+        raise BadInput("malformed_request", "a handshake has no body")
+    if sum(map(len, headers.values())) > MAX_HEAD:
+        raise BadInput("malformed_request", f"a handshake's headers have at most {MAX_HEAD} bytes")
+    if headers.get("sec-websocket-version") != "13":
+        raise BadInput("malformed_request", "Sec-WebSocket-Version is to be 13")
+    if not _KEY.fullmatch(key):
+        raise BadInput("malformed_request", "Sec-WebSocket-Key is to be sixteen bytes in base64")
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\nSec-WebSocket-Protocol: {SUBPROTOCOL}\r\n\r\n"
+    ).encode()
 
 
 def _full(detail: str, retry_after: str = "5") -> Refusal:

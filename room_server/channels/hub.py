@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from room_server.channels.frames import RoomState, room_state
-from room_server.channels.receipts import Receipts
+from room_server import tracing
+from room_server.channels.frames import RoomState, room_state, went_back
+from room_server.channels.receipts import Receipts, Tally
 from room_server.core.messages import Actor
 from room_server.errors import Refusal, StateUnavailable, Unknown
 from room_server.state.store import Store
@@ -23,6 +24,15 @@ logger = logging.getLogger(__name__)
 
 SLICE = 250
 """Sockets that are written before the loop gets its turn, so that hooks stay fast during a broadcast."""
+
+
+_COUNTS = "counts:"
+"""How the crowds are named that watch the counts and no room; no webinar id has a colon."""
+
+
+def watching(scope: str) -> str:
+    """The crowd of the monitors whose tokens are for this webinar id or `*`."""
+    return _COUNTS + scope
 
 
 class Member(Protocol):
@@ -48,12 +58,13 @@ class Member(Protocol):
 
 
 class Crowd:
-    """The sockets of one room in this process."""
+    """The sockets of one room in this process, or those that watch the counts."""
 
-    __slots__ = ("members", "receipts", "roles", "state", "waiting", "webinar_id")
+    __slots__ = ("members", "name", "receipts", "roles", "state", "waiting")
 
-    def __init__(self, webinar_id: str) -> None:
-        self.webinar_id = webinar_id
+    def __init__(self, name: str) -> None:
+        self.name = name
+        """The webinar's id, or `watching` somebody's scope."""
         self.state: RoomState | None = None
         self.members: set[Member] = set()
         self.waiting: set[Member] = set()
@@ -78,15 +89,29 @@ class Hub:
         self._untold: set[str] = set()
         self._wake_loader = asyncio.Event()
         self._wake_teller = asyncio.Event()
+        self.watched = asyncio.Event()
+        """Set when somebody new wants counts that nobody watched before."""
+        self.tally = Tally()
 
-    def crowd(self, webinar_id: str) -> Crowd:
-        """The crowd of a room; with its first socket its state is read."""
-        crowd = self.crowds.get(webinar_id)
+    def crowd(self, name: str) -> Crowd:
+        """The crowd of this name; with its first socket its state is read."""
+        crowd = self.crowds.get(name)
         if crowd is None:
-            crowd = self.crowds[webinar_id] = Crowd(webinar_id)
-            self._unread.add(webinar_id)
-            self._wake_loader.set()
+            crowd = self.crowds[name] = Crowd(name)
+            if name.startswith(_COUNTS):
+                self.watched.set()
+            else:
+                self._unread.add(name)
+                self._wake_loader.set()
         return crowd
+
+    def rooms(self) -> dict[str, Crowd]:
+        """The crowds of rooms, by webinar id."""
+        return {name: crowd for name, crowd in self.crowds.items() if not name.startswith(_COUNTS)}
+
+    def scopes(self) -> list[str]:
+        """What somebody watches the counts of: webinar ids and `*`."""
+        return [name.removeprefix(_COUNTS) for name in self.crowds if name.startswith(_COUNTS)]
 
     def join(self, crowd: Crowd, member: Member) -> None:
         """Count an admitted socket. Joining comes before its snapshot: no change falls between the two."""
@@ -99,32 +124,39 @@ class Hub:
         if member in crowd.members:
             crowd.members.remove(member)
             crowd.roles[member.actor.role] -= 1
-        if not crowd.members and not crowd.waiting and self.crowds.get(crowd.webinar_id) is crowd:
-            del self.crowds[crowd.webinar_id]
+        if not crowd.members and not crowd.waiting and self.crowds.get(crowd.name) is crowd:
+            del self.crowds[crowd.name]
+            self.tally.keep(crowd.receipts)
 
     def counted(self) -> dict[str, Any]:
         """The sockets of this process, all and by room and role."""
-        rooms = {name: dict(+crowd.roles) for name, crowd in self.crowds.items() if crowd.members}
-        reach = {name: crowd.receipts.told() for name, crowd in self.crowds.items() if crowd.receipts}
-        return {"total": sum(len(crowd.members) for crowd in self.crowds.values()), "rooms": rooms, "reach": reach}
+        rooms = {name: dict(+crowd.roles) for name, crowd in self.rooms().items() if crowd.members}
+        reach = {name: crowd.receipts.told() for name, crowd in self.rooms().items() if crowd.receipts}
+        return {"total": sum(sum(roles.values()) for roles in rooms.values()), "rooms": rooms, "reach": reach}
 
     def tell(self, text: bytes) -> None:
-        """A text that Redis published or stores: whoever holds an older state gets it."""
+        """A room's text that Redis published or stores: whoever holds an older state gets it."""
         try:
             state = room_state(text)
         except msgspec.MsgspecError:
             logger.exception("a room state cannot be read; the next one heals it")
             return
-        crowd = self.crowds.get(state.head.webinar_id)
+        self.show(state.head.webinar_id, state)
+
+    def show(self, name: str, state: RoomState) -> None:
+        """Whoever in the crowd holds an older state gets this one."""
+        crowd = self.crowds.get(name)
         if crowd is None or not state.replaces(crowd.state):
             return
         if crowd.members:
             now = asyncio.get_running_loop().time()
-            crowd.receipts = Receipts(state.head.epoch, state.head.version, len(crowd.members), now)
+            self.tally.keep(crowd.receipts)
+            if not name.startswith(_COUNTS):  # whose reach nobody asks for
+                crowd.receipts = Receipts(state.head.epoch, state.head.version, len(crowd.members), now)
+            self._untold.add(name)
+            self._wake_teller.set()
         crowd.state = state
         self._admit_waiting(crowd)
-        self._untold.add(crowd.webinar_id)
-        self._wake_teller.set()
 
     async def teller(self) -> None:
         """Write what changed, room by room, for ever."""
@@ -134,7 +166,8 @@ class Hub:
             while self._untold:
                 crowd = self.crowds.get(self._untold.pop())
                 if crowd is not None:
-                    await self._tell_crowd(crowd)
+                    with tracing.span("tell", webinar=crowd.name):
+                        await self._tell_crowd(crowd)
 
     async def _tell_crowd(self, crowd: Crowd) -> None:
         """The state to everyone first; the receipts are asked for afterwards, so that no pong delays a state."""
@@ -143,7 +176,9 @@ class Hub:
             for member in members:
                 if state is not None and member.has is not state:
                     member.push(state)
+            self.tally.frames += len(members)
             await asyncio.sleep(0)
+        self.tally.note(crowd.name, crowd.receipts)
         for members in _slices(list(crowd.members)):
             for member in members:
                 member.ask()
@@ -161,18 +196,18 @@ class Hub:
                 texts = await self._store.public_texts(wanted)
             except StateUnavailable as refusal:
                 for webinar_id in wanted:
-                    self._refuse_waiting(webinar_id, refusal)
+                    self.refuse_waiting(webinar_id, refusal)
                 continue
             for webinar_id, text in zip(wanted, texts, strict=True):
                 if text is None:
-                    self._refuse_waiting(webinar_id, Unknown("webinar_unknown", f"there is no webinar {webinar_id}"))
+                    self.refuse_waiting(webinar_id, Unknown("webinar_unknown", f"there is no webinar {webinar_id}"))
                 else:
                     self.tell(text)
 
     async def reread(self) -> None:
         """Offer every crowd what Redis stores now: heals whatever pub/sub lost. Raises StateUnavailable."""
         self._store.forget()
-        held = {webinar_id: crowd.state for webinar_id, crowd in self.crowds.items() if crowd.state is not None}
+        held = {webinar_id: crowd.state for webinar_id, crowd in self.rooms().items() if crowd.state is not None}
         texts = await self._store.public_texts(list(held))
         for (webinar_id, before), text in zip(held.items(), texts, strict=True):
             if text is None or text == before.text:
@@ -180,6 +215,7 @@ class Hub:
             if went_back(before, text):
                 await self._renew(webinar_id)
             else:
+                self.tally.healed += 1
                 self.tell(text)
 
     async def _renew(self, webinar_id: str) -> None:
@@ -193,23 +229,15 @@ class Hub:
         for member in waiting:
             member.admit(crowd)
 
-    def _refuse_waiting(self, webinar_id: str, refusal: Refusal) -> None:
-        crowd = self.crowds.get(webinar_id)
+    def refuse_waiting(self, name: str, refusal: Refusal) -> None:
+        """Nothing can be shown to those who wait for their first state."""
+        crowd = self.crowds.get(name)
         if crowd is None or crowd.state is not None:
             return
-        del self.crowds[webinar_id]  # whoever comes next asks anew
+        del self.crowds[name]  # whoever comes next asks anew
         waiting, crowd.waiting = crowd.waiting, set()
         for member in waiting:
             member.refuse(refusal)
-
-
-def went_back(before: RoomState, text: bytes) -> bool:
-    """Whether Redis, read later, knows less: a lower version, or another room under the same one."""
-    try:
-        now = room_state(text).head
-    except msgspec.MsgspecError:
-        return False
-    return now.epoch == before.head.epoch and now.version <= before.head.version
 
 
 def _slices(members: list[Member]) -> Iterator[list[Member]]:

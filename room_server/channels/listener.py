@@ -41,6 +41,8 @@ class Listener:
         self._heard: set[str] = set()
         self._gap = asyncio.Event()
         self.reread_seconds = REREAD_SECONDS
+        self.lost = 0
+        """Subscriptions that broke off."""
         self.subscribed = asyncio.Event()
         """Set while every channel's subscription is confirmed."""
 
@@ -53,6 +55,7 @@ class Listener:
             except* (RedisError, RedisClusterException, OSError) as errors:
                 failures = 0 if self.subscribed.is_set() else failures + 1
                 logger.warning("subscription lost: %s", errors.exceptions[0])
+                self.lost += 1
             self._heard.clear()
             self.subscribed.clear()
             await asyncio.sleep(BACK_OFF[min(failures, len(BACK_OFF) - 1)])

@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -32,6 +33,8 @@ class Heartbeat:
         self._store = store
         self.name = name
         self._counted = counted
+        self.said_at = time.monotonic()
+        """When Redis last took this process's word; monotonic."""
 
     async def beat(self) -> None:
         """Beat for ever; the process is withdrawn when this is cancelled."""
@@ -39,6 +42,7 @@ class Heartbeat:
             while True:
                 with suppress(StateUnavailable):  # the listener tells of it, and the word expires
                     await presence.announce(self._store, Node(node=self.name, seen_at=utc_now(), **self._counted()))
+                    self.said_at = time.monotonic()
                 await asyncio.sleep(BEAT_SECONDS)
         finally:
             with suppress(StateUnavailable):

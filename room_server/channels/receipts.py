@@ -4,10 +4,16 @@ At most one such ping is outstanding per socket; a peer may answer the latest on
 ours is one of these.
 """
 
+import asyncio
+import logging
 import struct
 from binascii import crc32
+from collections.abc import Iterable
 
 from room_server.core.reach import Reached, bucket, no_answers
+from room_server.measures import Histogram
+
+logger = logging.getLogger(__name__)
 
 _PAYLOAD = struct.Struct("!II")
 PONG_SIZE = 2 + 4 + _PAYLOAD.size
@@ -36,7 +42,7 @@ def pong(data: bytes) -> bytes | None:
 class Receipts:
     """The answers to one change of one room in this process."""
 
-    __slots__ = ("buckets", "epoch", "of", "started", "version")
+    __slots__ = ("buckets", "epoch", "of", "started", "version", "written_after")
 
     def __init__(self, epoch: str, version: int, of: int, started: float) -> None:
         self.epoch = epoch
@@ -44,6 +50,8 @@ class Receipts:
         self.of = of
         self.started = started
         self.buckets = no_answers()
+        self.written_after: float | None = None
+        """Seconds until the change was written to the last socket."""
 
     def count(self, seconds: float) -> None:
         """One socket answered, so long after the change was heard."""
@@ -52,3 +60,34 @@ class Receipts:
     def told(self) -> Reached:
         """The count as it stands."""
         return Reached(epoch=self.epoch, version=self.version, of=self.of, buckets=list(self.buckets))
+
+
+class Tally:
+    """What this process has told its sockets since it began, for the metrics."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """State frames that changes meant for sockets."""
+        self.healed = 0
+        """Rooms whose newer state a re-read found before, or instead of, its message."""
+        self.writing = Histogram()
+        """From hearing of a change to the write to its last socket."""
+        self._past = no_answers()
+
+    def keep(self, receipts: Receipts | None) -> None:
+        """Another change takes the place of this one, or nobody is left to answer."""
+        if receipts is not None:
+            self._past = [sum(both) for both in zip(self._past, receipts.buckets, strict=True)]
+
+    def answers(self, newest: Iterable[Receipts | None]) -> list[int]:
+        """The answers to all changes so far, by core.reach's buckets."""
+        return [sum(column) for column in zip(self._past, *(one.buckets for one in newest if one), strict=True)]
+
+    def note(self, webinar_id: str, told: Receipts | None) -> None:
+        """A change was written to its last socket; epoch and version join this line to the commit's with its id."""
+        if told is None or told.written_after is not None:
+            return
+        told.written_after = asyncio.get_running_loop().time() - told.started
+        self.writing.observe(told.written_after)
+        facts = {"webinar": webinar_id, "epoch": told.epoch, "version": told.version, "sockets": told.of}
+        logger.info("room told", extra={"facts": {**facts, "ms": round(told.written_after * 1000, 1)}})

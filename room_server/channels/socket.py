@@ -1,45 +1,36 @@
 """The room socket: read-only, on uvicorn's `ws=` protocol class, with nothing per connection but this object.
 
-The handshake is checked and answered with websockets' sans-I/O ServerProtocol, which is then dropped; whatever the
-peer sends later is rare and gets a fresh one. A peer that reads too slowly skips to the newest state.
+The handshake comes parsed; whatever the peer sends later is rare and gets a fresh sans-I/O protocol of websockets'.
+A peer that reads too slowly skips to the newest state.
 """
 
 import asyncio
-import contextlib
 import os
-import socket as sockets
 from typing import Any, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
-from websockets.protocol import OPEN
-from websockets.server import ServerProtocol
 
 from room_server import problems
 from room_server.channels import frames, receipts
 from room_server.channels.frames import RoomState
-from room_server.channels.handshake import QUIET, Ticket
+from room_server.channels.handshake import Ticket, handshake
 from room_server.channels.hub import Crowd
-from room_server.channels.vigil import Vigil
+from room_server.channels.parting import FLOOD, Parting, open_protocol
 from room_server.core.permissions import check_visible
-from room_server.errors import CLOSE_CODES, CloseCode, Refusal
-
-SEND_BUFFER = 64 * 1024
-"""Bytes that the kernel keeps for a peer that does not read."""
+from room_server.errors import CloseCode, Refusal
 
 
-class RoomSocket(Vigil, asyncio.Protocol):
+class RoomSocket(Parting, asyncio.Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
     __slots__ = (
         "_answer",
         "_asked",
-        "_closing",
         "_connections",
         "_crowd",
         "_descriptor",
-        "_inbox",
         "_receipted",
         "has",
     )
@@ -57,8 +48,6 @@ class RoomSocket(Vigil, asyncio.Protocol):
         """The state whose receipt is outstanding."""
         self._receipted: RoomState | None = None
         """The state that the peer is known to have: by its receipt, or by the snapshot that let it in."""
-        self._closing: ServerProtocol | None = None
-        self._inbox = b""
         self.has = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -79,19 +68,21 @@ class RoomSocket(Vigil, asyncio.Protocol):
         self._silent_since = self._loop.time()
         self._pinged = False
         if self._closing is not None:
-            self._feed(self._closing, data)
-        elif self._crowd is None and self._answer is None:
-            self._shake_hands(data)
+            self._hear_out(self._closing, data)
         elif self._answer is not None:
             self._transport.abort()  # nobody may speak before the handshake is answered
+        elif self._crowd is None:
+            return  # refused
         elif (payload := receipts.pong(data)) is not None and not self._inbox:
-            self._receipt(payload)
+            if not self._receipt(payload) and self.floods(1):
+                self.fail(CloseCode.READ_ONLY, FLOOD)
         else:
             self._read(data)
 
-    def _shake_hands(self, data: bytes) -> None:
+    def greet(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+        """The handshake, as an HTTP parser has read it; header names in lower case."""
         try:
-            ticket, self._answer = self._door.shake_hands(data)
+            ticket, self._answer = self._door.shake_hands(handshake(method, target, headers))
         except Refusal as refusal:
             self.refuse(refusal)
         else:
@@ -100,7 +91,7 @@ class RoomSocket(Vigil, asyncio.Protocol):
     def _enter(self, ticket: Ticket) -> None:
         self.actor = ticket.actor
         self._door.enter(ticket.actor)
-        self._crowd = self._door.hub.crowd(ticket.webinar_id)
+        self._crowd = self._door.hub.crowd(ticket.crowd)
         self._crowd.waiting.add(self)
         if self._crowd.state is not None:
             self._crowd.waiting.discard(self)
@@ -110,31 +101,34 @@ class RoomSocket(Vigil, asyncio.Protocol):
         """The answer and the snapshot in one write; from here on the hub tells."""
         assert crowd.state is not None and self._answer is not None  # noqa: S101, PT018 - the hub's promise
         try:
-            check_visible(self.actor, crowd.webinar_id, crowd.state.head.status)
+            check_visible(self.actor, crowd.name, crowd.state.head.status)
         except Refusal as refusal:
             self.refuse(refusal)
             return
+        if self._transport.is_closing():
+            return  # its loss is about to be told
         self._door.hub.join(crowd, self)
+        self._door.answered["accepted"] += 1
         self._transport.set_write_buffer_limits(high=0)
-        with contextlib.suppress(OSError):  # the peer may be gone by now
-            self._transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SEND_BUFFER)
         self._descriptor = -1 if is_ssl(self._transport) else self._transport.get_extra_info("socket").fileno()
         self.has = self._receipted = crowd.state
-        self._transport.write(self._answer + crowd.state.frame)
+        self._write(self._answer + crowd.state.frame)
         self._answer = None
         self._silent_since = self._loop.time()
         self._door.wheel.put(self, self._next(self._silent_since))
 
     def refuse(self, refusal: Refusal) -> None:
         """A plain HTTP answer, and the end of the connection."""
-        self._transport.write(problems.raw(refusal))
+        self._door.answered[refusal.code] += 1
+        self.say(problems.raw(refusal))
         self._transport.close()
 
     def push(self, state: RoomState) -> None:
         """Write the newest state; a peer that is behind gets it when it has caught up."""
-        if self._is_spoken_to():
-            self.has = state
-            self._write(state.frame)
+        if self._behind_since or self._closing is not None or self._crowd is None:  # _is_spoken_to, without the call
+            return
+        self.has = state
+        self._write(state.frame)
 
     def ask(self) -> None:
         """Ask for the receipt of what was written last, unless one is outstanding."""
@@ -145,18 +139,22 @@ class RoomSocket(Vigil, asyncio.Protocol):
         return not self._behind_since and self._closing is None and self._crowd is not None
 
     def _write(self, data: bytes) -> None:
-        """Straight to the kernel; the transport, whose buffer is empty while nobody is behind, gets what is left."""
-        try:
-            written = os.write(self._descriptor, data)
-        except OSError:
-            written = 0  # the transport will find out why
+        """Straight to the kernel while nothing waits in the transport, which gets what is left."""
+        written = 0
+        if not self._transport.get_write_buffer_size():
+            try:  # noqa: SIM105 - half a microsecond a socket
+                written = os.write(self._descriptor, data)
+            except OSError:
+                pass  # the transport will find out why
         if written < len(data):
-            self._transport.write(data[written:])
+            self.say(data[written:])
 
     def farewell(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to come back elsewhere in `seconds`; `closed_after` that the socket is closed."""
-        if self._closing is None and not self._behind_since:
-            self._transport.write(frames.reconnect(seconds))
+        if self._crowd is None:
+            return  # gone meanwhile
+        if self._is_spoken_to():
+            self.say(frames.reconnect(seconds))
         self._leaves_at = self._loop.time() + seconds + closed_after
         self._door.wheel.put(self, self._next(self._loop.time()))
 
@@ -170,80 +168,32 @@ class RoomSocket(Vigil, asyncio.Protocol):
         if self._asked is not None:
             self._write(self._asked.ping)
 
-    def is_closing(self) -> bool:
-        return self._closing is not None
+    def is_admitted(self) -> bool:
+        return self._answer is None and self._crowd is not None
 
-    def _receipt(self, payload: bytes) -> None:
-        """The peer has what it was asked for; a state that went out meanwhile is asked for next."""
+    def _receipt(self, payload: bytes) -> bool:
+        """The peer has what it was asked for; a state that went out meanwhile is asked for next. False: not asked."""
         asked, crowd = self._asked, self._crowd
         if asked is None or crowd is None or payload != asked.ping[2:]:
-            return
+            return False
         self._asked = None
         if asked is not self._receipted:
             self._receipted = asked
             crowd.receive(asked, self._loop.time())
         if self.has is not asked and not self._behind_since:
             self.ping()
+        return True
 
     def _read(self, data: bytes) -> None:
         """Whole control frames go to the library; anything else is refused as soon as it shows."""
         heard = frames.heard(self._inbox + data)
         self._inbox = heard.rest
-        if heard.pong:
-            self._receipt(heard.pong)
-        if heard.ping:
-            self._feed(_open_protocol(), heard.ping)
+        answers = bool(heard.pong) and self._receipt(heard.pong)
+        if heard.pings:
+            self._feed(open_protocol(), heard.pings)
         if heard.fault is not None:
-            self.close(heard.fault)
+            self.fail(heard.fault)
+        elif self.floods(heard.controls - answers):
+            self.fail(CloseCode.READ_ONLY, FLOOD)
         elif heard.close:
-            self._feed(_open_protocol(), heard.close)
-
-    def _feed(self, protocol: ServerProtocol, data: bytes) -> None:
-        """Let the library answer: pongs, the closing handshake, what is wrong inside a close frame."""
-        protocol.receive_data(data)
-        protocol.events_received()
-        output = b"".join(protocol.data_to_send())
-        if output and (protocol.close_rcvd or not self._behind_since):  # no pongs are kept for who does not read
-            self._transport.write(output)
-        if protocol.close_expected() and self._closing is None:
-            self._say_goodbye(protocol)
-        if protocol.eof_sent and not self._transport.is_closing():
-            self._end()
-
-    def close(self, code: CloseCode) -> None:
-        """Start the closing handshake with the code's own word."""
-        if self._closing is not None:
-            return
-        if self._answer is not None or self._crowd is None:
-            self._transport.abort()
-            return
-        protocol = _open_protocol()
-        protocol.send_close(code, CLOSE_CODES[code][1])
-        self._transport.write(b"".join(protocol.data_to_send()))
-        self._say_goodbye(protocol)
-
-    def _say_goodbye(self, protocol: ServerProtocol) -> None:
-        """A close frame is out: wait for the peer's, but not for ever."""
-        self._closing = protocol
-        self._door.wheel.put(self, self._loop.time() + self._door.gone_after)
-        unread, self._inbox = self._inbox, b""
-        if unread:
-            self._feed(protocol, unread)
-
-    def _end(self) -> None:
-        """Half-close, so that the peer can read our close frame before it closes too."""
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        else:
-            self._transport.close()
-
-    def shutdown(self) -> None:
-        """Uvicorn goes down: the peer is told to come back now, to another process."""
-        self.close(CloseCode.RESTART)
-        if self._behind_since:
-            self._transport.abort()  # who does not read keeps nobody waiting
-        self._transport.close()
-
-
-def _open_protocol() -> ServerProtocol:
-    return ServerProtocol(state=OPEN, max_size=frames.MAX_CONTROL, logger=QUIET)
+            self._feed(open_protocol(), heard.close)

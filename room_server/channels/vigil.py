@@ -9,15 +9,29 @@ import time
 from abc import abstractmethod
 from math import inf
 
+from room_server.channels.frames import MOST_CONTROLS
 from room_server.channels.handshake import Door
 from room_server.core.messages import Actor
 from room_server.errors import CloseCode
+
+CONTROLS_PER_SECOND = 20.0
+"""Pings and unasked pongs that a peer may go on sending: no browser sends any."""
 
 
 class Vigil:
     """The times of one socket, in monotonic seconds."""
 
-    __slots__ = ("_behind_since", "_door", "_leaves_at", "_loop", "_pinged", "_silent_since", "_transport", "actor")
+    __slots__ = (
+        "_behind_since",
+        "_calm_at",
+        "_door",
+        "_leaves_at",
+        "_loop",
+        "_pinged",
+        "_silent_since",
+        "_transport",
+        "actor",
+    )
 
     actor: Actor
     """Known once the handshake was checked."""
@@ -29,6 +43,8 @@ class Vigil:
         self._behind_since = 0.0
         """Since when the peer has not read what was written; 0: it has."""
         self._silent_since = 0.0
+        self._calm_at = 0.0
+        """When the control frames so far will have been few enough (GCRA)."""
         self._leaves_at = inf
         self._pinged = False
 
@@ -48,6 +64,11 @@ class Vigil:
     def caught_up(self) -> None:
         """The peer has read everything."""
 
+    def say(self, data: bytes) -> None:
+        """Write, unless the connection is on its way down: uvloop's transports refuse that."""
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
     def pause_writing(self) -> None:
         """Asyncio's word: the kernel takes no more."""
         self._behind_since = self._loop.time()
@@ -58,6 +79,12 @@ class Vigil:
         """Asyncio's word: everything is with the kernel."""
         self._behind_since = 0.0
         self.caught_up()
+
+    def floods(self, controls: int) -> bool:
+        """Whether so many more control frames are too many; answers to our pings are not to be counted."""
+        now = self._loop.time()
+        self._calm_at = max(self._calm_at, now) + controls / CONTROLS_PER_SECOND
+        return self._calm_at - now > MOST_CONTROLS / CONTROLS_PER_SECOND
 
     def due(self, now: float) -> float | None:
         """The wheel's question: is anything to be done for this socket? See Wheel."""

@@ -1,12 +1,12 @@
 """What the subcommands share: the state options, what an argument may be, running on an event loop."""
 
-import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import click
 import msgspec
+import uvloop
 
 from room_server import config
 from room_server.config import Settings
@@ -63,7 +63,7 @@ def settings(**flags: Any) -> Settings:
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run `work` to its end."""
-    return asyncio.run(work)
+    return uvloop.run(work)
 
 
 def with_store(flags: dict[str, Any], work: Callable[[Store], Awaitable[Any]]) -> Any:

@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from room_server import demo as demos
-from room_server import logs
+from room_server import logs, snapshots, tracing
 from room_server.app import create_app
 from room_server.auth import Authenticator
 from room_server.commands.common import Command, run, settings, state_options
@@ -90,6 +90,7 @@ def _settings(flags: dict[str, Any]) -> Settings:
     made = with_token_secret(settings(**flags))
     Authenticator(made)  # a key that cannot be read is found out here, not by the first caller
     logs.configure(made.log_format)
+    tracing.configure(os.environ)
     return made
 
 
@@ -142,7 +143,8 @@ def web(host: str, port: int, workers: int, **flags: Any) -> None:
             run(_preflight(made))
             _hand_over(flags)
             click.echo(f"ready {address_of(listening)}")
-            Multiprocess(uvicorn_config("room_server.app:from_environment", workers=workers), [listening]).run()
+            with snapshots.for_workers():
+                Multiprocess(uvicorn_config("room_server.app:from_environment", workers=workers), [listening]).run()
 
 
 async def _preflight(made: Settings) -> None:

@@ -1,12 +1,14 @@
 """`room-server worker`: evaluation and Telegram."""
 
 import asyncio
+import os
 from typing import Any
 
 import click
 
-from room_server import logs
+from room_server import logs, tracing
 from room_server.commands.common import run, settings, state_options
+from room_server.state import checkup
 from room_server.state.opening import open_state
 from room_server.worker import stop_on_signals, work
 
@@ -24,11 +26,13 @@ def worker(**flags: Any) -> None:
     """
     made = settings(**flags)
     logs.configure(made.log_format)
+    tracing.configure(os.environ)
 
     async def working() -> None:
         stopping = asyncio.Event()
         stop_on_signals(stopping)
         async with open_state(made) as state:
+            await checkup.tell(state, made.replicas)
             click.echo("ready worker")
             await work(made, state, stopping)
 

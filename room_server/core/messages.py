@@ -162,3 +162,5 @@ class Message(Struct, frozen=True, kw_only=True):
     locale: str
     error: str | None = None
     """Why it ended without being sent, in one word."""
+    request_id: str = ""
+    """The request that led to it, for the log; the state writes it."""

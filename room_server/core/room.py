@@ -58,6 +58,8 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The operator said that there will be none."""
     texts: dict[str, dict[str, str]] = {}
     """Telegram texts of this webinar's own: locale -> text name -> HTML template."""
+    request_id: str = ""
+    """The request that asked for this version, for the log; the state writes it."""
 
 
 class Participation(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,14 +12,16 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.exceptions import AskError, ClusterDownError, RedisClusterException, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from room_server.measures import Histogram
 from room_server.state.connect import client_of
 from room_server.state.keys import PREFIX, slot
-from room_server.state.pipeline import Command, Line, Pipeline, heeding, open_line
+from room_server.state.pipeline import Client, Command, Line, Pipeline, heeding, open_line
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +34,13 @@ REFRESH_PAUSE = 0.1
 class Lines(Pipeline):
     """Finds the line for each command by the key in it."""
 
-    def __init__(self, client: RedisCluster) -> None:
+    def __init__(self, client: RedisCluster, replicas: int = 0) -> None:
         self._map = client.nodes_manager
+        self._replicas = replicas
         self._lines: dict[str, Line] = {}
         self._open: dict[str, AsyncExitStack] = {}
         self._outdated = asyncio.Event()
+        self.round_trips = Histogram()
 
     def ask(self, command: Command) -> asyncio.Future[Any]:
         """The reply to come."""
@@ -71,7 +75,8 @@ class Lines(Pipeline):
         for name in nodes.keys() - self._open.keys():
             opened = self._open[name] = AsyncExitStack()
             client = await opened.enter_async_context(client_of(nodes[name]))
-            self._lines[name] = await opened.enter_async_context(open_line(client))
+            line = self._lines[name] = await opened.enter_async_context(open_line(client, self._replicas))
+            line.round_trips = self.round_trips
 
     async def watch(self) -> None:
         """Refresh whenever there is a sign for it, for ever."""
@@ -102,9 +107,20 @@ def primaries(slots: Iterable[list[ClusterNode]]) -> set[ClusterNode]:
 
 
 @asynccontextmanager
-async def open_lines(client: RedisCluster) -> AsyncIterator[Lines]:
+async def each_server(client: Client) -> AsyncIterator[dict[str, Redis]]:
+    """A plain client of every primary, by its address; of the one server there is, by an empty name."""
+    if not isinstance(client, RedisCluster):
+        yield {"": client}
+        return
+    nodes = primaries(client.nodes_manager.slots_cache.values())
+    async with AsyncExitStack() as stack:
+        yield {node.name: await stack.enter_async_context(client_of(node)) for node in nodes}
+
+
+@asynccontextmanager
+async def open_lines(client: RedisCluster, replicas: int = 0) -> AsyncIterator[Lines]:
     """Lines that are closed with the block. Raises RedisError when no server can tell the map."""
-    lines = Lines(client)
+    lines = Lines(client, replicas)
     await lines.refresh()
     watch = asyncio.create_task(lines.watch(), name="cluster-map")
     try:

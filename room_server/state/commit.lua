@@ -2,7 +2,7 @@
 One change of one webinar, all or nothing: compare, write, append, publish.
 
 KEYS  1 done  2 room  3 participations  4 roster  5 events  6 outbox  7 deliveries  8 evaluations  9 webinars
-      10 tally  11 channel (sharded pub/sub)  12 fates
+      10 tally  11 channel (sharded pub/sub)  12 fates  13 archived
 ARGV  1 seconds that `done` is kept
       2 stamp that the room must have ('' = there must be no room)
       3 its new stamp ('' = the room is not changed)   4 its new record   5 its new public text
@@ -10,7 +10,8 @@ ARGV  1 seconds that `done` is kept
       7 lead ('' = none)   8 the participation that must stand ('' = none)   9 the new one ('' = not changed)
       10 '1' = the roster entry is compared   11 the entry that must stand ('' = none)
       12 when the evaluation is due, Unix ms ('' = not armed)
-      13 number of events E, then E pairs: hook, text
+      13 id of the request that asked for it ('' = nobody's)
+      14 number of events E, then E pairs: hook, text
       then number of messages M, then M triples: field, record, '1' = wakes the sender
       then number of counters C, then C names
 Returns {'committed'} (now, or before: the reply of a first try was lost)
@@ -18,10 +19,10 @@ Returns {'committed'} (now, or before: the reply of a first try was lost)
 --]]
 local done, room, participations, roster = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local events, outbox, deliveries, evaluations = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
-local webinars, tally, channel, fates = KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local webinars, tally, channel, fates, archived = KEYS[9], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 local keep, expected_stamp, stamp, record, public = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local scheduled, lead, expected_participation, participation = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local compares_entry, expected_entry, due = ARGV[10] == '1', ARGV[11], ARGV[12]
+local compares_entry, expected_entry, due, request = ARGV[10] == '1', ARGV[11], ARGV[12], ARGV[13]
 local EVENTS_KEPT = 1000000
 
 if redis.call('EXISTS', done) == 1 then
@@ -45,6 +46,10 @@ redis.call('SET', done, '1', 'EX', keep)
 if stamp ~= '' then
   redis.call('HSET', room, 'stamp', stamp, 'record', record, 'public', public)
   redis.call('ZADD', webinars, scheduled, webinar)
+  if cjson.decode(public)['status'] == 'archived' then
+    local time = redis.call('TIME')
+    redis.call('ZADD', archived, 'NX', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), webinar)
+  end
 end
 if participation ~= '' then
   redis.call('HSET', participations, lead, participation)
@@ -55,13 +60,14 @@ if due ~= '' then
   redis.call('ZADD', evaluations, string.format('%.0f', math.max(tonumber(due), standing + 1)), webinar)
 end
 
-local at = 13
+local at = 14
 local function next_argument()
   at = at + 1
   return ARGV[at - 1]
 end
 for _ = 1, tonumber(next_argument()) do
-  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'hook', next_argument(), 'payload', next_argument())
+  redis.call('XADD', events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'hook', next_argument(), 'payload', next_argument(),
+             'request_id', request)
 end
 for _ = 1, tonumber(next_argument()) do
   local field, message, wakes = next_argument(), next_argument(), next_argument() == '1'

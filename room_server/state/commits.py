@@ -1,5 +1,6 @@
 """A decided change as the keys and arguments of `commit.lua`, which documents their order."""
 
+import logging
 import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.core.facts import Change, Facts
@@ -14,6 +16,9 @@ from room_server.core.messages import NAMES, Completed, Entered, Fate, Message
 from room_server.core.room import Room, public_text
 from room_server.state.keys import Keys
 from room_server.state.pipeline import flat
+from room_server.tracing import request_id
+
+logger = logging.getLogger(__name__)
 
 DONE_SECONDS = 60
 """How long a commit's id is kept: longer than anyone asks again after a lost reply."""
@@ -60,6 +65,7 @@ def _keys(keys: Keys, webinar_id: str) -> list[str]:
         keys.tally(webinar_id),
         keys.channel(tag),
         keys.fates(tag),
+        keys.archived(tag),
     ]
 
 
@@ -71,7 +77,7 @@ def _compared(plan: Plan) -> list[Any]:
         DONE_SECONDS,
         _stamp(before.room),
         _stamp(change.room) if room_changes else "",
-        _JSON.encode(change.room) if room_changes else "",
+        _JSON.encode(replace(change.room, request_id=request_id.get())) if room_changes else "",
         public_text(change.room) if room_changes else "",
         unix_ms(change.room.scheduled_at),
         plan.lead,
@@ -80,6 +86,7 @@ def _compared(plan: Plan) -> list[Any]:
         "1" if change.messages else "0",
         plan.entry,
         _due(plan),
+        request_id.get(),
     ]
 
 
@@ -93,8 +100,16 @@ def _due(plan: Plan) -> int | str:
 def _appended(plan: Plan) -> list[Any]:
     change = plan.change
     events = [(NAMES[type(event)], _JSON.encode(event)) for event in change.events]
-    messages = [(field(message), _JSON.encode(message), _wakes(message)) for message in change.messages]
+    asked_by = request_id.get()
+    signed = [replace(message, request_id=asked_by) for message in change.messages]
+    messages = [(field(message), _JSON.encode(message), _wakes(message)) for message in signed]
     return [*flat(events), *flat(messages), *flat([(name,) for name in _counters(plan)])]
+
+
+def tell(room: Room) -> None:
+    """A line that joins a request to the frames that tell its change: see the hub's."""
+    told = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
+    logger.info("room changed", extra={"facts": told})
 
 
 def _counters(plan: Plan) -> Iterator[str]:

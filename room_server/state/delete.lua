@@ -1,21 +1,26 @@
 --[[
 Everything of a webinar, in one step and once: a repeat must not delete one that was made anew since.
 
-KEYS  1 done   2 webinars   3 evaluations   4 fates   5 deliveries   6… the keys that live as long as the webinar
-ARGV  1 seconds that `done` is kept   2 webinar
-Returns 'deleted' (now, or before: the reply of a first try was lost).
+KEYS  1 done   2 webinars   3 evaluations   4 archived   5 fates   6 deliveries
+      7… the keys that live as long as the webinar
+ARGV  1 seconds that `done` is kept   2 webinar   3 when it must have been archived, Unix ms ('' = it need not have been)
+Returns 'deleted' (now, or before: the reply of a first try was lost) | 'kept': it was not archived then.
 --]]
-local done, webinars, evaluations, fates, deliveries = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local keep, webinar = tonumber(ARGV[1]), ARGV[2]
+local done, webinars, evaluations, archived, fates, deliveries = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local keep, webinar, archived_at = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
 if redis.call('EXISTS', done) == 1 then
   return 'deleted'
+end
+if archived_at ~= '' and redis.call('ZSCORE', archived, webinar) ~= archived_at then
+  return 'kept'
 end
 redis.call('SET', done, '1', 'EX', keep)
 for _, record in ipairs(redis.call('HVALS', deliveries)) do
   redis.call('HINCRBY', fates, string.match(record, '"status":"([a-z_]+)"'), -1)
 end
-redis.call('UNLINK', unpack(KEYS, 6))
+redis.call('UNLINK', unpack(KEYS, 7))
 redis.call('ZREM', webinars, webinar)
 redis.call('ZREM', evaluations, webinar)
+redis.call('ZREM', archived, webinar)
 return 'deleted'

@@ -24,6 +24,7 @@ from room_server.state.patience import deadline
 from room_server.state.pipeline import Script
 from room_server.state.scan import slices
 from room_server.state.store import Store
+from room_server.tracing import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +87,7 @@ class Evaluations:
         while True:
             room = (await self._store.load(due.webinar_id)).room
             if room is not None and room.status in {Status.FINISHED, Status.ARCHIVED}:
+                request_id.set(room.request_id)  # what follows is done for who ended the webinar
                 while found := await self.sweep(room):
                     classified += found
                 await self._let_go(room)

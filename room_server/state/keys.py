@@ -28,8 +28,9 @@ PERMANENT = (
     "fates",
     "evaluations",
     "webinars",
+    "archived",
 )
-"""Kinds of keys that live as long as their webinar, or, for the last five, as long as the partition."""
+"""Kinds of keys that live as long as their webinar or, from the events on, as long as the partition."""
 
 
 def slot(key: str) -> int:
@@ -97,9 +98,21 @@ class Keys:
         """The keys that live as long as their webinar."""
         return [self._of(kind, webinar_id) for kind in ("room", "participations", "roster", "deliveries", "tally")]
 
+    def to_delete(self, webinar_id: str, commit_id: str) -> list[str]:
+        """The keys of `delete.lua`, in its order."""
+        tag = self.tag(webinar_id)
+        indices = [self.webinars(tag), self.evaluations(tag), self.archived(tag), self.fates(tag)]
+        return [
+            *(self.done(webinar_id, commit_id), *indices, self.deliveries(webinar_id)),
+            *self.all_of(webinar_id),
+        ]
+
     def staged(self, webinar_id: str, token: str) -> str:
         """Hash with a time to live: a roster on its way in."""
         return f"rs:{{{self.tag(webinar_id)}}}:staged:{token}"
+
+    all_staged = "rs:{*}:staged:*"
+    """A pattern of SCAN: every roster on its way in."""
 
     def webhook(self, digest: str) -> str:
         """String with a time to live: the answer that a signed request got."""
@@ -154,6 +167,11 @@ class Keys:
     def webinars(tag: str) -> str:
         """Sorted set: webinar -> scheduled time, Unix milliseconds."""
         return f"rs:{{{tag}}}:webinars"
+
+    @staticmethod
+    def archived(tag: str) -> str:
+        """Sorted set: webinar -> when it was archived, Unix milliseconds: from then on its retention counts."""
+        return f"rs:{{{tag}}}:archived"
 
     @staticmethod
     def channel(tag: str) -> str:

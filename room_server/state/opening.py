@@ -34,18 +34,20 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             url = await stack.enter_async_context(embedded.serve(settings.path()))
         client = await stack.enter_async_context(connected(url))
         try:
-            pipeline = await stack.enter_async_context(open_pipeline(client))
+            pipeline = confirmed = await stack.enter_async_context(open_pipeline(client))
+            if settings.replicas:  # a line of their own: whoever only reads does not wait for replicas
+                confirmed = await stack.enter_async_context(open_pipeline(client, settings.replicas))
             await _check_server(pipeline)
             partitions = await _partitions(pipeline, settings)
         except (RedisError, OSError) as error:
             address = url.rpartition("@")[2].partition("?")[0]
             raise ConfigurationError(f"{PREFIX}REDIS_URL: no answer from {address}: {error}") from error
-        yield State(Store(pipeline, Keys(partitions), settings.evaluation_grace), client, url)
+        yield State(Store(pipeline, Keys(partitions), settings.evaluation_grace, confirmed), client, url)
 
 
-def open_pipeline(client: Client) -> AbstractAsyncContextManager[Pipeline]:
-    """The pipeline for this kind of client; it is closed with the block."""
-    return open_lines(client) if isinstance(client, RedisCluster) else open_line(client)
+def open_pipeline(client: Client, replicas: int = 0) -> AbstractAsyncContextManager[Pipeline]:
+    """The pipeline for this kind of client, closed with the block; it answers when `replicas` have what it wrote."""
+    return open_lines(client, replicas) if isinstance(client, RedisCluster) else open_line(client, replicas)
 
 
 async def _check_server(pipeline: Pipeline) -> None:

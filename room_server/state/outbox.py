@@ -104,7 +104,7 @@ class Outbox:
             reply = await self.store.ask("XAUTOCLAIM", key, GROUP, owner, TAKEN_OVER_MS, "0", "COUNT", most)
         return await self._entries(tag, reply[1])
 
-    async def leave(self, owner: str) -> None:
+    async def leave(self, owner: str, forgotten_ms: int = FORGOTTEN_MS) -> None:
         """Forget a reader that has nothing in hand any more, and those that died with nothing in hand."""
         for tag in self.store.keys.tags:
             key = self.store.keys.outbox(tag)
@@ -112,8 +112,14 @@ class Outbox:
                 for consumer in await self.store.ask("XINFO", "CONSUMERS", key, GROUP):
                     known: dict[str, Any] = {_text(name): value for name, value in pairs(consumer)}
                     name = _text(known["name"])
-                    if known["pending"] == 0 and (name == owner or known["idle"] > FORGOTTEN_MS):
+                    if known["pending"] == 0 and (name == owner or known["idle"] > forgotten_ms):
                         await self.store.ask("XGROUP", "DELCONSUMER", key, GROUP, name)
+
+    async def tidy(self, forgotten_ms: int = FORGOTTEN_MS) -> None:
+        """Forget readers with nothing in hand that were not heard of for so long. Raises StateUnavailable."""
+        for tag in self.store.keys.tags:
+            await self.open(tag)
+        await self.leave("", forgotten_ms)
 
     async def promote(self, tag: str) -> int:
         """Put what is due on the stream; how many. Raises StateUnavailable."""
@@ -135,7 +141,7 @@ class Outbox:
         entry = then.entry.id if then.entry else ""
         wakes = "1" if then.wakes else "0"
         async with deadline():
-            reply = await self.store.ask_script(
+            reply = await self.store.keep(
                 self._record,
                 [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag)],
                 [field(held.delivery), held.raw, new, entry, GROUP, again, wakes, webinar_id],

@@ -11,6 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.errors import StateUnavailable
+from room_server.state.pipeline import Unconfirmed
 
 logger = logging.getLogger(__name__)
 
@@ -21,6 +22,7 @@ PAUSE = 0.02
 AGAIN = (
     *(RedisConnectionError, RedisTimeoutError, OSError),  # the line was cut, or nobody is there
     *(AskError, TryAgainError, ClusterDownError, ReadOnlyError),  # a Cluster or its like is changing hands
+    Unconfirmed,  # a replica is late
 )
 """What passes by itself. MovedError is an AskError."""
 

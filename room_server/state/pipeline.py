@@ -6,6 +6,8 @@ process, the fuller its pipelines, and the server syncs its disk once for each.
 
 import asyncio
 import hashlib
+import logging
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
@@ -17,8 +19,12 @@ from typing import Any, NamedTuple, TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from room_server.measures import Histogram
+
+logger = logging.getLogger(__name__)
 
 Client = Redis | RedisCluster
 Command = tuple[Any, ...]
@@ -27,6 +33,12 @@ FLIGHTS = 2
 """Pipelines in the air at once: the next is packed while the server works on the last."""
 BATCH = 512
 """Commands in one pipeline at most."""
+CONFIRM_MS = 500
+"""How long one flight waits for its replicas: less than its reply may take."""
+
+
+class Unconfirmed(RedisError):
+    """It was done, and too few replicas have it yet."""
 
 
 class Script(NamedTuple):
@@ -52,6 +64,9 @@ class Asked(NamedTuple):
 class Pipeline(ABC):
     """Commands in, replies out; each caller hears of its own command only."""
 
+    round_trips: Histogram
+    """How long each flight took, those included that were lost."""
+
     @abstractmethod
     def ask(self, command: Command) -> asyncio.Future[Any]:
         """The reply to come; it travels with whatever else is asked in this turn of the event loop."""
@@ -73,12 +88,19 @@ class Pipeline(ABC):
 
 
 class Line(Pipeline):
-    """The pipeline to one server; whoever opened it owns its flights."""
+    """The pipeline to one server; whoever opened it owns its flights.
 
-    def __init__(self, client: Redis) -> None:
+    With `replicas`, nothing is answered before so many of them have all that was written until then: a flight ends with
+    WAIT, on the connection that carried it (Redis: WAIT covers what its own connection saw).
+    """
+
+    def __init__(self, client: Redis, replicas: int = 0) -> None:
         self._client = client
+        self._replicas = replicas
+        self._have = replicas
         self._waiting: deque[Asked] = deque()
         self._wake = asyncio.Event()
+        self.round_trips = Histogram()
 
     def ask(self, command: Command) -> asyncio.Future[Any]:
         """The reply to come."""
@@ -112,11 +134,13 @@ class Line(Pipeline):
         return batch
 
     async def _send(self, batch: list[Asked]) -> None:
+        left_at = time.perf_counter()
         try:
             replies = await self._replies(batch)
         except asyncio.CancelledError:
             _answer(batch, [RedisConnectionError("the line is closed")] * len(batch))
             raise
+        self.round_trips.observe(time.perf_counter() - left_at)
         _answer(batch, replies)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
             await self._hang_up()  # a server that became a replica: its address may lead to the new primary
@@ -136,8 +160,30 @@ class Line(Pipeline):
         pipeline = self._client.pipeline(transaction=False)
         for command, _ in batch:
             pipeline.execute_command(*command)
+        if self._replicas:
+            pipeline.execute_command("WAIT", self._replicas, CONFIRM_MS)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return replies
+        return self._confirmed(replies) if self._replicas else replies
+
+    def _confirmed(self, replies: list[Any]) -> list[Any]:
+        """The replies without WAIT's own, which turns answers into Unconfirmed when too few replicas have it."""
+        *answers, have = replies
+        doubt: Exception
+        if isinstance(have, Exception):
+            doubt = ReadOnlyError(str(have)) if "replica instances" in str(have) else have
+        else:
+            self._tell(have)
+            doubt = Unconfirmed(f"{have} of {self._replicas} replicas have it")
+            if have >= self._replicas:
+                return answers
+        return [answer if isinstance(answer, Exception) else doubt for answer in answers]
+
+    def _tell(self, have: int) -> None:
+        """A word in the log when there begin to be too few, and when there are enough again."""
+        if (have < self._replicas) != (self._have < self._replicas):
+            level = logging.WARNING if have < self._replicas else logging.INFO
+            logger.log(level, "%d replicas have what was written, %d are asked for", have, self._replicas)
+        self._have = have
 
     async def _hang_up(self) -> None:
         await self._client.connection_pool.disconnect(inuse_connections=False)
@@ -182,9 +228,9 @@ def flat(rows: list[tuple[Any, ...]]) -> list[Any]:
 
 
 @asynccontextmanager
-async def open_line(client: Redis) -> AsyncIterator[Line]:
+async def open_line(client: Redis, replicas: int = 0) -> AsyncIterator[Line]:
     """A line whose flights end with the block. A flight never dies by itself: each failure goes to its callers."""
-    line = Line(client)
+    line = Line(client, replicas)
     tasks = [asyncio.create_task(line.fly(), name=f"flight-{number}") for number in range(FLIGHTS)]
     try:
         yield line

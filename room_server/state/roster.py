@@ -49,7 +49,7 @@ async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], r
 async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> Imported:
     keys = store.keys
     async with deadline():
-        reply = await store.ask_script(
+        reply = await store.keep(
             Script.read("adopt"),
             [
                 keys.staged(webinar_id, token),

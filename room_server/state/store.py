@@ -7,13 +7,14 @@ Raises StateUnavailable when Redis does not answer within DEADLINE; a write that
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from room_server import tracing
 from room_server.clock import utc_now
 from room_server.core.decide import decide
 from room_server.core.facts import Change, Command, Facts
@@ -57,18 +58,21 @@ class Target(NamedTuple):
 
 Record = TypeVar("Record")
 Decision = Callable[[Loaded], Change | None]
+Run = Callable[[Script, list[str], list[Any]], Awaitable[Any]]
 
 
 class Store:
-    """The state of all webinars, through one pipeline."""
+    """The state of all webinars, through one pipeline; what is to outlive a fail-over goes through `confirmed`."""
 
-    def __init__(self, pipeline: Pipeline, keys: Keys, evaluation_grace: float) -> None:
+    def __init__(self, pipeline: Pipeline, keys: Keys, evaluation_grace: float, confirmed: Pipeline) -> None:
         self.pipeline = pipeline
+        self.confirmed = confirmed
         self.keys = keys
         self._grace = evaluation_grace
         self._commit = Script.read("commit")
         self._loading = Script.read("load")
         self._copies: dict[str, Room] = {}
+        self.conflicts = 0
 
     async def apply(self, command: Command, seen: Loaded | None = None) -> Change:
         """The change that `command` came to, durable; `seen` are facts read a moment ago. Raises Refusal."""
@@ -79,11 +83,12 @@ class Store:
     async def _converge(self, target: Target, decision: Decision, start: Loaded | None = None) -> Change:
         """Decide and commit until nobody was faster; `decision` gives None where it must see loaded facts."""
         async with deadline():
-            loaded = start or await self._load(target)
+            loaded = start or await self._load(target, self.keep)
             for _ in range(ATTEMPTS):
-                change = decision(loaded)
+                with tracing.span("decide"):
+                    change = decision(loaded)
                 if change is None:
-                    loaded = await self._load(target)
+                    loaded = await self._load(target, self.keep)
                     continue
                 standing = await self._try(target, loaded, change)
                 if standing is None:
@@ -104,16 +109,20 @@ class Store:
             change=change,
             grace=self._grace,
         )
-        reply = await self.ask_script(self._commit, *commits.arguments(self.keys, plan))
+        with tracing.span("commit", webinar=target.webinar_id):
+            reply = await self.keep(self._commit, *commits.arguments(self.keys, plan))
         if reply[0] == b"committed":
             self._remember(change.room)
+            if change.room is not loaded.facts.room:
+                commits.tell(change.room)
             return None
+        self.conflicts += 1
         return self._read(reply[1:])
 
     async def load(self, webinar_id: str, lead_id: int | None = None) -> Facts:
         """The records as they stand. Raises StateUnavailable."""
         async with deadline():
-            return (await self._load(Target(webinar_id, str(lead_id or "")))).facts
+            return (await self._load(Target(webinar_id, str(lead_id or "")), self.ask_script)).facts
 
     async def create(self, room: Room) -> Room:
         """A webinar that was not there before. Raises Conflict `webinar_exists`."""
@@ -136,15 +145,16 @@ class Store:
 
         return (await self._converge(Target(webinar_id), edited)).room
 
-    async def delete(self, webinar_id: str) -> None:
-        """Everything of a webinar, as if it had never been; its sockets learn of the next one by its new epoch."""
-        keys, tag = self.keys, self.keys.tag(webinar_id)
-        done = keys.done(webinar_id, secrets.token_urlsafe(12))
-        places = [done, keys.webinars(tag), keys.evaluations(tag), keys.fates(tag), keys.deliveries(webinar_id)]
+    async def delete(self, webinar_id: str, archived_at: str = "") -> bool:
+        """Everything of a webinar, as if it had never been; its sockets learn of the next one by its new epoch.
+
+        With `archived_at` (Unix ms) only the one that was archived then; False for another. Its events stay.
+        """
+        places = self.keys.to_delete(webinar_id, secrets.token_urlsafe(12))
         async with deadline():
-            whole = [*places, *keys.all_of(webinar_id)]
-            await self.ask_script(Script.read("delete"), whole, [commits.DONE_SECONDS, webinar_id])
+            reply = await self.keep(Script.read("delete"), places, [commits.DONE_SECONDS, webinar_id, archived_at])
         self._copies.pop(webinar_id, None)
+        return bool(reply == b"deleted")
 
     async def renew(self, webinar_id: str) -> Room:
         """The same room under a new epoch: a Redis that lost its last writes was promoted."""
@@ -172,6 +182,10 @@ class Store:
         """One script that may safely run twice, asked again when the line is cut, until the deadline around it."""
         return await persistently(lambda: self.pipeline.run(script, keys, arguments))
 
+    async def keep(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+        """The same; answered when as many replicas as are asked for have what it wrote, and all that it read."""
+        return await persistently(lambda: self.confirmed.run(script, keys, arguments))
+
     def _assume(self, command: Command) -> Loaded | None:
         """What this process believes: its copy of the room, and that whoever enters was not here before."""
         room = self._copies.get(command.hook.webinar_id)
@@ -179,10 +193,11 @@ class Store:
             return None
         return Loaded(facts=Facts(room=room), assumed=True)
 
-    async def _load(self, target: Target) -> Loaded:
+    async def _load(self, target: Target, run: Run) -> Loaded:
         keys, name = self.keys, target.webinar_id
         places = [keys.room(name), keys.participations(name), keys.roster(name)]
-        return self._read(await self.ask_script(self._loading, places, [target.lead]))
+        with tracing.span("load"):
+            return self._read(await run(self._loading, places, [target.lead]))
 
     def _read(self, replies: list[bytes | None]) -> Loaded:
         record, participation, entry = replies

@@ -10,6 +10,7 @@ from contextlib import suppress
 from itertools import count
 from typing import NamedTuple
 
+from room_server import tracing
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
 from room_server.core.delivery import LEASE, Outcome, Step
@@ -67,7 +68,9 @@ class Dispatch:
         if held is None:
             await self._outbox.park(entry, "there is no such message")
         else:
-            await self._deliver(Work(entry, held))
+            about = {"webinar": entry.webinar_id, "kind": held.delivery.kind.value}
+            with tracing.working_for(held.delivery.request_id), tracing.span("deliver", **about):
+                await self._deliver(Work(entry, held))
 
     async def _deliver(self, work: Work) -> None:
         delivery, now = work.held.delivery, utc_now()

@@ -6,9 +6,9 @@ import re
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.e2e.visitors import PHONE, Visitors, shows
+from tests.e2e.visitors import PHONE, Visitors, due, shows
 from tests.e2e.wire import Wire
-from tests.support import Site, room
+from tests.support import Site
 
 
 async def enabled(page: Page) -> set[str]:
@@ -20,7 +20,7 @@ async def enabled(page: Page) -> set[str]:
 
 
 async def test_only_what_can_be_done_now_can_be_pressed(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room(status="draft"))
+    await site.store.create(due(status="draft"))
     page = await visitors.speaker()
     for trigger, status, buttons in [
         (None, "draft", set()),
@@ -40,7 +40,7 @@ async def test_only_what_can_be_done_now_can_be_pressed(site: Site, visitors: Vi
 
 
 async def test_stop_wants_a_confirmation(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.store.create(due())
     await site.status("start")
     page = await visitors.speaker(**PHONE)
     await page.click("button[data-hook=stop]")
@@ -52,7 +52,7 @@ async def test_stop_wants_a_confirmation(site: Site, visitors: Visitors) -> None
 
 
 async def test_the_keyboard_alone_runs_a_webinar(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.store.create(due())
     page = await visitors.speaker()
     await expect(page.locator("button[data-hook=start]")).to_be_enabled()
     await page.keyboard.press("Tab")
@@ -68,7 +68,7 @@ async def test_the_keyboard_alone_runs_a_webinar(site: Site, visitors: Visitors)
 
 
 async def test_a_button_is_disabled_while_its_hook_is_under_way(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.store.create(due())
     page = await visitors.speaker()
     held = asyncio.Event()
 
@@ -86,7 +86,7 @@ async def test_a_button_is_disabled_while_its_hook_is_under_way(site: Site, visi
 
 
 async def test_two_speakers_who_press_at_once_are_both_content(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.store.create(due())
     one, other = await visitors.speaker(), await visitors.speaker()
     for page in (one, other):
         await expect(page.locator("button[data-hook=start]")).to_be_enabled()
@@ -99,7 +99,7 @@ async def test_two_speakers_who_press_at_once_are_both_content(site: Site, visit
 
 async def test_a_refused_hook_says_why_in_words(site: Site, visitors: Visitors, wire: Wire) -> None:
     """The console holds an old state, since its socket is silent: its press comes too late."""
-    await site.store.create(room())
+    await site.store.create(due())
     page = await visitors.speaker()
     await expect(page.locator("button[data-hook=start]")).to_be_enabled()
     wire.freeze_sockets()
@@ -111,7 +111,7 @@ async def test_a_refused_hook_says_why_in_words(site: Site, visitors: Visitors, 
 
 
 async def test_a_server_that_does_not_answer_is_told_from_a_refusal(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(room())
+    await site.store.create(due())
     page = await visitors.speaker()
     await expect(page.locator("button[data-hook=start]")).to_be_enabled()
     wire.is_down = True
@@ -126,7 +126,7 @@ async def test_a_server_that_does_not_answer_is_told_from_a_refusal(site: Site, 
 
 @pytest.mark.parametrize("role", ["moderator", "system"])
 async def test_who_may_only_watch_sees_no_button_enabled(site: Site, visitors: Visitors, role: str) -> None:
-    await site.store.create(room())
+    await site.store.create(due())
     page = await visitors.speaker(role=role)
     await shows(page, status="scheduled")
     await expect(page.locator("#read-only")).to_be_visible()
@@ -134,7 +134,7 @@ async def test_who_may_only_watch_sees_no_button_enabled(site: Site, visitors: V
 
 
 async def test_time_on_air_leaves_pauses_out(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room(status="paused", on_air_ms=754_000))
+    await site.store.create(due(status="paused", on_air_ms=754_000))
     page = await visitors.speaker()
     await expect(page.locator("#on-air")).to_have_text("0:12:34")
     await site.act("resume")

@@ -5,13 +5,13 @@ from typing import Any
 from playwright.async_api import Page, expect
 
 from room_server.core.room import Room
-from tests.e2e.visitors import Visitors, shows
-from tests.support import Site, eventually, room
+from tests.e2e.visitors import Visitors, due, shows
+from tests.support import Site, eventually
 
 
 def with_everything(site: Site, **more: Any) -> Room:
     """A webinar whose player, call to action and recording are the demo's pages."""
-    return room(
+    return due(
         title="Как всё начиналось",
         description="Разбор",
         cta_label="Записаться",

@@ -6,7 +6,9 @@ from urllib.parse import urlsplit
 
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect
 
-from tests.support import Site
+from room_server.clock import utc_now
+from room_server.core.room import Room, Status
+from tests.support import Site, room
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
@@ -15,6 +17,12 @@ NETWORK_ERRORS = ("Failed to load resource", "WebSocket connection to")
 """What the browser itself writes to the console when a request was refused; no page can prevent it."""
 
 expect.set_options(timeout=PATIENCE_MS)
+
+
+def due(webinar_id: str = "w", **more: Any) -> Room:
+    """A webinar whose time has come, so that nobody asks again before its start."""
+    status = Status(more.pop("status", Status.SCHEDULED))
+    return room(webinar_id, **{"status": status, "scheduled_at": utc_now(), **more})
 
 
 class Visitors:
@@ -26,6 +34,8 @@ class Visitors:
         """Where the pages are opened; a test may put a wire in between."""
         self.may_be_refused = False
         """Whether this test has requests refused on purpose."""
+        self.hosts: set[str] = set()
+        """Other hosts that this test asks on purpose."""
         self.wrong: list[str] = []
         self._browser = browser
         self._contexts: list[BrowserContext] = []
@@ -37,7 +47,7 @@ class Visitors:
         for context in self._contexts:
             await context.close()
         if kind is None:
-            assert self.wrong == []
+            assert self.wrong == [], self.wrong
 
     async def attendee(self, lead_id: int = 42, webinar_id: str = "w", **options: Any) -> Page:
         """A person with a personal link and a phone."""
@@ -84,7 +94,7 @@ class Visitors:
 
     def _stays(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme != "data" and parts.netloc != self.address:
+        if parts.scheme != "data" and parts.netloc not in {self.address, *self.hosts}:
             self.wrong.append(f"foreign: {url}")
 
 

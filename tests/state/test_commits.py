@@ -60,6 +60,7 @@ def test_the_keys_stand_in_the_scripts_order() -> None:
         *(KEYS.room(WEBINAR), KEYS.participations(WEBINAR), KEYS.roster(WEBINAR)),
         *(KEYS.events(TAG), KEYS.outbox(TAG), KEYS.deliveries(WEBINAR), KEYS.evaluations(TAG)),
         *(KEYS.webinars(TAG), KEYS.tally(WEBINAR), KEYS.channel(TAG), KEYS.fates(TAG)),
+        KEYS.archived(TAG),
     ]
 
 

@@ -18,6 +18,7 @@ NAMES = {
     "tally": (KEYS.tally("w"), "rs:{p2}:tally:w"),
     "done": (KEYS.done("w", "id"), "rs:{p2}:done:id"),
     "staged": (KEYS.staged("w", "token"), "rs:{p2}:staged:token"),
+    "all_staged": (KEYS.all_staged, "rs:{*}:staged:*"),
     "events": (KEYS.events("p2"), "rs:{p2}:events"),
     "outbox": (KEYS.outbox("p2"), "rs:{p2}:outbox"),
     "due": (KEYS.due("p2"), "rs:{p2}:due"),
@@ -25,6 +26,7 @@ NAMES = {
     "fates": (KEYS.fates("p2"), "rs:{p2}:fates"),
     "evaluations": (KEYS.evaluations("p2"), "rs:{p2}:evaluations"),
     "webinars": (KEYS.webinars("p2"), "rs:{p2}:webinars"),
+    "archived": (KEYS.archived("p2"), "rs:{p2}:archived"),
     "channel": (KEYS.channel("p2"), "rs:{p2}:rooms"),
     "pace": (KEYS.pace("bot"), "rs:{pace}:bot"),
     "webhook": (KEYS.webhook("digest"), "rs:webhook:digest"),
@@ -34,7 +36,7 @@ NAMES = {
 }
 """What gives a name, and the name: of the webinar `w`, of the one partition there is."""
 OF_A_WEBINAR = ("room", "participations", "roster", "deliveries", "tally")
-NOT_NAMES = {"tag", "tags", "all_of"}
+NOT_NAMES = {"tag", "tags", "all_of", "to_delete"}
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -66,6 +68,7 @@ def test_all_keys_of_a_webinar_share_a_slot() -> None:
         *keys.all_of("launch"),
         *(keys.done("launch", "a"), keys.staged("launch", "b"), keys.channel(tag), keys.events(tag)),
         *(keys.outbox(tag), keys.due(tag), keys.fates(tag), keys.evaluations(tag), keys.webinars(tag)),
+        *keys.to_delete("launch", "a"),
     ]
 
     assert {slot(key) for key in of_it} == {slot(tag)}

@@ -13,7 +13,17 @@ from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable
 from room_server.state import roster
 from room_server.state.commits import unix_ms
-from room_server.state.outbox import GROUP, POISON_KEPT, TAKEN_OVER_MS, Entry, Held, Next, Outbox, soon
+from room_server.state.outbox import (
+    FORGOTTEN_MS,
+    GROUP,
+    POISON_KEPT,
+    TAKEN_OVER_MS,
+    Entry,
+    Held,
+    Next,
+    Outbox,
+    soon,
+)
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, at, evaluate
 from tests.state.acts import done, prepare
@@ -268,3 +278,15 @@ async def test_there_is_no_record_of_what_was_never_said(outbox: Outbox) -> None
 @pytest.mark.parametrize(("seconds", "wait"), [(5, 5.0), (0, 0.0), (-5, 0.0)])
 def test_what_is_past_is_soon(seconds: float, wait: float) -> None:
     assert soon(at(seconds), at(0)) == wait
+
+
+async def test_readers_that_died_are_forgotten_once_they_have_nothing_in_hand(outbox: Outbox) -> None:
+    await taken(outbox)
+    await outbox.store.ask("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "idle")
+    left = []
+    for forgotten_ms in (FORGOTTEN_MS, -1):
+        await outbox.tidy(forgotten_ms)
+        left.append(len(await outbox.store.ask("XINFO", "CONSUMERS", stream(outbox), GROUP)))
+
+    assert left == [2, 1]
+    assert await pending(outbox) == 5

@@ -1,0 +1,92 @@
+"""`python -m benchmarks`: everything that the product promises in numbers, measured in one run, as Markdown."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from benchmarks import (
+    evaluation,
+    fanout,
+    growth,
+    handshakes,
+    hooks,
+    latency,
+    machine,
+    nonreaders,
+    processes,
+    report,
+)
+from benchmarks.report import Findings
+from benchmarks.size import Size
+
+PARTS: dict[str, Callable[[Size], Findings]] = {
+    "handshakes": handshakes.find,
+    "hooks": hooks.find,
+    "during": latency.during,
+    "single": latency.single,
+    "growth": growth.grow,
+    "waves": growth.waves,
+    "nonreaders": nonreaders.find,
+    "evaluation": evaluation.find,
+}
+SIDE_BY_SIDE = ("fanout", "memory")
+"""Two questions to the same crowds."""
+NAMES = [*SIDE_BY_SIDE, *PARTS]
+
+
+class Parts(click.ParamType[list[str]]):
+    """Names separated by commas."""
+
+    name = "PARTS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """The names."""
+        words = value.split(",") if isinstance(value, str) else value
+        if unknown := set(words) - set(NAMES):
+            self.fail(f"{', '.join(sorted(unknown))}: choose from {', '.join(NAMES)}", param, ctx)
+        return list(words)
+
+
+@click.command()
+@click.option("--only", type=Parts(), default=NAMES, help=f"Some of {', '.join(NAMES)}, separated by commas.")
+@click.option("--sockets", type=click.IntRange(200, 18_000), default=Size().sockets, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), default=Size().rounds, show_default=True)
+@click.option("--quick", is_flag=True, help="A twentieth of everything: does it all run?")
+@click.option("--write", is_flag=True, help="Put the result into README.md, between its two markers.")
+def main(only: list[str], quick: bool, write: bool, **numbers: int) -> None:
+    """Measure and print Markdown; progress goes to standard error. Linux, two cores or more, a C compiler.
+
+    \b
+    Examples:
+      python -m benchmarks
+      python -m benchmarks --quick
+      python -m benchmarks --only fanout,memory --sockets 5000 --rounds 3
+      python -m benchmarks --write
+    """
+    size = Size(sockets=numbers["sockets"], rounds=numbers["rounds"])
+    if write:
+        report.around()  # before an hour is spent
+    processes.make_room()
+    try:
+        found = measured(size.scaled() if quick else size, only)
+    finally:
+        processes.remove_compiled()
+    text = report.markdown(machine.described(machine.command()), found)
+    click.echo(text)
+    if write:
+        report.write(text)
+
+
+def measured(size: Size, only: Sequence[str]) -> list[Findings]:
+    """The parts that were asked for, one after the other."""
+    found = [fanout.find(size, only)] if set(only) & set(SIDE_BY_SIDE) else []
+    for name, find in PARTS.items():
+        if name in only:
+            processes.say(f"{name} …")
+            found.append(find(size))
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Our server without shared pipelines: `python -m … pool|line web …`.
+
+`pool`: each command makes its own round trip, on one of a pool of connections, as redis-py does it by itself.
+`line`: one command after the other on one connection.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+
+from room_server.cli import main
+from room_server.state import opening, pipeline
+from room_server.state.connect import CONNECTIONS
+from room_server.state.pipeline import Command, Line
+
+
+class Alone(Line):
+    """Each command by itself."""
+
+    def __init__(self, client: Redis, replicas: int = 0) -> None:
+        super().__init__(client, replicas)
+        self._client: Any = client  # redis-py leaves parts of it untyped
+        self._free = asyncio.Semaphore(CONNECTIONS - 4)  # the listener has some of them
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def ask(self, command: Command) -> asyncio.Future[Any]:
+        """The reply to come."""
+        task = asyncio.create_task(self._travel(command))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _travel(self, command: Command) -> Any:
+        async with self._free:
+            return await self._client.execute_command(*command)
+
+
+@asynccontextmanager
+async def alone(client: Redis, replicas: int = 0) -> AsyncIterator[Line]:
+    """In the place of a line with its flights."""
+    yield Alone(client, replicas)
+
+
+if __name__ == "__main__":
+    if sys.argv.pop(1) == "pool":
+        vars(opening)["open_line"] = alone
+    else:
+        pipeline.FLIGHTS = pipeline.BATCH = 1
+    main()

@@ -1,0 +1,201 @@
+"""Child processes that are measured: on a core of their own, awaited, weighed, and ended with their block."""
+
+import contextlib
+import itertools
+import os
+import resource
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO
+
+import click
+from msgspec import Struct
+
+CORES = os.cpu_count() or 1
+FIRST = {0}
+"""The core of what is measured."""
+OTHERS = set(range(1, CORES)) or FIRST
+"""The cores of everything else: Redis, the crowds, the load."""
+PATIENCE = 60.0
+"""Seconds to wait for what must come."""
+NOTHING: Mapping[str, str] = {}
+GOODBYE_SECONDS = 5
+PEERS = Path(__file__).parent / "peers"
+_ports = itertools.count(19001)
+_errors: dict[int, IO[bytes]] = {}
+
+
+class Load(Struct, frozen=True):
+    """What a load came to."""
+
+    seconds: float
+    client_cpu: float
+    """Seconds of a core that the client itself needed: when it comes near `seconds`, the client was the limit."""
+    took: list[float]
+    """Seconds that each answer took."""
+
+
+def say(what: str) -> None:
+    """Progress, for whoever waits."""
+    click.echo(what, err=True)
+
+
+def make_room() -> None:
+    """Let this process and its children open as many files as the system allows, and leave the first core."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    os.sched_setaffinity(0, OTHERS)
+
+
+@contextlib.contextmanager
+def program(
+    command: Sequence[str], environment: Mapping[str, str] = NOTHING, cores: set[int] = FIRST
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child process on `cores`; what it prints can be read."""
+    known = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_SERVER_")}
+    made = {**known, "PYTHONUNBUFFERED": "1", **environment}
+    pipe = subprocess.PIPE
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=made)
+        os.sched_setaffinity(child.pid, cores)
+        _errors[child.pid] = errors
+        try:
+            yield child
+        finally:
+            _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End it; who has children of its own is given the time to end them."""
+    if children(child.pid):
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GOODBYE_SECONDS)
+    child.kill()
+    child.wait()
+
+
+def module(name: str) -> list[str]:
+    """The command that runs a Python module."""
+    return [sys.executable, "-m", name]
+
+
+@cache
+def compiled(name: str) -> str:
+    """The program made of peers/`name`.c."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        raise click.ClickException("the floor and the load are C programs: install a compiler (Debian: gcc)")
+    binary = Path(tempfile.gettempdir()) / f"room-server-bench-{os.getuid()}-{os.getpid()}-{name}"
+    subprocess.run([compiler, "-O2", "-o", str(binary), str(PEERS / f"{name}.c")], check=True)
+    return str(binary)
+
+
+def remove_compiled() -> None:
+    """What was compiled, gone."""
+    for path in Path(tempfile.gettempdir()).glob(f"room-server-bench-{os.getuid()}-{os.getpid()}-*"):
+        path.unlink()
+
+
+def free_port() -> int:
+    """A port that nobody has, below those that clients get."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError  # the count has no end
+
+
+def await_port(port: int, child: subprocess.Popen[bytes]) -> None:
+    """Return when someone listens. Raises ClickException when the child ends before, TimeoutError."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise click.ClickException(f"it ended at once: {last_words(child.pid)}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+def last_words(pid: int) -> str:
+    """The first line of trouble that a process told of."""
+    errors = _errors[pid]
+    errors.seek(0)
+    lines = [line.strip() for line in errors.read().decode(errors="replace").splitlines()]
+    return next((line for line in lines if "rror" in line or "emerg" in line), "it did not say why")
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def resident(pid: int) -> int:
+    """Bytes of memory that a process and its children have for themselves (RssAnon)."""
+    found = 0
+    for own in (pid, *children(pid)):
+        for row in Path(f"/proc/{own}/status").read_text().splitlines():
+            if row.startswith("RssAnon"):
+                found += int(row.split()[1]) * 1024
+    return found
+
+
+def cpu_seconds(pid: int) -> float:
+    """Seconds that a process has run, its time in the kernel included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def open_files(pid: int) -> int:
+    """How many files and sockets a process has open."""
+    return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def await_files(pid: int, most: int) -> None:
+    """Return when the process has closed what its peers have left. Raises TimeoutError."""
+    deadline = time.monotonic() + PATIENCE
+    while open_files(pid) > most:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{open_files(pid) - most} sockets stay open")
+        time.sleep(0.05)
+    time.sleep(0.2)
+
+
+def knock(port: int, callers: int, requests: Sequence[bytes]) -> Load:
+    """Send handshakes, so many under way at once, each on a connection of its own that stays open until the end."""
+    return _loaded([str(port), str(callers), "fresh", "101", "0"], requests)
+
+
+def load(port: int, callers: int, requests: Sequence[bytes], gap: float = 0) -> Load:
+    """Send requests from so many callers; `gap`: seconds that a caller waits before each."""
+    return _loaded([str(port), str(callers), "keep", "200", str(int(gap * 1e6))], requests)
+
+
+def _loaded(words: list[str], requests: Sequence[bytes]) -> Load:
+    told = b"".join(struct.pack("=I", len(request)) + request for request in requests)
+    done = subprocess.run([compiled("load"), *words], input=told, stdout=subprocess.PIPE, check=True)
+    first, *took = done.stdout.decode().splitlines()
+    seconds, client = (float(word) for word in first.split())
+    return Load(seconds, client, [int(word) / 1e6 for word in took])
+
+
+def percentile(took: Sequence[float], share: float) -> float:
+    """The value that so large a share of them does not exceed."""
+    ordered = sorted(took)
+    return ordered[round(share * (len(ordered) - 1))]

@@ -1,0 +1,73 @@
+"""What was found, as Markdown: the goals with what was measured beside them, then a table per question."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from msgspec import Struct
+
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+README = Path(__file__).parents[1] / "README.md"
+
+
+class Goal(Struct, frozen=True):
+    """Something to reach, and what came of it."""
+
+    what: str
+    to_reach: str
+    measured: str
+    met: bool
+
+    def row(self) -> list[str]:
+        """A line of the table of goals."""
+        return [self.what, self.to_reach, self.measured, "yes" if self.met else "**no**"]
+
+
+class Table(Struct, frozen=True):
+    """One question's answers; the first column is a name, the others are figures."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table with its title and its note."""
+        ruler = ["---", *["---:"] * (len(self.head) - 1)]
+        lines = [f"| {' | '.join(row)} |" for row in (self.head, ruler, *self.rows)]
+        return "\n".join([f"**{self.title}**", "", *lines, *(["", self.note] if self.note else [])])
+
+
+class Findings(Struct, frozen=True):
+    """What one part of the benchmark came to."""
+
+    tables: Sequence[Table]
+    goals: Sequence[Goal] = ()
+
+
+def markdown(machine: str, found: Sequence[Findings]) -> str:
+    """Everything, the machine first."""
+    goals = [goal.row() for findings in found for goal in findings.goals]
+    summary = [Table("To reach", ["", "to reach", "measured", "reached"], goals)] if goals else []
+    tables = [*summary, *(table for findings in found for table in findings.tables)]
+    return "\n\n".join([machine, *(table.markdown() for table in tables)])
+
+
+def around(readme: Path = README) -> tuple[str, str]:
+    """The README before and after the place for the result. Raises ClickException when the markers are not there."""
+    before, begin, rest = readme.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise click.ClickException(f"{readme.name} has no lines {BEGIN} and {END}")
+    return before, after
+
+
+def write(text: str, readme: Path = README) -> None:
+    """Put the text between the README's two markers. Raises ClickException when they are not there."""
+    before, after = around(readme)
+    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+
+
+def milliseconds(seconds: float) -> str:
+    """As people read them."""
+    return f"{seconds * 1000:.1f} ms"

@@ -1,0 +1,44 @@
+"""The counts, pushed once a second to the monitors' sockets of this process: `/monitor/socket`."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+from room_server.channels import frames
+from room_server.channels.hub import Hub, watching
+from room_server.errors import StateUnavailable
+
+PUSH_SECONDS = 1.0
+
+
+class Watch:
+    """`read` gives what a scope (a webinar id, or `*`) may see of the counts, as JSON. It costs nothing unwatched."""
+
+    def __init__(self, hub: Hub, read: Callable[[str], Awaitable[bytes]]) -> None:
+        self._hub = hub
+        self._read = read
+        self._number = 0
+
+    async def push(self) -> None:
+        """Push for ever; whoever opens the first socket of a scope is served at once."""
+        while True:
+            self._hub.watched.clear()
+            self._number += 1
+            for scope in self._hub.scopes():
+                await self._tell(scope)
+            if not self._hub.scopes():
+                await self._hub.watched.wait()
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PUSH_SECONDS):
+                        await self._hub.watched.wait()
+
+    async def _tell(self, scope: str) -> None:
+        """What cannot be read is not told: those who have an older state see its age."""
+        name = watching(scope)
+        try:
+            text = await self._read(scope)
+        except StateUnavailable as refusal:
+            self._hub.refuse_waiting(name, refusal)
+        else:
+            self._hub.show(name, frames.counts(scope, self._number, text))

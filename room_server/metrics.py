@@ -1,0 +1,188 @@
+"""GET /metrics: what the processes of this host count, and what is late, in Prometheus' text format.
+
+Nothing here names a person, a chat, a webinar or a token. What is counted often is counted where it happens, in plain
+numbers; a scrape folds them together. Whoever is asked tells of all workers of its host (see snapshots), and of Redis
+what every host tells alike.
+"""
+
+import asyncio
+import hmac
+import time
+from collections import Counter
+from ipaddress import ip_address
+from itertools import pairwise
+from typing import NamedTuple
+
+from prometheus_client import ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from starlette.requests import Request
+from starlette.responses import Response
+
+from room_server.channels.handshake import Door
+from room_server.channels.hub import Hub
+from room_server.channels.listener import Listener
+from room_server.channels.presence import Heartbeat
+from room_server.config import PREFIX, Settings
+from room_server.core.messages import INBOUND, Role
+from room_server.errors import StateUnavailable, Unauthenticated
+from room_server.exposition import REACH_BOUNDS, P, Told
+from room_server.hooks import Hooks
+from room_server.measures import Histogram
+from room_server.snapshots import Alone, Buckets, Snapshot, Values, grown, labelled
+from room_server.state import vitals
+from room_server.state.store import Store
+from room_server.state.vitals import Vitals
+
+FRESH_SECONDS = 1.0
+"""How old what Redis told may be: any number of scrapes costs it no more."""
+WATCH_SECONDS = 0.5
+"""Between two looks at how late the event loop is."""
+PROXIED = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
+"""Headers that only a proxy adds: its neighbour on this machine is not the caller."""
+
+
+class Parts(NamedTuple):
+    """What is counted, where it is counted."""
+
+    hub: Hub
+    door: Door
+    listener: Listener
+    heartbeat: Heartbeat
+    hooks: Hooks
+
+
+class Metrics:
+    """The endpoint and what it needs. `watch` is for a task, for ever."""
+
+    def __init__(self, settings: Settings, store: Store, parts: Parts, slot: Alone) -> None:
+        self._token = settings.metrics_token
+        self._store = store
+        self._parts = parts
+        self._slot = slot
+        self._lag = Histogram()
+        self._process = ProcessCollector(registry=None)
+        self._reading = asyncio.Lock()
+        self._read_at = -FRESH_SECONDS
+        self._shared: Values = {}
+
+    async def answer(self, request: Request) -> Response:
+        """All metrics. Raises Unauthenticated."""
+        check_scraper(request, self._token)
+        shared = await self._from_redis()
+        whole = self._slot.summed(self.snapshot())
+        whole.gauges.update(shared)
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(Told(whole)), headers={"Content-Type": media_type, "Cache-Control": "no-store"})
+
+    async def watch(self) -> None:
+        """Measure how late the event loop is, and keep the numbers where this host's other workers find them."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + WATCH_SECONDS
+            await asyncio.sleep(WATCH_SECONDS)
+            self._lag.observe(clock() - due)
+            self._slot.put(self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """The numbers of this process now."""
+        hub, door, listener, heartbeat, hooks = self._parts
+        roles = Counter({role.value: 0 for role in Role})
+        for crowd in hub.crowds.values():
+            roles.update({str(role): count for role, count in crowd.roles.items()})
+        process = {family.name: family for family in self._process.collect()}
+        cpu = process.pop("process_cpu_seconds", None)
+        lines = {self._store.pipeline, self._store.confirmed}
+        made = Snapshot(
+            counters={
+                P + "hooks_total": _by_name(hooks),
+                P + "handshakes_total": {"accepted": 0, **door.answered},
+                P + "frames_total": {"": hub.tally.frames},
+                P + "gaps_healed_total": {"": hub.tally.healed},
+                P + "subscriptions_lost_total": {"": listener.lost},
+                P + "commit_conflicts_total": {"": self._store.conflicts},
+                **({"process_cpu_seconds_total": self._own(cpu)} if cpu else {}),
+            },
+            gauges={
+                P + "web_processes": {"": 1},
+                P + "subscribed": {"": int(listener.subscribed.is_set())},
+                P + "sockets": dict(roles),
+                **{name: self._own(family) for name, family in process.items()},
+            },
+            worst={P + "heartbeat_age_seconds": {"": time.monotonic() - heartbeat.said_at}},
+            histograms={
+                P + "hook_seconds": {name: _buckets(took) for name, took in hooks.took.items()},
+                P + "broadcast_seconds": {"": _buckets(hub.tally.writing)},
+                P + "reach_seconds": {"": _reached(hub)},
+                P + "event_loop_lag_seconds": {"": _buckets(self._lag)},
+            },
+        )
+        for line in lines:
+            trips = Snapshot(histograms={P + "redis_round_trip_seconds": {"": _buckets(line.round_trips)}})
+            made.histograms = grown(made, trips).histograms
+        return made
+
+    def _own(self, family: Metric) -> dict[str, float]:
+        return {self._slot.name: family.samples[0].value}
+
+    async def _from_redis(self) -> Values:
+        async with self._reading:
+            if time.monotonic() - self._read_at >= FRESH_SECONDS:
+                try:
+                    self._shared = _told_by_redis(await vitals.read(self._store))
+                except StateUnavailable:
+                    self._shared = {P + "redis_up": {"": 0}}
+                self._read_at = time.monotonic()
+        return self._shared
+
+
+def check_scraper(request: Request, token: str | None) -> None:
+    """With a token, whoever has it; without one, whoever is on this machine. Raises Unauthenticated."""
+    if token:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
+            raise Unauthenticated(f"send {PREFIX}METRICS_TOKEN as `Authorization: Bearer <token>`")
+    elif not _is_neighbour(request):
+        raise Unauthenticated(f"from another machine, or through a proxy, metrics need {PREFIX}METRICS_TOKEN")
+
+
+def _is_neighbour(request: Request) -> bool:
+    if any(name in request.headers for name in PROXIED):
+        return False
+    try:
+        return request.client is None or ip_address(request.client.host).is_loopback
+    except ValueError:  # what a Unix socket has instead of an address
+        return True
+
+
+def _buckets(taken: Histogram) -> Buckets:
+    return list(taken.counts), taken.seconds
+
+
+def _reached(hub: Hub) -> Buckets:
+    """Receipts are counted by bucket alone, so their sum is taken from the buckets' middles."""
+    counts = hub.tally.answers(crowd.receipts for crowd in hub.crowds.values())
+    borders = (0.0, *REACH_BOUNDS, REACH_BOUNDS[-1])
+    middles = [(low + high) / 2 for low, high in pairwise(borders)]
+    return counts, sum(count * middle for count, middle in zip(counts, middles, strict=True))
+
+
+def _by_name(hooks: Hooks) -> dict[str, float]:
+    counted = {labelled(name, "ok"): 0.0 for name in INBOUND}
+    return counted | {labelled(*key): count for key, count in hooks.answered.items()}
+
+
+def _told_by_redis(read: Vitals) -> Values:
+    told: Values = {
+        P + "redis_up": {"": 1},
+        P + "processes": {**read.processes},
+        P + "webinars": {**read.webinars},
+        P + "messages": {**read.messages},
+        P + "longest_live_seconds": {"": read.longest_live},
+        P + "evaluations": {"": read.evaluations},
+        P + "evaluation_lag_seconds": {"": read.evaluation_lag},
+        P + "delivery_lag_seconds": {"": read.delivery_lag},
+    }
+    if read.durable is not None:
+        told[P + "redis_durable"] = {"": int(read.durable)}
+    return told

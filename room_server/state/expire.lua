@@ -1,0 +1,23 @@
+--[[
+Some messages of an archived webinar are over and done with: in slices, so that a large webinar holds up nobody.
+
+KEYS  1 archived   2 deliveries   3 due   4 fates
+ARGV  1 webinar   2 when it must have been archived, Unix ms   3… fields of deliveries
+Returns how many were deleted, none of them when it was not archived then.
+--]]
+local archived, deliveries, due, fates = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local webinar, archived_at = ARGV[1], ARGV[2]
+
+if redis.call('ZSCORE', archived, webinar) ~= archived_at then
+  return 0
+end
+local deleted = 0
+for at = 3, #ARGV do
+  local record = redis.call('HGET', deliveries, ARGV[at])
+  if record then
+    redis.call('HINCRBY', fates, string.match(record, '"status":"([a-z_]+)"'), -1)
+    redis.call('ZREM', due, webinar .. ' ' .. ARGV[at])
+    deleted = deleted + redis.call('HDEL', deliveries, ARGV[at])
+  end
+end
+return deleted

@@ -1,0 +1,63 @@
+--[[
+All that one webinar knows of one lead goes in one step: what waits to be sent is never sent, and the counts stay right.
+
+KEYS  1 done   2 room   3 roster   4 participations   5 deliveries   6 tally   7 fates   8 due
+ARGV  1 seconds that `done` is kept   2 webinar   3 lead   4… fields of deliveries that may be the lead's
+Returns {'forgotten', roster entries, participations, messages} that were deleted (now, or before: the reply of a first
+        try was lost) | {'running'}: the webinar is live or paused and knows the lead
+        | {'sending'}: a message is just being sent; then nothing was deleted.
+--]]
+local done, room, roster, participations = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local deliveries, tally, fates, due = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local keep, webinar, lead = tonumber(ARGV[1]), ARGV[2], ARGV[3]
+
+local answered = redis.call('GET', done)
+if answered then
+  local listed, known, messages = string.match(answered, '(%d+) (%d+) (%d+)')
+  return {'forgotten', tonumber(listed), tonumber(known), tonumber(messages)}
+end
+
+local participation = redis.call('HGET', participations, lead)
+local public = redis.call('HGET', room, 'public')
+local status = public and cjson.decode(public)['status']
+if (status == 'live' or status == 'paused') and (participation or redis.call('HEXISTS', roster, lead) == 1) then
+  return {'running'}
+end
+local found = {}
+for at = 4, #ARGV do
+  local record = redis.call('HGET', deliveries, ARGV[at])
+  found[ARGV[at]] = record and (string.match(record, '"status":"([a-z_]+)"') or '')
+  if found[ARGV[at]] == 'sending' then
+    return {'sending'}
+  end
+end
+
+local messages = 0
+for field, fate in pairs(found) do
+  if fate then
+    redis.call('HDEL', deliveries, field)
+    redis.call('ZREM', due, webinar .. ' ' .. field)
+    if fate ~= '' then
+      redis.call('HINCRBY', fates, fate, -1)
+    end
+    messages = messages + 1
+  end
+end
+if participation then
+  -- a completion that came after the classification was never counted
+  local readable, said = pcall(cjson.decode, participation)
+  said = readable and said or {}
+  local judged = said['attended'] ~= nil and said['attended'] ~= cjson.null
+  for counter, counted in pairs({
+    entered = said['entered_at'] ~= nil, classified = judged,
+    attended = said['attended'] == true, completed = said['attended'] == true,
+  }) do
+    if counted then
+      redis.call('HINCRBY', tally, counter, -1)
+    end
+  end
+  redis.call('HDEL', participations, lead)
+end
+local listed, known = redis.call('HDEL', roster, lead), participation and 1 or 0
+redis.call('SET', done, string.format('%d %d %d', listed, known, messages), 'EX', keep)
+return {'forgotten', listed, known, messages}

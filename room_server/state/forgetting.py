@@ -1,0 +1,173 @@
+"""A person is forgotten: records, messages on their way, events, and rosters that are just being imported.
+
+A lead that a live or paused webinar knows is not forgotten: it could enter again at once. A message that is just being
+sent is waited for, no longer than its sender's lease. Everything may be repeated.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.exceptions import RedisError
+
+from room_server.clock import utc_now
+from room_server.core.delivery import LEASE, end, lapsed
+from room_server.core.messages import Fate, Kind
+from room_server.core.room import PublicRoom, Status
+from room_server.errors import RoomServerError, StateUnavailable, Unknown
+from room_server.state import traces
+from room_server.state.cluster import each_server
+from room_server.state.commits import DONE_SECONDS
+from room_server.state.opening import State
+from room_server.state.outbox import Next, Outbox
+from room_server.state.patience import deadline
+from room_server.state.pipeline import Script
+from room_server.state.store import Store
+
+TOGETHER = 100
+"""Webinars that are asked at once."""
+PAUSE = 0.1
+"""Seconds between two looks at a message that is just being sent."""
+RUNNING = frozenset({Status.LIVE, Status.PAUSED})
+
+_ROOM = msgspec.json.Decoder(PublicRoom)
+
+
+class Place(NamedTuple):
+    """A webinar that knows the lead."""
+
+    webinar_id: str
+    status: Status
+
+
+class Forgotten(NamedTuple):
+    """How much was deleted."""
+
+    entries: int = 0
+    participations: int = 0
+    messages: int = 0
+    events: int = 0
+
+
+class StillRunning(RoomServerError):
+    """The lead could enter again at once."""
+
+
+async def places(store: Store, lead: int, webinar_id: str | None = None) -> list[Place]:
+    """Which webinars know the lead, by id. Raises Unknown, StateUnavailable."""
+    ids = [webinar_id] if webinar_id else await _all_webinars(store)
+    found: list[Place] = []
+    for start in range(0, len(ids), TOGETHER):
+        found += await _known(store, lead, ids[start : start + TOGETHER])
+    if webinar_id and not found and (await store.load(webinar_id)).room is None:
+        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+    return sorted(found)
+
+
+def check(lead: int, found: Sequence[Place]) -> None:
+    """Raises StillRunning when one of these webinars is running."""
+    for place in found:
+        if place.status in RUNNING:
+            raise _still_running(lead, place.webinar_id)
+
+
+async def forget(state: State, lead: int, webinar_id: str | None = None) -> Forgotten:
+    """Delete what is stored of the lead, in one webinar or everywhere.
+
+    Raises Unknown, StillRunning, StateUnavailable; what was deleted until then stays deleted.
+    """
+    found = await places(state.store, lead, webinar_id)
+    check(lead, found)
+    sums = Forgotten()
+    for place in found:
+        sums = _plus(sums, await _forget(state.store, lead, place.webinar_id))
+    await _unstage(state, lead)
+    tags = {state.store.keys.tag(webinar_id)} if webinar_id else state.store.keys.tags
+    for tag in tags:
+        erased = await traces.erase(state.store, tag, lambda name, who: who == lead and webinar_id in {None, name})
+        sums = _plus(sums, Forgotten(events=erased.events))
+    return sums
+
+
+async def _all_webinars(store: Store) -> list[str]:
+    async with deadline():
+        found = await store.ask_all([("ZRANGE", store.keys.webinars(tag), 0, -1) for tag in store.keys.tags])
+    return [name.decode() for names in found for name in names]
+
+
+async def _known(store: Store, lead: int, ids: list[str]) -> list[Place]:
+    keys, fields, asked = store.keys, list(_fields(lead)), list[tuple[Any, ...]]()
+    for name in ids:
+        asked += [
+            ("HGET", keys.room(name), "public"),
+            ("HEXISTS", keys.roster(name), lead),
+            ("HEXISTS", keys.participations(name), lead),
+            ("HMGET", keys.deliveries(name), *fields),
+        ]
+    async with deadline():
+        replies = await store.ask_all(asked)
+    rows = zip(ids, replies[0::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
+    return [
+        Place(name, _ROOM.decode(text).status)
+        for name, text, listed, took_part, messages in rows
+        if text and (listed or took_part or any(messages))
+    ]
+
+
+async def _forget(store: Store, lead: int, webinar_id: str) -> Forgotten:
+    """One webinar's records, as soon as nothing is just being sent."""
+    forget, keys, tag = Script.read("forget"), store.keys, store.keys.tag(webinar_id)
+    until = asyncio.get_running_loop().time() + 2 * LEASE.total_seconds()
+    while asyncio.get_running_loop().time() < until:
+        places = [
+            *(keys.done(webinar_id, secrets.token_urlsafe(12)), keys.room(webinar_id), keys.roster(webinar_id)),
+            *(keys.participations(webinar_id), keys.deliveries(webinar_id), keys.tally(webinar_id)),
+            *(keys.fates(tag), keys.due(tag)),
+        ]
+        async with deadline():
+            word, *counts = await store.keep(forget, places, [DONE_SECONDS, webinar_id, lead, *_fields(lead)])
+        if word == b"running":
+            raise _still_running(lead, webinar_id)
+        if word == b"forgotten":
+            return Forgotten(*counts)
+        await _end_lapsed(store, lead, webinar_id)
+        await asyncio.sleep(PAUSE)  # bounded by `until`
+    raise StateUnavailable(f"messages of {webinar_id} to lead {lead} are being sent again and again; stop the workers")
+
+
+async def _end_lapsed(store: Store, lead: int, webinar_id: str) -> None:
+    """Nobody sends what its dead sender had in hand."""
+    outbox = Outbox(store)
+    for name in _fields(lead):
+        held, now = await outbox.held(webinar_id, name), utc_now()
+        if held and lapsed(held.delivery, now):
+            ended = end(held.delivery, Fate.UNDELIVERABLE, "discarded", now)
+            await outbox.record(webinar_id, held, ended, Next())
+
+
+async def _unstage(state: State, lead: int) -> None:
+    """An import that is under way is refused then, and the roster stays as it was."""
+    try:
+        async with each_server(state.client) as servers:
+            for server in servers.values():
+                async for key in server.scan_iter(match=state.store.keys.all_staged, count=1000):
+                    await state.store.ask("HDEL", key.decode(), lead)
+    except (RedisError, OSError) as error:
+        raise StateUnavailable(f"Redis cannot be searched: {error}; repeat the command") from error
+
+
+def _fields(lead: int) -> Iterator[str]:
+    return (f"{lead}:{kind}" for kind in Kind)
+
+
+def _plus(one: Forgotten, other: Forgotten) -> Forgotten:
+    return Forgotten(*(first + second for first, second in zip(one, other, strict=True)))
+
+
+def _still_running(lead: int, webinar_id: str) -> StillRunning:
+    return StillRunning(
+        f"{webinar_id} is running and knows lead {lead}, who could enter again at once: "
+        "forget them when it is over; other webinars can be named with --webinar"
+    )

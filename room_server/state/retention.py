@@ -1,0 +1,73 @@
+"""The end of a webinar's records: so many days after it was archived nothing of it is left.
+
+Each look asks the clock and the setting anew, so a setting that is changed holds for all that is archived already. A
+look that is broken off is taken up by the next one; two at once do no harm.
+"""
+
+import asyncio
+import logging
+from datetime import datetime
+from typing import NamedTuple
+
+from room_server.clock import utc_now
+from room_server.state import traces
+from room_server.state.commits import unix_ms
+from room_server.state.patience import deadline
+from room_server.state.pipeline import Script, pairs
+from room_server.state.scan import slices
+from room_server.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+TAKEN = 500
+"""Webinars that go together: one pass over the streams serves them all."""
+
+
+class Over(NamedTuple):
+    """A webinar whose time is over, and when it was archived (Unix ms, as Redis writes it)."""
+
+    webinar_id: str
+    archived_at: str
+
+
+class Retention:
+    """What is archived in all partitions. Once `stopping` is set, the rest is left for another time."""
+
+    def __init__(self, store: Store, stopping: asyncio.Event | None = None) -> None:
+        self._store = store
+        self._stopping = stopping or asyncio.Event()
+        self._expire = Script.read("expire")
+
+    async def expire(self, before: datetime) -> list[str]:
+        """Delete what was archived before then, with all its facts; the webinars' ids. Raises StateUnavailable."""
+        gone: list[str] = []
+        for tag in self._store.keys.tags:
+            while (over := await self._over(tag, before)) and not self._stopping.is_set():
+                gone += await self._delete(tag, over)
+        return gone
+
+    async def _over(self, tag: str, before: datetime) -> list[Over]:
+        key, last = self._store.keys.archived(tag), f"({unix_ms(before)}"
+        async with deadline():
+            found = await self._store.ask("ZRANGEBYSCORE", key, "-inf", last, "WITHSCORES", "LIMIT", 0, TAKEN)
+        return [Over(name.decode(), f"{float(score):.0f}") for name, score in pairs(found)]
+
+    async def _delete(self, tag: str, over: list[Over]) -> list[str]:
+        """The index goes last, with the room: until then another look finds the webinar again."""
+        until = str(unix_ms(utc_now()))
+        for one in over:
+            await self._empty(one)
+        names = {one.webinar_id for one in over}
+        await traces.erase(self._store, tag, lambda webinar_id, _: webinar_id in names, until)
+        gone = [one.webinar_id for one in over if await self._store.delete(*one)]
+        logger.info("retention: %d archived webinars are deleted", len(gone))
+        return gone
+
+    async def _empty(self, one: Over) -> None:
+        """A large webinar's messages go slice by slice, each with its time to be sent and its place in the counts."""
+        keys, name = self._store.keys, one.webinar_id
+        tag = keys.tag(name)
+        places = [keys.archived(tag), keys.deliveries(name), keys.due(tag), keys.fates(tag)]
+        async for found in slices(self._store, keys.deliveries(name)):
+            async with deadline():
+                await self._store.ask_script(self._expire, places, [*one, *found])

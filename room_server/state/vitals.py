@@ -1,0 +1,95 @@
+"""What Redis tells of all processes together: what is late, what stands where, and whether writes are kept.
+
+Each reading costs a few commands per partition, and the listing of the latest webinars.
+"""
+
+import asyncio
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from room_server.clock import utc_now
+from room_server.core.messages import Fate
+from room_server.core.room import Status
+from room_server.state import catalogue, presence
+from room_server.state.commits import unix_ms
+from room_server.state.patience import deadline
+from room_server.state.pipeline import pairs
+from room_server.state.store import Store
+
+
+class Vitals(Struct, frozen=True, kw_only=True):
+    """One reading; lags in seconds, 0 when nothing is late."""
+
+    processes: dict[str, int]
+    """By kind: `web`, `worker`."""
+    messages: dict[str, int]
+    """By status, every one of them."""
+    webinars: dict[str, int]
+    """By status, every one of them; of the latest webinars that one listing reads."""
+    longest_live: float
+    """Since the start of the webinar that has been live for longest, seconds; 0 when none is."""
+    evaluations: int
+    """On the schedule."""
+    evaluation_lag: float
+    """Of the one that should have begun first."""
+    delivery_lag: float
+    """Of the message that should have been looked at first."""
+    durable: bool | None
+    """Whether the server keeps an append-only file and can write to it; None: it does not say."""
+
+
+async def read(store: Store) -> Vitals:
+    """The vitals now. Raises StateUnavailable."""
+    async with deadline():
+        now = utc_now()
+        nodes, fates, rooms, lags, durable = await asyncio.gather(
+            presence.living(store), catalogue.fates(store), catalogue.latest(store), _lags(store, now), _durable(store)
+        )
+    kinds = Counter(node.kind for node in nodes)
+    states = Counter(room.status for room in rooms)
+    begun = [room.started_at for room in rooms if room.status is Status.LIVE and room.started_at is not None]
+    return Vitals(
+        processes={"web": kinds["web"], "worker": kinds["worker"]},
+        messages={fate.value: fates.get(fate.value, 0) for fate in Fate},
+        webinars={status.value: states[status] for status in Status},
+        longest_live=max((now - min(begun)).total_seconds(), 0.0) if begun else 0.0,
+        durable=durable,
+        **lags,
+    )
+
+
+async def _lags(store: Store, now: datetime) -> dict[str, Any]:
+    """Evaluations on the schedule, and by how many seconds the first of them and the first message are late."""
+    keys, at = store.keys, unix_ms(now)
+    asked: list[tuple[Any, ...]] = []
+    for tag in keys.tags:
+        asked += [
+            ("ZCARD", keys.evaluations(tag)),
+            ("ZRANGE", keys.evaluations(tag), 0, 0, "WITHSCORES"),
+            ("XRANGE", keys.outbox(tag), "-", "+", "COUNT", 1),
+            ("ZRANGE", keys.due(tag), 0, 0, "WITHSCORES"),
+        ]
+    replies = await store.ask_all(asked)
+    evaluations = [float(score) for reply in replies[1::4] for _, score in pairs(reply)]
+    messages = [float(name.decode().partition("-")[0]) for reply in replies[2::4] for name, _ in reply]
+    messages += [float(score) for reply in replies[3::4] for _, score in pairs(reply)]
+    return {
+        "evaluations": sum(replies[0::4]),
+        "evaluation_lag": max((at - min(evaluations, default=at)) / 1000, 0.0),
+        "delivery_lag": max((at - min(messages, default=at)) / 1000, 0.0),
+    }
+
+
+async def _durable(store: Store) -> bool | None:
+    """Of a Cluster, one server's word; whoever does not let us ask says nothing."""
+    try:
+        told = await store.pipeline.call("INFO", "persistence")
+    except RedisError:
+        return None
+    if not isinstance(told, dict) or "aof_enabled" not in told:
+        return None
+    return bool(told["aof_enabled"] == 1 and told.get("aof_last_write_status", "ok") == "ok")

@@ -1,0 +1,142 @@
+"""What joins the traces of one request: its id, and OpenTelemetry's spans where that package is there and asked for.
+
+The id goes with the request's task, and is stored with a room's change and with a message, so that every process that
+goes on with it logs the same one. Without OpenTelemetry a span is nothing. No span holds a token, a name or a chat id.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from importlib.metadata import entry_points, version
+from itertools import count
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+"""Of the request that is being worked for; empty: nobody asked."""
+HEADER = b"x-request-id"
+SANE = re.compile(rb"[A-Za-z0-9_-]{8,64}")
+"""What a caller may name its request: too short for a token of ours, which has dots besides."""
+NOTHING: AbstractContextManager[Any] = nullcontext()
+ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+"""Environment variables any of which turns OpenTelemetry on (its specification, SDK configuration)."""
+
+_running: list[tuple[Any, Any]] = []
+"""OpenTelemetry's tracer provider and our tracer, once they are configured."""
+LAST_MILLISECONDS = 2000
+"""How long the last spans may take to go out when a process ends."""
+
+
+class RequestId:
+    """ASGI: each request gets an id, its caller's if that is sane, and its answer tells it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._process = secrets.token_hex(6)
+        self._numbers = count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Name the request for as long as its task runs."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        name = given.decode() if SANE.fullmatch(given) else f"{self._process}-{next(self._numbers):06x}"
+        header = (HEADER, name.encode())
+
+        async def with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), header]
+            await send(message)
+
+        if _running:
+            _join_trace(scope["headers"])
+        request_id.set(name)  # never taken back: it ends with the task, after the last line that uvicorn logs of it
+        await self._app(scope, receive, with_id)
+
+
+@contextmanager
+def working_for(name: str) -> Iterator[None]:
+    """What is done in the block is done for the request of this id; empty: for nobody's."""
+    before = request_id.set(name)
+    try:
+        yield
+    finally:
+        request_id.reset(before)
+
+
+def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
+    """A span of the current trace for as long as the block runs; without OpenTelemetry, nothing."""
+    if not _running:
+        return NOTHING
+    return _span(name, attributes)
+
+
+@contextmanager
+def _span(name: str, attributes: dict[str, str | int]) -> Iterator[Any]:
+    """An error's text may say more than a span should, so only its kind is kept."""
+    said = {f"room_server.{key}": value for key, value in attributes.items()}
+    if asked_by := request_id.get():
+        said["room_server.request_id"] = asked_by
+    quietly = {"record_exception": False, "set_status_on_exception": False}
+    _, tracer = _running[0]
+    with tracer.start_as_current_span(name, attributes=said, **quietly) as made:
+        try:
+            yield made
+        except Exception as error:
+            made.set_attribute("error.type", getattr(error, "code", type(error).__name__))
+            raise
+
+
+def configure(environ: Mapping[str, str]) -> None:
+    """Turn OpenTelemetry on when the environment asks for it, by its own variables; a word in the log if it cannot."""
+    exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
+    off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none"
+    if _running or off or not any(environ.get(name, "").strip() for name in ASKED_BY):
+        return
+    if exporter == "otlp":
+        protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
+        exporter = f"otlp_proto_{protocol.partition('/')[0]}"
+    try:
+        provider = _provider(exporter)
+    except (ImportError, LookupError) as error:
+        logger.warning("OpenTelemetry is asked for and cannot be had (%s): install room-server[otel]", error)
+    else:
+        _running.append((provider, provider.get_tracer("room_server", version("room-server"))))
+
+
+def flush() -> None:
+    """Send what has not been sent: a process that ends by a signal sends no more."""
+    for provider, _ in _running:
+        provider.force_flush(LAST_MILLISECONDS)
+
+
+def _join_trace(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """The caller's trace (W3C Trace Context) is the request's, until its task ends."""
+    from opentelemetry import context, propagate  # noqa: PLC0415 - an extra, which need not be there
+
+    carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    context.attach(propagate.extract(carrier))
+
+
+def _provider(exporter: str) -> Any:
+    """Spans go out in batches, from a thread of the package's own. Raises ImportError, LookupError."""
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra, which need not be there
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    found = list(entry_points(group="opentelemetry_traces_exporter", name=exporter))
+    if not found:
+        raise LookupError(f"no exporter {exporter}")
+    resource = Resource.create({"service.version": version("room-server")})
+    if str(resource.attributes["service.name"]).startswith("unknown_service"):
+        resource = resource.merge(Resource({"service.name": "room-server"}))
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(found[0].load()()))
+    return provider

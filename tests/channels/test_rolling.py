@@ -1,0 +1,97 @@
+"""A rolling restart of two processes: nobody misses a change, and nobody comes back all at once.
+
+A thousand sockets; `ROOM_SERVER_TEST_SOCKETS=5000` takes as many as that.
+"""
+
+import asyncio
+import itertools
+import os
+import signal
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+
+import httpx
+
+from room_server import auth
+from room_server.config import Settings
+from room_server.core.room import Status
+from room_server.state.opening import open_state
+from tests.conftest import settings_for
+from tests.crowds import Audience, busiest_second, many_descriptors
+from tests.support import TOKEN_SECRET, room
+from tests.terminal import Running, running
+
+SOCKETS = int(os.environ.get("ROOM_SERVER_TEST_SOCKETS", "1000"))
+PROMPT = 10.0
+"""Seconds within which everyone has a change, while thousands move house on a machine that does other things too."""
+TAKEN_BACK = 2000
+"""Sockets a second that one process can take: twice what each process asks to come back."""
+
+
+class Changes:
+    """Hooks, one after the other, each change told to everyone before the next."""
+
+    def __init__(self, settings: Settings, audience: Audience) -> None:
+        claims = {"sub": "s", "role": "speaker", "webinar_id": "w"}
+        self._bearer = {"Authorization": f"Bearer {auth.issue(settings, claims, 600)}"}
+        self._audience = audience
+        self.slowest = 0.0
+        self.last = 1
+
+    async def go_on(self) -> None:
+        """Until this is cancelled, or somebody misses one."""
+        async with httpx.AsyncClient(timeout=PROMPT) as http:
+            for number in itertools.count():
+                body = {"webinar_id": "w", "visible": number % 2 == 0}
+                address = f"http://127.0.0.1:{self._audience.ports[-1]}/hooks/core_webinar_set_cta_visibility"
+                answer = await http.post(address, json=body, headers=self._bearer)
+                self.last = answer.raise_for_status().json()["version"]
+                self.slowest = max(self.slowest, await self._audience.has(self.last))
+                await asyncio.sleep(0.05)
+
+
+def port_of(web: Running) -> int:
+    return int(web.address.rpartition(":")[2])
+
+
+async def restarted(old: Running, audience: Audience, stack: AsyncExitStack, url: str) -> Running:
+    """The balancer sends nobody there any more, the process ends in order, another one takes its place."""
+    audience.ports.remove(port_of(old))
+    status, _ = await old.end(signal.SIGTERM)
+    assert status == 0
+    new = await stack.enter_async_context(web(url))
+    audience.ports.append(port_of(new))
+    return new
+
+
+def web(url: str) -> AbstractAsyncContextManager[Running]:
+    """A process that takes as many sockets of one person as come."""
+    more = {"ROOM_SERVER_MAX_SOCKETS_PER_PERSON": "0", "ROOM_SERVER_MAX_HOOKS_PER_PERSON": "0"}
+    return running("web", "--port", "0", ROOM_SERVER_REDIS_URL=url, ROOM_SERVER_TOKEN_SECRET=TOKEN_SECRET, **more)
+
+
+async def test_a_rolling_restart_of_two_processes_makes_nobody_miss_a_change(valkey_url: str) -> None:
+    settings = settings_for(valkey_url)
+    token = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 600)
+    with many_descriptors():
+        async with open_state(settings) as state, AsyncExitStack() as stack:
+            await state.store.create(room(status=Status.LIVE, cta_label="Join", cta_url="https://example.org"))
+            one, two = [await stack.enter_async_context(web(valkey_url)) for _ in range(2)]
+            audience = Audience("/rooms/w/socket", token, [port_of(one), port_of(two)])
+            stack.push_async_callback(audience.leave)
+            await audience.join(SOCKETS)
+            audience.joined.clear()
+            changes = Changes(settings, audience)
+            changing = asyncio.create_task(changes.go_on())
+            stack.callback(changing.cancel)
+            await restarted(one, audience, stack, valkey_url)
+            await restarted(two, audience, stack, valkey_url)
+            changing.cancel()
+            (end,) = await asyncio.gather(changing, return_exceptions=True)
+            assert isinstance(end, asyncio.CancelledError), end
+            await audience.has(changes.last)
+            assert changes.slowest < PROMPT
+            assert changes.last > 5
+            assert (audience.backwards, audience.without) == (0, 0)
+            assert audience.asked == SOCKETS // 2 + SOCKETS
+            assert len(audience.joined) == audience.asked
+            assert busiest_second(audience.joined) < TAKEN_BACK

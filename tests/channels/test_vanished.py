@@ -1,0 +1,87 @@
+"""A peer that vanished, behind a line that swallows everything, is gone within the keepalive's bound."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from tests.conftest import settings_for
+from tests.crowds import Audience, change
+from tests.support import Site, next_state, room, serving, state_where, wait_until
+
+BOUND = 0.5 + 0.5 + 1.0 + 0.25
+"""Seconds: silence, the answer to a ping, and how coarse the wheel is."""
+
+
+class Lines:
+    """Passes bytes on between clients and a site, until it is cut off from both without a word."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def swallow(self) -> None:
+        """From now on nothing passes, and nobody is told."""
+        self._passing.clear()
+
+    def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One more client."""
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        site_reader, site_writer = await asyncio.open_connection(*self._site.address.split(":"))
+        with contextlib.closing(writer), contextlib.closing(site_writer), contextlib.suppress(ConnectionError):
+            await asyncio.gather(self._copy(reader, site_writer), self._copy(site_reader, writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            await self._passing.wait()
+            writer.write(data)
+
+    async def end(self) -> None:
+        """Let everything go."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def lines_to(site: Site) -> AsyncIterator[tuple[Lines, int]]:
+    """The lines, and the port where they begin."""
+    lines = Lines(site)
+    server = await asyncio.start_server(lines.connected, "127.0.0.1")
+    try:
+        yield lines, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await lines.end()
+        await server.wait_closed()
+
+
+async def test_peers_that_vanished_are_gone_within_the_keepalives_bound_and_cost_nothing(valkey_url: str) -> None:
+    """Idle ones, those that are told something, and one that was about to say goodbye."""
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(serving(settings_for(valkey_url, max_sockets_per_person=0)))
+        door, hub, wheel = site.inside["door"], site.inside["hub"], site.inside["wheel"]
+        door.ping_after = door.gone_after = 0.5
+        for webinar_id in ("w", "idle"):
+            await site.store.create(room(webinar_id))
+        lines, port = await stack.enter_async_context(lines_to(site))
+        for webinar_id in ("w", "idle"):
+            audience = Audience(f"/rooms/{webinar_id}/socket", site.token("attendee", "*"), [port])
+            stack.push_async_callback(audience.leave)
+            await audience.join(20)
+        reader = await stack.enter_async_context(site.socket("speaker"))
+        await next_state(reader)
+        lines.swallow()
+        began = asyncio.get_running_loop().time()
+        closing = next(iter(hub.crowds["idle"].members))
+        closing.close(1012)
+        version = await change(site.store)
+        await wait_until(lambda: door.total == 1, "the vanished are gone")
+        assert asyncio.get_running_loop().time() - began < 2 * BOUND
+        assert (len(wheel), set(hub.crowds), hub.counted()["total"]) == (1, {"w"}, 1)
+        assert (await state_where(reader, version=version))["webinar_id"] == "w"

@@ -1,0 +1,116 @@
+"""What axe-core, which knows the rules of WCAG, finds in every page and state. Dark and light, small and large."""
+
+from importlib.resources import files
+from typing import Any
+
+import pytest
+from playwright.async_api import Page, expect
+
+from room_server.core.room import Room, RosterEntry, Status
+from room_server.state import roster
+from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, shows
+from tests.support import Site, next_state
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+GRAVE = {"serious", "critical"}
+LOOKS = [
+    pytest.param({**PHONE, "color_scheme": "light"}, id="phone"),
+    pytest.param({**LAPTOP, "color_scheme": "dark", "locale": "en-GB"}, id="laptop"),
+]
+
+
+async def findings(page: Page) -> list[str]:
+    """Serious and critical violations: rule and place. Evaluated by the driver, so the page's policy stays as it is."""
+    await page.evaluate("() => Promise.all(document.getAnimations().map((one) => { one.finish() }))")
+    await page.evaluate(AXE)
+    results: dict[str, Any] = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{found['id']}: {node['target']}"
+        for found in results["violations"]
+        if found["impact"] in GRAVE
+        for node in found["nodes"]
+    ]
+
+
+def full(site: Site, status: Status) -> Room:
+    """A webinar that shows all that there is to show in this state."""
+    return due(
+        status,
+        status=status,
+        title="Как всё начиналось",
+        description="Разбор",
+        cta_visibility="visible",
+        cta_label="Записаться",
+        cta_url=f"http://{site.address}/demo/cta",
+        player_url=f"http://{site.address}/demo/player",
+        recording_url=f"http://{site.address}/demo/recording",
+        on_air_ms=7 * 3_600_000,
+    )
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("page_name", ["room", "speaker"])
+async def test_room_and_console_in_every_state(
+    site: Site, visitors: Visitors, page_name: str, look: dict[str, Any]
+) -> None:
+    page = await visitors.blank(**look)
+    token = site.token("organizer", "*")
+    for status in Status:
+        await site.store.create(full(site, status))
+        await page.goto(f"http://{site.address}/{page_name}/{status}#token={token}")
+        await shows(page, status=status, connection="open")
+        assert await findings(page) == [], status
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_schedule_and_monitor_full_and_empty(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
+    page = await visitors.blank(**look)
+    token = site.token("monitor", "*")
+    for path, empty in (("/", "#empty"), (f"/monitor#token={token}", "#no-rooms")):
+        await page.goto(f"http://{site.address}{path}")
+        await expect(page.locator(empty)).to_be_visible()
+        assert await findings(page) == [], path
+    for status in Status:
+        await site.store.create(full(site, status))
+    await roster.adopt(site.store, "live", [RosterEntry(lead_id=1)], False)
+    await site.hook("core_webinar_set_status", {"webinar_id": "live", "status": "stop"})
+    await site.hook("core_webinar_set_status", {"webinar_id": "archived", "status": "start"})
+    async with site.socket(webinar_id="paused") as socket:
+        await next_state(socket)
+        await expect(page.locator("[data-room=paused] .roles li")).to_be_visible()
+        await expect(page.locator("[data-room=live] progress")).to_be_visible()
+        await expect(page.locator("#hooks tbody tr")).to_have_count(2)
+        assert await findings(page) == []
+    await page.goto(f"http://{site.address}/")
+    await expect(page.locator("[data-webinar]")).to_have_count(len(Status) - 1)
+    assert await findings(page) == []
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_troubles_and_questions(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
+    visitors.may_be_refused = True
+    page = await visitors.blank(**look)
+    expired = site.token("attendee", ttl=-60)
+    for path in ("/room/w", f"/room/w#token={expired}", "/speaker/w", "/monitor", f"/monitor#token={expired}"):
+        await page.goto("about:blank")
+        await page.goto(f"http://{site.address}{path}")
+        await shows(page, connection="refused")
+        assert await findings(page) == [], path
+    await site.store.create(due(status="live"))
+    await page.goto(f"http://{site.address}/speaker/w#token={site.token('speaker')}")
+    await page.click("button[data-hook=stop]")
+    await expect(page.locator("dialog[open]")).to_be_visible()
+    assert await findings(page) == []
+    await page.keyboard.press("Escape")
+    await page.context.set_offline(True)
+    await shows(page, connection="connecting")
+    await page.click("button[data-hook=cta]")
+    await expect(page.locator("#refusal")).to_be_visible()
+    assert await findings(page) == []
+
+
+async def test_what_is_wrong_would_be_found(visitors: Visitors) -> None:
+    page = await visitors.open("/")
+    await expect(page.locator("#empty")).to_be_visible()
+    await page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    assert await findings(page) == ["button-name: ['button']"]

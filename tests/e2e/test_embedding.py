@@ -1,0 +1,96 @@
+"""A site embeds the room in a page of its own: it works where ALLOWED_ORIGINS says so, and nowhere else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from playwright.async_api import Browser, FrameLocator, Page, expect
+
+from tests.conftest import settings_for
+from tests.e2e.visitors import LAPTOP, Visitors, due
+from tests.support import Site, serving
+
+PAGE = """<!doctype html><html lang="ru"><title>Школа</title><h1>Школа</h1>
+<iframe src="{address}" allow="autoplay; fullscreen" width="800" height="600"></iframe></html>"""
+
+
+class School:
+    """Another site, on an origin of its own: a page with a frame."""
+
+    def __init__(self) -> None:
+        self.frame = "about:blank"
+        """What the page embeds."""
+        self.origin = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer any request with the page, and any but the first address with nothing."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        body = PAGE.format(address=self.frame).encode() if head.startswith(b"GET / ") else b""
+        kind = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length: "
+        writer.write(kind + str(len(body)).encode() + b"\r\n\r\n" + body)
+        await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def school() -> AsyncIterator[School]:
+    """The other site; `localhost` is another site than 127.0.0.1 to a browser, not only another origin."""
+    there = School()
+    server = await asyncio.start_server(there.serve, "127.0.0.1", 0)
+    there.origin = f"http://localhost:{server.sockets[0].getsockname()[1]}"
+    async with server:
+        yield there
+
+
+async def visit(visitors: Visitors, there: School, address: str) -> tuple[Page, FrameLocator]:
+    """A browser at the school's page that embeds `address`."""
+    there.frame = address
+    visitors.hosts.add(there.origin.removeprefix("http://"))
+    page = await visitors.blank(**LAPTOP)
+    await page.goto(f"{there.origin}/")
+    return page, page.frame_locator("iframe")
+
+
+async def test_a_site_that_is_allowed_embeds_the_room(valkey_url: str, browser: Browser) -> None:
+    async with (
+        school() as there,
+        serving(settings_for(valkey_url, allowed_origins=there.origin)) as site,
+        Visitors(browser, site) as visitors,
+    ):
+        player = f"http://{site.address}/demo/player"
+        await site.store.create(due(player_url=player, cta_label="Да", cta_url="https://example.org/"))
+        page, frame = await visit(visitors, there, f"http://{site.address}/room/w#token={site.token('attendee')}")
+        body = frame.locator("body")
+        await expect(body).to_have_attribute("data-connection", "open")
+        await expect(body).to_have_attribute("data-status", "scheduled")
+        await site.status("start")
+        await expect(body).to_have_attribute("data-status", "live")
+        await expect(frame.frame_locator("#player").locator("h1")).to_be_visible()
+        await expect(body).to_have_attribute("data-attendance", "entered")
+        await site.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True})
+        await expect(frame.locator("a[data-cta]")).to_have_attribute("target", "_blank")
+        assert await schedule_as_read_by(page, site) == 1
+
+
+async def test_a_site_that_is_not_listed_gets_no_frame_and_no_data(
+    valkey_url: str, site: Site, visitors: Visitors
+) -> None:
+    await site.store.create(due())
+    for origins in ("", "https://elsewhere.example"):
+        async with school() as there, serving(settings_for(valkey_url, allowed_origins=origins)) as strict:
+            visitors.hosts |= {strict.address, "chromewebdata"}
+            address = f"http://{strict.address}/room/w#token={site.token('attendee')}"
+            page, frame = await visit(visitors, there, address)
+            await expect(frame.locator("[data-view]")).to_have_count(0)
+            refused = [words for words in visitors.wrong if "frame-ancestors" in words]
+            assert len(refused) == 1
+            assert await schedule_as_read_by(page, strict) is None
+            visitors.wrong.clear()  # what the browser says to that, and nothing else
+            await page.close()
+
+
+async def schedule_as_read_by(page: Page, site: Site) -> int | None:
+    """How many webinars a script of that page can read; None where the browser does not let it."""
+    read = "address => fetch(address).then((answer) => answer.json()).then((body) => body.webinars.length, () => null)"
+    count: int | None = await page.evaluate(read, f"http://{site.address}/webinars")
+    return count

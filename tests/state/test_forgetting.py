@@ -1,0 +1,334 @@
+"""A person is forgotten: nothing is stored any more, what was on its way is never sent, and the counts are right."""
+
+import asyncio
+import re
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+from redis.asyncio import Redis
+
+from room_server.clock import utc_now
+from room_server.core.delivery import claim
+from room_server.core.messages import Fate
+from room_server.core.room import RosterEntry, Status
+from room_server.errors import StateUnavailable, Unknown
+from room_server.state import catalogue, forgetting, reports, roster
+from room_server.state.evaluation import Evaluations
+from room_server.state.forgetting import TOGETHER, Forgotten, Place, StillRunning, check, forget, places
+from room_server.state.opening import State, open_state
+from room_server.state.outbox import Next, Outbox
+from room_server.state.pipeline import Script, pairs
+from room_server.state.store import Store
+from tests.conftest import settings_for
+from tests.core import builders
+from tests.core.builders import Hook
+from tests.outage import own_redis
+from tests.state.acts import servers
+from tests.support import AT, room
+
+LEAD, OTHER = 4207001, 4207002
+NAME, CHAT, PARTNER = "Zinaida Unmistakable", 7700700700, 8800800800
+OVER = [f"over-{number}" for number in range(6)]
+"""Webinars in several partitions, where there are some."""
+
+
+def entry(lead: int) -> RosterEntry:
+    personal = {"name": NAME, "candidate_chat_id": CHAT, "partner_chat_id": PARTNER} if lead == LEAD else {}
+    return RosterEntry(lead_id=lead, **personal)  # type: ignore[arg-type]
+
+
+async def does(store: Store, name: str, hook: Hook, role: str = "system") -> None:
+    await store.apply(builders.command(replace(hook, webinar_id=name), role, webinar_id="*"))
+
+
+async def begin(store: Store, name: str, *leads: int) -> None:
+    """A live webinar, these leads on its roster and in its room."""
+    await store.create(room(name, status=Status.LIVE, started_at=AT, on_air_since=AT))
+    await roster.adopt(store, name, [entry(lead) for lead in leads], replace=False)
+    for lead in leads:
+        await does(store, name, builders.enter(lead))
+
+
+async def finish(store: Store, name: str, *completing: int) -> None:
+    """Over and evaluated; these leads stayed to the end."""
+    await does(store, name, builders.stop(), "speaker")
+    for lead in completing:
+        await does(store, name, builders.complete(lead))
+    await Evaluations(store).run_pending(name)
+
+
+async def live_through(store: Store) -> None:
+    """Both leads were in every webinar; LEAD attended the first half of them. There is one planned, and one without."""
+    for number, name in enumerate(OVER):
+        await begin(store, name, LEAD, OTHER)
+        await finish(store, name, OTHER, *([LEAD] if number < 3 else []))
+    await store.create(room("planned"))
+    await roster.adopt(store, "planned", [entry(LEAD), entry(OTHER)], replace=False)
+    await begin(store, "without", OTHER)
+
+
+async def mentions(state: State) -> list[str]:
+    """Every place where the lead's number, name or chats stand."""
+    personal = re.compile("|".join(map(str, (LEAD, NAME, CHAT, PARTNER))))
+    async with servers(state) as clients:
+        stored = {
+            key.decode(): await contents(client, key)
+            for client in clients
+            for key in [key async for key in client.scan_iter(count=1000)]
+        }
+    return [key for key, value in stored.items() if personal.search(key + repr(value))]
+
+
+async def contents(client: Redis, key: bytes) -> Any:
+    """All that stands at a key."""
+    match await client.type(key):
+        case b"hash":
+            return await client.hgetall(key)
+        case b"stream":
+            return await client.xrange(key)
+        case b"zset":
+            return await client.zrange(key, 0, -1)
+        case _:
+            return await client.get(key)
+
+
+async def tallies(store: Store, name: str) -> dict[str, int]:
+    found = await store.ask("HGETALL", store.keys.tally(name))
+    return {counter.decode(): int(count) for counter, count in pairs(found)}
+
+
+async def test_nothing_of_the_person_is_left_and_all_of_everyone_else(any_state: State) -> None:
+    store = any_state.store
+    await live_through(store)
+    lines = {name: await reports.attendance(store, name) for name in [*OVER, "planned", "without"]}
+    assert len(await mentions(any_state)) > 10
+
+    forgotten = await forget(any_state, LEAD)
+
+    assert await mentions(any_state) == []
+    assert (forgotten.entries, forgotten.participations) == (len(OVER) + 1, len(OVER))
+    assert forgotten.messages == 3 * 2 + 3 * 3
+    assert forgotten.events == 6 + 3 * 4 + 3 * 2
+    for name, before in lines.items():
+        assert await reports.attendance(store, name) == [line for line in before if line.lead_id == OTHER]
+
+
+async def test_the_counts_are_those_of_who_is_left(any_state: State) -> None:
+    store = any_state.store
+    await begin(store, "alone", OTHER)
+    await finish(store, "alone", OTHER)
+    wanted = await tallies(store, "alone"), await catalogue.fates(store)
+    await store.delete("alone")
+    await begin(store, "alone", LEAD, OTHER, LEAD + 2)
+    await finish(store, "alone", OTHER, LEAD)
+    await does(store, "alone", builders.complete(LEAD + 2))  # too late: kept, and not counted
+
+    for lead in (LEAD, LEAD + 2):
+        await forget(any_state, lead)
+
+    left = {counter: count for counter, count in (await tallies(store, "alone")).items() if count}
+    assert (left, await catalogue.fates(store)) == wanted
+    assert await catalogue.classified(store, "alone") == (1, 1)
+
+
+async def test_a_second_time_there_is_nothing_to_forget(any_state: State) -> None:
+    await live_through(any_state.store)
+    await forget(any_state, LEAD)
+
+    assert await places(any_state.store, LEAD) == []
+    assert await forget(any_state, LEAD) == Forgotten()
+
+
+async def test_one_webinar_may_be_named(any_state: State) -> None:
+    store = any_state.store
+    await live_through(store)
+
+    assert await forget(any_state, LEAD, OVER[0]) == Forgotten(1, 1, 2, 5)
+    assert await places(store, LEAD) == [
+        *(Place(name, Status.FINISHED) for name in OVER[1:]),
+        Place("planned", Status.SCHEDULED),
+    ]
+    assert [line.lead_id for line in await reports.attendance(store, OVER[0])] == [OTHER]
+    with pytest.raises(Unknown, match="there is no webinar nowhere"):
+        await forget(any_state, LEAD, "nowhere")
+
+
+async def test_events_of_a_webinar_that_is_gone_are_found(any_state: State) -> None:
+    await begin(any_state.store, "gone", LEAD)
+    await any_state.store.delete("gone")
+
+    assert await forget(any_state, LEAD) == Forgotten(events=1)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_whoever_could_enter_again_at_once_is_not_forgotten(any_state: State, paused: bool) -> None:
+    store = any_state.store
+    await live_through(store)
+    await begin(store, "running", LEAD)
+    if paused:
+        await does(store, "running", builders.act("pause"))
+    before = await mentions(any_state)
+
+    with pytest.raises(StillRunning, match=f"running is running and knows lead {LEAD}"):
+        await forget(any_state, LEAD)
+    assert await mentions(any_state) == before
+    assert (await forget(any_state, LEAD, OVER[0])).entries == 1
+
+
+async def test_one_that_starts_in_the_middle_is_not_touched(store: Store) -> None:
+    """It was not running when the webinars were looked at."""
+    await begin(store, "running", LEAD)
+    check(LEAD, [Place("running", Status.SCHEDULED)])
+
+    with pytest.raises(StillRunning):
+        await forgetting._forget(store, LEAD, "running")
+    assert (await store.load("running", LEAD)).participation is not None
+
+
+async def test_what_waits_to_be_sent_is_never_sent(any_state: State) -> None:
+    """A sender that has just read the record may no longer claim it, and its entry is nobody's."""
+    store, outbox = any_state.store, Outbox(any_state.store)
+    tag = store.keys.tag("w")
+    await outbox.open(tag)
+    await begin(store, "w", LEAD)
+    await finish(store, "w", LEAD)
+    entries = await outbox.take(tag, "sender", 10)
+    held = await outbox.held("w", entries[0].field)
+    assert held is not None
+    assert await outbox.record("w", held, None, Next(again_in=0.0))
+
+    await forget(any_state, LEAD)
+
+    wanted = claim(held.delivery, "sender", utc_now())
+    assert await outbox.record("w", held, wanted, Next()) is None
+    assert await outbox.promote(tag) == 0
+    assert await outbox.take(tag, "sender", 10) == []
+    assert (await store.ask("XPENDING", store.keys.outbox(tag), "senders"))["pending"] == 0
+    assert await mentions(any_state) == []
+
+
+async def sending(store: Store, lease: timedelta) -> None:
+    """A message that is just being sent."""
+    await begin(store, "w", LEAD)
+    await finish(store, "w", LEAD)
+    held = await Outbox(store).held("w", f"{LEAD}:attendance")
+    assert held is not None
+    wanted = replace(held.delivery, status=Fate.SENDING, owner="sender", lease_until=utc_now() + lease)
+    assert await Outbox(store).record("w", held, wanted, Next())
+
+
+async def test_what_is_just_being_sent_is_waited_for(state: State) -> None:
+    await sending(state.store, timedelta(seconds=60))
+    outbox = Outbox(state.store)
+    forgetting = asyncio.create_task(forget(state, LEAD))
+    ended, _ = await asyncio.wait([forgetting], timeout=0.3)
+    assert ended == set()
+    held = await outbox.held("w", f"{LEAD}:attendance")
+    assert held is not None, "nothing was deleted yet"
+
+    assert await outbox.record("w", held, replace(held.delivery, status=Fate.SENT, message_id=1), Next())
+
+    assert (await forgetting).messages == 2
+    assert await mentions(state) == []
+
+
+async def test_what_a_dead_sender_had_in_hand_ends_with_its_lease(state: State) -> None:
+    await sending(state.store, timedelta(seconds=0.5))
+
+    assert (await forget(state, LEAD)).messages == 2
+    assert await catalogue.fates(state.store) == {}
+
+
+async def test_a_roster_on_its_way_in_does_not_bring_the_person_back(any_state: State) -> None:
+    store = any_state.store
+    await store.create(room("w"))
+
+    async def staged() -> list[str]:
+        await forget(any_state, LEAD)
+        return await mentions(any_state)
+
+    people = iter([entry(OTHER), entry(LEAD)])
+    token = await stage(store, list(people))
+    assert await staged() == []
+
+    with pytest.raises(StateUnavailable, match="import again"):
+        await roster._take(store, "w", token, ["0", 0, 60, 2])
+    assert [found async for found in roster.entries(store, "w")] == []
+
+
+async def stage(store: Store, people: list[RosterEntry]) -> str:
+    """An import that has come half-way: everyone is there, and nothing has taken effect."""
+    fields = [part for one in people for part in (one.lead_id, msgspec.json.encode(one))]
+    await store.ask("HSET", store.keys.staged("w", "token"), *fields)
+    await store.ask("EXPIRE", store.keys.staged("w", "token"), 60)
+    return "token"
+
+
+async def test_records_that_cannot_be_read_go_like_the_others(any_state: State) -> None:
+    store, keys = any_state.store, any_state.store.keys
+    await store.create(room("w", status=Status.FINISHED, started_at=AT, finished_at=AT))
+    for key, field in ((keys.participations("w"), LEAD), (keys.deliveries("w"), f"{LEAD}:attendance")):
+        await store.ask("HSET", key, field, b"{")
+
+    assert await forget(any_state, LEAD) == Forgotten(participations=1, messages=1)
+    assert await tallies(store, "w") == {}
+
+
+async def test_a_lead_of_many_webinars_is_found_in_all(store: Store) -> None:
+    names = [f"w-{number:03}" for number in range(2 * TOGETHER + 1)]
+    await asyncio.gather(*(store.create(room(name)) for name in names))
+    for name in (names[0], names[TOGETHER], names[-1]):
+        await roster.adopt(store, name, [entry(LEAD)], replace=False)
+
+    assert [place.webinar_id for place in await places(store, LEAD)] == [names[0], names[TOGETHER], names[-1]]
+
+
+async def test_the_evaluation_brings_nobody_back(any_state: State) -> None:
+    """Its sweep has read the lead before it was forgotten."""
+    store = any_state.store
+    await begin(store, "w", LEAD, OTHER)
+    await does(store, "w", builders.stop(), "speaker")
+    keys = store.keys
+    roster_entry = await store.ask("HGET", keys.roster("w"), LEAD)
+    participation = await store.ask("HGET", keys.participations("w"), LEAD)
+    standing = (await store.load("w")).room
+    assert standing is not None
+    seen = store.seen(standing, participation, roster_entry)
+
+    await forget(any_state, LEAD)
+    hook = replace(builders.evaluate(LEAD), webinar_id="w")
+    await store.apply(builders.command(hook, webinar_id="*"), seen)
+
+    assert await mentions(any_state) == []
+
+
+async def test_without_redis_it_is_refused_and_may_be_repeated() -> None:
+    async with own_redis() as server, open_state(settings_for(server.url)) as state:
+        await begin(state.store, "w", LEAD)
+        await finish(state.store, "w", LEAD)
+        server.freeze()
+        with pytest.raises(StateUnavailable):
+            await forgetting._unstage(state, LEAD)
+        with pytest.raises(StateUnavailable):
+            await forget(state, LEAD)
+        server.thaw()
+
+        assert (await forget(state, LEAD)).entries == 1
+
+
+async def test_a_reply_that_was_lost_is_given_again(store: Store) -> None:
+    await begin(store, "w", LEAD)
+    await finish(store, "w", LEAD)
+    keys, tag = store.keys, store.keys.tag("w")
+    places = [
+        *(keys.done("w", "id"), keys.room("w"), keys.roster("w"), keys.participations("w")),
+        *(keys.deliveries("w"), keys.tally("w"), keys.fates(tag), keys.due(tag)),
+    ]
+    script, said = Script.read("forget"), [60, "w", LEAD, f"{LEAD}:attendance", f"{LEAD}:follow_up"]
+    replies = [await store.ask_script(script, places, said) for _ in range(2)]
+
+    assert replies == [[b"forgotten", 1, 1, 2]] * 2
+    assert set((await tallies(store, "w")).values()) == {0}

@@ -1,0 +1,21 @@
+"""The fuzzer of `scripts/`, for a moment: the same nonsense each time. `--minutes 10` is for people."""
+
+import asyncio
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT
+from pathlib import Path
+
+FUZZER = Path(__file__).parents[1] / "scripts" / "fuzz_socket.py"
+
+
+async def test_nonsense_leaves_nothing_behind_and_holds_up_nobody() -> None:
+    command = (sys.executable, str(FUZZER), "--minutes", "0.05", "--seed", "7")
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=STDOUT)
+    async with asyncio.timeout(120):
+        printed, _ = await process.communicate()
+    said = printed.decode()
+    rows = re.findall(r"^(\S.*?) {2,}([\d,]+)$", said, re.MULTILINE)
+    counted = {what: int(number.replace(",", "")) for what, number in rows}
+    assert (process.returncode, said.splitlines()[-1]) == (0, "nothing is left behind"), said
+    assert min(counted[what] for what in ("answer 101", "answer 400", "close 1002", "close 1008", "states read")) > 0

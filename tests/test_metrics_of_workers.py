@@ -1,0 +1,94 @@
+"""GET /metrics of a host with several workers: whichever answers tells of all, also after one was killed."""
+
+import os
+import signal
+from pathlib import Path
+
+import httpx
+from msgspec import json
+
+from room_server import auth
+from room_server.config import Settings
+from room_server.snapshots import Snapshot, labelled
+from tests.commands.test_running import frozen, workers_of
+from tests.support import TOKEN_SECRET, eventually, wait_until
+from tests.terminal import Running, finished, running
+from tests.test_metrics import samples
+
+ACCEPTED = 'room_server_hooks_total{code="ok",hook="core_webinar_set_cta_visibility"}'
+SERIES = labelled("core_webinar_set_cta_visibility", "ok")
+STARTED = 'process_start_time_seconds{{worker="{}"}}'
+
+
+async def scraped(site: Running) -> dict[str, float]:
+    """The metrics, by whichever worker takes a new connection; none when that one dies."""
+    try:
+        async with httpx.AsyncClient(base_url=site.address) as http:
+            return samples((await http.get("/metrics")).text)
+    except httpx.TransportError:
+        return {}
+
+
+async def hook(site: Running, name: str = "core_webinar_set_cta_visibility", **said: object) -> None:
+    """One that is accepted, by whichever worker takes a new connection."""
+    claims = {"sub": "s", "role": "speaker", "webinar_id": "demo"}
+    bearer = auth.issue(Settings(token_secret=TOKEN_SECRET), claims, 600)
+    payload = {"webinar_id": "demo", **(said or {"visible": True})}
+    async with httpx.AsyncClient(base_url=site.address, headers={"Authorization": f"Bearer {bearer}"}) as http:
+        answer = await http.post(f"/hooks/{name}", json=payload)
+    assert answer.status_code == 200, answer.text
+
+
+async def whole(site: Running, workers: int = 2) -> dict[str, float]:
+    """The metrics, once so many workers stand in them."""
+    told = await scraped(site)
+    return told if told.get("room_server_web_processes") == workers == told.get("room_server_subscribed") else {}
+
+
+def kept(folder: Path) -> float:
+    """The accepted hooks that the workers keep where the others find them."""
+    files = folder.glob("room-server-*/*.json")
+    counted = [json.decode(file.read_bytes(), type=Snapshot).counters for file in files]
+    return sum(counters["room_server_hooks_total"][SERIES] for counters in counted)
+
+
+async def renewed(site: Running, begun: set[float], seen: set[float]) -> bool:
+    """Whether a worker has begun since; `seen` keeps what was told of hooks meanwhile."""
+    told = await scraped(site)
+    seen.update(value for name, value in told.items() if name == ACCEPTED)
+    times = {told.get(STARTED.format(number), 0.0) for number in (0, 1)}
+    return 0.0 not in times and times != begun
+
+
+async def accepted(site: Running, count: int) -> bool:
+    """Whether so many hooks are told: another worker's are half a second old at most."""
+    return (await scraped(site)).get(ACCEPTED) == count
+
+
+async def test_any_worker_tells_of_all_and_counters_survive_a_kill(valkey_url: str, tmp_path: Path) -> None:
+    environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
+    environment["TMPDIR"] = str(tmp_path)
+    at = ("--at", "2026-11-22T18:00:00Z")
+    assert (await finished("webinar", "create", "demo", "--title", "Launch", *at, **environment))[0] == 0
+    async with running("web", "--port", "0", "--workers", "2", **environment) as site:
+        told = await eventually(lambda: whole(site), "both workers are there", 20)
+        await hook(site, "core_webinar_set_status", status="start")
+        workers = workers_of(site.process.pid)
+        for worker in workers:
+            with frozen(worker):  # so the other one answers
+                await hook(site)
+        await wait_until(lambda: kept(tmp_path) == 2, "both have told the other")
+        for worker in workers:
+            with frozen(worker):
+                assert (await whole(site))[ACCEPTED] == 2
+        begun = {told[STARTED.format(number)] for number in (0, 1)}
+
+        os.kill(workers[0], signal.SIGKILL)
+        await wait_until(lambda: set(workers_of(site.process.pid)) - set(workers), "another worker is started", 20)
+        seen: set[float] = set()
+        await eventually(lambda: renewed(site, begun, seen), "a scrape tells of the new worker", 20)
+        assert seen == {2}
+        await hook(site)
+        await eventually(lambda: accepted(site, 3), "the next hook is told")
+        assert (await site.end())[0] == 0
+    assert list(tmp_path.iterdir()) == []
