@@ -14,7 +14,7 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…`
 test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (half an hour; --help for parts)
+bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
 	$(BIN)/python -m benchmarks
 
 check: $(VENV)/dev ## style, types, architecture

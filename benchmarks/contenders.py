@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from benchmarks.crowd import DistantCrowd
@@ -35,6 +36,8 @@ class Peer(Struct):
     memory: float = 0.0
     """Bytes a socket."""
     breathed: float = 0.0
+    cpu: list[float] = msgspec.field(default_factory=list)
+    """CPU seconds of each round."""
 
 
 Opened = AbstractContextManager[Peer]

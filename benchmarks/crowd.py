@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import resource
 import select
 import socket
@@ -14,6 +15,10 @@ PATIENCE = 60.0
 """Seconds to wait for what must come."""
 AT_ONCE = 200
 """Handshakes under way at the same time."""
+IP_BIND_ADDRESS_NO_PORT = 24
+"""Linux: the port is chosen when it is known whereto."""
+PORTS = 5_000
+"""Sockets from one address."""
 PING = b"\x89\x08"
 """How our server's pings begin; eight bytes follow."""
 PONG = b"\x8a\x88\0\0\0\0"
@@ -34,6 +39,7 @@ class Crowd:
         self._opening = opening
         self._answers = answers
         self._epoll = select.epoll()
+        self._dialled = 0
         self.sockets: dict[int, socket.socket] = {}
 
     def join(self, number: int) -> None:
@@ -41,7 +47,7 @@ class Crowd:
         for start in range(0, number, AT_ONCE):
             fresh: dict[int, socket.socket] = {}
             for _ in range(min(AT_ONCE, number - start)):
-                one = socket.create_connection(self._address)
+                one = self._dial()
                 one.sendall(next(self._requests))
                 fresh[one.fileno()] = one
             for one in fresh.values():
@@ -53,6 +59,15 @@ class Crowd:
                 self._epoll.register(one.fileno(), select.EPOLLIN)
             self.sockets |= fresh
         self.settle(0.5)
+
+    def _dial(self) -> socket.socket:
+        """From one address the kernel searches ever longer for a free port."""
+        one = socket.socket()
+        one.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        one.bind((f"127.0.1.{self._dialled // PORTS % 250 + 1}", 0))
+        one.connect(self._address)
+        self._dialled += 1
+        return one
 
     def settle(self, seconds: float) -> None:
         """Read what is still under way, until nothing has come for so long."""
@@ -99,13 +114,18 @@ class Crowd:
 
 
 class DistantCrowd:
-    """A crowd in a process of its own: one process may not open enough sockets for several crowds."""
+    """A crowd in a process of its own: one process may not open enough sockets for several crowds.
 
-    def __init__(self, *made: object, **more: object) -> None:
+    `gives_way`: to Redis and the load, which are on its core, when they are what is measured.
+    """
+
+    def __init__(self, *made: object, gives_way: bool = False, **more: object) -> None:
         self.joined = 0
         context = get_context("spawn")
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, made, more), daemon=True)
+        self._process = context.Process(
+            target=_serve, args=(theirs, made, {**more, "nice": 10 * gives_way}), daemon=True
+        )
         self._process.start()
         theirs.close()
 
@@ -141,6 +161,7 @@ class DistantCrowd:
 def _serve(pipe: Any, made: tuple[Any, ...], more: dict[str, Any]) -> None:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    os.nice(more.pop("nice"))
     crowd = Crowd(*made, **more)
     with contextlib.suppress(EOFError):  # the one who asks is gone
         while True:

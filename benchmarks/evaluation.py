@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.processes import OTHERS, module, percentile, program, say
+from benchmarks.processes import OTHERS, await_ready, module, percentile, program, say
 from benchmarks.report import Findings, Table, milliseconds
 from benchmarks.servers import ENVIRONMENT, PRODUCT, SETTINGS, valkey
 from benchmarks.size import Size
@@ -53,9 +53,7 @@ def process(url: str, *words: str, **environment: str) -> Iterator[tuple[int, st
     """A `room-server` process that is ready, and the address that it said last; killed with the block."""
     made = {**ENVIRONMENT, "ROOM_SERVER_REDIS_URL": url, **environment}
     with program([*module(PRODUCT), *words], made, OTHERS if words[0] == "worker" else {0}) as child:
-        assert child.stdout is not None
-        line = next(line for line in child.stdout if line.startswith(b"ready "))
-        yield child.pid, line.split()[1].decode()
+        yield child.pid, await_ready(child)
 
 
 class Hooks(threading.Thread):

@@ -12,10 +12,11 @@ import click
 from msgspec import Struct
 
 from benchmarks.contenders import FLOOR, OURS, RECEIPTS, Peer, everyone
-from benchmarks.processes import resident, say
+from benchmarks.processes import await_rest, cpu_seconds, resident, say
 from benchmarks.report import Findings, Goal, Table, milliseconds
 from benchmarks.size import Size
 
+CPU_NOTE = "CPU: of the process that writes, the receipts of its browsers included."
 BREATH_SECONDS = 10.0
 """The crowds of our server, which wait long for their turns, show this often that they are there."""
 FLOOR_SHARE = {OURS: 0.90, RECEIPTS: 0.80}
@@ -93,12 +94,16 @@ def gather(one: Peer, sockets: int) -> None:
 
 
 def round_of(one: Peer) -> float:
-    """Seconds from telling until the last socket has heard."""
+    """Seconds from telling until the last socket has heard; whatever follows is over when this returns."""
     breathe(one)
+    cpu = cpu_seconds(one.pid)
     heard = one.crowd.hear()
     began = time.perf_counter()
     one.tell()
-    return heard() - began
+    lasted = heard() - began
+    await_rest(one.pid)
+    one.cpu.append(cpu_seconds(one.pid) - cpu)
+    return lasted
 
 
 def breathe(one: Peer) -> None:
@@ -106,19 +111,22 @@ def breathe(one: Peer) -> None:
     if one.breathes and time.monotonic() - one.breathed > BREATH_SECONDS:
         one.crowd.breathe()
         one.breathed = time.monotonic()
-        time.sleep(0.5)  # what it makes of that is not measured
+        await_rest(one.pid)
 
 
 def speed(lap: Lap) -> Table:
     """One line a peer; the ratio is to the floor of the same rounds."""
     rows = []
-    for name, took in lap.times.items():
-        median, worst = statistics.median(took), max(took)
+    for one in lap.made:
+        took = lap.times[one.name]
+        last = [milliseconds(statistics.median(took)), milliseconds(max(took))]
+        cpu = statistics.mean(one.cpu[-len(took) :]) / lap.sockets
         rows.append(
-            [name, milliseconds(median), milliseconds(worst), f"{lap.frames(name):,.0f}", f"{lap.share(name):.2f}"]
+            [one.name, *last, f"{lap.frames(one.name):,.0f}", f"{lap.share(one.name):.2f}", f"{cpu * 1e6:.1f} µs"]
         )
+    note = f"{CPU_NOTE}\n\n{lap.note}".strip()
     title = f"Fan-out to {lap.sockets:,} sockets, median of {len(lap.times[FLOOR])} rounds"
-    return Table(title, ["", "last socket", "worst round", "frames/s", "of the floor"], rows, lap.note)
+    return Table(title, ["", "last socket", "worst round", "frames/s", "of the floor", "CPU of a frame"], rows, note)
 
 
 def speed_goals(lap: Lap) -> list[Goal]:

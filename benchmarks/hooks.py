@@ -29,7 +29,7 @@ OVERRUN = (LINE, 256)
 """So many would wait longer than a hook may take, and be refused."""
 TO_REACH, TIMES, GOAL_CALLERS = 5_000, 1.5, 64
 EIGHTH = 8
-"""A single caller is so much slower that it sends only a part."""
+"""What is so much slower sends only a part."""
 
 
 class Run(Struct):
@@ -63,7 +63,8 @@ def find(size: Size) -> Findings:
         for number in range(size.rounds):
             say(f"hooks, round {number + 1} of {size.rounds}")
             for (name, callers), run in runs.items():
-                send(run, servers[name], callers, fresh(leads, size.hooks // (EIGHTH if callers == 1 else 1)))
+                slow = callers == 1 or name == LINE
+                send(run, servers[name], callers, fresh(leads, size.hooks // (EIGHTH if slow else 1)))
     return told(runs, size.rounds)
 
 

@@ -41,11 +41,11 @@ def during(size: Size) -> Findings:
     number = size.changes
     with serving() as server:
         speaker = Speaker(server)
-        crowd = DistantCrowd(server.port, server.handshakes(range(1, size.sockets + 1)), answers=True)
-        crowd.join(size.sockets)
         calm, busy = (Caller(server, range(first, first + number)) for first in (1, 1 + number))
         calm.start()
         before = calm.took()
+        crowd = DistantCrowd(server.port, server.handshakes(range(1, size.sockets + 1)), answers=True, gives_way=True)
+        crowd.join(size.sockets)
         say("hooks during a broadcast")
         busy.start()
         lasted = []

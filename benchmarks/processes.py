@@ -28,6 +28,8 @@ PATIENCE = 60.0
 """Seconds to wait for what must come."""
 NOTHING: Mapping[str, str] = {}
 GOODBYE_SECONDS = 5
+REST_SECONDS = 0.05
+"""Without a tick of the process's clock: it has nothing to do."""
 PEERS = Path(__file__).parent / "peers"
 _ports = itertools.count(19001)
 _errors: dict[int, IO[bytes]] = {}
@@ -130,6 +132,15 @@ def await_port(port: int, child: subprocess.Popen[bytes]) -> None:
     raise TimeoutError(f"nobody listens on port {port}")
 
 
+def await_ready(child: subprocess.Popen[bytes]) -> str:
+    """The address of a `room-server` process, once it says that it is ready. Raises RuntimeError when it ends."""
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.startswith(b"ready "):
+            return line.split()[1].decode()
+    raise RuntimeError(f"room-server ended at once: {last_words(child.pid)}")
+
+
 def last_words(pid: int) -> str:
     """The first line of trouble that a process told of."""
     errors = _errors[pid]
@@ -157,9 +168,24 @@ def resident(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Seconds that a process has run, its time in the kernel included."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Seconds that a process and its children have run, their time in the kernel included."""
+    ticks = 0
+    for own in (pid, *children(pid)):
+        fields = Path(f"/proc/{own}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def await_rest(pid: int) -> None:
+    """Return when the process has nothing to do any more. Raises TimeoutError."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        before = cpu_seconds(pid)
+        time.sleep(REST_SECONDS)
+        if cpu_seconds(pid) == before:
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError("the process does not come to rest")
 
 
 def open_files(pid: int) -> int:

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import tempfile
 import time
 from base64 import b64encode
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from benchmarks.processes import OTHERS, await_port, free_port, module, program
+from benchmarks.processes import OTHERS, await_ready, free_port, last_words, module, program
 from room_server import auth
 from room_server.config import Settings
 from room_server.state import embedded, keeper
@@ -125,15 +124,8 @@ def serving(launcher: Sequence[str] = (PRODUCT,)) -> Iterator[Server]:
         create = [*module(PRODUCT), "webinar", "create", WEBINAR, "--title", "Benchmark", "--at", "2030-01-01T00:00Z"]
         action = ["--cta-label", "Join", "--cta-url", "https://example.org/join"]
         with program([*create, *action], environment, OTHERS) as created:
-            assert created.wait() == 0
+            assert created.wait() == 0, last_words(created.pid)
         port, (name, *words) = free_port(), launcher
         with program([*module(name), *words, "web", "--port", str(port)], environment) as child:
-            await_port(port, child)
-            yield ready(child, port)
-
-
-def ready(child: subprocess.Popen[bytes], port: int) -> Server:
-    """The server, once it says that it serves."""
-    assert child.stdout is not None
-    assert any(line.startswith(b"ready ") for line in child.stdout)
-    return Server(port, child.pid)
+            await_ready(child)
+            yield Server(port, child.pid)

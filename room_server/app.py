@@ -29,6 +29,7 @@ from room_server.channels.wheel import Wheel
 from room_server.config import Settings
 from room_server.counts import Counts
 from room_server.errors import BadInput, Refusal, Unknown
+from room_server.frames import Frames
 from room_server.hooks import Hooks
 from room_server.interfaces.documents import Documents
 from room_server.limits import PerAddress
@@ -36,6 +37,7 @@ from room_server.metrics import Metrics, Parts
 from room_server.monitor import Monitor
 from room_server.rooms import Rooms
 from room_server.secrets_file import with_token_secret
+from room_server.server import tune_gc
 from room_server.snapshots import Alone
 from room_server.state import checkup
 from room_server.state.opening import State, open_state
@@ -107,7 +109,9 @@ def from_environment() -> Starlette:
     settings = config.load(os.environ)
     logs.configure(settings.log_format)
     tracing.configure(os.environ)
-    return create_app(with_token_secret(settings), snapshots.folder_of(os.environ))
+    app = create_app(with_token_secret(settings), snapshots.folder_of(os.environ))
+    tune_gc()
+    return app
 
 
 def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
@@ -116,8 +120,9 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     middleware = [
         Middleware(tracing.RequestId),
         Middleware(pages.SecurityHeaders, origins),
-        Middleware(PerAddress, settings.max_requests_per_address),
     ]
+    if settings.max_requests_per_address:
+        middleware.append(Middleware(PerAddress, settings.max_requests_per_address))
     if origins:
         middleware.append(
             Middleware(
@@ -156,7 +161,7 @@ async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Map
                 listener.refresh(),
                 hub.loader(),
                 hub.teller(),
-                Watch(hub, made["counts"].seen).push(),
+                made["watch"].push(),
                 made["wheel"].turn(),
                 made["heartbeat"].beat(),
                 made["metrics"].watch(),
@@ -179,11 +184,13 @@ def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
     listener = Listener(state.client, store.keys, hub)
     hooks = Hooks(store, authenticator, settings.max_hooks_per_person)
     door = Door(settings, hub, wheel, authenticator.token)
+    counts = Counts(store, authenticator, settings.max_reads_per_person)
     heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counted(), "hooks": hooks.by_code()})
     return {
         "heartbeat": heartbeat,
-        "counts": Counts(store, authenticator, settings.max_reads_per_person),
+        "counts": counts,
         "documents": Documents(settings.public_url),
+        "frames": Frames(store),
         "hub": hub,
         "wheel": wheel,
         "listener": listener,
@@ -192,6 +199,7 @@ def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
         "metrics": Metrics(settings, store, Parts(hub, door, listener, heartbeat, hooks), slot),
         "rooms": Rooms(store, authenticator, settings.max_reads_per_person),
         "monitor": Monitor(store, listener, door),
+        "watch": Watch(hub, counts.seen),
     }
 
 

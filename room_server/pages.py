@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -24,7 +23,7 @@ PAGES = {
 }
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "frame-src http: https:; base-uri 'none'; form-action 'none'"
+    "base-uri 'none'; form-action 'none'"
 )
 
 
@@ -55,6 +54,9 @@ class Whole:
         await self._app({**scope, "headers": headers}, receive, send)
 
 
+PLAYS = "room.html"
+"""The one page with a frame: its player's."""
+_FRAMED = "frame_sources"
 COMPRESSED = [Middleware(GZipMiddleware, minimum_size=500), Middleware(Whole)]
 HEADERS = {"Cache-Control": "no-cache", "Accept-Ranges": "none"}
 
@@ -70,30 +72,38 @@ class Files(StaticFiles):
 
 
 def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
-    async def page(_: Request) -> Response:
+    async def page(request: Request) -> Response:
+        if path.name == PLAYS:
+            webinar_id = request.path_params["webinar_id"]
+            setattr(request.state, _FRAMED, await request.state.frames.sources(webinar_id))
         return FileResponse(path, headers=HEADERS)
 
     return page
 
 
 class SecurityHeaders:
-    """Sends with every answer what browsers should hold us to. `origins` may embed the pages."""
+    """Sends with every answer what browsers should hold us to. `origins` may embed the pages.
+
+    The request's state may say whom its page may frame; else that is nobody.
+    """
 
     def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
         self._app = app
         ancestors = " ".join(["'self'", *sorted(origins)])
-        self._headers = {
-            "Content-Security-Policy": f"{_POLICY}; frame-ancestors {ancestors}",
-            "Referrer-Policy": "no-referrer",
-            "X-Content-Type-Options": "nosniff",
-        }
+        self._policy = f"{_POLICY}; frame-ancestors {ancestors}; frame-src "
+        self._headers = (
+            (b"referrer-policy", b"no-referrer"),
+            (b"x-content-type-options", b"nosniff"),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """ASGI."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(self._headers)
+                policy = self._policy + scope.get("state", {}).get(_FRAMED, "'none'")
+                own = (b"content-security-policy", policy.encode())
+                message["headers"] = [*message["headers"], own, *self._headers]
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -84,6 +84,7 @@ class Alone:
     """The only process: there is nobody to share with."""
 
     name = "0"
+    is_shared = False
 
     def put(self, mine: Snapshot) -> None:
         """Nobody asks for it."""
@@ -95,6 +96,8 @@ class Alone:
 
 class Slot(Alone):
     """One worker's place among those of its host, held by a lock that the kernel releases however the worker ends."""
+
+    is_shared = True
 
     def __init__(self, folder: Path, lock: IO[bytes]) -> None:
         self._folder = folder

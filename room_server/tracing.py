@@ -7,7 +7,7 @@ goes on with it logs the same one. Without OpenTelemetry a span is nothing. No s
 import logging
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from importlib.metadata import entry_points, version
@@ -38,7 +38,7 @@ class RequestId:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._process = secrets.token_hex(6)
+        self._process = secrets.token_hex(6).encode()
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,18 +46,19 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == HEADER), b"")
-        name = given.decode() if SANE.fullmatch(given) else f"{self._process}-{next(self._numbers):06x}"
-        header = (HEADER, name.encode())
+        name = b"%s-%06x" % (self._process, next(self._numbers))
+        for key, value in scope["headers"]:
+            if key == HEADER and SANE.fullmatch(value):
+                name = value
 
-        async def with_id(message: Message) -> None:
+        def with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), header]
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), (HEADER, name)]
+            return send(message)
 
         if _running:
             _join_trace(scope["headers"])
-        request_id.set(name)  # never taken back: it ends with the task, after the last line that uvicorn logs of it
+        request_id.set(name.decode())  # never taken back: it ends with the task, after the last line about the request
         await self._app(scope, receive, with_id)
 
 

@@ -1,34 +1,66 @@
-"""The README's pictures: `room-server demo` on a port and a folder of its own, photographed in a headless browser."""
+"""The README's pictures: `room-server demo` on a port and a folder of its own, photographed in a headless browser.
+
+Everything shown has happened: webinars of the command line, hooks, sockets that come and go. Only the monitor's clock
+runs ahead, so that ten minutes of it need no ten minutes.
+"""
 
 import contextlib
+import itertools
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urljoin
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ROOM_SERVER = [sys.executable, "-m", "room_server"]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-TEXTS = {
-    "--title": "How to teach a room you cannot see",
-    "--description": "Two hours with examples and your questions.",
-    "--cta-label": "Join the course",
-    "--cta-url": "https://example.org/course",
-}
+CROWD = [3, 7, 9, 8, 12, 17, 22, 26, 31, 30, 33, 36, 36, 35, 37, 38]
+"""How many attendees hold a socket, one number every few seconds."""
+STEP_MS = 2800
+"""How far the monitor's clock is moved on after each push: less than the silence that it takes for an outage."""
+OPEN_SOCKETS = """([tokens, count]) => {
+    window.crowd ??= [];
+    while (crowd.length > count) crowd.pop().close();
+    while (crowd.length < count) {
+        const token = tokens[crowd.length % tokens.length];
+        crowd.push(new WebSocket(`ws://${location.host}/rooms/demo/socket`, ['room.v1', `room.bearer.${token}`]));
+    }
+}"""
+
+
+class Demo(NamedTuple):
+    """A running demo."""
+
+    folder: str
+    links: dict[str, str]
+
+    def run(self, *words: str) -> str:
+        """What a command on the demo's data prints."""
+        command = [*ROOM_SERVER, *words, "--data-dir", self.folder]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()  # noqa: S603
+
+    def at(self, path: str) -> str:
+        """An address of the demo."""
+        return urljoin(self.links["schedule"], path)
 
 
 @contextlib.contextmanager
-def demo(folder: str) -> Iterator[dict[str, str]]:
-    """The links that the demo prints, by name, while it runs."""
+def demo(folder: str) -> Iterator[Demo]:
+    """A demo, until the block ends; evaluations begin soon after the end of a webinar."""
     command = [*ROOM_SERVER, "demo", "--port", "0", "--data-dir", folder]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own command
+    environment = {**os.environ, "ROOM_SERVER_EVALUATION_GRACE": "20"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:  # noqa: S603
         try:
-            yield dict(_links(process))
+            yield Demo(folder, dict(_links(process)))
         finally:
             process.send_signal(signal.SIGTERM)
 
@@ -41,17 +73,38 @@ def _links(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
         yield name.strip(), address
 
 
-def tell(folder: str) -> None:
-    """Give the demo English texts."""
-    words = [word for option in TEXTS.items() for word in option]
-    command = [*ROOM_SERVER, "webinar", "set", "demo", "--data-dir", folder, *words]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
+def fill(running: Demo) -> None:
+    """English texts for the demo, three more webinars, and a roster for two of them."""
+    words = {"--title": "How to teach a room you cannot see", "--description": "Two hours with examples and questions.",
+             "--cta-label": "Join the course", "--cta-url": "https://example.org/course"}  # fmt: skip
+    running.run("webinar", "set", "demo", *itertools.chain(*words.items()))
+    plan = {"first-lesson": (-3, "Your first online lesson"), "feedback": (-1, "Feedback that people want to hear"),
+            "questions": (6, "Bring your questions: an open hour")}  # fmt: skip
+    roster = Path(running.folder) / "leads.csv"
+    lines = [f"{number},Lead {number},{1000 + number if number % 6 else ''},2001,en" for number in range(1, 49)]
+    roster.write_text("\n".join(["lead_id,name,candidate_chat_id,partner_chat_id,locale", *lines]))
+    for webinar_id, (days, title) in plan.items():
+        at = (datetime.now(UTC) + timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
+        running.run("webinar", "create", webinar_id, "--title", title, "--at", at.isoformat())
+        if days < 0:
+            running.run("roster", "import", webinar_id, str(roster))
 
 
-def opened(browser: Browser, address: str) -> Page:
+def tell(page: Page, running: Demo, webinar_id: str, *words: str) -> None:
+    """Send `start` and `stop` as the speaker of that webinar."""
+    token = running.run("token", "issue", "--role", "speaker", "--webinar", webinar_id)
+    for word in words:
+        page.request.post(
+            running.at("/hooks/core_webinar_set_status"),
+            data={"webinar_id": webinar_id, "status": word},
+            headers={"Authorization": f"Bearer {token}"},
+        )
+
+
+def opened(browser: Browser, address: str, height: int = 700) -> Page:
     """A page in English, in a window of a laptop's size."""
     context = browser.new_context(
-        locale="en-GB", timezone_id="Europe/London", viewport={"width": 1120, "height": 700}, color_scheme="light"
+        locale="en-GB", timezone_id="Europe/London", viewport={"width": 1120, "height": height}, color_scheme="light"
     )
     page = context.new_page()
     page.goto(address)
@@ -59,26 +112,48 @@ def opened(browser: Browser, address: str) -> Page:
 
 
 def photograph(page: Page, name: str) -> None:
-    """Keep what the page shows, once its fonts and frames are there."""
-    page.wait_for_load_state("networkidle")
+    """Keep what the page shows, once its frames are there."""
+    page.wait_for_load_state("load")
     page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
 
 
+def gather(crowd: Page, monitor: Page, running: Demo) -> None:
+    """Let attendees come and go while the monitor's clock runs ahead."""
+    issue = ["token", "issue", "--role", "attendee", "--webinar", "demo", "--lead"]
+    tokens = [running.run(*issue, str(lead)) for lead in range(101, 105)]
+    for count in itertools.chain.from_iterable(itertools.repeat(count, 3) for count in CROWD):
+        crowd.evaluate(OPEN_SOCKETS, [tokens, count])
+        monitor.clock.fast_forward(STEP_MS)
+        monitor.wait_for_timeout(1100)  # the next push
+
+
 def main() -> None:
-    """Play a webinar up to its call to action."""
+    """Play a webinar up to its call to action, after others that were and before others that come."""
     browser_path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    with tempfile.TemporaryDirectory() as folder, demo(folder) as links, sync_playwright() as playwright:
-        tell(folder)
+    with tempfile.TemporaryDirectory() as folder, demo(folder) as running, sync_playwright() as playwright:
+        fill(running)
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
-        room, speaker = opened(browser, links["attendee"]), opened(browser, links["speaker"])
+        crowd = opened(browser, running.links["schedule"])
+        tell(crowd, running, "first-lesson", "start", "stop", "start")
+        monitor = browser.new_page(locale="en-GB", viewport={"width": 1120, "height": 900}, color_scheme="light")
+        monitor.clock.install()
+        monitor.goto(running.links["monitor"])
+        room, speaker = opened(browser, running.links["attendee"]), opened(browser, running.links["speaker"])
         speaker.click('button[data-hook="start"]')
+        gather(crowd, monitor, running)
         speaker.click('button[data-hook="cta"]')
-        for page in (room, speaker):
-            expect(page.locator('body[data-status="live"]')).to_be_visible()
         expect(room.locator("a[data-cta]")).to_be_visible()
-        photograph(room, "room")
-        expect(speaker.get_by_text("0:00:05")).to_be_visible(timeout=10_000)
-        photograph(speaker, "speaker")
+        expect(speaker.locator("#reach-text")).to_contain_text(f"{CROWD[-1] + 2} of {CROWD[-1] + 2}")
+        for name, page in (("room", room), ("speaker", speaker)):
+            expect(page.locator('body[data-status="live"]')).to_be_visible()
+            photograph(page, name)
+        tell(crowd, running, "feedback", "start", "stop")
+        monitor.evaluate("import('/static/api.js').then((api) => api.learnClock())")
+        expect(monitor.locator("[data-room=feedback] .evaluation")).to_contain_text("begins in")
+        photograph(monitor, "monitor")
+        crowd.reload()
+        expect(crowd.locator("#past [data-webinar]")).to_have_count(2)
+        photograph(crowd, "schedule")
         browser.close()
 
 

@@ -1,5 +1,6 @@
 // The monitor: who is connected where and what came of hooks and messages, and loudly so when that is old.
 
+import { learnClock } from './api.js';
 import { serverNow } from './clock.js';
 import { byId, setText, showView } from './dom.js';
 import { CountsFeed } from './feed.js';
@@ -34,8 +35,8 @@ function showHooks(hooks) {
   setText(byId('refused'), t('monitor.refused', { count: inWords(sum(refused.map(([, count]) => count))) }));
   fillTable('hooks', [...(accepted ? [[ACCEPTED, accepted]] : []), ...refused].map(([code, count]) => ({
     key: code,
-    head: code,
-    note: tOr(`hook.${code}`, ''),
+    head: tOr(`hook.${code}`, code),
+    note: code,
     cells: [inWords(count)],
     tone: code === ACCEPTED ? 'good' : '',
   })));
@@ -71,8 +72,8 @@ function showNodes(nodes) {
   fillTable('nodes', nodes.map(({ node, kind, total: held, seen_at: seen }) => ({
     key: node,
     head: node,
-    note: t(`kind.${kind}`),
-    cells: [kind === 'worker' ? '—' : inWords(held), t('monitor.seconds', { seconds: secondsSince(Date.parse(seen)) })],
+    note: `${t(`kind.${kind}`)}, ${t('monitor.seconds', { seconds: secondsSince(Date.parse(seen)) })}`,
+    cells: [kind === 'worker' ? '—' : inWords(held)],
   })));
 }
 
@@ -126,6 +127,7 @@ function open(token) {
   feed = new CountsFeed(token, show, (reason) => refuse(reason, token));
   setInterval(showAge, 500);
   feed.start();
+  learnClock();
 }
 
 translatePage();

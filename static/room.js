@@ -1,15 +1,20 @@
 // The attendee's page: shows the room as it is and reports that this person came and stayed.
 
+import { learnClock } from './api.js';
 import { Attendance } from './attendance.js';
 import { formatLength, formatMoment, parts, serverNow } from './clock.js';
 import { RoomConnection } from './connection.js';
 import { byId, make, safeUrl, setText, showView } from './dom.js';
 import { t, translatePage } from './i18n.js';
-import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
+import { looksLikeToken, readClaims, recall, remember, takeToken, webinarInAddress } from './session.js';
 import { announce, followConnection, showStatus, showTrouble } from './shell.js';
 import { Tabs } from './tabs.js';
+import { between } from './timing.js';
 
 const VIEWS = { draft: 'before', scheduled: 'before', live: 'stage', paused: 'stage', finished: 'after', archived: 'after' };
+
+const SPREAD_MS = 3000;
+const REFRAME_MS = 15_000; // a page that was just loaded for its player and may not show it stays as it is
 
 let state = null;
 let isElsewhere = false; // another tab of this browser plays the broadcast
@@ -29,12 +34,21 @@ function showBefore() {
   showCountdown();
 }
 
+/** Takes the frame out of the page: one without an address may go on playing. */
+function removePlayer() {
+  const player = byId('player');
+  if (!player.hasAttribute('src')) return;
+  const empty = player.cloneNode();
+  empty.removeAttribute('src');
+  player.replaceWith(empty);
+}
+
 /** The player stays in place through a pause and is never loaded twice for one address. */
 function showPlayer() {
   const address = isElsewhere ? null : safeUrl(state.player_url);
+  if (!address) removePlayer();
   const player = byId('player');
-  if (!address) player.removeAttribute('src');
-  else if (player.src !== address) player.src = address;
+  if (address && player.src !== address) player.src = address;
   player.title = t('player.title', { title: state.title });
   player.hidden = !address;
   player.inert = state.status === 'paused';
@@ -56,7 +70,7 @@ function showCta() {
 }
 
 function leaveStage() {
-  byId('player').removeAttribute('src');
+  removePlayer();
   byId('cta').replaceChildren();
 }
 
@@ -98,6 +112,14 @@ function attendanceOf(webinarId, token) {
   return new Attendance({ webinarId, leadId, token, onStep });
 }
 
+/** The page's policy names one player: when that has changed, the page is loaded again, not all of them at once. */
+function reloadForPlayer({ effectiveDirective }) {
+  const last = Number(recall('reframed') ?? 0);
+  if (effectiveDirective !== 'frame-src' || Date.now() - last < REFRAME_MS) return;
+  remember('reframed', String(Date.now()));
+  setTimeout(() => location.reload(), between(0, SPREAD_MS));
+}
+
 function enter(token) {
   const webinarId = webinarInAddress();
   const attendance = attendanceOf(webinarId, token);
@@ -115,9 +137,11 @@ function enter(token) {
     if (VIEWS[state?.status] === 'stage') showPlayer();
   });
   tabs.claim();
+  document.addEventListener('securitypolicyviolation', reloadForPlayer);
   byId('watch-here').addEventListener('click', () => tabs.claim());
   byId('try-now').addEventListener('click', () => connection.wake());
   setInterval(showCountdown, 500);
+  learnClock();
   connection.start();
 }
 

@@ -1,6 +1,6 @@
 // The speaker's console: start, stop and the call to action, each as the hook made for it.
 
-import { get, sendHook } from './api.js';
+import { get, learnClock, sendHook } from './api.js';
 import { formatClock, formatLength, formatMoment, onAir, serverNow } from './clock.js';
 import { RoomConnection } from './connection.js';
 import { byId, setText, showView } from './dom.js';
@@ -113,6 +113,7 @@ async function act(action) {
   if (isBehind) await connection.read();
   underWay.delete(action);
   showButtons(connection.state);
+  if (document.activeElement === document.body) buttonOf(action).focus(); // being disabled took the focus away
 }
 
 async function showConnections() {
@@ -171,6 +172,7 @@ function open() {
   });
   listen();
   setInterval(showOnAir, 250);
+  learnClock();
   connection.start();
 }
 

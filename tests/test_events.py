@@ -36,7 +36,7 @@ async def stored(site: Site) -> Stored:
     keys = site.store.keys
     lines = await site.store.ask("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
     said = [dict(pairs(fields)) for _, fields in lines]
-    assert all(set(fields) == {b"hook", b"payload"} for fields in said)
+    assert all(set(fields) == {b"hook", b"payload", b"request_id"} for fields in said)
     return [(fields[b"hook"].decode(), json.loads(fields[b"payload"])) for fields in said]
 
 

@@ -1,15 +1,19 @@
 """GET /metrics: what is counted, who may read it, and that it names nobody."""
 
 import asyncio
+import contextlib
 import re
 
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from starlette.requests import Request
 from websockets.exceptions import InvalidStatus
 
 from room_server.core.room import RosterEntry
+from room_server.errors import Unauthenticated
 from room_server.exposition import FAMILIES
+from room_server.metrics import check_scraper
 from room_server.state import roster
 from tests.conftest import settings_for
 from tests.outage import own_redis
@@ -110,12 +114,13 @@ async def reached(site: Site, receipts: int) -> dict[str, float]:
 
 async def test_commits_that_met_are_counted(live: Site) -> None:
     await live.status("start")
-    acts = [
-        live.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": bool(n % 2)}) for n in range(20)
-    ]
-    await asyncio.gather(*acts)
 
-    assert (await scraped(live.http))["room_server_commit_conflicts_total"] > 0
+    async def met() -> bool:
+        shows = [{"webinar_id": "w", "visible": bool(number % 2)} for number in range(20)]
+        await asyncio.gather(*(live.hook("core_webinar_set_cta_visibility", show) for show in shows))
+        return (await scraped(live.http))["room_server_commit_conflicts_total"] > 0
+
+    await eventually(met, "two of them decided on the same record")
 
 
 async def test_a_gap_that_a_re_read_heals_is_counted(live: Site) -> None:
@@ -191,6 +196,29 @@ async def test_without_a_token_nobody_may_read_through_a_proxy(live: Site, heade
 
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
     assert "ROOM_SERVER_METRICS_TOKEN" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("client", "may"),
+    [
+        (("127.0.0.1", 1), True),
+        (("127.8.9.1", 1), True),
+        (("::1", 1), True),
+        (("::ffff:127.0.0.1", 1), True),
+        (None, True),
+        (("", 0), True),
+        (("10.0.0.5", 1), False),
+        (("::ffff:10.0.0.5", 1), False),
+        (("2001:db8::1", 1), False),
+        (("testclient", 1), False),
+    ],
+)
+def test_without_a_token_whoever_is_on_this_machine_may_read(client: tuple[str, int] | None, may: bool) -> None:
+    """A Unix socket has no address, or an empty one."""
+    request = Request({"type": "http", "headers": [], "client": client})
+    refused = contextlib.nullcontext() if may else pytest.raises(Unauthenticated, match="from another machine")
+    with refused:
+        check_scraper(request, None)
 
 
 async def test_no_metric_names_a_person_a_chat_a_webinar_or_a_token(site: Site) -> None:

@@ -13,13 +13,15 @@ from typing import Any
 import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
 
 from room_server import tracing
 from room_server.core.room import RosterEntry
 from room_server.state import catalogue, roster
 from room_server.state.outbox import Outbox
 from tests.conftest import settings_for
-from tests.support import TOKEN_SECRET, Site, eventually, next_state, room, serving
+from tests.support import TOKEN_SECRET, Site, eventually, next_state, room, serving, state_where
 from tests.terminal import PATIENCE, running
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -32,6 +34,33 @@ async def test_every_answer_tells_its_requests_id(site: Site) -> None:
 
     assert all(MADE.fullmatch(name) for name in named)
     assert len(set(named)) == len(named)
+
+
+class Asked(logging.Filter):
+    """Notes for which request each line is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Every line."""
+        if record.exc_info:
+            self.names.add(tracing.request_id.get())
+        return True
+
+
+async def test_our_own_fault_is_told_and_logged_under_its_requests_id(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The line with the traceback is uvicorn's, outside of everything that is ours."""
+    await site.store.create(room())
+    await site.raw.hset(site.store.keys.room("w"), "public", "rubbish")
+    with caplog.filtering(asked := Asked()):
+        answer = await site.state()
+
+    assert answer.status_code == 500
+    assert asked.names == {answer.headers["x-request-id"]}
 
 
 @pytest.mark.parametrize("name", ["abcdefgh", "0e7a0d2c-4d3b-4b0e-9a3f-7f1f6c1d2e3f", "A_z-09" * 10])
@@ -191,11 +220,16 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
         await site.store.create(room())
         await roster.adopt(site.store, "w", [RosterEntry(lead_id=7, partner_chat_id=555000111)], replace=False)
         parent = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
-        async with httpx.AsyncClient(base_url=web.address, headers=site.bearer()) as http:
-            for word in ("start", "stop"):
+        offered = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{site.token()}")]
+        async with (
+            connect(f"ws{web.address[4:]}/rooms/w/socket", subprotocols=offered) as socket,
+            httpx.AsyncClient(base_url=web.address, headers=site.bearer()) as http,
+        ):
+            for word, status in (("start", "live"), ("stop", "finished")):
                 body = {"webinar_id": "w", "status": word}
                 answer = await http.post("/hooks/core_webinar_set_status", json=body, headers=parent)
                 assert answer.status_code == 200
+                await state_where(socket, status=status)
         name = answer.headers["x-request-id"]
         await eventually(lambda: dry(site), "its message is recorded")
         printed = [await said(web.process), await said(worker.process)]
@@ -203,7 +237,7 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
     for span in spans("".join(out for out, _ in printed)):
         by_name[span["name"]].append(span)
 
-    assert set(by_name) == {"hook core_webinar_set_status", "load", "decide", "commit", "evaluate", "deliver"}
+    assert set(by_name) == {"hook core_webinar_set_status", "load", "decide", "commit", "tell", "evaluate", "deliver"}
     hook = by_name["hook core_webinar_set_status"][-1]
     assert hook["attributes"]["room_server.request_id"] == name
     assert hook["context"]["trace_id"] == f"0x{TRACE}"

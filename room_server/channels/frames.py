@@ -123,7 +123,7 @@ def _fault(first: int, second: bytes) -> CloseCode | None:
 
 
 class Reconnect(Struct, frozen=True, tag_field="type", tag="reconnect"):
-    """This process is going away: open the next socket in `after_ms` milliseconds. States still come until then."""
+    """Sent when this process goes away: open the next socket in `after_ms` milliseconds. States come until then."""
 
     after_ms: int
 

@@ -11,7 +11,8 @@ from urllib.parse import unquote_to_bytes
 from msgspec import Struct
 from websockets.utils import accept_key
 
-from room_server.channels.hub import Hub, watching
+from room_server.channels.crowd import watching
+from room_server.channels.hub import Hub
 from room_server.channels.wheel import Wheel
 from room_server.config import Settings
 from room_server.core.messages import Actor

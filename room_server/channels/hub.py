@@ -7,76 +7,22 @@ socket straight to the newest state; `loader` reads the rooms whose first socket
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
 from room_server import tracing
+from room_server.channels.crowd import Crowd, Member, scope_watched
 from room_server.channels.frames import RoomState, room_state, went_back
 from room_server.channels.receipts import Receipts, Tally
-from room_server.core.messages import Actor
-from room_server.errors import Refusal, StateUnavailable, Unknown
+from room_server.errors import CloseCode, Refusal, StateUnavailable, Unknown
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
 
 SLICE = 250
 """Sockets that are written before the loop gets its turn, so that hooks stay fast during a broadcast."""
-
-
-_COUNTS = "counts:"
-"""How the crowds are named that watch the counts and no room; no webinar id has a colon."""
-
-
-def watching(scope: str) -> str:
-    """The crowd of the monitors whose tokens are for this webinar id or `*`."""
-    return _COUNTS + scope
-
-
-class Member(Protocol):
-    """A socket, as the hub sees it."""
-
-    actor: Actor
-    has: RoomState | None
-
-    def push(self, state: RoomState) -> None:
-        """Write the state, or, when the peer is behind, as soon as it has caught up."""
-
-    def farewell(self, seconds: float, closed_after: float) -> None:
-        """Ask the peer to come back elsewhere in so many seconds."""
-
-    def ask(self) -> None:
-        """Ask the peer for the receipt of what it has, unless one is outstanding."""
-
-    def admit(self, crowd: "Crowd") -> None:
-        """The room is known now: answer the handshake."""
-
-    def refuse(self, refusal: Refusal) -> None:
-        """Answer the handshake with a refusal."""
-
-
-class Crowd:
-    """The sockets of one room in this process, or those that watch the counts."""
-
-    __slots__ = ("members", "name", "receipts", "roles", "state", "waiting")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        """The webinar's id, or `watching` somebody's scope."""
-        self.state: RoomState | None = None
-        self.members: set[Member] = set()
-        self.waiting: set[Member] = set()
-        """Handshakes that wait for the room's first read."""
-        self.roles: Counter[str] = Counter()
-        self.receipts: Receipts | None = None
-        """The answers to the newest change that the members were told."""
-
-    def receive(self, state: RoomState, now: float) -> None:
-        """A member has this state; it counts for the newest change only."""
-        if self.receipts is not None and state is self.state:
-            self.receipts.count(now - self.receipts.started)
 
 
 class Hub:
@@ -98,7 +44,7 @@ class Hub:
         crowd = self.crowds.get(name)
         if crowd is None:
             crowd = self.crowds[name] = Crowd(name)
-            if name.startswith(_COUNTS):
+            if scope_watched(name) is not None:
                 self.watched.set()
             else:
                 self._unread.add(name)
@@ -107,11 +53,11 @@ class Hub:
 
     def rooms(self) -> dict[str, Crowd]:
         """The crowds of rooms, by webinar id."""
-        return {name: crowd for name, crowd in self.crowds.items() if not name.startswith(_COUNTS)}
+        return {name: crowd for name, crowd in self.crowds.items() if scope_watched(name) is None}
 
     def scopes(self) -> list[str]:
         """What somebody watches the counts of: webinar ids and `*`."""
-        return [name.removeprefix(_COUNTS) for name in self.crowds if name.startswith(_COUNTS)]
+        return [scope for name in self.crowds if (scope := scope_watched(name)) is not None]
 
     def join(self, crowd: Crowd, member: Member) -> None:
         """Count an admitted socket. Joining comes before its snapshot: no change falls between the two."""
@@ -151,7 +97,7 @@ class Hub:
         if crowd.members:
             now = asyncio.get_running_loop().time()
             self.tally.keep(crowd.receipts)
-            if not name.startswith(_COUNTS):  # whose reach nobody asks for
+            if scope_watched(name) is None:  # whose reach nobody asks for
                 crowd.receipts = Receipts(state.head.epoch, state.head.version, len(crowd.members), now)
             self._untold.add(name)
             self._wake_teller.set()
@@ -178,6 +124,8 @@ class Hub:
                     member.push(state)
             self.tally.frames += len(members)
             await asyncio.sleep(0)
+        if crowd.receipts is None:
+            return
         self.tally.note(crowd.name, crowd.receipts)
         for members in _slices(list(crowd.members)):
             for member in members:
@@ -210,13 +158,21 @@ class Hub:
         held = {webinar_id: crowd.state for webinar_id, crowd in self.rooms().items() if crowd.state is not None}
         texts = await self._store.public_texts(list(held))
         for (webinar_id, before), text in zip(held.items(), texts, strict=True):
-            if text is None or text == before.text:
+            if text is None:
+                self._let_go(webinar_id)
+            elif text == before.text:
                 continue
-            if went_back(before, text):
+            elif went_back(before, text):
                 await self._renew(webinar_id)
             else:
                 self.tally.healed += 1
                 self.tell(text)
+
+    def _let_go(self, webinar_id: str) -> None:
+        """The webinar was deleted: whoever asks for it now, anywhere, is told that there is none."""
+        crowd = self.crowds.pop(webinar_id, None)
+        for member in list(crowd.members) if crowd else ():
+            member.close(CloseCode.WEBINAR_GONE)
 
     async def _renew(self, webinar_id: str) -> None:
         """The hub hears of the new epoch as it hears of every change. Raises StateUnavailable."""

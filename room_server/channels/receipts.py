@@ -4,9 +4,9 @@ At most one such ping is outstanding per socket; a peer may answer the latest on
 ours is one of these.
 """
 
-import asyncio
 import logging
 import struct
+import time
 from binascii import crc32
 from collections.abc import Iterable
 
@@ -42,7 +42,7 @@ def pong(data: bytes) -> bytes | None:
 class Receipts:
     """The answers to one change of one room in this process."""
 
-    __slots__ = ("buckets", "epoch", "of", "started", "version", "written_after")
+    __slots__ = ("buckets", "epoch", "heard_at", "of", "started", "version", "written_after")
 
     def __init__(self, epoch: str, version: int, of: int, started: float) -> None:
         self.epoch = epoch
@@ -50,6 +50,7 @@ class Receipts:
         self.of = of
         self.started = started
         self.buckets = no_answers()
+        self.heard_at = time.perf_counter()  # finer than the loop's clock, which uvloop keeps in milliseconds
         self.written_after: float | None = None
         """Seconds until the change was written to the last socket."""
 
@@ -87,7 +88,7 @@ class Tally:
         """A change was written to its last socket; epoch and version join this line to the commit's with its id."""
         if told is None or told.written_after is not None:
             return
-        told.written_after = asyncio.get_running_loop().time() - told.started
+        told.written_after = time.perf_counter() - told.heard_at
         self.writing.observe(told.written_after)
         facts = {"webinar": webinar_id, "epoch": told.epoch, "version": told.version, "sockets": told.of}
         logger.info("room told", extra={"facts": {**facts, "ms": round(told.written_after * 1000, 1)}})

@@ -14,9 +14,9 @@ from uvicorn.server import ServerState
 
 from room_server import problems
 from room_server.channels import frames, receipts
+from room_server.channels.crowd import Crowd
 from room_server.channels.frames import RoomState
 from room_server.channels.handshake import Ticket, handshake
-from room_server.channels.hub import Crowd
 from room_server.channels.parting import FLOOD, Parting, open_protocol
 from room_server.core.permissions import check_visible
 from room_server.errors import CloseCode, Refusal

@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 
 from room_server.channels import frames
-from room_server.channels.hub import Hub, watching
+from room_server.channels.crowd import watching
+from room_server.channels.hub import Hub
 from room_server.errors import StateUnavailable
 
 PUSH_SECONDS = 1.0

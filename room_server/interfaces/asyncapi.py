@@ -17,6 +17,7 @@ from room_server.interfaces import schemas
 from room_server.interfaces.openapi import LICENSE, TITLE, Json
 from room_server.interfaces.operations import documented
 from room_server.problems import ProblemDetails
+from room_server.state.keys import Keys
 
 ABOUT = """\
 What a room server sends without being asked each time: states to whoever holds a socket on a room, counts to monitors,
@@ -74,7 +75,9 @@ SOCKETS: dict[str, Channel] = {
 EVENTS = {**INBOUND, **EMITTED}
 PARAMETERS = {
     "webinar_id": {"description": "The webinar."},
-    "tag": {"description": "The partition's tag, its braces included. `SCAN 0 MATCH rs:{*}:events` finds them all."},
+    "tag": {
+        "description": f"The partition's tag, its braces included. `SCAN 0 MATCH {Keys.events('*')}` finds them all."
+    },
 }
 SECURITY: dict[str, Json] = {
     "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "For all but browsers."},
@@ -157,10 +160,11 @@ def _socket(socket: Channel) -> Json:
 
 
 def _stream() -> Json:
-    address = "rs:{tag}:events"
+    address = Keys.events("tag")
     return {
         "address": address,
-        "description": "A Redis Stream per partition. Each entry has the fields `hook`, a header here, and `payload`.",
+        "description": "A Redis Stream per partition. Each entry has the fields `hook` and `request_id`, headers here, "
+        "and `payload`.",
         "servers": [{"$ref": "#/servers/redis"}],
         **_parameters(address),
         "messages": _messages(EVENTS),
@@ -186,7 +190,8 @@ def _sends(channel: str, says: str, frames: Mapping[str, type]) -> Json:
 
 
 def _message(name: str, kind: type) -> Json:
-    hook = {"headers": {"type": "object", "required": ["hook"], "properties": {"hook": {"const": name}}}}
+    told = {"hook": {"const": name}, "request_id": {"type": "string"}}
+    hook = {"headers": {"type": "object", "required": list(told), "properties": told}}
     return {
         "name": name,
         "summary": documented(kind),

@@ -107,9 +107,10 @@ def _appended(plan: Plan) -> list[Any]:
 
 
 def tell(room: Room) -> None:
-    """A line that joins a request to the frames that tell its change: see the hub's."""
-    told = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
-    logger.info("room changed", extra={"facts": told})
+    """A line that joins the request, if there was one, to the frames that tell its change: see channels.receipts."""
+    if request_id.get():
+        told = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
+        logger.info("room changed", extra={"facts": told})
 
 
 def _counters(plan: Plan) -> Iterator[str]:

@@ -30,6 +30,8 @@ TOGETHER = 100
 """Webinars that are asked at once."""
 PAUSE = 0.1
 """Seconds between two looks at a message that is just being sent."""
+PATIENCE = 2 * LEASE.total_seconds()
+"""Seconds that messages of one webinar are waited for."""
 RUNNING = frozenset({Status.LIVE, Status.PAUSED})
 
 _ROOM = msgspec.json.Decoder(PublicRoom)
@@ -116,10 +118,10 @@ async def _known(store: Store, lead: int, ids: list[str]) -> list[Place]:
     ]
 
 
-async def _forget(store: Store, lead: int, webinar_id: str) -> Forgotten:
+async def _forget(store: Store, lead: int, webinar_id: str, patience: float = PATIENCE) -> Forgotten:
     """One webinar's records, as soon as nothing is just being sent."""
     forget, keys, tag = Script.read("forget"), store.keys, store.keys.tag(webinar_id)
-    until = asyncio.get_running_loop().time() + 2 * LEASE.total_seconds()
+    until = asyncio.get_running_loop().time() + patience
     while asyncio.get_running_loop().time() < until:
         places = [
             *(keys.done(webinar_id, secrets.token_urlsafe(12)), keys.room(webinar_id), keys.roster(webinar_id)),

@@ -17,7 +17,7 @@ from room_server.config import Settings
 from room_server.state.opening import open_state
 from room_server.state.store import Store
 from tests.conftest import settings_for
-from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, state_where
+from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, state_where, wait_until
 from tests.terminal import running
 
 
@@ -86,3 +86,16 @@ async def test_sigterm_says_goodbye_before_the_process_ends_and_a_second_one_cha
             assert await closed(one) == 1012
         async with asyncio.timeout(PATIENCE):
             assert await web.process.wait() == 0
+
+
+async def test_one_that_has_gone_is_not_asked_to_leave(site: Site) -> None:
+    """The crowd is asked in slices, and between two of them anyone may go."""
+    await site.store.create(room())
+    async with site.socket() as socket:
+        await next_state(socket)
+        (member,) = site.inside["hub"].crowds["w"].members
+    await wait_until(lambda: not site.inside["door"].total, "it has gone")
+
+    member.farewell(1.0, 1.0)
+
+    assert len(site.inside["wheel"]) == 0

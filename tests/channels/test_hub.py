@@ -11,10 +11,11 @@ import pytest
 from redis.asyncio import Redis
 
 from room_server.channels.frames import RoomState, room_state, went_back
-from room_server.channels.hub import SLICE, Crowd, Hub
+from room_server.channels.crowd import Crowd
+from room_server.channels.hub import SLICE, Hub
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Room, Status, public_text
-from room_server.errors import Refusal
+from room_server.errors import CloseCode, Refusal
 from room_server.state.opening import open_state
 from room_server.state.store import Store
 from tests.conftest import settings_for
@@ -31,6 +32,7 @@ class Peer:
         self.has: RoomState | None = None
         self.pushed: list[RoomState] = []
         self.refused: list[str] = []
+        self.closed: list[CloseCode] = []
         self._hub = hub
 
     def enter(self, webinar_id: str = "w") -> Crowd:
@@ -52,6 +54,9 @@ class Peer:
     def admit(self, crowd: Crowd) -> None:
         self._hub.join(crowd, self)
         self.has = crowd.state
+
+    def close(self, code: CloseCode) -> None:
+        self.closed.append(code)
 
     def refuse(self, refusal: Refusal) -> None:
         self.refused.append(refusal.code)
@@ -246,6 +251,23 @@ async def test_nobody_who_left_is_remembered(store: Store) -> None:
             hub.leave(crowd, peer)
         assert hub.crowds == {}
         assert (hub.counted()["total"], hub.counted()["rooms"]) == (0, {})
+
+
+async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store) -> None:
+    await store.create(room())
+    async with running(store) as hub:
+        peer, late = Peer(hub), Peer(hub)
+        crowd = peer.enter()
+        await wait_until(everyone([peer], 1), "it is in")
+        await store.delete("w")
+
+        await hub.reread()
+        late.enter()
+
+        assert (peer.closed, crowd.members) == ([CloseCode.WEBINAR_GONE], {peer})
+        await wait_until(lambda: late.refused == ["webinar_unknown"], "nobody is let in any more")
+        hub.leave(crowd, peer)
+        assert hub.crowds == {}
 
 
 def fields(stored: Room) -> Mapping[Any, Any]:

@@ -1,6 +1,8 @@
+import logging
+
 import pytest
 
-from room_server.channels.receipts import PONG_SIZE, Receipts, payload, ping, pong
+from room_server.channels.receipts import PONG_SIZE, Receipts, Tally, payload, ping, pong
 from room_server.core.reach import merged
 from tests.support import Site, eventually, next_state, room, serving, state_where
 from tests.test_counts import counts
@@ -73,3 +75,31 @@ async def test_a_snapshot_is_no_change_that_reached_anybody(site: Site) -> None:
 
         await eventually(counted, "the socket is counted")
         assert await reach(site) is None
+
+
+def test_the_answers_to_a_change_are_kept_when_another_takes_its_place() -> None:
+    tally, first, second = Tally(), Receipts("e", 1, 2, 0.0), Receipts("e", 2, 2, 0.0)
+    for receipts, seconds in ((first, 0.001), (first, 0.5), (second, 0.001)):
+        receipts.count(seconds)
+    tally.keep(None)
+    tally.keep(first)
+    answers = tally.answers([second, None])
+
+    assert answers == [one + other for one, other in zip(first.buckets, second.buckets, strict=True)]
+    assert (sum(answers), sum(tally.answers([]))) == (3, 2)
+
+
+def test_a_change_is_told_once_with_what_joins_it_to_its_commit(caplog: pytest.LogCaptureFixture) -> None:
+    tally = Tally()
+    told = Receipts("e", 7, 3, 0.0)
+    told.heard_at -= 2
+    with caplog.at_level(logging.INFO):
+        tally.note("w", told)
+        tally.note("w", told)
+        tally.note("w", None)
+    ((line,), facts) = caplog.records, vars(caplog.records[0])["facts"]
+
+    assert line.getMessage() == "room told"
+    assert 2000 <= facts.pop("ms") < 3000
+    assert facts == {"webinar": "w", "epoch": "e", "version": 7, "sockets": 3}
+    assert (sum(tally.writing.counts), 2 <= tally.writing.seconds < 3) == (1, True)

@@ -2,10 +2,14 @@
 
 import asyncio
 import re
+from datetime import timedelta
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from room_server.clock import utc_now
+from room_server.errors import PROBLEMS
+from room_server.pages import folder
 from tests.e2e.visitors import PHONE, Visitors, due, shows
 from tests.e2e.wire import Wire
 from tests.support import Site
@@ -60,6 +64,12 @@ async def test_the_keyboard_alone_runs_a_webinar(site: Site, visitors: Visitors)
     await page.keyboard.press("Enter")
     await shows(page, status="live")
     await page.keyboard.press("Tab")
+    await page.keyboard.press("Tab")
+    await expect(page.locator("button[data-hook=cta]")).to_be_focused()
+    await page.keyboard.press("Space")
+    await expect(page.locator("#cta")).to_have_attribute("data-visibility", "visible")
+    await expect(page.locator("button[data-hook=cta]")).to_be_focused()
+    await page.keyboard.press("Shift+Tab")
     await expect(page.locator("button[data-hook=stop]")).to_be_focused()
     await page.keyboard.press("Enter")
     await page.keyboard.press("Tab")
@@ -95,6 +105,78 @@ async def test_two_speakers_who_press_at_once_are_both_content(site: Site, visit
     for page in (one, other):
         await shows(page, status="live")
         await expect(page.locator("#refusal")).to_be_hidden()
+
+
+async def test_two_speakers_who_show_the_button_at_once_show_it(site: Site, visitors: Visitors) -> None:
+    await site.store.create(due(status="live"))
+    one, other = await visitors.speaker(), await visitors.speaker()
+    for page in (one, other):
+        await expect(page.locator("button[data-hook=cta]")).to_be_enabled()
+    click = "document.querySelector('button[data-hook=cta]').click()"
+    await asyncio.gather(one.evaluate(click), other.evaluate(click))
+    for page in (one, other):
+        await expect(page.locator("#cta")).to_have_attribute("data-visibility", "visible")
+        await expect(page.locator("button[data-hook=cta]")).to_be_enabled()
+        await expect(page.locator("#refusal")).to_be_hidden()
+
+
+async def test_a_question_goes_when_another_speaker_has_answered_it(site: Site, visitors: Visitors) -> None:
+    await site.store.create(due(status="live"))
+    page = await visitors.speaker()
+    await page.click("button[data-hook=stop]")
+    await expect(page.locator("dialog[open]")).to_be_visible()
+    await site.status("stop")
+    await shows(page, status="finished")
+    await expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+async def test_a_start_more_than_an_hour_early_is_asked_about(site: Site, visitors: Visitors) -> None:
+    await site.store.create(due(scheduled_at=utc_now() + timedelta(minutes=125, seconds=30)))
+    page = await visitors.speaker()
+    await page.click("button[data-hook=start]")
+    await expect(page.locator("#question-title")).to_have_text("Начать раньше времени?")
+    await expect(page.locator("#question-text")).to_contain_text("До начала ещё 2 ч 5 мин")
+    await expect(page.locator("[data-cancel]")).to_be_focused()
+    await page.click("[data-cancel]")
+    assert (await site.state()).json()["status"] == "scheduled"
+    await page.click("button[data-hook=start]")
+    await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
+    await shows(page, status="live")
+    await page.click("button[data-hook=stop]")
+    await expect(page.locator("#question-title")).to_have_text("Завершить эфир?")
+
+
+async def test_a_start_less_than_an_hour_early_is_not(site: Site, visitors: Visitors) -> None:
+    await site.store.create(due(scheduled_at=utc_now() + timedelta(minutes=59)))
+    page = await visitors.speaker()
+    await page.click("button[data-hook=start]")
+    await shows(page, status="live")
+
+
+@pytest.mark.parametrize(
+    ("hours", "status", "is_long"), [(5.99, "live", False), (6, "live", True), (7, "paused", True)]
+)
+async def test_six_hours_on_air_are_said_loudly(
+    site: Site, visitors: Visitors, hours: float, status: str, is_long: bool
+) -> None:
+    began = utc_now() - timedelta(hours=hours)
+    clock = {"on_air_since": began} if status == "live" else {"on_air_ms": int(hours * 3_600_000)}
+    await site.store.create(due(status=status, started_at=began, **clock))
+    page = await visitors.speaker()
+    await shows(page, status=status)
+    await expect(page.get_by_role("alert").filter(has_text="больше шести часов")).to_have_count(int(is_long))
+    assert ("⚠" in await page.title()) is is_long
+
+
+def test_every_refusal_that_a_speaker_can_meet_has_words() -> None:
+    """The server's own words are English, for developers."""
+    worded = set(re.findall(r"^  'problem\.(\w+)':", (folder() / "strings.ru.js").read_text(), re.MULTILINE))
+    states = {code for code in PROBLEMS if code.startswith("webinar_state_invalid_")} - {
+        f"webinar_state_invalid_{trigger}" for trigger in ("pause", "resume", "archive", "rewind")
+    }
+    others = {"unauthenticated", "forbidden_role", "forbidden_webinar", "webinar_unknown", "webinar_state_locked"}
+    assert states | others | {"too_many_requests", "state_unavailable", "internal_error", "draining"} <= worded
 
 
 async def test_a_refused_hook_says_why_in_words(site: Site, visitors: Visitors, wire: Wire) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.visitors import Visitors, shows
+from tests.e2e.visitors import Visitors, due, shows
 from tests.support import Site, eventually, room
 
 
@@ -32,7 +32,7 @@ async def test_a_token_that_opens_nothing_is_told_so(
     site: Site, visitors: Visitors, path: str, claims: dict[str, object], title: str
 ) -> None:
     await site.store.create(room())
-    await site.store.create(room("draft", status="draft"))
+    await site.store.create(due("draft", status="draft"))
     visitors.may_be_refused = True
     page = await visitors.open(path, site.token(**claims))  # type: ignore[arg-type]
     await shows(page, connection="refused")

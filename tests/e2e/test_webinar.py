@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from playwright.async_api import Page, expect
 
 from room_server.core.room import Room
@@ -74,6 +75,20 @@ async def test_a_pause_keeps_the_player_where_it_is(site: Site, visitors: Visito
     await shows(phone, status="live")
     await expect(phone.locator("#paused")).to_be_hidden()
     assert await phone.frames[1].evaluate("window.loadedOnce") is True
+
+
+async def test_a_player_that_comes_late_is_let_in(site: Site, visitors: Visitors) -> None:
+    """The page's policy was made when there was none: the page is loaded again, once, and by itself."""
+    await site.store.create(due(status="live"))
+    phone = await visitors.attendee()
+    await shows(phone, status="live")
+    await expect(phone.locator("#no-player")).to_be_visible()
+    player = f"http://{site.address}/demo/player"
+    await site.store.edit("w", lambda room: msgspec.structs.replace(room, player_url=player))
+    await expect(phone.frame_locator("#player").locator("h1")).to_have_text("Пробная трансляция")
+    (refused,) = visitors.wrong
+    assert "frame-src" in refused
+    visitors.wrong.clear()
 
 
 async def test_who_comes_after_the_end_has_not_completed(site: Site, visitors: Visitors) -> None:

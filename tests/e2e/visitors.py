@@ -73,10 +73,11 @@ class Visitors:
             await context.add_init_script("Math.random = () => 0")
         page = await context.new_page()
         page.set_default_timeout(PATIENCE_MS)
-        self._watch(page)
+        self.watch(page)
         return page
 
-    def _watch(self, page: Page) -> None:
+    def watch(self, page: Page) -> None:
+        """Write down whatever goes wrong in this page."""
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.wrong.append(f"uncaught: {error}"))
         page.on("request", self._asked)

@@ -242,6 +242,13 @@ async def test_what_a_dead_sender_had_in_hand_ends_with_its_lease(state: State) 
     assert await catalogue.fates(state.store) == {}
 
 
+async def test_a_message_that_is_sent_for_ever_is_told(store: Store) -> None:
+    await sending(store, timedelta(seconds=60))
+
+    with pytest.raises(StateUnavailable, match="sent again and again; stop the workers"):
+        await forgetting._forget(store, LEAD, "w", patience=0.2)
+
+
 async def test_a_roster_on_its_way_in_does_not_bring_the_person_back(any_state: State) -> None:
     store = any_state.store
     await store.create(room("w"))

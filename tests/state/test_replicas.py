@@ -1,10 +1,12 @@
 """REPLICAS: what was answered is on so many replicas, whatever happens to the primary; without them nothing is."""
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from typing import Any, NamedTuple
 
 import pytest
@@ -27,14 +29,65 @@ from tests.state.acts import answer
 from tests.state.conftest import PARTITIONS
 from tests.support import eventually, room, serving
 
+MANY = 300
+"""Answered creations before the primary is killed."""
 WEBINARS = [f"w-{number}" for number in range(24)]
 
 
+End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Link:
+    """The way from a primary to its replica: what the primary says comes `delay` seconds late; never, once it tore."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        """Where the replica finds its primary."""
+        self.delay = 0.0
+        self.torn = False
+
+    async def carry(self, ends: Sequence[End], late: bool) -> None:
+        """What one end says, to the other."""
+        (reader, _), (_, writer) = ends
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1 << 16):
+                await asyncio.sleep(self.delay if late else 0)
+                if not self.torn:
+                    writer.write(data)
+        writer.close()
+
+
+@asynccontextmanager
+async def link_to(port: int) -> AsyncIterator[Link]:
+    """A link to the primary at this port; its lines end with the block."""
+    link, serving = Link(), set[asyncio.Task[None]]()
+
+    async def serve(*replica: Any) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(replica[1]):
+            primary = await asyncio.open_connection("127.0.0.1", port)
+            with contextlib.closing(primary[1]):
+                await asyncio.gather(link.carry((replica, primary), False), link.carry((primary, replica), True))
+
+    def connected(*replica: Any) -> None:
+        serving.add(asyncio.create_task(serve(*replica)))
+
+    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    link.port = server.sockets[0].getsockname()[1]
+    try:
+        yield link
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+
 class Pair(NamedTuple):
-    """A primary and its replica, each in the test's hands."""
+    """A primary and its replica, each in the test's hands, and what lies between them."""
 
     primary: OwnRedis
     replica: OwnRedis
+    link: Link
 
 
 async def is_linked(replica: OwnRedis) -> bool:
@@ -51,9 +104,10 @@ async def pair() -> AsyncIterator[Pair]:
     reached = ("--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
     async with AsyncExitStack() as stack:
         primary = await stack.enter_async_context(own_redis(*reached))
-        replica = await stack.enter_async_context(own_redis("--replicaof", "127.0.0.1", str(port)))
+        link = await stack.enter_async_context(link_to(port))
+        replica = await stack.enter_async_context(own_redis("--replicaof", "127.0.0.1", str(link.port)))
         await eventually(lambda: is_linked(replica), "the replica follows")
-        yield Pair(primary, replica)
+        yield Pair(primary, replica, link)
         replica.thaw()
 
 
@@ -66,29 +120,34 @@ async def promoted(replica: OwnRedis) -> AsyncIterator[Store]:
         yield state.store
 
 
-async def create_until_it_is_gone(store: Store, primary: OwnRedis) -> set[str]:
+async def create_until_it_is_gone(store: Store, servers: Pair) -> set[str]:
     """The webinars whose creation was answered, with many on their way when the primary was killed."""
     confirmed: set[str] = set()
 
-    async def create(name: str) -> None:
-        await store.create(room(name))
-        confirmed.add(name)
-        if len(confirmed) == 200:
-            await primary.kill()
+    async def create(prefix: str) -> None:
+        for number in count():
+            await store.create(room(f"{prefix}-{number}"))
+            confirmed.add(f"{prefix}-{number}")
+            if len(confirmed) == MANY:
+                servers.link.torn = True
+                await servers.primary.kill()
 
-    await asyncio.gather(*(create(f"w-{number}") for number in range(1500)), return_exceptions=True)
+    ended = await asyncio.gather(*(create(f"w-{number}") for number in range(50)), return_exceptions=True)
+    assert {type(result) for result in ended} == {StateUnavailable}
     return confirmed
 
 
 async def test_what_was_answered_survives_the_primary() -> None:
+    """What was on its way to the replica is lost, and was not answered."""
     async with pair() as servers:
+        servers.link.delay = 0.02
         async with open_state(settings_for(servers.primary.url, replicas=1)) as state:
-            confirmed = await create_until_it_is_gone(state.store, servers.primary)
+            confirmed = await create_until_it_is_gone(state.store, servers)
         async with promoted(servers.replica) as store:
             lost = {name for name in confirmed if (await store.load(name)).room is None}
 
     assert lost == set()
-    assert 200 <= len(confirmed) < 1500
+    assert len(confirmed) >= MANY
 
 
 async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_not() -> None:

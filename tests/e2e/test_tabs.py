@@ -1,0 +1,83 @@
+"""Several tabs of one person, and a tab that slept."""
+
+from playwright.async_api import Page, expect
+
+from tests.e2e.visitors import Visitors, due, shows
+from tests.e2e.wire import Wire
+from tests.support import Site, wait_until
+
+
+async def second_tab(page: Page, visitors: Visitors) -> Page:
+    """The same link opened once more in the same browser."""
+    other = await page.context.new_page()
+    visitors.watch(other)
+    await other.goto(f"http://{visitors.address}/room/w#token={visitors.site.token('attendee')}")
+    return other
+
+
+def plays(page: Page) -> bool:
+    """Whether the page holds a player: a hidden frame would still be heard."""
+    return [frame.url for frame in page.frames[1:]] not in ([], ["about:blank"])
+
+
+async def test_the_player_is_gone_after_the_end(site: Site, visitors: Visitors) -> None:
+    await site.store.create(due(player_url=f"http://{site.address}/demo/player"))
+    page = await visitors.attendee()
+    await shows(page, connection="open")
+    await site.status("start")
+    await wait_until(lambda: plays(page), "the player is there")
+    await site.status("stop")
+    await shows(page, status="finished")
+    await wait_until(lambda: not plays(page), "the player is gone")
+
+
+async def test_of_two_tabs_only_the_newer_plays(site: Site, visitors: Visitors) -> None:
+    await site.store.create(due(player_url=f"http://{site.address}/demo/player"))
+    one = await visitors.attendee()
+    await shows(one, connection="open")
+    other = await second_tab(one, visitors)
+    await site.status("start")
+    for page in (one, other):
+        await shows(page, status="live", connection="open", attendance="entered")
+    await expect(other.frame_locator("#player").locator("h1")).to_be_visible()
+    await expect(one.locator("#elsewhere")).to_be_visible()
+    assert plays(one) is False
+
+    await one.click("#watch-here")
+    await expect(one.frame_locator("#player").locator("h1")).to_be_visible()
+    await expect(other.locator("#elsewhere")).to_be_visible()
+    await wait_until(lambda: not plays(other), "the other tab is silent")
+
+    await one.close()
+    await expect(other.frame_locator("#player").locator("h1")).to_be_visible()
+    await expect(other.locator("#elsewhere")).to_be_hidden()
+
+
+async def test_two_tabs_report_one_person_once(site: Site, visitors: Visitors) -> None:
+    await site.store.create(due())
+    one = await visitors.attendee()
+    other = await second_tab(one, visitors)
+    await site.status("start")
+    for page in (one, other):
+        await shows(page, attendance="entered")
+    await site.status("stop")
+    for page in (one, other):
+        await shows(page, status="finished", attendance="completed")
+    assert (await site.completed(42)).json()["duplicate"] is True
+
+
+async def test_a_frozen_tab_that_wakes_shows_what_is_now(site: Site, visitors: Visitors, wire: Wire) -> None:
+    """A phone freezes the pages that nobody sees; their sockets die meanwhile, and nobody tells them."""
+    await site.store.create(due(cta_label="Записаться", cta_url="https://example.org/"))
+    page = await visitors.attendee()
+    await shows(page, status="scheduled", connection="open")
+    driver = await page.context.new_cdp_session(page)
+    await driver.send("Page.setWebLifecycleState", {"state": "frozen"})
+    wire.freeze_sockets()
+    await site.status("start")
+    await site.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True})
+    await driver.send("Page.setWebLifecycleState", {"state": "active"})
+    await page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    await shows(page, status="live")
+    await expect(page.locator("a[data-cta]")).to_have_text("Записаться")
+    await shows(page, connection="open")

@@ -1,0 +1,88 @@
+"""Whom a room's page may frame, told by the header of the page."""
+
+import httpx
+import pytest
+
+from room_server import frames
+from room_server.core.room import Status
+from room_server.frames import ANYBODY, NOBODY, Frames, source
+from tests.conftest import settings_for
+from tests.outage import own_redis
+from tests.support import Site, eventually, room, serving
+
+PLAYER = "https://player.example.org/embed/7?autoplay=1"
+
+
+def frame_sources(answer: httpx.Response) -> str:
+    """The one `frame-src` of the answer's policy."""
+    (policy,) = answer.headers.get_list("content-security-policy")
+    (found,) = [word for word in policy.split("; ") if word.startswith("frame-src ")]
+    return found.removeprefix("frame-src ")
+
+
+@pytest.mark.parametrize("status", Status)
+async def test_a_room_may_frame_its_player_and_nobody_else(site: Site, status: Status) -> None:
+    await site.store.create(room(status=status, player_url=PLAYER))
+    expected = "https://player.example.org" if status in {"scheduled", "live", "paused"} else NOBODY
+    assert frame_sources(await site.http.get("/room/w")) == expected
+
+
+async def test_a_room_that_is_not_there_looks_like_one_without_a_player(site: Site) -> None:
+    await site.store.create(room())
+    assert [frame_sources(await site.http.get(f"/room/{one}")) for one in ("w", "none", "%0d%0ax")] == [NOBODY] * 3
+
+
+async def test_no_other_page_frames_anybody(site: Site) -> None:
+    for address in ("/", "/speaker/w", "/monitor", "/demo/player", "/static/app.css", "/webinars"):
+        assert frame_sources(await site.http.get(address)) == NOBODY, address
+
+
+async def test_another_player_is_allowed_a_second_later(site: Site) -> None:
+    await site.store.create(room(player_url=PLAYER))
+    assert frame_sources(await site.http.get("/room/w")) == "https://player.example.org"
+    await site.store.delete("w")
+    await site.store.create(room(player_url="http://other.example:8080/"))
+
+    async def changed() -> bool:
+        return frame_sources(await site.http.get("/room/w")) == "http://other.example:8080"
+
+    await eventually(changed, "the new player is allowed")
+
+
+async def test_pages_come_without_redis_and_with_what_was_known() -> None:
+    async with own_redis() as redis, serving(settings_for(redis.url)) as site:
+        await site.store.create(room(player_url=PLAYER))
+        assert frame_sources(await site.http.get("/room/w")) == "https://player.example.org"
+        await redis.kill()
+        for webinar_id, expected in (("w", "https://player.example.org"), ("x", NOBODY)):
+            answer = await site.http.get(f"/room/{webinar_id}")
+            assert (answer.status_code, frame_sources(answer)) == (200, expected)
+        await redis.start()
+
+
+async def test_strangers_cost_redis_little(site: Site) -> None:
+    asked = Frames(site.store)
+    await site.store.load("w")
+    before = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    for number in range(3 * frames.READS_A_SECOND):
+        await asked.sources(f"w{number}")
+    after = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert after - before < 3 * frames.READS_A_SECOND
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("https://Player.Example.org/x", "https://player.example.org"),
+        ("http://127.0.0.1:8000/demo/player", "http://127.0.0.1:8000"),
+        ("https://user:word@example.org/", "https://example.org"),
+        ("https://пример.рф/эфир", "https://xn--e1afmkfd.xn--p1ai"),
+        ("https://[::1]:8000/", ANYBODY),
+        ("https://a;script-src%20*/", ANYBODY),
+        ("https://a,b/", ANYBODY),
+        ("https://[/", ANYBODY),
+        ("https://" + "a" * 70 + ".example/", ANYBODY),
+    ],
+)
+def test_an_origin_is_written_so_that_it_ends_no_directive(address: str, expected: str) -> None:
+    assert source(address) == expected
