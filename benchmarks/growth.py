@@ -74,6 +74,6 @@ def waves(size: Size) -> Findings:
         crowd.close()
     title = f"Waves of {size.sockets:,} sockets: memory above that of the empty server"
     grown = max(after[2:]) - after[1]
-    goal = Goal(f"memory of ten waves of {size.sockets:,}", "no growth after the second", f"{grown / 2**20:+.1f} MB",
-                grown <= WAVE_BYTES)  # fmt: skip
+    what, measured = f"memory of {size.waves} waves of {size.sockets:,}", f"{grown / 2**20:+.1f} MB"
+    goal = Goal(what, "no growth after the second", measured, grown <= WAVE_BYTES)
     return Findings([Table(title, ["", "while they are there", "when they have left"], rows)], [goal])

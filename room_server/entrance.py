@@ -5,6 +5,7 @@ pieces, or behind another request, goes through server.BoundedHttp to the same `
 """
 
 import asyncio
+import re
 from typing import Any, cast
 
 import httptools
@@ -13,6 +14,7 @@ from uvicorn.server import ServerState
 
 MAX_HEAD = 8192
 """Bytes of a handshake that goes this way; a larger one is refused on the other."""
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]*)?")
 
 
 class Entrance(asyncio.Protocol):
@@ -80,7 +82,7 @@ class Head:
     @classmethod
     def of(cls, data: bytes) -> "Head | None":
         """The head of a request to open a WebSocket that `data` is, wholly and only."""
-        if not data.startswith(b"GET ") or not data.endswith(b"\r\n\r\n") or len(data) > MAX_HEAD:
+        if not data.startswith(b"GET ") or data.find(b"\r\n\r\n") != len(data) - 4 or len(data) > MAX_HEAD:
             return None
         head = cls()
         parser = httptools.HttpRequestParser(head)
@@ -88,11 +90,35 @@ class Head:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             head.method = parser.get_method()
-            return head if upgrade.args[0] == len(data) and head.asks_for_websocket() else None
+            sound = upgrade.args[0] == len(data) and fault(parser, head.headers) is None
+            return head if sound and asks_for_websocket(parser, head.headers) else None
         except httptools.HttpParserError:
             return None
         return None
 
-    def asks_for_websocket(self) -> bool:
-        """RFC 6455, 4.2.1, items 3 and 4; llhttp has seen `upgrade` among the connection's options."""
-        return [value.lower() for name, value in self.headers if name == b"upgrade"] == [b"websocket"]
+
+def asks_for_websocket(parser: httptools.HttpRequestParser, headers: list[tuple[bytes, bytes]]) -> bool:
+    """RFC 6455, 4.2.1, items 1, 3 and 4; llhttp has seen `upgrade` among the connection's options."""
+    asked = [value.lower() for name, value in headers if name == b"upgrade"]
+    return asked == [b"websocket"] and parser.get_http_version() == "1.1"
+
+
+def fault(parser: httptools.HttpRequestParser, headers: list[tuple[bytes, bytes]]) -> str | None:
+    """What RFC 9112 forbids in a head and llhttp lets through (2.3, 3.2, 6.1): two readers would not agree on it."""
+    version, hosts, has_body = parser.get_http_version(), [], False
+    for name, value in headers:
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"content-length":
+            has_body = value.strip(b" 0") != b""
+        elif name == b"transfer-encoding":
+            has_body = True
+            if value.strip().lower() != b"chunked" or version != "1.1":
+                return "the one transfer coding is chunked, in HTTP/1.1"
+    if version not in {"1.1", "1.0"}:
+        return "this server speaks HTTP/1.1"
+    if len(hosts) > 1 or (version == "1.1" and not hosts) or not all(map(_HOST.fullmatch, hosts)):
+        return "a request has one Host, and it is an authority"
+    if has_body and parser.should_upgrade():  # llhttp would take the body for another protocol, or the next request
+        return "a request to upgrade has no body"
+    return None

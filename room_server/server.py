@@ -8,18 +8,21 @@ from enum import Enum, auto
 from functools import partial
 from typing import Any
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from room_server import problems
-from room_server.entrance import Entrance
+from room_server.entrance import Entrance, asks_for_websocket, fault
 from room_server.errors import BadInput, Refusal
 
 SEND_BUFFER = 64 * 1024
 """Bytes that the kernel keeps for a peer that does not read."""
 MAX_HEAD = 16 * 1024
 """Bytes of the request line and headers together."""
+MAX_REQUEST = 1024 * 1024
+"""Bytes of one request that are read at all: what no handler asks for, such as trailers, is bounded too."""
 LINGER_SECONDS = 2.0
 """How long a refused caller may go on sending: a connection that is closed on unread bytes takes its answer along."""
 GOODBYE_SECONDS = 5
@@ -53,7 +56,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.logger = _logger
         self._phase = Phase.IDLE
         self._head = 0
-        """Bytes since the last request was whole, as far as a head may be made of them."""
+        """Bytes since the last request was whole."""
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
         self._start_clock()
@@ -69,9 +72,17 @@ class BoundedHttp(HttpToolsProtocol):
         if self._deadline is None:
             self._start_clock()
         self._head += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(len(data) - upgrade.args[0])
+        except httptools.HttpParserError:
+            self._refuse(_malformed("this is no HTTP/1.1"))
         if self._phase in {Phase.IDLE, Phase.HEAD} and self._head > MAX_HEAD:
             self._refuse(_head_too_large())
+        elif self._phase is Phase.BODY and self._head > MAX_REQUEST:
+            self._refuse(BadInput("body_too_large", f"a request has at most {MAX_REQUEST} bytes"))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -79,14 +90,20 @@ class BoundedHttp(HttpToolsProtocol):
             self._phase = Phase.HEAD
             self._start_clock()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._phase is Phase.HEAD:  # a trailer is nobody's header (RFC 9110, 6.5.1)
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         if self._phase is Phase.OVER:
             return
-        self._phase = Phase.BODY
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
             self._refuse(_head_too_large())
+        elif wrong := fault(self.parser, self.headers):
+            self._refuse(_malformed(wrong))
         else:
             super().on_headers_complete()
+            self._phase = Phase.BODY
 
     def on_body(self, body: bytes) -> None:
         if self._phase is not Phase.OVER:
@@ -102,12 +119,23 @@ class BoundedHttp(HttpToolsProtocol):
         if self.cycle is not None and self.cycle.response_complete:  # answered early: uvicorn's clock was stopped
             self._start_clock()
 
-    def handle_websocket_upgrade(self) -> None:
+    def _should_upgrade(self) -> bool:
+        return asks_for_websocket(self.parser, self.headers)
+
+    def _upgrade(self, behind: int) -> None:
+        """The parser stops at a request to upgrade, `behind` bytes before the end of what came."""
         if self._phase is Phase.OVER:
             return
-        if self._is_answering():
-            self._refuse(BadInput("malformed_request", "a handshake waits for the answer before it"))
-            return
+        if not self._should_upgrade():  # ignored (RFC 9110, 7.8); nobody reads what comes behind it
+            self._phase = Phase.OVER
+            self._stop_clock()
+            self.cycle.keep_alive = False
+        elif behind or self._is_answering():
+            self._refuse(_malformed("a handshake waits for the answer before it, and its sender for its own"))
+        else:
+            self.handle_websocket_upgrade()
+
+    def handle_websocket_upgrade(self) -> None:
         self._stop_clock()
         self._phase = Phase.OVER
         self.connections.discard(self)
@@ -116,10 +144,6 @@ class BoundedHttp(HttpToolsProtocol):
         room_socket.connection_made(self.transport)
         self.transport.set_protocol(room_socket)
         room_socket.greet(self.parser.get_method(), self.url, self.headers)
-
-    def send_400_response(self, msg: str) -> None:
-        """What cannot be parsed is answered like every other refusal."""
-        self._refuse(BadInput("malformed_request", msg))
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -145,8 +169,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._deadline = None
-        answered = self._phase is Phase.BODY and self.cycle.response_complete
-        if self._phase is Phase.IDLE or answered:  # nothing was asked that is not answered
+        if self._phase is Phase.IDLE or self._is_answered():  # nothing was asked that is not answered
             self.transport.close()
         else:
             self._refuse(BadInput("request_timeout", f"a request has {self.request_seconds:g} seconds to arrive"))
@@ -155,12 +178,20 @@ class BoundedHttp(HttpToolsProtocol):
         """Whether a request that is wholly here still waits for its answer."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
+    def _is_answered(self) -> bool:
+        """Whether the request whose body is still coming has its answer."""
+        return self._phase is Phase.BODY and self.cycle.response_complete
+
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and hang up. A whole request before this one gets its own answer, and the caller no other."""
         if self._phase is Phase.OVER:
             return
+        answered = self._is_answered()
         self._phase = Phase.OVER
         self._stop_clock()
+        if answered:
+            self._linger()
+            return
         if self._is_answering():
             self.cycle.keep_alive = False
             return
@@ -178,6 +209,10 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+
+def _malformed(detail: str) -> Refusal:
+    return BadInput("malformed_request", detail)
 
 
 def _head_too_large() -> Refusal:
