@@ -17,6 +17,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt.algorithms import HMACAlgorithm
+from jwt.utils import force_bytes
 
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import MAX_LEAD_ID, Actor, Role
@@ -27,10 +29,23 @@ WEBHOOK_TOLERANCE = 300
 MAX_MOMENT = 2**40
 """Unix seconds of a claim, at most: far beyond every use, and still exact as a float."""
 _REQUIRED = ("exp", "sub", "role", "webinar_id")
-_SIGNATURES = jwt.PyJWS()
 _LEAD = re.compile(r"[1-9][0-9]{0,15}")
 _SCOPE = re.compile(r"\*|[A-Za-z0-9_-]{1,64}")
 _ROLES = {role.value: role for role in Role}
+
+
+class _Prepared(HMACAlgorithm):
+    """PyJWT looks at a secret anew for each token (is it a PEM, a DER, a JWK?); ours were looked at when configured."""
+
+    def prepare_key(self, key: str | bytes) -> bytes:
+        """The key as it is."""
+        return force_bytes(key)
+
+
+_HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
+_SIGNATURES = jwt.PyJWS()
+_SIGNATURES.unregister_algorithm("HS256")
+_SIGNATURES.register_algorithm("HS256", _Prepared(HMACAlgorithm.SHA256))
 
 
 class Authenticator:
@@ -41,7 +56,7 @@ class Authenticator:
             self._algorithm, key = _public_key(settings.token_public_key)
             self._keys: tuple[Any, ...] = (key,)
         else:
-            self._algorithm, self._keys = "HS256", settings.token_secrets()
+            self._algorithm, self._keys = "HS256", tuple(_secret(one) for one in settings.token_secrets())
         self._hook_secrets = settings.hook_secrets()
 
     def token(self, token: str) -> Actor:
@@ -167,6 +182,13 @@ def _public_key(pem: str) -> tuple[str, Ed25519PublicKey | RSAPublicKey]:
     if isinstance(key, RSAPublicKey):
         return "RS256", key
     raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY: expected an Ed25519 or an RSA key")
+
+
+def _secret(text: str) -> bytes:
+    try:
+        return _HS256.prepare_key(text)
+    except jwt.InvalidKeyError as error:
+        raise ConfigurationError(f"{PREFIX}TOKEN_SECRET: {error}") from None
 
 
 def _signature(secret: bytes, content: bytes) -> bytes:

@@ -78,11 +78,9 @@ class BoundedHttp(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._upgrade(len(data) - upgrade.args[0])
         except httptools.HttpParserError:
-            self._refuse(_malformed("this is no HTTP/1.1"))
-        if self._phase in {Phase.IDLE, Phase.HEAD} and self._head > MAX_HEAD:
+            self._refuse(BadInput("malformed_request", "this is no HTTP/1.1"))
+        if self._head > (MAX_REQUEST if self._phase is Phase.BODY else MAX_HEAD):
             self._refuse(_head_too_large())
-        elif self._phase is Phase.BODY and self._head > MAX_REQUEST:
-            self._refuse(BadInput("body_too_large", f"a request has at most {MAX_REQUEST} bytes"))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -100,7 +98,7 @@ class BoundedHttp(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD:
             self._refuse(_head_too_large())
         elif wrong := fault(self.parser, self.headers):
-            self._refuse(_malformed(wrong))
+            self._refuse(BadInput("malformed_request", wrong))
         else:
             super().on_headers_complete()
             self._phase = Phase.BODY
@@ -126,18 +124,15 @@ class BoundedHttp(HttpToolsProtocol):
         """The parser stops at a request to upgrade, `behind` bytes before the end of what came."""
         if self._phase is Phase.OVER:
             return
-        if not self._should_upgrade():  # ignored (RFC 9110, 7.8); nobody reads what comes behind it
-            self._phase = Phase.OVER
-            self._stop_clock()
-            self.cycle.keep_alive = False
-        elif behind or self._is_answering():
-            self._refuse(_malformed("a handshake waits for the answer before it, and its sender for its own"))
-        else:
-            self.handle_websocket_upgrade()
-
-    def handle_websocket_upgrade(self) -> None:
+        websocket = self._should_upgrade()
+        if websocket and (behind or self._is_answering()):
+            self._refuse(BadInput("malformed_request", "a handshake comes behind the last answer, alone"))
+            return
         self._stop_clock()
         self._phase = Phase.OVER
+        if not websocket:  # an upgrade to something else is ignored (RFC 9110, 7.8), and so is what comes behind it
+            self.cycle.keep_alive = False
+            return
         self.connections.discard(self)
         make: Any = self.ws_protocol_class
         room_socket = make(self.config, self.server_state, self.app_state)
@@ -169,7 +164,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._deadline = None
-        if self._phase is Phase.IDLE or self._is_answered():  # nothing was asked that is not answered
+        if self._phase is Phase.IDLE:
             self.transport.close()
         else:
             self._refuse(BadInput("request_timeout", f"a request has {self.request_seconds:g} seconds to arrive"))
@@ -178,21 +173,16 @@ class BoundedHttp(HttpToolsProtocol):
         """Whether a request that is wholly here still waits for its answer."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
-    def _is_answered(self) -> bool:
-        """Whether the request whose body is still coming has its answer."""
-        return self._phase is Phase.BODY and self.cycle.response_complete
-
     def _refuse(self, refusal: Refusal) -> None:
         """Answer and hang up. A whole request before this one gets its own answer, and the caller no other."""
         if self._phase is Phase.OVER:
             return
-        answered = self._is_answered()
+        answered = self._phase is Phase.BODY and self.cycle.response_complete
         self._phase = Phase.OVER
         self._stop_clock()
-        if answered:
+        if answered and not self.transport.is_closing():
             self._linger()
-            return
-        if self._is_answering():
+        if answered or self._is_answering():
             self.cycle.keep_alive = False
             return
         cycle = self.cycle
@@ -209,10 +199,6 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
-
-
-def _malformed(detail: str) -> Refusal:
-    return BadInput("malformed_request", detail)
 
 
 def _head_too_large() -> Refusal:

@@ -20,7 +20,7 @@ from room_server.state.store import Store
 
 PATIENCE = 30.0
 """Seconds within which a crowd of thousands must have come or heard, on a machine that does other things too."""
-_VERSION = re.compile(rb'"version":(\d+)')
+_STATE = re.compile(rb'"epoch":"(\w+)","version":(\d+)')
 _AFTER = re.compile(rb'"after_ms":(\d+)')
 
 
@@ -54,7 +54,8 @@ class Line(asyncio.Protocol):
         self._request = request
         self._inbox = b""
         self.transport: asyncio.Transport | None = None
-        self.version = 0
+        self.seen: dict[bytes, int] = {}
+        """The version that came last, by epoch."""
         self.admitted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,8 +94,9 @@ class Line(asyncio.Protocol):
         elif first == 0x88:
             self._client.codes[int.from_bytes(payload[:2])] += 1
             self.transport.write(bytes((0x88, 0x80 + len(payload), 0, 0, 0, 0)) + payload)
-        elif (version := _VERSION.search(payload)) is not None:
-            self._client.told(self, int(version[1]))
+        elif (state := _STATE.search(payload)) is not None:
+            self._client.told(self, state[1], int(state[2]))
+            self._client.show(payload, state[1], int(state[2]))
         elif (after := _AFTER.search(payload)) is not None:
             self._client.asked_to_leave(self, int(after[1]) / 1000)
 
@@ -116,6 +118,9 @@ class Client:
         self.version = 0
         self.line: Line | None = None
         self.gone = False
+        self.text = b""
+        """The state that the page shows."""
+        self._shown = (b"", 0)
 
     async def connect(self) -> None:
         """Open a socket where the next one belongs."""
@@ -132,11 +137,16 @@ class Client:
         if former is not None:
             former.hang_up()
 
-    def told(self, line: Line, version: int) -> None:
+    def told(self, line: Line, epoch: bytes, version: int) -> None:
         """A state came."""
-        self.audience.backwards += version <= line.version
-        line.version = version
+        self.audience.backwards += version <= line.seen.get(epoch, 0)
+        line.seen[epoch] = version
         self.version = max(self.version, version)
+
+    def show(self, text: bytes, epoch: bytes, version: int) -> None:
+        """The highest version of an epoch stands, and any other epoch replaces."""
+        if epoch != self._shown[0] or version > self._shown[1]:
+            self.text, self._shown = text, (epoch, version)
 
     def asked_to_leave(self, line: Line, seconds: float) -> None:
         """The process goes away: open the new socket first, in its turn."""
@@ -173,7 +183,7 @@ class Audience:
         self.joined: list[float] = []
         """When sockets were let in (monotonic)."""
         self.backwards = 0
-        """States that were no newer than the one before on the same socket."""
+        """States that were no newer than the one before, of the same epoch and on the same socket."""
         self.asked = 0
         """Times that a client was asked to come back elsewhere."""
         self.without = 0

@@ -1,4 +1,4 @@
-"""A proxy between a client and a server that loses replies, cuts, delays, freezes and holds requests back."""
+"""A proxy between a client and a server that loses replies, cuts, half-closes, delays, freezes and holds back."""
 
 import asyncio
 import contextlib
@@ -38,6 +38,8 @@ class Connection:
         """What becomes of the request under way."""
         self.speaks = False
         """The client has spoken since it last heard anything."""
+        self.mute = False
+        """The client was told that nothing more comes."""
 
 
 class Proxy:
@@ -71,6 +73,13 @@ class Proxy:
         """Every line, at once."""
         for connection in self._connections:
             connection.writer.transport.abort()
+
+    def half_close(self) -> None:
+        """Every line says that nothing more comes from the server, which still hears what is said to it."""
+        for connection in self._connections:
+            if not connection.mute:
+                connection.mute = True
+                connection.writer.write_eof()
 
     def freeze(self) -> None:
         """Nothing passes in either direction, new lines are taken and lead nowhere."""
@@ -120,7 +129,8 @@ class Proxy:
                 return
             await asyncio.sleep(self.delay)
             await self._flows.wait()
-            writer.write(data)
+            if not line.mute:
+                writer.write(data)
 
 
 async def _first_of(ways: set[asyncio.Task[None]]) -> None:

@@ -135,6 +135,12 @@ def test_the_second_secret_verifies_and_the_first_signs() -> None:
     assert refused(signed(claims(exp=1)), rotating) == "the token has expired"
 
 
+@pytest.mark.parametrize("secret", ["ssh-rsa-AAAA", '{"kty":"oct"}'])
+def test_a_secret_that_is_something_else_is_found_out_at_the_start(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match="TOKEN_SECRET"):
+        Authenticator(Settings(token_secret=secret))
+
+
 @pytest.mark.parametrize("token", ["", ".", "..", "a.b.c", "x" * 5000, "é.é.é", "\ud800", f"{'e30.' * 3}"])
 def test_rubbish_is_no_token(token: str) -> None:
     assert refused(token)
