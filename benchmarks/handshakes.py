@@ -77,9 +77,10 @@ def opened(stack: ExitStack, number: int) -> list[Gate]:
     """The three, running."""
     ours = stack.enter_context(serving())
     gates = [Gate(OURS, ours.port, ours.pid, ours.handshakes(range(1, number + 1)), [], [], [])]
-    for name, command in ((ENDPOINT, module("benchmarks.peers.endpoint")), (FLOOR, [compiled("floor")])):
+    endpoint = module("benchmarks.peers.endpoint")
+    for name, command, more in ((ENDPOINT, endpoint, ["keepalive"]), (FLOOR, [compiled("floor")], [])):
         port = free_port()
-        child = stack.enter_context(program([*command, str(port), "1"]))
+        child = stack.enter_context(program([*command, str(port), "1", *more]))
         await_port(port, child)
         gates.append(Gate(name, port, child.pid, [handshake(port)] * number, [], [], []))
     return gates

@@ -5,6 +5,7 @@ A limit of 0 lets everything through.
 
 import time
 from collections import OrderedDict
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -37,6 +38,16 @@ class Throttle:
         self._free_at[who] = free_at + self._interval
         if len(self._free_at) > KNOWN:
             self._free_at.popitem(last=False)
+
+
+def address(peer: str, forwarded: str, proxies: Any) -> str:
+    """Who is calling from `peer`: itself or, when it is among `proxies`, whom its X-Forwarded-For names.
+
+    `proxies` are the trusted hosts of uvicorn's ProxyHeadersMiddleware, so this is what a request's scope says.
+    """
+    if forwarded and peer in proxies:
+        return proxies.get_trusted_client_address(forwarded)[0] or peer
+    return peer
 
 
 class PerAddress:

@@ -40,8 +40,8 @@ PATIENCE = 10.0
 """Seconds within which whatever is well-behaved must be served."""
 POOL = 4
 """Descriptors that may have been opened since the warm-up: connections to Redis, when several were needed at once."""
-GROWTH = 6_000_000
-"""Bytes that the process may have grown by since the warm-up: allocators keep what they once had."""
+GROWTH = 12_000_000
+"""Bytes that the process may have grown by since the warm-up: it searches seldom for garbage that refers to itself."""
 
 
 def token(role: str, subject: str) -> str:

@@ -17,7 +17,8 @@ export class History {
     const missed = Math.min(step - this.#last - 1, STEPS);
     const bridge = missed < BRIDGED ? this.#values[this.#last % STEPS] : null;
     for (let back = 1; back <= missed; back += 1) this.#values[(step - back) % STEPS] = bridge;
-    this.#values[step % STEPS] = value;
+    const peak = step === this.#last ? this.#values[step % STEPS] : null; // of one step the highest is kept
+    this.#values[step % STEPS] = Math.max(value, peak ?? value);
     this.#last = step;
   }
 

@@ -77,7 +77,7 @@ class Proxy:
     def half_close(self) -> None:
         """Every line says that nothing more comes from the server, which still hears what is said to it."""
         for connection in self._connections:
-            if not connection.mute:
+            if not (connection.mute or connection.writer.is_closing()):
                 connection.mute = True
                 connection.writer.write_eof()
 

@@ -1,4 +1,7 @@
-"""A plain Starlette endpoint per socket on uvicorn; a line on standard input sends to each. `PORT SIZE`."""
+"""A plain Starlette endpoint per socket on uvicorn; a line on standard input sends to each.
+
+`PORT SIZE [keepalive]`: with uvicorn's own keepalive, as it is by default and as ours has one, or without.
+"""
 
 import asyncio
 import sys
@@ -28,7 +31,7 @@ async def main() -> None:
     more: dict[str, Any] = {
         "log_level": "error",
         "ws_per_message_deflate": False,
-        "ws_ping_interval": None,
+        "ws_ping_interval": 20.0 if "keepalive" in sys.argv else None,
         "lifespan": "off",
     }
     config = uvicorn.Config(app, port=int(sys.argv[1]), backlog=4096, **more)

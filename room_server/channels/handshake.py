@@ -1,6 +1,7 @@
 """What a socket's handshake is checked for before its room is looked up. Refusals are plain HTTP answers.
 
-Order: address, origin, subprotocol, who is calling, role and webinar, room for one more.
+Order: how often from there, address, origin, subprotocol, who is calling, role and webinar, room for one more.
+That a handshake has no body was seen before (entrance.fault).
 """
 
 import re
@@ -33,7 +34,6 @@ _COUNTS = "/monitor/socket"
 _PORTS = {"http": ":80", "https": ":443"}
 _KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
 """Base64 of sixteen bytes."""
-_BODY = ("content-length", "transfer-encoding")
 
 
 class Handshake(Struct, frozen=True):
@@ -79,6 +79,8 @@ class Door:
         self._max_sockets = settings.max_sockets
         self._max_per_person = settings.max_sockets_per_person
         self._throttle = Throttle(settings.max_handshakes, settings.max_handshakes)
+        self._per_address = Throttle(settings.max_requests_per_address, 2 * settings.max_requests_per_address)
+        self.asks_for_addresses = settings.max_requests_per_address > 0
 
     def _check_serving(self) -> None:
         if self.draining:
@@ -86,9 +88,11 @@ class Door:
             refusal.headers = {"Retry-After": "1"}
             raise refusal
 
-    def shake_hands(self, request: Handshake) -> tuple[Ticket, bytes]:
+    def shake_hands(self, request: Handshake, address: str = "") -> tuple[Ticket, bytes]:
         """The ticket of a handshake request, and the 101 that answers it. Raises Refusal."""
         self._check_serving()
+        if address:
+            self._throttle_by(self._per_address, address)
         ticket = self.check(request)
         return ticket, _accepted(request)
 
@@ -119,15 +123,15 @@ class Door:
             raise Forbidden("forbidden_origin", f"the origin {given} may not open sockets here")
 
     def _check_room_for(self, actor: Actor) -> None:
-        self._throttle_all()
+        self._throttle_by(self._throttle, "")
         if self._max_sockets and self.total >= self._max_sockets:
             raise _full("this process holds all the sockets it may")
         if self._max_per_person and self.persons[person(actor)] >= self._max_per_person:
             raise _full(f"one person may hold {self._max_per_person} sockets here")
 
-    def _throttle_all(self) -> None:
+    def _throttle_by(self, throttle: Throttle, who: str) -> None:
         try:
-            self._throttle.check("")
+            throttle.check(who)
         except TooManyRequests as slower:
             raise _full("too many handshakes a second", slower.headers["Retry-After"]) from None
 
@@ -166,8 +170,6 @@ def _accepted(request: Handshake) -> bytes:
     key = headers.get("sec-websocket-key", "")
     if request.method != "GET":
         raise BadInput("method_not_allowed", "a handshake is a GET request", status=405)
-    if any(headers.get(name, "0") != "0" for name in _BODY):
-        raise BadInput("malformed_request", "a handshake has no body")
     if sum(map(len, headers.values())) > MAX_HEAD:
         raise BadInput("malformed_request", f"a handshake's headers have at most {MAX_HEAD} bytes")
     if headers.get("sec-websocket-version") != "13":

@@ -9,14 +9,14 @@ import os
 from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import is_ssl
+from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from room_server import problems
+from room_server import limits, problems
 from room_server.channels import frames, receipts
 from room_server.channels.crowd import Crowd
 from room_server.channels.frames import RoomState
-from room_server.channels.handshake import Ticket, handshake
+from room_server.channels.handshake import Handshake, Ticket, handshake
 from room_server.channels.parting import FLOOD, Parting, open_protocol
 from room_server.core.permissions import check_visible
 from room_server.errors import CloseCode, Refusal
@@ -28,6 +28,7 @@ class RoomSocket(Parting, asyncio.Protocol):
     __slots__ = (
         "_answer",
         "_asked",
+        "_config",
         "_connections",
         "_crowd",
         "_descriptor",
@@ -40,6 +41,7 @@ class RoomSocket(Parting, asyncio.Protocol):
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(app_state["door"])
+        self._config = config
         self._connections: set[Any] = server_state.connections
         self._crowd: Crowd | None = None
         self._answer: bytes | None = None
@@ -81,12 +83,19 @@ class RoomSocket(Parting, asyncio.Protocol):
 
     def greet(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """The handshake, as an HTTP parser has read it; header names in lower case."""
+        asked = handshake(method, target, headers)
+        address = self._address(asked) if self._door.asks_for_addresses else ""
         try:
-            ticket, self._answer = self._door.shake_hands(handshake(method, target, headers))
+            ticket, self._answer = self._door.shake_hands(asked, address)
         except Refusal as refusal:
             self.refuse(refusal)
         else:
             self._enter(ticket)
+
+    def _address(self, asked: Handshake) -> str:
+        """Who is calling; nothing for a connection that comes from no address."""
+        peer, proxies = get_remote_addr(self._transport), getattr(self._config.loaded_app, "trusted_hosts", ())
+        return limits.address(peer[0], asked.headers.get("x-forwarded-for", ""), proxies) if peer else ""
 
     def _enter(self, ticket: Ticket) -> None:
         self.actor = ticket.actor

@@ -195,6 +195,12 @@ async def test_ten_minutes_are_kept_and_no_more(visitors: Visitors) -> None:
     assert values == [1401 + 2 * step for step in range(300)]
 
 
+async def test_of_what_comes_at_once_the_highest_is_kept(visitors: Visitors) -> None:
+    page = await visitors.open("/")
+    values = await page.evaluate(HISTORY, [[2, 1000], [9, 1000.5], [0, 1001], [3, 1002]])
+    assert values[-2:] == [9, 3]
+
+
 async def test_a_short_silence_is_bridged_and_a_long_one_is_a_gap(visitors: Visitors) -> None:
     page = await visitors.open("/")
     values = await page.evaluate(HISTORY, [[5, 1000], [6, 1006], [7, 1020]])

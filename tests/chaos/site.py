@@ -1,0 +1,199 @@
+"""A site that may be hurt: web processes, workers and Redis, each started again after it was killed."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from room_server.config import Settings
+from room_server.server import bind
+from room_server.state.opening import State, open_state
+from tests.crowds import descriptors, memory
+from tests.proxy import Proxy, proxy_to
+from tests.support import TOKEN_SECRET, eventually, wait_until
+from tests.terminal import clean
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 60.0
+"""For a process to be ready, begun as often as it takes: it may be born while its Redis is away."""
+ENVIRONMENT = {
+    "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
+    "ROOM_SERVER_EVALUATION_GRACE": "0.5",
+    "ROOM_SERVER_MAX_SOCKETS_PER_PERSON": "0",
+    "ROOM_SERVER_MAX_HOOKS_PER_PERSON": "0",
+    "ROOM_SERVER_MAX_READS_PER_PERSON": "0",
+}
+SETTINGS = Settings(token_secret=TOKEN_SECRET, evaluation_grace=0.5)
+
+
+class Weight(NamedTuple):
+    """What a process holds: tasks by what they do, file descriptors, bytes of memory."""
+
+    tasks: dict[str, int]
+    descriptors: int
+    memory: int
+
+
+class Victim(Protocol):
+    """A process that may be hurt."""
+
+    def signal(self, number: signal.Signals) -> None:
+        """As `kill` does."""
+
+    async def kill(self) -> None:
+        """`kill -9`; returns when it is there again."""
+
+
+class Host:
+    """A web process or a worker; its log stays in the folder."""
+
+    def __init__(self, name: str, folder: Path, words: tuple[str, ...], environment: dict[str, str]) -> None:
+        self.name = name
+        self.lives = 0
+        self._words = words
+        self._environment = {**ENVIRONMENT, **environment}
+        self._log, self._tasks = folder / f"{name}.log", folder / f"{name}.tasks"
+        self._process: Process | None = None
+
+    async def start(self) -> None:
+        """Begin a life; one that ends before it is ready is begun again, as platforms do."""
+        self.lives += 1
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            with self._log.open("ab") as log:
+                self._process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-W", "error", "-m", "tests.chaos.watched", str(self._tasks), *self._words),
+                    env=clean(**self._environment), stdout=PIPE, stderr=log, start_new_session=True, cwd=ROOT,
+                )  # fmt: skip
+            if await self._is_ready(self._process):
+                return
+        raise TimeoutError(f"no {self.name} could be started; its log:\n{self._log.read_text()[-2000:]}")
+
+    async def _is_ready(self, process: Process) -> bool:
+        assert process.stdout is not None
+        while line := await process.stdout.readline():
+            if line.startswith(b"ready "):
+                return True
+        await process.wait()
+        return False
+
+    def signal(self, number: signal.Signals) -> None:
+        """To this process alone."""
+        assert self._process is not None
+        os.kill(self._process.pid, number)
+
+    async def kill(self) -> None:
+        """`kill -9`, and another life."""
+        await self.end()
+        await self.start()
+
+    async def end(self) -> None:
+        """For good."""
+        assert self._process is not None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.communicate()
+
+    async def weight(self) -> Weight:
+        """What the process holds now."""
+        assert self._process is not None
+        self._tasks.unlink(missing_ok=True)
+        self.signal(signal.SIGUSR1)
+        await wait_until(self._tasks.exists, f"{self.name} told of its tasks")
+        tasks = msgspec.json.decode(self._tasks.read_bytes(), type=dict[str, int])
+        return Weight(tasks, descriptors(self._process.pid), memory(self._process.pid))
+
+
+class Embedded:
+    """The embedded server in a data folder, which its keeper starts again."""
+
+    def __init__(self, data: Path, url: str) -> None:
+        self._data = data
+        self.url = url
+
+    def _pid(self) -> int:
+        return int((self._data / "server").read_text() or 0)
+
+    def signal(self, number: signal.Signals) -> None:
+        """As `kill` does."""
+        os.kill(self._pid(), number)
+
+    async def kill(self) -> None:
+        """`kill -9`; returns when the keeper's next one answers."""
+        old = self._pid()
+        os.kill(old, signal.SIGKILL)
+        await wait_until(lambda: self._pid() not in {0, old}, "the keeper started another server", START_SECONDS)
+        await eventually(self._answers, "it answers", START_SECONDS)
+
+    async def _answers(self) -> bool:
+        async with Redis.from_url(self.url) as client:
+            try:
+                return bool(await client.ping())
+            except (RedisError, OSError):
+                return False
+
+
+class Site:
+    """All that runs, by name; `state` is the tests' own way to what is stored, which nothing hurts but Redis."""
+
+    def __init__(self, state: State, folder: Path) -> None:
+        self.state = state
+        self.folder = folder
+        self.hosts: dict[str, Host] = {}
+        self.ports: list[int] = []
+        self.proxies: dict[str, Proxy] = {}
+        """What lies between a process and Redis, where there is anything."""
+        self.others: dict[str, Victim] = {}
+
+    def victims(self) -> dict[str, Victim]:
+        """Whoever may be killed or frozen."""
+        return {**self.hosts, **self.others}
+
+    def add(self, name: str, **environment: str) -> Host:
+        """One more process, not begun yet: `web-0`, `worker-1`."""
+        words: tuple[str, ...] = ("worker",)
+        if name.startswith("web"):
+            with bind("127.0.0.1", 0) as free:
+                self.ports.append(free.getsockname()[1])
+            words = ("web", "--port", str(self.ports[-1]))
+        made = self.hosts[name] = Host(name, self.folder, words, environment)
+        return made
+
+    async def start(self) -> None:
+        """Begin all processes."""
+        await asyncio.gather(*(host.start() for host in self.hosts.values()))
+
+    async def end(self) -> None:
+        """End them."""
+        await asyncio.gather(*(host.end() for host in self.hosts.values() if host.lives))
+
+    async def weights(self) -> dict[str, Weight]:
+        """What each process holds that has lived from the beginning."""
+        return {name: await host.weight() for name, host in self.hosts.items() if host.lives == 1}
+
+
+@asynccontextmanager
+async def embedded_site(folder: Path, **environment: str) -> AsyncIterator[Site]:
+    """Two web processes and two workers on the embedded server, each through a proxy of its own."""
+    data = folder / "data"
+    async with AsyncExitStack() as stack:
+        state = await stack.enter_async_context(open_state(Settings(data_dir=str(data), evaluation_grace=0.5)))
+        site = Site(state, folder)
+        site.others["redis"] = Embedded(data, state.url)
+        for name in ("web-0", "web-1", "worker-0", "worker-1"):
+            proxy = site.proxies[name] = await stack.enter_async_context(proxy_to(state.url))
+            site.add(name, ROOM_SERVER_REDIS_URL=proxy.url, **environment)
+        stack.push_async_callback(site.end)
+        await site.start()
+        yield site
