@@ -26,7 +26,7 @@ MAX_REQUEST = 1024 * 1024
 LINGER_SECONDS = 2.0
 """How long a refused caller may go on sending: a connection that is closed on unread bytes takes its answer along."""
 GOODBYE_SECONDS = 5
-GC_THRESHOLDS = (20_000, 20, 50)
+GC_THRESHOLDS = (10_000, 10, 10)
 """New objects before the young ones are searched, and how many such searches before the older ones are, too."""
 
 _logger = logging.getLogger("room_server.http")

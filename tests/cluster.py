@@ -28,11 +28,14 @@ def cluster() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def processes(count: int) -> Iterator[dict[int, subprocess.Popen[bytes]]]:
-    """Servers that are not introduced to each other yet, by port; each may be frozen or killed by the test."""
+def processes(count: int, **more: object) -> Iterator[dict[int, subprocess.Popen[bytes]]]:
+    """Servers that are not introduced to each other yet, by port; each may be frozen or killed by the test.
+
+    `more` are settings of theirs. Whoever starts one again puts it into the dict.
+    """
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
         ports = free_ports(2 * count)
-        started = {port: start(Path(folder) / str(port), ports) for port in ports[:count]}
+        started = {port: start(Path(folder) / str(port), ports, **more) for port in ports[:count]}
         try:
             yield started
         finally:
@@ -55,7 +58,7 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def start(folder: Path, ports: list[int]) -> subprocess.Popen[bytes]:
+def start(folder: Path, ports: list[int], **more: object) -> subprocess.Popen[bytes]:
     """One server; the second half of `ports` is for the servers' own talk."""
     port = int(folder.name)
     folder.mkdir()
@@ -69,6 +72,7 @@ def start(folder: Path, ports: list[int]) -> subprocess.Popen[bytes]:
         "bind": "127.0.0.1",
         "dir": folder,
         "save": "",
+        **more,
     }
     words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
     return subprocess.Popen([embedded.find_binary(), *words], stdout=subprocess.DEVNULL)

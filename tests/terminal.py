@@ -5,9 +5,10 @@ import contextlib
 import os
 import signal
 import sys
+import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import click
 from click.testing import CliRunner, Result
@@ -84,39 +85,47 @@ class Running(NamedTuple):
     """`http://…`, as it said itself."""
     said: list[str]
     """What it printed before."""
+    complaints: IO[bytes]
+    """What it says on stderr: a file, since a pipe that nobody reads would make it wait."""
 
     async def end(self, sent: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Its exit status and what it said on stderr."""
         self.process.send_signal(sent)
         async with asyncio.timeout(PATIENCE):
-            _, complaints = await self.process.communicate()
-        return self.process.returncode or 0, complaints.decode()
+            await self.process.communicate()
+        return self.process.returncode or 0, _text(self.complaints)
 
 
 @contextlib.asynccontextmanager
 async def running(*words: str, **environment: str) -> AsyncIterator[Running]:
     """A command that stays, from its `ready` line to the end of the block at the latest."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND, *words, env=clean(**environment), stdout=PIPE, stderr=PIPE, start_new_session=True
-    )
-    try:
-        yield await _ready(process)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        await process.communicate()
+    with tempfile.TemporaryFile() as complaints:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, *words, env=clean(**environment), stdout=PIPE, stderr=complaints, start_new_session=True
+        )
+        try:
+            yield await _ready(process, complaints)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()
 
 
-async def _ready(process: Process) -> Running:
+def _text(complaints: IO[bytes]) -> str:
+    complaints.seek(0)
+    return complaints.read().decode()
+
+
+async def _ready(process: Process, complaints: IO[bytes]) -> Running:
     assert process.stdout is not None
     said: list[str] = []
     async with asyncio.timeout(PATIENCE):
         while line := (await process.stdout.readline()).decode():
             if line.startswith("ready "):
-                return Running(process, line.split()[1], said)
+                return Running(process, line.split()[1], said, complaints)
             said.append(line.rstrip("\n"))
-        _, complaints = await process.communicate()
-    raise AssertionError(f"it ended without being ready: {complaints.decode()}")
+        await process.communicate()
+    raise AssertionError(f"it ended without being ready: {_text(complaints)}")
 
 
 async def finished(*words: str, **environment: str) -> tuple[int, str, str]:

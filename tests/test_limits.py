@@ -1,6 +1,7 @@
 """The generic cell rate algorithm: a rate, a burst, and nobody else's business."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,8 @@ from room_server import limits
 from room_server.errors import TooManyRequests
 from room_server.limits import Throttle
 from tests.conftest import settings_for
-from tests.support import eventually, serving
+from tests.raw import connecting, upgrade
+from tests.support import Site, eventually, room, serving
 
 
 def passes(throttle: Throttle, who: str = "anna") -> bool:
@@ -74,3 +76,68 @@ async def test_an_address_may_ask_so_often_whoever_asks_there(valkey_url: str) -
     refused = answers[-1]
     assert (refused.json()["code"], refused.headers["retry-after"]) == ("too_many_requests", "1")
     assert refused.headers["content-type"] == "application/problem+json"
+
+
+FORWARDED: dict[str, tuple[str, list[str], list[bool]]] = {
+    "a peer that is no proxy is not believed": ("10.0.0.1", ["6.6.6.1", "6.6.6.2", "6.6.6.3"], [True, True, False]),
+    "a proxy is believed": ("127.0.0.1", ["6.6.6.1", "6.6.6.2", "6.6.6.3"], [True, True, True]),
+    "one caller behind a proxy": ("127.0.0.1", ["6.6.6.1"] * 3, [True, True, False]),
+    "what a caller itself tells the proxy": (
+        "127.0.0.0/8",
+        [f"9.9.9.{n}, 6.6.6.1" for n in "123"],
+        [True, True, False],
+    ),
+    "two proxies": ("127.0.0.1,10.0.0.1", [f"6.6.6.{n}, 10.0.0.1" for n in "123"], [True, True, True]),
+    "a proxy that names nobody": ("127.0.0.1", [""] * 3, [True, True, False]),
+}
+"""Whom FORWARDED_ALLOW_IPS trusts, whom each request is forwarded for, and which are let through."""
+
+
+async def let_through(site: Site, path: str, forwarded: str) -> bool:
+    """Whether a request or a handshake from there is answered as such."""
+    named = {"X-Forwarded-For": forwarded, **site.bearer("attendee")}
+    async with connecting(site) as raw:
+        if path == "/webinars":
+            return (await site.http.get(path, headers=named)).status_code == 200
+        await raw.send(upgrade(site, path, named))
+        answer = await raw.answer()
+    if answer.status != 101:
+        assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "1")
+    return answer.status == 101
+
+
+@pytest.mark.parametrize("case", FORWARDED, ids=str)
+async def test_requests_and_handshakes_are_counted_by_address(valkey_url: str, case: str) -> None:
+    proxies, forwarded, expected = FORWARDED[case]
+    settings = settings_for(valkey_url, max_requests_per_address=1)
+    more: dict[str, Any] = {"forwarded_allow_ips": proxies}
+    async with serving(settings, **more) as site:
+        await site.store.create(room())
+        for path in ("/webinars", "/rooms/w/socket"):
+            assert [await let_through(site, path, address) for address in forwarded] == expected, path
+
+
+async def test_handshakes_that_are_refused_are_counted_too(valkey_url: str) -> None:
+    """Nobody tries tokens without end."""
+    async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
+        statuses = []
+        for _ in range(3):
+            async with connecting(site) as raw:
+                await raw.send(upgrade(site, "/rooms/w/socket", {"Authorization": "Bearer x"}))
+                statuses.append((await raw.answer()).status)
+    assert statuses == [401, 401, 503]
+
+
+async def test_a_person_is_counted_wherever_it_calls_from(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url, max_reads_per_person=1, max_hooks_per_person=1)) as site:
+        await site.store.create(room())
+        for read in (True, False):
+            codes = []
+            for address in range(6):
+                headers = {**site.bearer(), "X-Forwarded-For": f"6.6.6.{address}"}
+                call = site.http.get("/rooms/w/state", headers=headers) if read else site.http.post(
+                    "/hooks/core_webinar_set_status", headers=headers, content=b"{}"
+                )  # fmt: skip
+                codes.append((await call).status_code)
+            burst = 4 if read else 2
+            assert (codes[burst - 1] == 429, codes[burst]) == (False, 429), codes

@@ -39,36 +39,51 @@ class Acknowledged(NamedTuple):
 class Recorder:
     """`ports` are the web processes', asked in turn."""
 
-    def __init__(self, http: httpx.AsyncClient, ports: list[int]) -> None:
-        self.http = http
+    def __init__(self, ports: list[int]) -> None:
         self._ports = itertools.cycle(ports)
         self._numbers = itertools.count(1)
+        self._http: httpx.AsyncClient | None = None
         self.acknowledged: list[Acknowledged] = []
         self.answers: Counter[str] = Counter()
         """Every try: `ok`, a refusal's code, or how the line broke."""
         self.unanswered: list[str] = []
         """Hooks that got no answer for a minute."""
 
+    @asynccontextmanager
+    async def lines(self) -> AsyncIterator[None]:
+        """Lines to the processes, closed with the block."""
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(timeout=ANSWER_SECONDS, limits=limits) as self._http:
+            yield
+
     async def ask(self, name: str, **payload: Any) -> dict[str, Any] | None:
         """The acknowledgement, of the same hook sent until there is an answer; None: it was refused for good."""
         tag = f"{name}-{next(self._numbers)}"
         mark = {"context": {"source": tag}} if name.startswith("core") else {"session_id": tag}
-        async with asyncio.timeout(GIVE_UP_SECONDS):
-            while True:
-                answer = await self._try(name, {**payload, **mark})
-                if answer is not None and answer.status_code not in FOR_NOW:
-                    break
-                await asyncio.sleep(PAUSE)
+        try:
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                answer = await self._answer(name, {**payload, **mark})
+        except TimeoutError:
+            self.unanswered.append(tag)
+            return None
         if answer.status_code != 200:
             return None
         self.acknowledged.append(Acknowledged(tag, name, payload, answer.json()))
         return self.acknowledged[-1].answer
 
+    async def _answer(self, name: str, payload: dict[str, Any]) -> httpx.Response:
+        while True:
+            answer = await self._try(name, payload)
+            if answer is not None and answer.status_code not in FOR_NOW:
+                return answer
+            await asyncio.sleep(PAUSE)
+
     async def _try(self, name: str, payload: dict[str, Any]) -> httpx.Response | None:
+        assert self._http is not None
         address = f"http://127.0.0.1:{next(self._ports)}/hooks/{name}"
         role = Role.SPEAKER if name.startswith("core") else Role.SYSTEM
         try:
-            answer = await self.http.post(address, json=payload, headers=bearer(role))
+            answer = await self._http.post(address, json=payload, headers=bearer(role))
         except httpx.HTTPError as error:
             self.answers[type(error).__name__] += 1
             return None
@@ -91,11 +106,3 @@ def token(role: Role) -> str:
 
 
 _TOKENS: dict[Role, str] = {}
-
-
-@asynccontextmanager
-async def recording(ports: list[int]) -> AsyncIterator[Recorder]:
-    """A recorder whose lines are closed with the block."""
-    limits = httpx.Limits(max_connections=200)
-    async with httpx.AsyncClient(timeout=ANSWER_SECONDS, limits=limits) as http:
-        yield Recorder(http, ports)

@@ -122,18 +122,21 @@ class Embedded:
         self._data = data
         self.url = url
 
-    def _pid(self) -> int:
-        return int((self._data / "server").read_text() or 0)
+    def _pid(self) -> int | None:
+        """None: the keeper is just writing it."""
+        return int((self._data / "server").read_text() or 0) or None
 
     def signal(self, number: signal.Signals) -> None:
         """As `kill` does."""
-        os.kill(self._pid(), number)
+        pid = self._pid()
+        assert pid is not None, "only `kill` has another one started, and waits for it"
+        os.kill(pid, number)
 
     async def kill(self) -> None:
         """`kill -9`; returns when the keeper's next one answers."""
         old = self._pid()
-        os.kill(old, signal.SIGKILL)
-        await wait_until(lambda: self._pid() not in {0, old}, "the keeper started another server", START_SECONDS)
+        self.signal(signal.SIGKILL)
+        await wait_until(lambda: self._pid() not in {None, old}, "the keeper started another server", START_SECONDS)
         await eventually(self._answers, "it answers", START_SECONDS)
 
     async def _answers(self) -> bool:

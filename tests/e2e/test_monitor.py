@@ -157,7 +157,7 @@ async def test_a_socket_that_fell_silent_is_let_go(site: Site, visitors: Visitor
 
 async def test_a_token_that_runs_out_ends_the_watch(visitors: Visitors) -> None:
     visitors.may_be_refused = True
-    page = await monitor(visitors, ttl=3)
+    page = await monitor(visitors, ttl=6)
     await expect(page.locator("#no-rooms")).to_be_visible()
     await shows(page, connection="refused")
     await expect(page.locator("#trouble-title")).to_have_text("Срок ссылки истёк")

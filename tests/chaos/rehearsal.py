@@ -1,0 +1,189 @@
+"""The rehearsal: a whole webinar on two web processes, a worker and a Cluster, while one of each is killed."""
+
+import asyncio
+import random
+import subprocess
+import time
+from asyncio import to_thread
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from pathlib import Path
+from signal import Signals
+from typing import NamedTuple
+
+from redis import Redis
+
+from room_server.config import Settings
+from room_server.core.messages import Role
+from room_server.errors import StateUnavailable
+from room_server.state import catalogue
+from room_server.state.keys import slot
+from room_server.state.opening import open_state
+from tests.chaos import checker
+from tests.chaos.checker import Claim, Report, Stored
+from tests.chaos.faults import Fault, Hands
+from tests.chaos.recorder import Recorder, token
+from tests.chaos.show import Show
+from tests.chaos.site import Site
+from tests.cluster import follow, form, processes, until, url_of
+from tests.crowds import Audience, many_descriptors
+from tests.support import eventually
+
+PARTITIONS = 6
+WEBINAR = "launch"
+DURABLE = {"appendonly": "yes", "appendfsync": "always"}
+HEAL_SECONDS = 30.0
+
+Say = Callable[[str], None]
+
+
+class Size(NamedTuple):
+    """How large it is: sockets, leads on the roster, seconds on air."""
+
+    sockets: int
+    leads: int
+    seconds: float
+
+
+class Primary:
+    """The primary that holds the webinar, and the replica that takes its place."""
+
+    def __init__(self, started: dict[int, subprocess.Popen[bytes]], port: int, follower: int) -> None:
+        self._started = started
+        self._port, self._follower = port, follower
+        self.away = 0.0
+        """Seconds until the replica had taken over."""
+
+    def signal(self, number: Signals) -> None:
+        """To the primary."""
+        self._started[self._port].send_signal(number)
+
+    async def kill(self) -> None:
+        """`kill -9`; once its replica has taken over by itself it comes back, as that one's replica."""
+        began, dead = time.monotonic(), self._started[self._port]
+        dead.kill()
+        await to_thread(dead.wait)
+        with Redis(port=self._follower) as heir, Redis(port=self._port) as former:
+            await to_thread(until, lambda: heir.role()[0] == b"master")
+            self.away = time.monotonic() - began
+            self._started[self._port] = subprocess.Popen(dead.args, stdout=subprocess.DEVNULL)
+            await to_thread(until, lambda: former.info("replication").get("master_link_status") == "up")
+
+
+@asynccontextmanager
+async def cluster_site(folder: Path) -> AsyncIterator[tuple[Site, Primary]]:
+    """Three primaries with a replica each, two web processes and a worker; a hook is answered once a replica has it."""
+    async with AsyncExitStack() as stack:
+        started = stack.enter_context(processes(6, **DURABLE))
+        primaries, followers = list(started)[:3], list(started)[3:]
+        await to_thread(form, primaries)
+        for leader, follower in zip(primaries, followers, strict=True):
+            await to_thread(follow, primaries, follower, leader)
+        settings = Settings(redis_url=url_of(primaries), partitions=PARTITIONS, replicas=1, evaluation_grace=0.5)
+        state = await stack.enter_async_context(open_state(settings))
+        site = Site(state, folder)
+        place = slot(state.store.keys.tag(WEBINAR)) * 3 // 16384
+        site.others["primary"] = primary = Primary(started, primaries[place], followers[place])
+        for name in ("web-0", "web-1", "worker-0"):
+            site.add(name, ROOM_SERVER_REDIS_URL=url_of(primaries), ROOM_SERVER_REPLICAS="1")
+        stack.push_async_callback(site.end)
+        await site.start()
+        yield site, primary
+
+
+class Rehearsal:
+    """One run."""
+
+    def __init__(self, site: Site, size: Size, say: Say) -> None:
+        self._site = site
+        self._size = size
+        self._say = say
+        self._store = site.state.store
+        self.recorder = Recorder(site.ports)
+        self.show = Show(WEBINAR, range(1, size.leads + 1), self.recorder, self._store)
+        self.readers = Audience(f"/rooms/{WEBINAR}/socket", token(Role.ATTENDEE), site.ports)
+        self.found: list[Claim] = []
+
+    async def run(self, chance: random.Random) -> None:
+        """From the schedule to the last message."""
+        await self.show.prepare(0)
+        before = await self._site.weights()
+        async with self.recorder.lines():
+            try:
+                began = time.monotonic()
+                await self.readers.join(self._size.sockets)
+                self._say(f"{self._size.sockets:,} sockets hold the state, {time.monotonic() - began:.1f} s")
+                await asyncio.gather(self.show.run(self._size.seconds, chance), self._strike(chance))
+                self._say("the webinar has ended")
+                await self._kill_the_worker()
+                await self._look()
+            finally:
+                await self.readers.leave()
+        await eventually(partial(checker.settled, self._store, WEBINAR), "everybody was told", 90)
+        self._say("everybody is classified and told; the checks")
+        leaked = await checker.still_leaking(self._site, before, HEAL_SECONDS)
+        self.found.append(Claim("nothing leaks in who lived through all", "web-1", leaked))
+
+    async def _strike(self, chance: random.Random) -> None:
+        """A web process, then the primary, in the middle of the webinar."""
+        hands = Hands(self._site, self.readers, chance)
+        for share, victim in ((0.2, "web-0"), (0.4, "primary")):
+            await hands.strike([Fault(share * self._size.seconds, "kill", victim)])
+            self._say(f"{victim} was killed, and is there again")
+
+    async def _kill_the_worker(self) -> None:
+        """In the middle of the evaluation, if it lasts long enough."""
+        done = 0
+
+        async def evaluates() -> bool:
+            nonlocal done
+            try:
+                done, _ = await catalogue.classified(self._store, WEBINAR)
+            except StateUnavailable:
+                return False
+            return done > len(self.show.answered)
+
+        await eventually(evaluates, "the evaluation goes on", HEAL_SECONDS)
+        await self._site.hosts["worker-0"].kill()
+        self._say(f"worker-0 was killed with {done} of {self._size.leads} classified, and is there again")
+
+    async def _look(self) -> None:
+        number, wanted = self._size.sockets, {"attendee": self._size.sockets}
+        behind = await checker.newest(self._store, WEBINAR, self.readers, HEAL_SECONDS)
+        backwards = [f"{self.readers.backwards} states came late"] * bool(self.readers.backwards)
+        wrong = [
+            line for port in self._site.ports for line in await checker.counts(port, WEBINAR, wanted, HEAL_SECONDS)
+        ]
+        self.found += [
+            Claim("versions only grow", f"{number:,} readers, {self.readers.without:,} came back", backwards),
+            Claim("every reader holds the newest state", f"{number:,} readers", behind),
+            Claim("counts are those of the open sockets", "asked of both web processes", wrong),
+        ]
+
+    async def report(self, primary: Primary) -> Report:
+        """Everything that must be true."""
+        stored = await Stored().read(self._store, [WEBINAR])
+        claims = [
+            *checker.records(self.recorder, stored),
+            *checker.leads([self.show], stored),
+            *self.found,
+            *await checker.counters(self._store, stored),
+        ]
+        tries = ", ".join(f"{word} {count:,}" for word, count in self.recorder.answers.most_common())
+        done = [
+            f"{self._size.sockets:,} sockets, {self._size.leads:,} leads, {self._size.seconds:g} s on air",
+            f"killed: web-0, worker-0, and a primary whose replica took over after {primary.away:.1f} s",
+            f"tries: {tries}",
+        ]
+        return Report(done, claims)
+
+
+async def rehearse(folder: Path, size: Size, say: Say) -> Report:
+    """Everything from the first server to the report."""
+    with many_descriptors():
+        async with cluster_site(folder) as (site, primary):
+            say(f"a Cluster of three with a replica each, {', '.join(site.hosts)} are ready")
+            run = Rehearsal(site, size, say)
+            await run.run(random.Random(size.sockets))
+            return await run.report(primary)

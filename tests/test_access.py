@@ -1,0 +1,263 @@
+"""Every address, hook and socket for every role with every kind of token, against a table of its own.
+
+The table is written from docs/domain.md ("Roles"), not from the code that decides. What is not in it fails.
+"""
+
+import itertools
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pytest
+from starlette.routing import Mount, Route
+
+from room_server import pages
+from room_server.app import ROUTES
+from room_server.core.messages import EMITTED, INBOUND, Role
+from room_server.core.room import Status
+from room_server.interfaces.asyncapi import SOCKETS
+from tests.conftest import settings_for
+from tests.raw import connecting, upgrade
+from tests.support import AT, Site, room, serving, wait_until
+from tests.test_signed import OTHER_HOOK_SECRET, webhook
+
+ROLES = ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
+CREDENTIALS = ("none", "expired", "another webinar's", "the webinar's", "every webinar's")
+LEAD = 42
+"""The lead of the tests' attendee."""
+ANYBODY = frozenset(ROLES)
+READERS = frozenset({"organizer", "speaker", "moderator", "attendee", "system"})
+COUNTERS = frozenset({"organizer", "speaker", "system", "monitor"})
+LEADERS = frozenset({"organizer", "speaker"})
+SPEAKING_FOR_LEADS = frozenset({"attendee", "system"})
+NOBODY: frozenset[str] = frozenset()
+
+OPEN = {
+    "/webinars": "/webinars",
+    "/healthz": "/healthz",
+    "/readyz": "/readyz",
+    "/openapi.json": "/openapi.json",
+    "/asyncapi.json": "/asyncapi.json",
+    "/static": "/static/api.js",
+    "/": "/",
+    "/room/{webinar_id}": "/room/live",
+    "/speaker/{webinar_id}": "/speaker/live",
+    "/monitor": "/monitor",
+    "/demo/player": "/demo/player",
+    "/demo/cta": "/demo/cta",
+    "/demo/recording": "/demo/recording",
+}
+"""What everybody may read, whatever token comes along: the route, and one address on it."""
+READ = {
+    "/rooms/{webinar_id}/state": ("/rooms/live/state", READERS, True),
+    "/monitor/counts": ("/monitor/counts", COUNTERS, False),
+}
+WATCHED = {
+    "/rooms/{webinar_id}/socket": ("/rooms/live/socket", READERS, True),
+    "/monitor/socket": ("/monitor/socket", COUNTERS, False),
+}
+"""Route, one address on it, who may, and whether it is about one webinar."""
+SENT: dict[str, tuple[frozenset[str], dict[str, Any]]] = {
+    "core_webinar_set_status": (LEADERS, {"status": "start"}),
+    "core_webinar_set_cta_visibility": (LEADERS, {"visible": False}),
+    "client_webinar_entered": (SPEAKING_FOR_LEADS, {"lead_id": LEAD, "timestamp": 1}),
+    "client_webinar_completed": (SPEAKING_FOR_LEADS, {"lead_id": LEAD, "completed_at": 1}),
+    "webinar_completed": (NOBODY, {"lead_id": LEAD, "completed_at": 1}),
+    "client_webinar_attendance_classified": (NOBODY, {"lead_id": LEAD, "attended": True, "timestamp": 1}),
+    "post_webinar_route": (NOBODY, {"lead_id": LEAD, "attended": True, "timestamp": 1, "route": "attended"}),
+}
+"""Each hook, who may send it, and what it says of the live webinar; where it is let in, nothing is left to change."""
+LET_IN = {"client_webinar_completed": (409, "webinar_not_finished")}
+"""What a hook that may be sent is answered, where that is not 200."""
+SCRAPED = "/metrics"
+"""Not for roles: it has a token of its own."""
+
+Outcome = tuple[int, str]
+
+
+@pytest.fixture
+async def site(valkey_url: str) -> AsyncIterator[Site]:
+    """A webinar in each state; the lead is in the live one."""
+    settings = settings_for(
+        valkey_url, max_hooks_per_person=0, max_reads_per_person=0, max_sockets_per_person=0, metrics_token="scraper"
+    )
+    async with serving(settings) as site:
+        for status in Status:
+            times = {"started_at": AT, "finished_at": AT} if status in {Status.FINISHED, Status.ARCHIVED} else {}
+            await site.store.create(room(status.value, status=status, **times))
+        assert (await site.entered(LEAD, "live")).status_code == 200
+        yield site
+
+
+def headers(site: Site, role: str, credential: str, webinar_id: str = "live") -> dict[str, str]:
+    """The caller's."""
+    if credential == "none":
+        return {}
+    scope = {"another webinar's": "elsewhere", "every webinar's": "*"}.get(credential, webinar_id)
+    return site.bearer(role, scope, ttl=-60 if credential == "expired" else 60)
+
+
+def refused(role: str, credential: str, allowed: frozenset[str], scoped: bool) -> Outcome | None:
+    """How the caller is refused; None: it is let in."""
+    if credential in {"none", "expired"}:
+        return 401, "unauthenticated"
+    if role not in allowed:
+        return 403, "forbidden_role"
+    if scoped and credential == "another webinar's":
+        return 403, "forbidden_webinar"
+    return None
+
+
+async def read(site: Site, address: str, named: dict[str, str]) -> Outcome:
+    """How a request is answered."""
+    answer = await site.http.get(address, headers=named)
+    return answer.status_code, answer.json()["code"] if answer.status_code >= 400 else ""
+
+
+async def sent(site: Site, name: str, payload: Any, named: dict[str, str]) -> Outcome:
+    """How a hook is answered."""
+    body = payload if isinstance(payload, bytes) else msgspec.json.encode(payload)
+    answer = await site.http.post(f"/hooks/{name}", content=body, headers=named)
+    return answer.status_code, answer.json().get("code", "")
+
+
+async def watched(site: Site, address: str, named: dict[str, str]) -> Outcome:
+    """How a handshake is answered."""
+    async with connecting(site) as raw:
+        await raw.send(upgrade(site, address, named))
+        answer = await raw.answer()
+    return answer.status, answer.code if answer.status != 101 else ""
+
+
+EVERYBODY = list(itertools.product(ROLES, CREDENTIALS))
+
+
+def test_every_route_hook_socket_and_role_is_in_the_table() -> None:
+    routes = [*ROUTES, *pages.routes()]
+    assert all(isinstance(route, Route | Mount) for route in routes)
+    paths = {route.path for route in routes if isinstance(route, Route | Mount)}
+    assert paths == {*OPEN, *READ, SCRAPED, "/hooks/{name}"}
+    assert {socket.address for socket in SOCKETS.values()} == set(WATCHED)
+    assert {*INBOUND, *EMITTED} == set(SENT)
+    assert {role.value for role in Role} == set(ROLES)
+
+
+async def test_what_is_open_is_open_to_everybody_and_says_the_same(site: Site) -> None:
+    for address in OPEN.values():
+        anonymous = await site.http.get(address)
+        for role, credential in EVERYBODY:
+            answer = await site.http.get(address, headers=headers(site, role, credential))
+            assert (answer.status_code, answer.content) == (200, anonymous.content), (address, role, credential)
+
+
+async def test_every_role_reads_what_it_may(site: Site) -> None:
+    before = await site.everything()
+    for (address, allowed, scoped), (role, credential) in itertools.product(READ.values(), EVERYBODY):
+        expected = refused(role, credential, allowed, scoped) or (200, "")
+        assert expected == await read(site, address, headers(site, role, credential)), (address, role, credential)
+    assert before == await site.everything()
+
+
+async def test_every_role_holds_the_sockets_it_may(site: Site) -> None:
+    before = await site.everything()
+    for (address, allowed, scoped), (role, credential) in itertools.product(WATCHED.values(), EVERYBODY):
+        expected = refused(role, credential, allowed, scoped) or (101, "")
+        assert expected == await watched(site, address, headers(site, role, credential)), (address, role, credential)
+    await wait_until(lambda: not site.inside["door"].total, "nobody is counted")
+    assert before == await site.everything()
+
+
+async def test_every_role_sends_the_hooks_it_may(site: Site) -> None:
+    before = await site.everything()
+    for (name, (allowed, fields)), (role, credential) in itertools.product(SENT.items(), EVERYBODY):
+        expected = refused(role, credential, allowed, scoped=True) or LET_IN.get(name, (200, ""))
+        if allowed is NOBODY and expected[0] == 403:
+            expected = (403, "hook_internal")
+        answer = await sent(site, name, {"webinar_id": "live", **fields}, headers(site, role, credential))
+        assert expected == answer, (name, role, credential)
+        assert before == await site.everything(), (name, role, credential)
+
+
+async def test_an_attendee_speaks_for_itself_only(site: Site) -> None:
+    before = await site.everything()
+    for name in ("client_webinar_entered", "client_webinar_completed"):
+        payload = {"webinar_id": "live", **SENT[name][1], "lead_id": LEAD + 1}
+        for credential in ("the webinar's", "every webinar's"):
+            answer = await sent(site, name, payload, headers(site, "attendee", credential))
+            assert answer == (403, "forbidden_lead"), (name, credential)
+    assert before == await site.everything()
+
+
+async def test_a_signature_is_the_systems_and_another_secrets_is_nobodys(site: Site) -> None:
+    before = await site.everything()
+    for name, (allowed, fields) in SENT.items():
+        body = msgspec.json.encode({"webinar_id": "live", **fields})
+        forged = await sent(site, name, body, webhook(body, OTHER_HOOK_SECRET))
+        assert forged == (401, "unauthenticated"), name
+        assert before == await site.everything(), name
+        expected = refused("system", "every webinar's", allowed, scoped=True) or LET_IN.get(name, (200, ""))
+        expected = (403, "hook_internal") if allowed is NOBODY else expected
+        assert expected == await sent(site, name, body, webhook(body, identity=name)), name
+
+
+async def test_a_hook_that_is_not_ours_is_unknown_to_everybody(site: Site) -> None:
+    before = await site.everything()
+    for role, credential in EVERYBODY:
+        answer = await sent(site, "client_webinar_left", {}, headers(site, role, credential))
+        assert answer == (404, "hook_unknown"), (role, credential)
+    assert before == await site.everything()
+
+
+async def test_a_draft_is_unknown_to_attendees_and_every_other_state_is_shown(site: Site) -> None:
+    for status, role in itertools.product(Status, ROLES):
+        named = headers(site, role, "the webinar's", status.value)
+        hidden = (404, "webinar_unknown") if (status, role) == (Status.DRAFT, "attendee") else None
+        expected = refused(role, "the webinar's", READERS, scoped=True) or hidden
+        for ask, verb, okay in ((read, "state", 200), (watched, "socket", 101)):
+            answer = await ask(site, f"/rooms/{status}/{verb}", named)
+            assert answer == (expected or (okay, "")), (status, role, verb)
+
+
+async def test_no_role_opens_the_metrics(site: Site) -> None:
+    for role, credential in EVERYBODY:
+        answer = await read(site, SCRAPED, headers(site, role, credential))
+        assert answer == (401, "unauthenticated"), (role, credential)
+    assert await read(site, SCRAPED, {"Authorization": "Bearer scraper"}) == (200, "")
+
+
+async def test_a_token_for_one_webinar_counts_that_one_only(site: Site) -> None:
+    for role in sorted(COUNTERS):
+        answer = await site.http.get("/monitor/counts", headers=headers(site, role, "the webinar's"))
+        assert [counted["webinar_id"] for counted in answer.json()["rooms"]] == ["live"], role
+
+
+ECHOES = ["{token}", "{token}x", "Bearer {token}", "{token},{token}", "{token}é"]
+
+
+async def test_no_refusal_repeats_a_token(site: Site) -> None:
+    """Whatever is wrong with a token or a request, its answer may be shown, logged and kept."""
+    secret = site.token("guest", "secret-scope-of-nobody", name="Name-Of-Nobody")
+    parts = [part for part in secret.split(".") if len(part) > 20]
+    found = []
+    for echo in ECHOES:
+        text = echo.format(token=secret).encode("utf-8").decode("latin-1")
+        named = {
+            "a token": {"Authorization": f"Bearer {text}"},
+            "no scheme": {"Authorization": text},
+            "as a subprotocol": {"Sec-WebSocket-Protocol": f"room.v1, room.bearer.{text}"},
+            "as the only subprotocol": {"Sec-WebSocket-Protocol": f"room.bearer.{text}"},
+            "as a signature": {"webhook-id": "1", "webhook-timestamp": "1", "webhook-signature": f"v1,{text}"},
+            "in the query": {},
+        }
+        for what, given in named.items():
+            for address in ("/rooms/live/state", "/rooms/live/socket?token=" + secret, "/monitor/counts", SCRAPED):
+                asks = upgrade(site, address, given) if "socket" in address else None
+                async with connecting(site) as raw:
+                    lines = [f"GET {address} HTTP/1.1", "Host: x", "Connection: close"]
+                    lines += [f"{name}: {value}" for name, value in given.items()]
+                    await raw.send(asks or "\r\n".join([*lines, "", ""]).encode("latin-1"))
+                    answer = (await raw.rest()).decode("latin-1")
+                assert re.match(r"HTTP/1.1 4\d\d ", answer), (what, address, answer)
+                found += [(what, address) for part in (*parts, "Name-Of-Nobody") if part in answer]
+    assert found == []
