@@ -29,7 +29,7 @@ from room_server.channels.wheel import Wheel
 from room_server.config import Settings
 from room_server.counts import Counts
 from room_server.errors import BadInput, Refusal, Unknown
-from room_server.frames import Frames
+from room_server.framing import Framing
 from room_server.hooks import Hooks
 from room_server.interfaces.documents import Documents
 from room_server.limits import PerAddress
@@ -190,7 +190,7 @@ def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
         "heartbeat": heartbeat,
         "counts": counts,
         "documents": Documents(settings.public_url),
-        "frames": Frames(store),
+        "framing": Framing(store),
         "hub": hub,
         "wheel": wheel,
         "listener": listener,

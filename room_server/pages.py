@@ -75,7 +75,7 @@ def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
         if path.name == PLAYS:
             webinar_id = request.path_params["webinar_id"]
-            setattr(request.state, _FRAMED, await request.state.frames.sources(webinar_id))
+            setattr(request.state, _FRAMED, await request.state.framing.sources(webinar_id))
         return FileResponse(path, headers=HEADERS)
 
     return page

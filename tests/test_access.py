@@ -190,8 +190,8 @@ async def test_an_attendee_speaks_for_itself_only(site: Site) -> None:
 
 
 async def test_a_signature_is_the_systems_and_another_secrets_is_nobodys(site: Site) -> None:
-    before = await site.everything()
     for name, (allowed, fields) in SENT.items():
+        before = await site.everything()
         body = msgspec.json.encode({"webinar_id": "live", **fields})
         forged = await sent(site, name, body, webhook(body, OTHER_HOOK_SECRET))
         assert forged == (401, "unauthenticated"), name
@@ -199,6 +199,16 @@ async def test_a_signature_is_the_systems_and_another_secrets_is_nobodys(site: S
         expected = refused("system", "every webinar's", allowed, scoped=True) or LET_IN.get(name, (200, ""))
         expected = (403, "hook_internal") if allowed is NOBODY else expected
         assert expected == await sent(site, name, body, webhook(body, identity=name)), name
+
+
+async def test_what_is_signed_for_one_hook_fits_no_other(site: Site) -> None:
+    """Standard Webhooks does not sign the address: whoever holds a signed request back could send it elsewhere."""
+    before = await site.everything()
+    for name, other in ((name, other) for name, other in itertools.product(INBOUND, SENT) if name != other):
+        body = msgspec.json.encode({"webinar_id": "live", **SENT[name][1]})
+        status, code = await sent(site, other, body, webhook(body, identity=f"{name} {other}"))
+        assert (status, code) in {(422, "invalid_payload"), (403, "forbidden_role"), (403, "hook_internal")}, other
+    assert before == await site.everything()
 
 
 async def test_a_hook_that_is_not_ours_is_unknown_to_everybody(site: Site) -> None:

@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "channels": LEAVES | {"core", "state", "channels"},
     "telegram": LEAVES | {"core", "state", "telegram"},
     "auth": LEAVES | {"core"},
-    **dict.fromkeys(("hooks", "rooms", "counts", "frames"), EDGE),
+    **dict.fromkeys(("hooks", "rooms", "counts", "framing"), EDGE),
     **dict.fromkeys((*LEAVES, "entrance", "logs", "pages", "secrets_file"), LEAVES),
     "server": LEAVES | {"entrance"},
     "interfaces": LEAVES | {"core", "channels", "counts", "hooks", "interfaces", "monitor", "pages", "rooms", "state"},

@@ -3,8 +3,12 @@
 Signed requests stand in test_signed.py.
 """
 
+import base64
 import json
+import socket
+import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -17,11 +21,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 from jwt.utils import base64url_encode
+from starlette.requests import Request
 
 from room_server.auth import Authenticator, issue
 from room_server.config import Settings
 from room_server.core.messages import Actor, Role
 from room_server.errors import ConfigurationError, Unauthenticated
+from room_server.metrics import check_scraper
 from tests.raw import connecting, request
 from tests.support import TOKEN_SECRET, Site
 
@@ -170,6 +176,60 @@ def test_an_extension_that_must_be_understood_is_refused() -> None:
     """RFC 7515, 4.1.11."""
     payload = json.dumps(claims()).encode()
     assert refused(encoded({"alg": "HS256", "crit": ["rooms"], "rooms": 1}, payload))
+
+
+def keys_of_others(address: str) -> list[dict[str, Any]]:
+    """Header parameters that name a key, or where to fetch one (RFC 7515, 4.1.2 to 4.1.8)."""
+    own = {"kty": "oct", "k": base64url_encode(OTHER_SECRET.encode()).decode()}
+    files = [{"kid": kid} for kid in ("../../dev/null", "' OR 1=1", "0", "")]
+    return [*files, {"jwk": own}, {"jku": address}, {"x5u": address}, {"x5c": ["AAAA"]}, {"jwk": own, "jku": address}]
+
+
+def test_a_token_does_not_choose_its_key() -> None:
+    """Nothing is fetched, and what is signed by the key that the token brings along is not accepted."""
+    payload = json.dumps(claims()).encode()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}/keys"
+        for named in keys_of_others(address):
+            header = {"alg": "HS256", **named}
+            assert refused(encoded(header, payload, OTHER_SECRET)) == "the token's signature does not hold", named
+            assert Authenticator(SETTINGS).token(encoded(header, payload)).lead_id == 42, named
+        with pytest.raises(BlockingIOError):
+            listening.accept()
+
+
+def called(check: Callable[[], object]) -> set[str]:
+    """The C functions that run until `check` refuses."""
+    seen: set[str] = set()
+
+    def watch(_: Any, event: str, function: Any) -> None:
+        if event == "c_call":
+            seen.add(function.__name__)
+
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        with pytest.raises(Unauthenticated):
+            check()
+    finally:
+        sys.setprofile(before)
+    return seen
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    """Seen while a guess is refused that has the right length, and everything right but its last letter."""
+    token, other = signed(claims()), signed(claims(), OTHER_SECRET)
+    guess = token.rpartition(".")[0] + "." + other.rpartition(".")[2]
+    body, secret = b"{}", "whsec_" + base64.b64encode(b"a" * 32).decode()
+    named = {"webhook-id": "1", "webhook-timestamp": str(int(time.time())), "webhook-signature": f"v1,{'A' * 43}="}
+    scraper = Request({"type": "http", "headers": [(b"authorization", b"Bearer scrapes")]})
+    for check in (
+        lambda: Authenticator(SETTINGS).token(guess),
+        lambda: Authenticator(Settings(hook_secret=secret)).signed(named, body),
+        lambda: check_scraper(scraper, "scraper"),
+    ):
+        assert "compare_digest" in called(check)
 
 
 RSA = rsa.generate_private_key(65537, 2048)

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from room_server.channels.frames import RoomState, room_state, went_back
 from room_server.channels.crowd import Crowd
+from room_server.channels.frames import RoomState, room_state, went_back
 from room_server.channels.hub import SLICE, Hub
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Room, Status, public_text

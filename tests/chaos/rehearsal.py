@@ -78,8 +78,8 @@ async def cluster_site(folder: Path) -> AsyncIterator[tuple[Site, Primary]]:
         started = stack.enter_context(processes(6, **DURABLE))
         primaries, followers = list(started)[:3], list(started)[3:]
         await to_thread(form, primaries)
-        for leader, follower in zip(primaries, followers, strict=True):
-            await to_thread(follow, primaries, follower, leader)
+        couples = zip(primaries, followers, strict=True)
+        await asyncio.gather(*(to_thread(follow, primaries, follower, leader) for leader, follower in couples))
         settings = Settings(redis_url=url_of(primaries), partitions=PARTITIONS, replicas=1, evaluation_grace=0.5)
         state = await stack.enter_async_context(open_state(settings))
         site = Site(state, folder)
@@ -126,11 +126,14 @@ class Rehearsal:
         self.found.append(Claim("nothing leaks in who lived through all", "web-1", leaked))
 
     async def _strike(self, chance: random.Random) -> None:
-        """A web process, then the primary, in the middle of the webinar."""
+        """The primary, then a web process, in the middle of the webinar."""
         hands = Hands(self._site, self.readers, chance)
-        for share, victim in ((0.2, "web-0"), (0.4, "primary")):
+
+        async def kill(victim: str, share: float) -> None:
             await hands.strike([Fault(share * self._size.seconds, "kill", victim)])
             self._say(f"{victim} was killed, and is there again")
+
+        await asyncio.gather(kill("primary", 0.1), kill("web-0", 0.5))
 
     async def _kill_the_worker(self) -> None:
         """In the middle of the evaluation, if it lasts long enough."""

@@ -116,7 +116,7 @@ async def storm(folder: Path, seed: int, seconds: float, say: Say) -> Report:
             say("everything is told and at rest")
             ends = time.monotonic() + seconds
             while len(run.shows) < 2 or time.monotonic() < ends:
-                await run.round(ROUND_SECONDS)
+                await run.round(min(seconds, ROUND_SECONDS))
             await run.rest()
             say("everything is told; the checks")
             return await run.report(api, before)

@@ -109,6 +109,25 @@ async def test_troubles_and_questions(site: Site, visitors: Visitors, look: dict
     assert await findings(page) == []
 
 
+@pytest.mark.parametrize("look", LOOKS)
+async def test_old_figures_and_another_tab(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
+    visitors.may_be_refused = True
+    await site.store.create(full(site, Status.LIVE))
+    one = await visitors.blank(**look)
+    address = f"http://{site.address}/room/live#token={site.token('speaker', '*')}"
+    await one.goto(address)
+    await shows(one, status="live")
+    other = await one.context.new_page()
+    await other.goto(address)
+    await expect(one.locator("#elsewhere")).to_be_visible()
+    assert await findings(one) == []
+    await other.goto(f"http://{site.address}/monitor#token={site.token('monitor', '*')}")
+    await expect(other.locator("[data-room=live]")).to_be_visible()
+    await other.context.set_offline(True)
+    await expect(other.locator("#stale")).to_be_visible()
+    assert await findings(other) == []
+
+
 async def test_what_is_wrong_would_be_found(visitors: Visitors) -> None:
     page = await visitors.open("/")
     await expect(page.locator("#empty")).to_be_visible()

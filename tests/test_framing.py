@@ -3,9 +3,9 @@
 import httpx
 import pytest
 
-from room_server import frames
+from room_server import framing
 from room_server.core.room import Status
-from room_server.frames import ANYBODY, NOBODY, Frames, source
+from room_server.framing import ANYBODY, NOBODY, Framing, source
 from tests.conftest import settings_for
 from tests.outage import own_redis
 from tests.support import Site, eventually, room, serving
@@ -61,13 +61,13 @@ async def test_pages_come_without_redis_and_with_what_was_known() -> None:
 
 
 async def test_strangers_cost_redis_little(site: Site) -> None:
-    asked = Frames(site.store)
+    asked = Framing(site.store)
     await site.store.load("w")
     before = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    for number in range(3 * frames.READS_A_SECOND):
+    for number in range(3 * framing.READS_A_SECOND):
         await asked.sources(f"w{number}")
     after = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    assert after - before < 3 * frames.READS_A_SECOND
+    assert after - before < 3 * framing.READS_A_SECOND
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ WITHOUT_PLAYER = frozenset({Status.DRAFT, Status.FINISHED, Status.ARCHIVED})
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d{1,5})?")
 
 
-class Frames:
+class Framing:
     """What the policies of this process's room pages allow."""
 
     def __init__(self, store: Store) -> None:
