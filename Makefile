@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench screenshots lock clean
+.PHONY: help demo test check bench chaos rehearsal screenshots lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,16 @@ test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real brow
 
 bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
 	$(BIN)/python -m benchmarks
+
+MINUTES ?= 3
+SEED    ?= 1
+SOCKETS ?= 2000
+
+chaos: $(VENV)/dev ## kill, freeze and cut off everything by chance (MINUTES=3 SEED=1), then prove that nothing is lost
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
+
+rehearsal: $(VENV)/dev ## a whole webinar (SOCKETS=2000) on a Cluster while one of each process is killed
+	$(BIN)/python -m tests.chaos --cluster --sockets $(SOCKETS)
 
 check: $(VENV)/dev ## style, types, architecture
 	$(BIN)/ruff format --check .

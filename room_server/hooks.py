@@ -5,7 +5,6 @@ the last five are the core's.
 """
 
 import re
-import secrets
 import time
 from collections import Counter
 from typing import Any
@@ -32,6 +31,7 @@ from room_server.core.messages import (
 )
 from room_server.core.room import Status, Visibility
 from room_server.errors import BadInput, Forbidden, Refusal, Unknown
+from room_server.ids import new_id
 from room_server.limits import Throttle
 from room_server.measures import Histogram
 from room_server.state import webhooks
@@ -150,7 +150,7 @@ class Hooks:
             self._throttle.check(f"{actor.role}:{actor.subject}")
 
     async def _act(self, actor: Actor, hook: Inbound) -> bytes:
-        change = await self._store.apply(Command(id=secrets.token_urlsafe(12), actor=actor, hook=hook))
+        change = await self._store.apply(Command(id=new_id(), actor=actor, hook=hook))
         return msgspec.json.encode(answer_to(hook, change))
 
 

@@ -16,9 +16,10 @@ from room_server import pages
 from room_server.app import ROUTES
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.room import Status
+from room_server.errors import CLOSE_CODES
 from room_server.interfaces.asyncapi import SOCKETS
 from tests.conftest import settings_for
-from tests.raw import connecting, upgrade
+from tests.raw import BINARY, CLOSE, TEXT, connecting, in_room, masked, upgrade
 from tests.support import AT, Site, room, serving, wait_until
 from tests.test_signed import OTHER_HOOK_SECRET, webhook
 
@@ -271,3 +272,15 @@ async def test_no_refusal_repeats_a_token(site: Site) -> None:
                 assert re.match(r"HTTP/1.1 4\d\d ", answer), (what, address, answer)
                 found += [(what, address) for part in (*parts, "Name-Of-Nobody") if part in answer]
     assert found == []
+
+
+async def test_no_close_repeats_what_was_sent(site: Site) -> None:
+    secret = site.token("attendee", "live").encode()
+    ping = secret[:125]
+    for first, payload in ((TEXT, secret), (BINARY, secret), (0x8B, ping), (0xC1, secret), (0x09, ping)):
+        async with in_room(site, "live") as raw:
+            await raw.send(masked(first, payload))
+            while (frame := await raw.frame()).first != CLOSE:
+                pass
+        assert secret[:20] not in frame.payload, first
+        assert frame.code in CLOSE_CODES, first

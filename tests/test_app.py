@@ -93,6 +93,7 @@ async def test_no_other_origin_may_read(embedded: Site) -> None:
         asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         preflight = await embedded.http.options("/hooks/core_webinar_set_status", headers=asks)
         assert (preflight.status_code, allowed(preflight)) == (400, None), origin
+        assert not {"access-control-allow-credentials"} & {*answer.headers, *preflight.headers}, origin
 
 
 async def test_without_allowed_origins_there_is_no_cors(site: Site) -> None:

@@ -1,7 +1,6 @@
 """A decided change as the keys and arguments of `commit.lua`, which documents their order."""
 
 import logging
-import secrets
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +13,7 @@ from room_server.clock import utc_now
 from room_server.core.facts import Change, Facts
 from room_server.core.messages import NAMES, Completed, Entered, Fate, Message
 from room_server.core.room import Room, public_text
+from room_server.ids import new_id
 from room_server.state.keys import Keys
 from room_server.state.pipeline import flat
 from room_server.tracing import request_id
@@ -53,7 +53,7 @@ def arguments(keys: Keys, plan: Plan) -> tuple[list[str], list[Any]]:
 def _keys(keys: Keys, webinar_id: str) -> list[str]:
     tag = keys.tag(webinar_id)
     return [
-        keys.done(webinar_id, secrets.token_urlsafe(12)),
+        keys.done(webinar_id, new_id()),
         keys.room(webinar_id),
         keys.participations(webinar_id),
         keys.roster(webinar_id),

@@ -6,9 +6,11 @@ harmless. Every wait has a bound.
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
+from hiredis import pack_command
 from redis.asyncio import Redis, Sentinel
 from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.asyncio.connection import ConnectionPool
@@ -25,6 +27,23 @@ REPLY_SECONDS = 0.8
 SENTINEL_SECONDS = 0.3
 """The same for a sentinel: the next one is asked, and there must be time left for the master."""
 CONNECTIONS = 64
+
+
+class Packing:
+    """A connection whose commands hiredis packs, in C: what redis-py's asyncio half does eight times slower."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """As redis-py's, to which a command of two words in one text is left. Raises TypeError."""
+        if " " in str(args[0]):
+            packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]
+            return packed
+        return [pack_command(args)]
+
+
+@cache
+def packing(connection: Any) -> Any:
+    """The same class of connections, but packed in C."""
+    return type(f"Packing{connection.__name__}", (Packing, connection), {})
 
 
 def options(**more: Any) -> dict[str, Any]:
@@ -99,6 +118,7 @@ def _checked(client: Redis) -> Redis:
     """An option that redis-py does not know would be a TypeError at the first command. Raises TypeError, ValueError."""
     pool: Any = client.connection_pool  # redis-py leaves parts of it untyped
     _check_kwargs(pool.connection_kwargs)
+    pool.connection_class = packing(pool.connection_class)
     pool.make_connection()
     return client
 
@@ -126,4 +146,5 @@ async def connected(url: str, **more: Any) -> AsyncIterator[Client]:
 def client_of(node: ClusterNode) -> Redis:
     """A plain client of one server of a Cluster, with its login, encryption and bounds; whoever asks closes it."""
     made = {**node.connection_kwargs, **options()}
-    return Redis.from_pool(ConnectionPool(connection_class=node.connection_class, **made))
+    kind: Any = node.connection_class
+    return Redis.from_pool(ConnectionPool(connection_class=packing(kind), **made))

@@ -7,7 +7,6 @@ nobody.
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
@@ -18,6 +17,7 @@ from room_server.core.delivery import anew
 from room_server.core.facts import Command, Evaluate
 from room_server.core.messages import Actor, Fate, Role
 from room_server.core.room import Participation, Room, Status
+from room_server.ids import new_id
 from room_server.state.commits import unix_ms
 from room_server.state.outbox import Held, Next, Outbox
 from room_server.state.patience import deadline
@@ -110,7 +110,7 @@ class Evaluations:
         try:
             seen = self._store.seen(room, lead.participation, lead.entry)
             hook = Evaluate(room.webinar_id, int(lead.id))
-            command = Command(id=secrets.token_urlsafe(12), actor=ACTOR, hook=hook)
+            command = Command(id=new_id(), actor=ACTOR, hook=hook)
             return not (await self._store.apply(command, seen)).duplicate
         except ValueError as error:  # as msgspec's errors of decoding are; one lead must not stop the others
             logger.error("a lead of %s cannot be read and is not classified: %s", room.webinar_id, error)

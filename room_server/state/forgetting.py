@@ -5,7 +5,6 @@ sent is waited for, no longer than its sender's lease. Everything may be repeate
 """
 
 import asyncio
-import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from room_server.core.delivery import LEASE, end, lapsed
 from room_server.core.messages import Fate, Kind
 from room_server.core.room import PublicRoom, Status
 from room_server.errors import RoomServerError, StateUnavailable, Unknown
+from room_server.ids import new_id
 from room_server.state import traces
 from room_server.state.cluster import each_server
 from room_server.state.commits import DONE_SECONDS
@@ -124,7 +124,7 @@ async def _forget(store: Store, lead: int, webinar_id: str, patience: float = PA
     until = asyncio.get_running_loop().time() + patience
     while asyncio.get_running_loop().time() < until:
         places = [
-            *(keys.done(webinar_id, secrets.token_urlsafe(12)), keys.room(webinar_id), keys.roster(webinar_id)),
+            *(keys.done(webinar_id, new_id()), keys.room(webinar_id), keys.roster(webinar_id)),
             *(keys.participations(webinar_id), keys.deliveries(webinar_id), keys.tally(webinar_id)),
             *(keys.fates(tag), keys.due(tag)),
         ]

@@ -22,6 +22,7 @@ from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
 from room_server.core.planning import frees_held
 from room_server.core.room import Participation, Room, RosterEntry
 from room_server.errors import Conflict, Refusal, StateUnavailable, Unknown
+from room_server.ids import new_id
 from room_server.state import commits
 from room_server.state.keys import Keys
 from room_server.state.patience import deadline, persistently
@@ -150,7 +151,7 @@ class Store:
 
         With `archived_at` (Unix ms) only the one that was archived then; False for another. Its events stay.
         """
-        places = self.keys.to_delete(webinar_id, secrets.token_urlsafe(12))
+        places = self.keys.to_delete(webinar_id, new_id())
         async with deadline():
             reply = await self.keep(Script.read("delete"), places, [commits.DONE_SECONDS, webinar_id, archived_at])
         self._copies.pop(webinar_id, None)

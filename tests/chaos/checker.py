@@ -194,6 +194,8 @@ async def messages(store: Store, shows: Sequence[Show], api: BotApi) -> list[Cla
         wrong.append(f"{len(arrived)} different messages arrived, {dict(fates)} are recorded")
     if repeats > doubts:
         wrong.append(f"{repeats} arrived again, and only {doubts} were in doubt")
+    if 10 * fates[Fate.PARKED] > fates[Fate.SENT]:
+        wrong.append(f"{fates[Fate.PARKED]} were given up, and only {fates[Fate.SENT]} were sent")
     return [Claim("everybody is told once", f"{len(arrived):,} messages, {repeats} of {doubts} doubtful again", wrong)]
 
 
@@ -244,9 +246,14 @@ def leaks(before: dict[str, Weight], after: dict[str, Weight]) -> list[str]:
     return wrong
 
 
-async def still_leaking(site: Site, before: dict[str, Weight], seconds: float) -> list[str]:
-    """The same when everything had so many seconds to go."""
+async def weighed(site: Site, before: dict[str, Weight], seconds: float) -> Claim:
+    """Who lived through all holds no more than before, when everything had so many seconds to go."""
     ends = asyncio.get_running_loop().time() + seconds
-    while (wrong := leaks(before, await site.weights())) and asyncio.get_running_loop().time() < ends:
+    while (wrong := leaks(before, after := await site.weights())) and asyncio.get_running_loop().time() < ends:
         await asyncio.sleep(0.5)
-    return wrong
+    told = (
+        f"{name} {sum(new.tasks.values())} tasks, {new.descriptors - before[name].descriptors:+} descriptors, "
+        f"{(new.memory - before[name].memory) / (1 << 20):+.1f} MiB"
+        for name, new in after.items()
+    )
+    return Claim("nothing leaks in who lived through all", "; ".join(told), wrong)

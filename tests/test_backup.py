@@ -1,0 +1,124 @@
+"""`deploy/backup` and what the documents say of restoring: what was answered before the copy is there afterwards."""
+
+import asyncio
+import contextlib
+import secrets
+import subprocess
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from room_server.core.room import Status
+from room_server.state import embedded
+from room_server.state.opening import open_state
+from tests.conftest import answering, settings_for
+from tests.support import AT, eventually, next_state, room, serving
+from tests.terminal import finished, running
+
+BACKUP = Path(__file__).parents[1] / "deploy" / "backup"
+
+
+async def backed_up(folder: Path, archive: Path) -> tuple[int, str]:
+    """Exit status and complaints of the script."""
+    process = await asyncio.create_subprocess_exec(str(BACKUP), str(folder), str(archive), stderr=PIPE)
+    _, complaints = await process.communicate()
+    return process.returncode or 0, complaints.decode()
+
+
+def unpacked(archive: Path, folder: Path) -> None:
+    """As the documents say."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["tar", "-C", str(folder), "-xzf", str(archive)], check=True)
+
+
+@contextlib.asynccontextmanager
+async def own_server(folder: Path) -> AsyncIterator[str]:
+    """A Redis that somebody set up as the documents ask, in this folder."""
+    folder.mkdir(exist_ok=True)
+    words = ["--port", "0", "--unixsocket", f"{folder}/s", "--dir", str(folder), "--save", ""]
+    durable = ["--appendonly", "yes", "--appendfsync", "always", "--logfile", f"{folder}/log"]
+    process = await asyncio.create_subprocess_exec(embedded.find_binary(), *words, *durable)
+    try:
+        await asyncio.to_thread(answering, f"unix://{folder}/s")
+        yield f"unix://{folder}/s"
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_an_embedded_installation_is_copied_while_it_runs_and_begins_elsewhere(tmp_path: Path) -> None:
+    """Webinar, roster and attendance are there, and links that were handed out go on working."""
+    old, new = {"ROOM_SERVER_DATA_DIR": str(tmp_path / "old")}, {"ROOM_SERVER_DATA_DIR": str(tmp_path / "new")}
+    (tmp_path / "leads.csv").write_text("lead_id,name\n42,Ada\n", "utf-8")
+    async with running("demo", "--port", "0", **old):
+        assert (await finished("roster", "import", "demo", str(tmp_path / "leads.csv"), "--replace", **old))[0] == 0
+        _, before, _ = await finished("attendance", "export", "demo", "--format", "json", **old)
+        told = await backed_up(tmp_path / "old", tmp_path / "archive.tar.gz")
+    unpacked(tmp_path / "archive.tar.gz", tmp_path / "new")
+    _, after, _ = await finished("attendance", "export", "demo", "--format", "json", **new)
+    kept = [(tmp_path / name / "token_secret").read_text() for name in ("old", "new")]
+
+    assert told == (0, "")
+    assert '"name":"Ada"' in before
+    assert (before, kept[0]) == (after, kept[1])
+    assert (tmp_path / "archive.tar.gz").stat().st_mode & 0o077 == 0
+
+
+async def test_a_copy_is_whole_whatever_is_written_and_rewritten_meanwhile(tmp_path: Path) -> None:
+    async with own_server(tmp_path / "old") as url, Redis.from_url(url) as client:
+        await client.set("before", secrets.token_hex(100_000))
+        known = await client.get("before")
+        stop = asyncio.Event()
+
+        async def write() -> None:
+            while not stop.is_set():
+                await client.rpush("meanwhile", *(secrets.token_hex(500) for _ in range(50)))
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(write())
+            for number in range(5):
+                await client.bgrewriteaof()
+                assert await backed_up(tmp_path / "old", tmp_path / f"{number}.tar.gz") == (0, "")
+            stop.set()
+    lengths = []
+    for number in range(5):
+        unpacked(tmp_path / f"{number}.tar.gz", tmp_path / "new")
+        async with own_server(tmp_path / "new") as url, Redis.from_url(url) as client:
+            assert await client.get("before") == known
+            lengths.append(await client.llen("meanwhile"))
+        subprocess.run(["rm", "-r", str(tmp_path / "new")], check=True)
+
+    assert lengths == sorted(lengths)
+
+
+async def test_a_folder_without_a_file_is_said_to_be_none(tmp_path: Path) -> None:
+    status, said = await backed_up(tmp_path, tmp_path / "archive.tar.gz")
+
+    assert (status, "holds no appendonlydir" in said, list(tmp_path.iterdir())) == (1, True, [])
+
+
+async def test_open_rooms_go_back_with_a_redis_that_was_restored(tmp_path: Path) -> None:
+    """The web process stays up: it sees that Redis knows less than it, and makes the older state the newer one."""
+    folder = tmp_path / "redis"
+    async with contextlib.AsyncExitStack() as before:
+        url = await before.enter_async_context(own_server(folder))
+        async with open_state(settings_for(url)) as state:
+            await state.store.create(room(title="as it was"))
+        assert await backed_up(folder, tmp_path / "archive.tar.gz") == (0, "")
+        async with serving(settings_for(url)) as site, site.socket("speaker") as held:
+            first = await next_state(held)
+            await site.status("start")
+            live = await next_state(held)
+            await before.aclose()
+            (folder / "appendonlydir").rename(tmp_path / "put aside")
+            unpacked(tmp_path / "archive.tar.gz", folder)
+            async with own_server(folder):
+                restored = await next_state(held)
+                answer = await eventually(lambda: site.status("start"), "hooks are answered again")
+
+    assert (first["status"], live["status"], restored["status"]) == ("scheduled", "live", "scheduled")
+    assert first["epoch"] == live["epoch"] != restored["epoch"]
+    assert answer.status_code == 200
