@@ -29,6 +29,7 @@ WEBHOOK_TOLERANCE = 300
 MAX_MOMENT = 2**40
 """Unix seconds of a claim, at most: far beyond every use, and still exact as a float."""
 _REQUIRED = ("exp", "sub", "role", "webinar_id")
+_PEM = re.compile(r"-----BEGIN .*?-----END [^-]*-----", re.DOTALL)
 _LEAD = re.compile(r"[1-9][0-9]{0,15}")
 _SCOPE = re.compile(r"\*|[A-Za-z0-9_-]{1,64}")
 _ROLES = {role.value: role for role in Role}
@@ -53,20 +54,21 @@ class Authenticator:
 
     def __init__(self, settings: Settings) -> None:
         if settings.token_public_key:
-            self._algorithm, key = _public_key(settings.token_public_key)
-            self._keys: tuple[Any, ...] = (key,)
+            self._keys: list[tuple[str, Any]] = _public_keys(settings.token_public_key)
         else:
-            self._algorithm, self._keys = "HS256", tuple(_secret(one) for one in settings.token_secrets())
+            self._keys = [("HS256", _secret(one)) for one in settings.token_secrets()]
         self._hook_secrets = settings.hook_secrets()
 
     def token(self, token: str) -> Actor:
         """The actor of a JWT. Raises Unauthenticated, which says what is wrong with it."""
         reason = "no token secret is configured"
-        for key in self._keys:
+        for algorithm, key in self._keys:
             try:
-                return _in_time(_claims(_SIGNATURES.decode(token, key, [self._algorithm])))
+                return _in_time(_claims(_SIGNATURES.decode(token, key, [algorithm])))
             except jwt.InvalidSignatureError:
                 reason = "the token's signature does not hold"
+            except jwt.InvalidAlgorithmError as error:
+                reason = f"the token cannot be accepted: {error}"
             except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
                 raise Unauthenticated(f"the token cannot be accepted: {error}") from None
         raise Unauthenticated(reason)
@@ -172,9 +174,15 @@ def issue(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
     return jwt.encode({**claims, "iat": now, "exp": now + seconds}, secrets[0], "HS256")
 
 
+def _public_keys(text: str) -> list[tuple[str, Any]]:
+    """Each key with the one algorithm that it is for. Raises ConfigurationError."""
+    pem = text.replace("\\n", "\n")
+    return [_public_key(one) for one in _PEM.findall(pem) or [pem]]
+
+
 def _public_key(pem: str) -> tuple[str, Ed25519PublicKey | RSAPublicKey]:
     try:
-        key = load_pem_public_key(pem.replace("\\n", "\n").encode())
+        key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY: not a public key in PEM: {error}") from error
     if isinstance(key, Ed25519PublicKey):

@@ -267,6 +267,22 @@ def test_a_public_key_is_no_secret(key: Any, algorithm: str) -> None:
             assert refused(encoded({"alg": named}, payload, secret), verifying)
 
 
+@pytest.mark.parametrize("between", ["", "\n", "\\n", " "])
+def test_several_public_keys_verify_while_they_are_rotated(between: str) -> None:
+    rotating = Settings(token_public_key=between.join([public_pem(RSA), public_pem(ED25519)]))
+    for key, algorithm in KEYS:
+        assert Authenticator(rotating).token(jwt.encode(claims(), private_pem(key), algorithm)).lead_id == 42
+    assert refused(jwt.encode(claims(), private_pem(ed25519.Ed25519PrivateKey.generate()), "EdDSA"), rotating)
+    assert refused(jwt.encode(claims(), private_pem(RSA), "PS256"), rotating)
+    assert refused(encoded({"alg": "HS256"}, json.dumps(claims()).encode(), public_pem(RSA)), rotating)
+
+
+def test_of_several_public_keys_each_must_be_one() -> None:
+    broken = public_pem(RSA) + "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----"
+    with pytest.raises(ConfigurationError, match="ROOM_SERVER_TOKEN_PUBLIC_KEY"):
+        Authenticator(Settings(token_public_key=broken))
+
+
 def test_one_kind_of_key_does_not_verify_another_kind_of_token() -> None:
     assert refused(jwt.encode(claims(), private_pem(RSA), "RS256"), Settings(token_public_key=public_pem(ED25519)))
     assert refused(jwt.encode(claims(), private_pem(RSA), "PS256"), Settings(token_public_key=public_pem(RSA)))
