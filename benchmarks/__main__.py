@@ -18,6 +18,7 @@ from benchmarks import (
     nonreaders,
     processes,
     report,
+    scaling,
 )
 from benchmarks.report import Findings
 from benchmarks.size import Size
@@ -31,6 +32,7 @@ PARTS: dict[str, Callable[[Size], Findings]] = {
     "waves": growth.waves,
     "nonreaders": nonreaders.find,
     "evaluation": evaluation.find,
+    "scaling": scaling.find,
 }
 SIDE_BY_SIDE = ("fanout", "memory")
 """Two questions to the same crowds."""

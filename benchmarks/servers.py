@@ -35,6 +35,7 @@ class Server(Struct, frozen=True):
 
     port: int
     pid: int
+    redis_url: str
 
     def hook(self, name: str, payload: Mapping[str, object], token: str) -> bytes:
         """A hook's request."""
@@ -128,4 +129,4 @@ def serving(launcher: Sequence[str] = (PRODUCT,)) -> Iterator[Server]:
         port, (name, *words) = free_port(), launcher
         with program([*module(name), *words, "web", "--port", str(port)], environment) as child:
             await_ready(child)
-            yield Server(port, child.pid)
+            yield Server(port, child.pid, url)

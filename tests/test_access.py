@@ -20,7 +20,7 @@ from room_server.errors import CLOSE_CODES
 from room_server.interfaces.asyncapi import SOCKETS
 from tests.conftest import settings_for
 from tests.raw import BINARY, CLOSE, TEXT, connecting, in_room, masked, upgrade
-from tests.support import AT, Site, room, serving, wait_until
+from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room, serving, wait_until
 from tests.test_signed import OTHER_HOOK_SECRET, webhook
 
 ROLES = ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
@@ -284,3 +284,34 @@ async def test_no_close_repeats_what_was_sent(site: Site) -> None:
                 pass
         assert secret[:20] not in frame.payload, first
         assert frame.code in CLOSE_CODES, first
+
+
+async def kept(site: Site) -> bytes:
+    """Every value that Redis holds, as it is."""
+    reads = {
+        "string": "GET",
+        "hash": "HGETALL",
+        "set": "SMEMBERS",
+        "zset": "ZRANGE",
+        "list": "LRANGE",
+        "stream": "XRANGE",
+    }
+    ends: dict[str, tuple[str, ...]] = {"zset": ("0", "-1"), "list": ("0", "-1"), "stream": ("-", "+")}
+    found = []
+    async for name in site.raw.scan_iter(count=1000):
+        kind = (await site.store.ask("TYPE", name)).decode()
+        found.append(repr(await site.store.ask(reads[kind], name, *ends.get(kind, ()))))
+    return "".join(found).encode()
+
+
+async def test_redis_holds_no_token_and_no_secret(site: Site) -> None:
+    token = site.token("attendee", "live")
+    assert (await site.http.get("/rooms/live/state", headers={"Authorization": f"Bearer {token}"})).status_code == 200
+    body = msgspec.json.encode({"webinar_id": "live", "lead_id": 7, "timestamp": 1})
+    signed = webhook(body)
+    assert await sent(site, "client_webinar_entered", body, signed) == (200, "")
+    async with site.socket("attendee", "live", token=token):
+        held = await kept(site)
+    assert b"client_webinar_entered" in held
+    secrets = (token, TOKEN_SECRET, HOOK_SECRET, HOOK_SECRET[6:], signed["webhook-signature"][3:], "scraper")
+    assert [secret for secret in secrets if secret.encode() in held] == []

@@ -17,7 +17,8 @@ from room_server.errors import CLOSE_CODES, PROBLEMS
 from tests.terminal import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TOP = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted((ROOT / "docs").rglob("*.md"))]
 README = PAGES[0].read_text("utf-8")
 
 
@@ -162,3 +163,10 @@ def test_the_page_about_telegram_tells_of_every_state_of_a_message() -> None:
     text = (ROOT / "docs" / "telegram.md").read_text("utf-8")
 
     assert [cells[0].strip("`") for cells in rows(text) if cells[0].startswith("`")] == list(Fate)
+
+
+def test_what_is_claimed_of_security_names_a_test_that_is_there() -> None:
+    named = re.findall(r"`(tests/[^`]+)`", (ROOT / "SECURITY.md").read_text("utf-8"))
+
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).is_file()] == []

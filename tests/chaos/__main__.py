@@ -4,6 +4,7 @@ The report on stdout, what happens meanwhile on stderr; the exit status is 0 whe
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -32,13 +33,16 @@ def main() -> int:
     arguments.add_argument("--leads", type=int, default=300, help="of the rehearsal")
     arguments.add_argument("--seconds", type=float, default=20, help="that the rehearsal's webinar is live")
     given = arguments.parse_args()
-    with tempfile.TemporaryDirectory(prefix="rs-") as folder:
-        if given.cluster:
-            size = Size(given.sockets, given.leads, given.seconds)
-            report = uvloop.run(rehearse(Path(folder), size, say))
-        else:
-            report = uvloop.run(storm(Path(folder), given.seed, 60 * given.minutes, say))
+    folder = Path(tempfile.mkdtemp(prefix="rs-"))
+    say(f"logs of the processes, kept when a claim fails: {folder}")
+    if given.cluster:
+        size = Size(given.sockets, given.leads, given.seconds)
+        report = uvloop.run(rehearse(folder, size, say))
+    else:
+        report = uvloop.run(storm(folder, given.seed, 60 * given.minutes, say))
     sys.stdout.write(f"{report}\n")
+    if report.passed:
+        shutil.rmtree(folder)
     return 0 if report.passed else 1
 
 

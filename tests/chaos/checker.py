@@ -1,6 +1,7 @@
 """What must be true whatever went wrong, checked against what is stored, told and held; and the report of it."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ from tests.chaos.site import Site, Weight
 from tests.crowds import Audience
 from tests.telegram.bot_api import BotApi
 
+UNEXPECTED = re.compile(r"^Traceback .*\n(?:[ |+].*\n|\n)*(.*)", re.MULTILINE)
+"""A traceback, and the line that it ends with."""
 BATCH = 1000
 """Events in one reading."""
 SHOWN = 5
@@ -117,6 +120,7 @@ async def settled(store: Store, name: str) -> bool:
 
 def records(recorder: Recorder, stored: Stored) -> list[Claim]:
     """What was acknowledged is stored, and stands in the events."""
+    ours = ["internal_error"] * recorder.answers["internal_error"]
     lost = [f"{one.tag} of {one.webinar_id}: {why}" for one in recorder.acknowledged if (why := _lost(one, stored))]
     fresh = [one for one in recorder.acknowledged if not one.answer["duplicate"]]
     absent = [one.tag for one in fresh if stored.tags[one.name, one.tag] != 1]
@@ -125,6 +129,7 @@ def records(recorder: Recorder, stored: Stored) -> list[Claim]:
     shared = [f"{name}: version {version}" for (name, version), count in changes.items() if count > 1]
     return [
         Claim("every hook is answered in the end", f"{len(recorder.acknowledged):,} with 200", recorder.unanswered),
+        Claim("no hook met an error of ours", f"{recorder.answers.total():,} tries", ours),
         Claim("what was acknowledged is stored", f"{len(recorder.acknowledged):,} hooks", lost),
         Claim("what was acknowledged as new is in the events once", f"{len(fresh):,} hooks", absent),
         Claim("no hook is in the events twice", f"{stored.tags.total():,} events", twice),
@@ -244,6 +249,16 @@ def leaks(before: dict[str, Weight], after: dict[str, Weight]) -> list[str]:
         if new.memory > old.memory + MORE_MEMORY:
             wrong.append(f"{name}: {new.memory >> 20} MiB, there were {old.memory >> 20}")
     return wrong
+
+
+def logs(site: Site) -> Claim:
+    """No process met what it does not know: each fault is a warning at most, and is told in words."""
+    wrong, read = [], 0
+    for name, host in site.hosts.items():
+        text = host.log.read_text()
+        read += len(text.splitlines())
+        wrong += [f"{name}: {found[1]}" for found in UNEXPECTED.finditer(text)]
+    return Claim("nobody met what it does not know", f"{read:,} lines of their logs", wrong)
 
 
 async def weighed(site: Site, before: dict[str, Weight], seconds: float) -> Claim:

@@ -6,9 +6,20 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CLAIM = re.compile(r"^PASS  ", re.MULTILINE)
+CLAIM = re.compile(r"^PASS  ([^:]+): ")
 SECONDS = 120
 """A run that takes longer hangs."""
+
+
+def claims(report: list[str]) -> list[str]:
+    """What holds."""
+    return [found[1] for line in report if (found := CLAIM.match(line))]
+
+
+def documented() -> list[str]:
+    """The claims that docs/chaos.md explains."""
+    _, _, table = (ROOT / "docs" / "chaos.md").read_text("utf-8").rpartition("| claim |")
+    return re.findall(r"^\| ([^|-][^|]*?) \|", table, re.MULTILINE)
 
 
 def chaos(*words: str) -> list[str]:

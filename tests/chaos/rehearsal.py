@@ -1,7 +1,6 @@
 """The rehearsal: a whole webinar on two web processes, a worker and a Cluster, while one of each is killed."""
 
 import asyncio
-import random
 import subprocess
 import time
 from asyncio import to_thread
@@ -22,7 +21,6 @@ from room_server.state.keys import slot
 from room_server.state.opening import open_state
 from tests.chaos import checker
 from tests.chaos.checker import Claim, Report, Stored
-from tests.chaos.faults import Fault, Hands
 from tests.chaos.recorder import Recorder, token
 from tests.chaos.show import Show
 from tests.chaos.site import Site
@@ -72,6 +70,13 @@ class Primary:
             self._started[self._port] = subprocess.Popen(dead.args, stdout=subprocess.DEVNULL)
             await to_thread(until, lambda: former.info("replication").get("master_link_status") == "up")
 
+    async def hand_back(self) -> None:
+        """A planned fail-over: the former primary takes its place again, with all that its heir had."""
+        with Redis(port=self._port) as former, Redis(port=self._follower) as heir:
+            await to_thread(until, lambda: former.cluster("FAILOVER"))
+            await to_thread(until, lambda: former.role()[0] == b"master")
+            await to_thread(until, lambda: heir.info("replication").get("master_link_status") == "up")
+
 
 @asynccontextmanager
 async def cluster_site(folder: Path) -> AsyncIterator[tuple[Site, Primary]]:
@@ -97,8 +102,9 @@ async def cluster_site(folder: Path) -> AsyncIterator[tuple[Site, Primary]]:
 class Rehearsal:
     """One run."""
 
-    def __init__(self, site: Site, size: Size, say: Say) -> None:
+    def __init__(self, site: Site, primary: Primary, size: Size, say: Say) -> None:
         self._site = site
+        self._primary = primary
         self._size = size
         self._say = say
         self._store = site.state.store
@@ -107,7 +113,7 @@ class Rehearsal:
         self.readers = Audience(f"/rooms/{WEBINAR}/socket", token(Role.ATTENDEE), site.ports)
         self.found: list[Claim] = []
 
-    async def run(self, chance: random.Random) -> None:
+    async def run(self) -> None:
         """From the schedule to the last message."""
         await self.show.prepare(0)
         before = await self._site.weights()
@@ -116,7 +122,7 @@ class Rehearsal:
                 began = time.monotonic()
                 await self.readers.join(self._size.sockets)
                 self._say(f"{self._size.sockets:,} sockets hold the state, {time.monotonic() - began:.1f} s")
-                await asyncio.gather(self.show.run(self._size.seconds, chance), self._strike(chance))
+                await asyncio.gather(self.show.run(self._size.seconds, WEBINAR), self._strike())
                 self._say("the webinar has ended")
                 await self._kill_the_worker()
                 await self._look()
@@ -124,17 +130,22 @@ class Rehearsal:
                 await self.readers.leave()
         await eventually(partial(checker.settled, self._store, WEBINAR), "everybody was told", 90)
         self._say("everybody is classified and told; the checks")
-        self.found.append(await checker.weighed(self._site, before, HEAL_SECONDS))
+        self.found += [await checker.weighed(self._site, before, HEAL_SECONDS), checker.logs(self._site)]
 
-    async def _strike(self, chance: random.Random) -> None:
-        """The primary, then a web process, in the middle of the webinar."""
-        hands = Hands(self._site, self.readers, chance)
+    async def _strike(self) -> None:
+        """The primary, which gets its place back later, and a web process, in the middle of the webinar."""
 
         async def kill(victim: str, share: float) -> None:
-            await hands.strike([Fault(share * self._size.seconds, "kill", victim)])
+            await asyncio.sleep(share * self._size.seconds)  # its own moment
+            await self._site.victims()[victim].kill()
             self._say(f"{victim} was killed, and is there again")
 
-        await asyncio.gather(kill("primary", 0.1), kill("web-0", 0.5))
+        async def fail_over_and_back() -> None:
+            await kill("primary", 0.1)
+            await self._primary.hand_back()
+            self._say("primary has its place again")
+
+        await asyncio.gather(fail_over_and_back(), kill("web-0", 0.5))
 
     async def _kill_the_worker(self) -> None:
         """In the middle of the evaluation; before it, when it is too short to have a middle."""
@@ -166,7 +177,7 @@ class Rehearsal:
             Claim("counts are those of the open sockets", "asked of both web processes", wrong),
         ]
 
-    async def report(self, primary: Primary) -> Report:
+    async def report(self) -> Report:
         """Everything that must be true."""
         stored = await Stored().read(self._store, [WEBINAR])
         claims = [
@@ -178,7 +189,7 @@ class Rehearsal:
         tries = ", ".join(f"{word} {count:,}" for word, count in self.recorder.answers.most_common())
         done = [
             f"{self._size.sockets:,} sockets, {self._size.leads:,} leads, {self._size.seconds:g} s on air",
-            f"killed: web-0, worker-0, and a primary whose replica took over after {primary.away:.1f} s",
+            f"killed: web-0, worker-0, and a primary whose replica took over after {self._primary.away:.1f} s",
             f"tries: {tries}",
         ]
         return Report(done, claims)
@@ -189,6 +200,6 @@ async def rehearse(folder: Path, size: Size, say: Say) -> Report:
     with many_descriptors():
         async with cluster_site(folder) as (site, primary):
             say(f"a Cluster of three with a replica each, {', '.join(site.hosts)} are ready")
-            run = Rehearsal(site, size, say)
-            await run.run(random.Random(size.sockets))
-            return await run.report(primary)
+            run = Rehearsal(site, primary, size, say)
+            await run.run()
+            return await run.report()

@@ -63,11 +63,18 @@ class Show:
 
         await eventually(prepared, f"{self.name} is planned", PATIENCE)
 
-    async def run(self, seconds: float, chance: random.Random) -> None:
-        """Start, be live for so many seconds, stop; then those who stayed complete."""
+    async def run(self, seconds: float, seed: str) -> None:
+        """Start, be live for so many seconds, stop; then those who stayed complete. `seed`: each has its own chance."""
         await self._ask("core_webinar_set_status", status="start")
-        coming = [asyncio.create_task(self._attend(lead, seconds, chance)) for lead in self.leads if lead % 3 != 1]
-        working = [asyncio.create_task(self._speak(chance)), asyncio.create_task(self._pause(seconds, chance))]
+        coming = [
+            asyncio.create_task(self._attend(lead, seconds, random.Random(f"{seed}/{lead}")))
+            for lead in self.leads
+            if lead % 3 != 1
+        ]
+        working = [
+            asyncio.create_task(self._speak(random.Random(f"{seed}/speaker"))),
+            asyncio.create_task(self._pause(seconds, random.Random(f"{seed}/operator"))),
+        ]
         await asyncio.sleep(seconds)  # the webinar's own length
         self.over.set()
         await asyncio.gather(*working, *coming)

@@ -63,7 +63,7 @@ class Host:
         self.lives = 0
         self._words = words
         self._environment = {**ENVIRONMENT, **environment}
-        self._log, self._tasks = folder / f"{name}.log", folder / f"{name}.tasks"
+        self.log, self._tasks = folder / f"{name}.log", folder / f"{name}.tasks"
         self._process: Process | None = None
 
     async def start(self) -> None:
@@ -71,14 +71,14 @@ class Host:
         self.lives += 1
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
-            with self._log.open("ab") as log:
+            with self.log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-W", "error", "-m", "tests.chaos.watched", str(self._tasks), *self._words),
                     env=clean(**self._environment), stdout=PIPE, stderr=log, start_new_session=True, cwd=ROOT,
                 )  # fmt: skip
             if await self._is_ready(self._process):
                 return
-        raise TimeoutError(f"no {self.name} could be started; its log:\n{self._log.read_text()[-2000:]}")
+        raise TimeoutError(f"no {self.name} could be started; its log:\n{self.log.read_text()[-2000:]}")
 
     async def _is_ready(self, process: Process) -> bool:
         assert process.stdout is not None

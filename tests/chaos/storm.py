@@ -46,18 +46,18 @@ class Storm:
     async def round(self, seconds: float, faults: bool = True) -> None:
         """One webinar; afterwards each reader must hold its end."""
         number = len(self.shows)
-        chance = random.Random(f"{self._seed}/{number}")
-        blows = plan(chance, seconds) if faults else []
+        seed = f"{self._seed}/{number}"
+        blows = plan(random.Random(seed), seconds) if faults else []
         self._say(f"round {number}" + "".join(f"\n  {fault}" for fault in blows))
         show = Show(f"w{number}", LEADS, self.recorder, self._site.state.store)
         self.shows.append(show)
         await show.prepare(number)
         readers = Audience(f"/rooms/{show.name}/socket", token(Role.ATTENDEE), self._site.ports)
-        hands = Hands(self._site, readers, chance)
+        hands = Hands(self._site, readers, random.Random(f"{seed}/readers"))
         async with self.recorder.lines():
             try:
                 await readers.join(READERS)
-                await asyncio.gather(show.run(seconds, chance), hands.strike(blows))
+                await asyncio.gather(show.run(seconds, seed), hands.strike(blows))
                 await self._look(show, readers)
             finally:
                 await readers.leave()
@@ -93,6 +93,7 @@ class Storm:
             *await checker.counters(store, stored),
             *await checker.messages(store, self.shows, api),
             weighed,
+            checker.logs(self._site),
         ]
         return Report(self._done(), claims)
 

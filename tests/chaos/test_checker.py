@@ -1,6 +1,7 @@
 """The checker finds what is wrong: each claim fails on what it forbids, and on nothing else."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from tests.chaos import checker
 from tests.chaos.checker import Claim, Report, Stored
 from tests.chaos.recorder import Acknowledged, Recorder, token
 from tests.chaos.show import Show
+from tests.chaos.site import Site as HurtSite
 from tests.chaos.site import Weight
 from tests.crowds import Audience
 from tests.support import AT, Site, room
@@ -71,6 +73,10 @@ TAMPERS: dict[str, tuple[Tamper, set[str]]] = {
     "a hook without an answer": (
         lambda scene: scene.recorder.unanswered.append("t9"),
         {"every hook is answered in the end"},
+    ),
+    "an error of ours": (
+        lambda scene: scene.recorder.answers.update(["internal_error"]),
+        {"no hook met an error of ours"},
     ),
     "an entering that is lost": (lambda scene: scene.change(1, entered_at=None), {STORED}),
     "a completion that is lost": (lambda scene: scene.change(2, completed_at=None), {STORED}),
@@ -159,6 +165,17 @@ async def test_a_reader_that_is_behind_is_found(site: Site) -> None:
     assert len(behind) == 1
     assert "connected: True" in behind[0]
     assert len(miscounted) == 1
+
+
+def test_a_traceback_in_a_log_is_found(tmp_path: Path) -> None:
+    site = HurtSite(None, tmp_path)  # type: ignore[arg-type] # nothing is asked of Redis
+    log = site.add("web-0").log
+    log.write_text("subscription lost\n")
+    fine = checker.logs(site)
+    log.write_text('lost\nTraceback (most recent call last):\n  File "x", line 1\n    y\nValueError: z\nmore\n')
+    claim = checker.logs(site)
+
+    assert (fine.wrong, claim.wrong) == ([], ["web-0: ValueError: z"])
 
 
 def test_what_a_process_holds_too_much_is_found() -> None:

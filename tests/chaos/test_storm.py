@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.command import CLAIM, chaos
+from tests.chaos.command import ROOT, chaos, claims, documented
 from tests.chaos.faults import DECK, WORST, plan
 
 SEED = int(os.environ.get("ROOM_SERVER_CHAOS_SEED", "2"))
@@ -20,7 +20,14 @@ def test_whatever_goes_wrong_every_claim_holds() -> None:
     report = chaos("--minutes", str(SECONDS / 60), "--seed", str(SEED))
 
     assert report[0] == f"seed {SEED}, 2 webinars"
-    assert len(CLAIM.findall("\n".join(report))) == 14
+    assert sorted(claims(report)) == sorted(documented())
+
+
+def test_the_makefile_runs_what_these_tests_run() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+
+    assert "-m tests.chaos --minutes $(MINUTES) --seed $(SEED)\n" in makefile
+    assert "-m tests.chaos --cluster --sockets $(SOCKETS)\n" in makefile
 
 
 def test_the_same_seed_makes_the_same_plan() -> None:
