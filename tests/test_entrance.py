@@ -31,6 +31,11 @@ def test_a_whole_handshake_is_read() -> None:
         UPGRADE + b"no header\r\n\r\n",
         UPGRADE.replace(b"HTTP/1.1", b"HTTP/9.9.9") + b"\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + UPGRADE + b"\r\n",
+        UPGRADE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n",
+        UPGRADE.replace(b"Host: x\r\n", b"") + b"\r\n",
+        UPGRADE + b"Host: x\r\n\r\n",
+        UPGRADE + b"Content-Length: 1\r\n\r\n",
     ],
 )
 def test_anything_else_is_https_business(data: bytes) -> None:

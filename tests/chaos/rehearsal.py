@@ -23,7 +23,7 @@ from tests.chaos import checker
 from tests.chaos.checker import Claim, Report, Stored
 from tests.chaos.recorder import Recorder, token
 from tests.chaos.show import Show
-from tests.chaos.site import Site
+from tests.chaos.site import Site, Weight
 from tests.cluster import follow, form, processes, until, url_of
 from tests.crowds import Audience, many_descriptors
 from tests.support import eventually
@@ -110,13 +110,27 @@ class Rehearsal:
         self._store = site.state.store
         self.recorder = Recorder(site.ports)
         self.show = Show(WEBINAR, range(1, size.leads + 1), self.recorder, self._store)
-        self.readers = Audience(f"/rooms/{WEBINAR}/socket", token(Role.ATTENDEE), site.ports)
+        self.readers = self._audience()
         self.found: list[Claim] = []
+
+    def _audience(self) -> Audience:
+        return Audience(f"/rooms/{WEBINAR}/socket", token(Role.ATTENDEE), self._site.ports)
+
+    async def _warmed(self) -> dict[str, Weight]:
+        """What the processes hold once a crowd was there and has left: from then on nothing may grow."""
+        crowd = self._audience()
+        try:
+            await crowd.join(self._size.sockets)
+        finally:
+            await crowd.leave()
+        for port in self._site.ports:
+            assert await checker.counts(port, WEBINAR, {}, HEAL_SECONDS) == []
+        return await self._site.weights()
 
     async def run(self) -> None:
         """From the schedule to the last message."""
         await self.show.prepare(0)
-        before = await self._site.weights()
+        before = await self._warmed()
         async with self.recorder.lines():
             try:
                 began = time.monotonic()

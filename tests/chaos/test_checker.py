@@ -122,9 +122,10 @@ def test_a_claim_fails_on_what_it_forbids(tampered: str) -> None:
 
 
 async def test_tallies_that_differ_from_the_records_are_found(store: Store) -> None:
+    """A completion that came too late is kept, and is not counted."""
     await store.create(room())
     stored = Stored()
-    stored.lines["w"] = {}
+    stored.lines["w"] = {1: replace(line(1, False), entered_at=None, completed_at=AT, attended=None)}
     (fine,) = await checker.counters(store, stored)
     stored.lines["w"] = {1: line(1, True)}
     (wrong,) = await checker.counters(store, stored)
