@@ -59,7 +59,7 @@ class Front(NamedTuple):
         """A room socket through the proxy, over TLS where it speaks it."""
         trusting = ssl.create_default_context()
         trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
-        secure = {"ssl": trusting} if self.scheme == "https" else {}
+        secure: dict[str, Any] = {"ssl": trusting} if self.scheme == "https" else {}
         subprotocols = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{self.bearer('speaker')}")]
         address = f"{'wss' if secure else 'ws'}://{self.address}/rooms/w/socket"
         return connect(address, subprotocols=subprotocols, compression=None, **secure, **more)
@@ -142,8 +142,11 @@ async def front(request: pytest.FixtureRequest, valkey_url: str, tmp_path: Path)
             await eventually(lambda: _answers(made), "the proxy serves")
             yield made
         finally:
-            process.terminate()
+            ended = process.returncode
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
             await process.wait()
+        assert ended is None, f"the proxy ended by itself, with {ended}"
 
 
 async def _answers(front: Front) -> bool:
@@ -168,6 +171,7 @@ async def test_hooks_and_sockets_pass(front: Front) -> None:
 
     assert (answer.status_code, first["status"], second["status"]) == (200, "scheduled", "live")
     assert metrics.status_code == 404
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 async def test_callers_are_told_apart_and_cannot_lie_about_who_they_are(front: Front) -> None:
@@ -210,7 +214,7 @@ async def _moves(front: Front, held: Any) -> None:
     async def let_in() -> bool:
         with contextlib.suppress(InvalidStatus):
             async with front.socket() as again:
-                return (await next_state(again))["type"] == "state"
+                return bool((await next_state(again))["type"] == "state")
         return False
 
     await eventually(let_in, "the other process takes it", LET_IN[front.scheme])

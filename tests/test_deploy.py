@@ -54,18 +54,23 @@ def test_a_unit_runs_what_is_there_and_gives_it_time_and_files(unit: Path) -> No
 def test_systemd_has_nothing_to_say_against_a_unit(unit: Path, tmp_path: Path) -> None:
     made = tmp_path / unit.name.replace("@", "@8000")
     here = Path(sys.executable).with_name("room-server")
-    made.write_text(unit.read_text("utf-8").replace("/opt/room-server/bin/room-server", str(here)), "utf-8")
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(made)], capture_output=True, text=True)
+    made.write_text(unit.read_text("utf-8").replace("/srv/room-server/bin/room-server", str(here)), "utf-8")
+    words = ["systemd-analyze", "verify", "--man=no", str(made)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
 
     assert [line for line in done.stderr.splitlines() if unit.name.split("@")[0] in line] == []
 
 
-def test_the_settings_file_holds_settings() -> None:
-    given = dict(re.findall(r"^(\w+)=(.*)$", (DEPLOY / "room-server.env").read_text("utf-8"), re.MULTILINE))
+def test_the_settings_file_holds_settings_for_systemd_and_for_a_shell() -> None:
+    text = (DEPLOY / "room-server.env").read_text("utf-8")
+    given = {name: value.strip('"') for name, value in re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)}
     filled = {**given, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET, "ROOM_SERVER_HOOK_SECRET": HOOK_SECRET}
+    shell = ["sh", "-eu", "-c", f'set -a; . "{DEPLOY}/room-server.env"; env']
+    known = subprocess.run(shell, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True).stdout
 
     assert list(config.warnings(filled, config.load(filled))) == []
     assert given.keys() - {name for name in given if name.startswith(config.PREFIX)} == {"FORWARDED_ALLOW_IPS"}
+    assert {f"{name}={value}" for name, value in given.items()} <= set(known.splitlines())
 
 
 def test_the_image_copies_what_is_there_and_runs_the_product() -> None:

@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from room_server.core.room import Status
+from room_server.core.room import RosterEntry, Status
+from room_server.state import roster
+from room_server.state.evaluation import Evaluations
 from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room
 
 ROOT = Path(__file__).parents[1]
@@ -43,9 +45,10 @@ def example(name: str, language: str, holding: str = "") -> str:
 async def output(site: Site, *words: str) -> str:
     """What a program prints, in the environment that the documents speak of."""
     environment = {
-        "PATH": os.environ["PATH"],
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SITE": f"http://{site.address}",
         "TOKEN": site.token("speaker", "launch"),
+        "ROOM_SERVER_REDIS_URL": str(site.settings.redis_url),
         "ROOM_SERVER_HOOK_SECRET": HOOK_SECRET,
         "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
     }
@@ -76,36 +79,79 @@ async def test_a_hook_in_shell_starts_a_webinar(site: Site) -> None:
 
 
 async def test_a_signed_hook_in_shell_enters_a_lead(live: Site) -> None:
-    answer = await output(live, "sh", "-eu", "-c", example("docs/wordpress.md", "sh", "signature"))
+    answer = await output(live, "sh", "-eu", "-c", example("docs/site.md", "sh", "signature"))
 
     assert json.loads(answer) == entered(44)
 
 
 async def test_a_signed_hook_in_python_enters_a_lead(live: Site) -> None:
-    answer = await output(live, sys.executable, "-W", "error", "-c", example("docs/wordpress.md", "python"))
+    answer = await output(
+        live, sys.executable, "-W", "error", "-c", example("docs/site.md", "python", "standardwebhooks")
+    )
 
     assert json.loads(answer) == entered(43)
 
 
 async def test_a_rooms_state_is_read_in_shell(live: Site) -> None:
-    state = await output(live, "sh", "-eu", "-c", example("docs/wordpress.md", "sh", "/state"))
+    state = await output(live, "sh", "-eu", "-c", example("docs/site.md", "sh", "/state"))
 
     assert json.loads(state) == (await live.state(webinar_id="launch")).json()
 
 
 @pytest.mark.skipif(PHP is None, reason="php is not installed here")
 async def test_a_signed_hook_in_php_enters_a_lead(live: Site) -> None:
-    answer = await output(live, str(PHP), "-r", WORDPRESS + example("docs/wordpress.md", "php"))
+    answer = await output(live, str(PHP), "-r", WORDPRESS + example("docs/site.md", "php", "room_hook"))
 
     assert json.loads(answer) == entered(42)
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/site.md"])
 @pytest.mark.skipif(PHP is None, reason="php is not installed here")
-async def test_a_link_made_in_php_is_let_in(live: Site) -> None:
-    code = WORDPRESS + example("README.md", "php") + "echo room_link(7, 'launch');"
+async def test_a_link_made_in_php_is_let_in(live: Site, page: str) -> None:
+    code = WORDPRESS + example(page, "php", "room_link") + "echo room_link(7, 'launch');"
 
-    address, _, token = (await output(live, str(PHP), "-r", code)).partition("#token=")
+    await lets_in(live, await output(live, str(PHP), "-r", code))
 
-    assert address == f"http://{live.address}/room/launch"
-    async with live.socket(webinar_id="launch", token=token) as socket:
+
+async def test_a_link_made_in_python_is_let_in(live: Site) -> None:
+    code = example("docs/site.md", "python", "room_link") + "print(room_link(7, 'launch'), end='')"
+
+    await lets_in(live, await output(live, sys.executable, "-W", "error", "-c", code))
+
+
+async def lets_in(site: Site, link: str) -> None:
+    """The link is the room's, and its token opens the room's socket."""
+    address, _, token = link.partition("#token=")
+    assert address == f"http://{site.address}/room/launch"
+    async with site.socket(webinar_id="launch", token=token) as socket:
         assert json.loads(await socket.recv())["status"] == "live"
+
+
+async def evaluated(site: Site) -> None:
+    """Lead 7 stayed to the end, lead 8 did not come."""
+    people = [RosterEntry(lead_id=7), RosterEntry(lead_id=8)]
+    await roster.adopt(site.store, "launch", people, replace=False)
+    await site.entered(7, "launch")
+    await site.status("stop", "launch")
+    await site.completed(7, "launch")
+    await Evaluations(site.store).run_pending("launch")
+
+
+CAME = ["7 came", "8 did not come"]
+
+
+async def test_attendance_is_read_in_python(live: Site) -> None:
+    await evaluated(live)
+
+    printed = await output(live, sys.executable, "-W", "error", "-c", example("docs/site.md", "python", "attendance"))
+
+    assert printed.splitlines() == CAME
+
+
+@pytest.mark.skipif(PHP is None, reason="php is not installed here")
+async def test_attendance_is_read_in_php(live: Site) -> None:
+    await evaluated(live)
+
+    printed = await output(live, str(PHP), "-r", example("docs/site.md", "php", "attendance"))
+
+    assert printed.splitlines() == CAME

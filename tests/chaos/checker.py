@@ -16,7 +16,7 @@ from room_server.state.outbox import Outbox
 from room_server.state.patience import deadline
 from room_server.state.pipeline import pairs
 from room_server.state.store import Store
-from tests.chaos.recorder import Acknowledged, Recorder, token
+from tests.chaos.recorder import BROKEN, NO_PROBLEM, Acknowledged, Recorder, token
 from tests.chaos.show import Show
 from tests.chaos.site import Site, Weight
 from tests.crowds import Audience
@@ -24,6 +24,7 @@ from tests.telegram.bot_api import BotApi
 
 UNEXPECTED = re.compile(r"^Traceback .*\n(?:[ |+].*\n|\n)*(.*)", re.MULTILINE)
 """A traceback, and the line that it ends with."""
+OURS = ("internal_error", NO_PROBLEM)
 BATCH = 1000
 """Events in one reading."""
 SHOWN = 5
@@ -32,7 +33,7 @@ TALLIES = ("entered", "completed", "classified", "attended")
 """A completion that comes after the evaluation is kept and not counted, so `completed` is as `attended`."""
 ENDS = frozenset({Fate.SENT, Fate.DRY_RUN, Fate.NO_CHAT, Fate.PARKED})
 MORE_DESCRIPTORS = 12
-"""What connections to Redis may differ by between two moments of rest: on a Cluster one to each server comes in time."""
+"""What connections to Redis may differ by between two moments of rest: each server of a Cluster is asked in time."""
 MORE_MEMORY = 16 << 20
 """Bytes that a process may have grown by, however long it ran: copies of rooms, pools, what malloc keeps."""
 
@@ -121,7 +122,7 @@ async def settled(store: Store, name: str) -> bool:
 
 def records(recorder: Recorder, stored: Stored) -> list[Claim]:
     """What was acknowledged is stored, and stands in the events."""
-    ours = ["internal_error"] * recorder.answers["internal_error"]
+    ours = [f"{code} {n} times" for code in OURS if (n := recorder.answers[code])]
     lost = [f"{one.tag} of {one.webinar_id}: {why}" for one in recorder.acknowledged if (why := _lost(one, stored))]
     fresh = [one for one in recorder.acknowledged if not one.answer["duplicate"]]
     absent = [one.tag for one in fresh if stored.tags[one.name, one.tag] != 1]
@@ -231,7 +232,7 @@ async def counts(port: int, name: str, wanted: dict[str, int], seconds: float) -
                 told = (await http.get("/monitor/counts")).json()
                 roles = {room["webinar_id"]: room["roles"] for room in told["rooms"] if room["roles"]}
                 found = roles.get(name, {}), sum(told["total"] for told in told["nodes"])
-            except (httpx.HTTPError, KeyError) as error:
+            except (*BROKEN, KeyError) as error:
                 found = repr(error)
             if found == (wanted, sum(wanted.values())):
                 return []

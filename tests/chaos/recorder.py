@@ -18,6 +18,10 @@ ANSWER_SECONDS = 3.0
 GIVE_UP_SECONDS = 60.0
 PAUSE = 0.05
 """Seconds before a hook is sent again."""
+BROKEN = (httpx.HTTPError, RuntimeError)
+"""How a line breaks; RuntimeError is uvloop's word for writing to one that is closed already, which httpx passes on."""
+NO_PROBLEM = "no_problem_document"
+"""How a refusal is counted that does not say why as every refusal should (RFC 9457)."""
 FOR_NOW = frozenset({429, 500, 502, 503})
 """Statuses after which a hook is sent again."""
 
@@ -84,11 +88,19 @@ class Recorder:
         role = Role.SPEAKER if name.startswith("core") else Role.SYSTEM
         try:
             answer = await self._http.post(address, json=payload, headers=bearer(role))
-        except httpx.HTTPError as error:
+        except BROKEN as error:
             self.answers[type(error).__name__] += 1
             return None
-        self.answers["ok" if answer.status_code == 200 else str(answer.json()["code"])] += 1
+        self.answers[code_of(answer)] += 1
         return answer
+
+
+def code_of(answer: httpx.Response) -> str:
+    """`ok`, or the code of the refusal."""
+    if answer.status_code == 200:
+        return "ok"
+    is_problem = answer.headers.get("content-type") == "application/problem+json"
+    return str(answer.json()["code"]) if is_problem else NO_PROBLEM
 
 
 def bearer(role: Role) -> dict[str, str]:

@@ -110,19 +110,20 @@ class Rehearsal:
         self._store = site.state.store
         self.recorder = Recorder(site.ports)
         self.show = Show(WEBINAR, range(1, size.leads + 1), self.recorder, self._store)
-        self.readers = self._audience()
+        self.readers = self._audience(*site.ports)
         self.found: list[Claim] = []
 
-    def _audience(self) -> Audience:
-        return Audience(f"/rooms/{WEBINAR}/socket", token(Role.ATTENDEE), self._site.ports)
+    def _audience(self, *ports: int) -> Audience:
+        return Audience(f"/rooms/{WEBINAR}/socket", token(Role.ATTENDEE), list(ports))
 
     async def _warmed(self) -> dict[str, Weight]:
-        """What the processes hold once a crowd was there and has left: from then on nothing may grow."""
-        crowd = self._audience()
-        try:
-            await crowd.join(self._size.sockets)
-        finally:
-            await crowd.leave()
+        """What the processes hold once each has had the whole crowd, which has left: from then on nothing may grow."""
+        for port in self._site.ports:
+            crowd = self._audience(port)
+            try:
+                await crowd.join(self._size.sockets)
+            finally:
+                await crowd.leave()
         for port in self._site.ports:
             assert await checker.counts(port, WEBINAR, {}, HEAL_SECONDS) == []
         return await self._site.weights()
@@ -136,7 +137,9 @@ class Rehearsal:
                 began = time.monotonic()
                 await self.readers.join(self._size.sockets)
                 self._say(f"{self._size.sockets:,} sockets hold the state, {time.monotonic() - began:.1f} s")
-                await asyncio.gather(self.show.run(self._size.seconds, WEBINAR), self._strike())
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self.show.run(self._size.seconds, WEBINAR))
+                    tasks.create_task(self._strike())
                 self._say("the webinar has ended")
                 await self._kill_the_worker()
                 await self._look()

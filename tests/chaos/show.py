@@ -66,18 +66,14 @@ class Show:
     async def run(self, seconds: float, seed: str) -> None:
         """Start, be live for so many seconds, stop; then those who stayed complete. `seed`: each has its own chance."""
         await self._ask("core_webinar_set_status", status="start")
-        coming = [
-            asyncio.create_task(self._attend(lead, seconds, random.Random(f"{seed}/{lead}")))
-            for lead in self.leads
-            if lead % 3 != 1
-        ]
-        working = [
-            asyncio.create_task(self._speak(random.Random(f"{seed}/speaker"))),
-            asyncio.create_task(self._pause(seconds, random.Random(f"{seed}/operator"))),
-        ]
-        await asyncio.sleep(seconds)  # the webinar's own length
-        self.over.set()
-        await asyncio.gather(*working, *coming)
+        async with asyncio.TaskGroup() as tasks:
+            for lead in self.leads:
+                if lead % 3 != 1:
+                    tasks.create_task(self._attend(lead, seconds, random.Random(f"{seed}/{lead}")))
+            tasks.create_task(self._speak(random.Random(f"{seed}/speaker")))
+            tasks.create_task(self._pause(seconds, random.Random(f"{seed}/operator")))
+            await asyncio.sleep(seconds)  # the webinar's own length
+            self.over.set()
         await self._ask("core_webinar_set_status", status="stop")
         await asyncio.gather(*(self._complete(lead) for lead in sorted(self.entered) if lead % 2 == 0))
 

@@ -103,7 +103,7 @@ class Host:
         assert self._process is not None
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.communicate()
+        await self._process.wait()
 
     async def weight(self) -> Weight:
         """What the process holds now."""

@@ -57,7 +57,9 @@ class Storm:
         async with self.recorder.lines():
             try:
                 await readers.join(READERS)
-                await asyncio.gather(show.run(seconds, seed), hands.strike(blows))
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(show.run(seconds, seed))
+                    tasks.create_task(hands.strike(blows))
                 await self._look(show, readers)
             finally:
                 await readers.leave()

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from msgspec.structs import replace
 
@@ -12,7 +13,7 @@ from room_server.state.reports import Line
 from room_server.state.store import Store
 from tests.chaos import checker
 from tests.chaos.checker import Claim, Report, Stored
-from tests.chaos.recorder import Acknowledged, Recorder, token
+from tests.chaos.recorder import Acknowledged, Recorder, code_of, token
 from tests.chaos.show import Show
 from tests.chaos.site import Site as HurtSite
 from tests.chaos.site import Weight
@@ -166,6 +167,19 @@ async def test_a_reader_that_is_behind_is_found(site: Site) -> None:
     assert len(behind) == 1
     assert "connected: True" in behind[0]
     assert len(miscounted) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (httpx.Response(200), "ok"),
+        (httpx.Response(409, json={"code": "x"}, headers={"content-type": "application/problem+json"}), "x"),
+        (httpx.Response(400, text="Invalid HTTP request received."), "no_problem_document"),
+    ],
+    ids=["ok", "refused", "no problem document"],
+)
+def test_an_answer_is_counted_by_what_it_says(answer: httpx.Response, code: str) -> None:
+    assert code_of(answer) == code
 
 
 def test_a_traceback_in_a_log_is_found(tmp_path: Path) -> None:
