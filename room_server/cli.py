@@ -42,7 +42,7 @@ def main() -> None:
     \b
     Examples:
       room-server demo
-      room-server webinar create launch --title "Launch" --at 2026-11-22T18:00:00+03:00
+      room-server webinar create launch --title "Launch" --at 2030-11-22T18:00:00+03:00
       room-server token issue --role speaker --webinar launch
     """
 

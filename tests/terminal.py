@@ -93,7 +93,11 @@ class Running(NamedTuple):
         self.process.send_signal(sent)
         async with asyncio.timeout(PATIENCE):
             await self.process.communicate()
-        return self.process.returncode or 0, _text(self.complaints)
+        return self.process.returncode or 0, self.told()
+
+    def told(self) -> str:
+        """What it has said on stderr, once it has ended."""
+        return _text(self.complaints)
 
 
 @contextlib.asynccontextmanager

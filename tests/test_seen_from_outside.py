@@ -112,7 +112,7 @@ async def test_a_log_follows_a_request_to_its_frames_and_its_messages_and_names_
     async with webinar(valkey_url, api) as running:
         ids = await held(running)
         await troubled(running)
-        outputs = await asyncio.gather(said(running.web.process), said(running.worker.process))
+        outputs = await asyncio.gather(said(running.web), said(running.worker))
     web, worker = (lines(complaints) for _, complaints in outputs)
 
     _check_frames(web, ids)

@@ -5,7 +5,6 @@ import json
 import logging
 import re
 import signal
-from asyncio.subprocess import Process
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +21,7 @@ from room_server.state import catalogue, roster
 from room_server.state.outbox import Outbox
 from tests.conftest import settings_for
 from tests.support import TOKEN_SECRET, Site, eventually, next_state, room, serving, state_where
-from tests.terminal import PATIENCE, running
+from tests.terminal import PATIENCE, Running, running
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MADE = re.compile(r"[0-9a-f]{12}-[0-9a-f]{6}")
@@ -195,13 +194,13 @@ def spans(printed: str) -> list[dict[str, Any]]:
     return found
 
 
-async def said(process: Process) -> tuple[str, str]:
-    """What a process printed, asked to end."""
-    process.send_signal(signal.SIGTERM)
+async def said(server: Running) -> tuple[str, str]:
+    """What a process printed, asked to end, and what it said on stderr."""
+    server.process.send_signal(signal.SIGTERM)
     async with asyncio.timeout(PATIENCE):
-        out, complaints = await process.communicate()
-    assert process.returncode == 0, complaints.decode()
-    return out.decode(), complaints.decode()
+        out, _ = await server.process.communicate()
+    assert server.process.returncode == 0, server.told()
+    return out.decode(), server.told()
 
 
 async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_messages(valkey_url: str) -> None:
@@ -232,7 +231,7 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
                 await state_where(socket, status=status)
         name = answer.headers["x-request-id"]
         await eventually(lambda: dry(site), "its message is recorded")
-        printed = [await said(web.process), await said(worker.process)]
+        printed = [await said(web), await said(worker)]
     by_name: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for span in spans("".join(out for out, _ in printed)):
         by_name[span["name"]].append(span)

@@ -40,7 +40,7 @@ class Moment(click.ParamType[datetime]):
                 self.fail(f"{value!r} names no time zone; end it with Z, or with an offset like +03:00", param, ctx)
             return moment.astimezone(UTC)
         except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write 2026-11-22T18:00:00+03:00", param, ctx)
+            self.fail(f"{value!r} is no time; write 2030-11-22T18:00:00+03:00", param, ctx)
 
 
 @click.group()
@@ -49,7 +49,7 @@ def webinar() -> None:
 
     \b
     Examples:
-      room-server webinar create launch --title "Launch" --at 2026-11-22T18:00:00+03:00
+      room-server webinar create launch --title "Launch" --at 2030-11-22T18:00:00+03:00
       room-server webinar set launch --recording-url https://example.org/recording
       room-server webinar show launch
     """
@@ -85,8 +85,8 @@ def create(webinar_id: str, draft: bool, **said: Any) -> None:
 
     \b
     Examples:
-      room-server webinar create launch --title "Launch" --at 2026-11-22T18:00:00+03:00
-      room-server webinar create launch --title "Launch" --at 2026-11-22T15:00:00Z --draft \\
+      room-server webinar create launch --title "Launch" --at 2030-11-22T18:00:00+03:00
+      room-server webinar create launch --title "Launch" --at 2030-11-22T15:00:00Z --draft \\
         --player-url https://example.org/player --cta-label "Join" --cta-url https://example.org/join
     """
     flags, plan = _split(said)

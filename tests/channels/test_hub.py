@@ -236,7 +236,8 @@ async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: 
             hub.tell(rubbish)
         hub.tell(text(2))
         await wait_until(lambda: peer.version == 2, "the next text was told")
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 5
+    complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]
+    assert complaints == [logging.ERROR] * 5
 
 
 async def test_nobody_who_left_is_remembered(store: Store) -> None:

@@ -73,7 +73,7 @@ class Host:
         while time.monotonic() < deadline:
             with self.log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-W", "error", "-m", "tests.chaos.watched", str(self._tasks), *self._words),
+                    *(sys.executable, "-m", "tests.chaos.watched", str(self._tasks), *self._words),
                     env=clean(**self._environment), stdout=PIPE, stderr=log, start_new_session=True, cwd=ROOT,
                 )  # fmt: skip
             if await self._is_ready(self._process):

@@ -80,7 +80,7 @@ def test_an_id_that_cannot_be_is_wrong_usage(terminal: Terminal, command: str, w
 @pytest.mark.parametrize(
     ("option", "value", "right"),
     [
-        ("--at", "tomorrow", "2026-11-22T18:00:00+03:00"),
+        ("--at", "tomorrow", "2030-11-22T18:00:00+03:00"),
         ("--at", "2026-11-22T18:00:00", "names no time zone"),
         ("--at", "0001-01-01T00:00:00+03:00", "is no time"),
         ("--title", "", "1 to 200 characters"),
