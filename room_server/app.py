@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from room_server import config, logs, monitor, pages, problems, snapshots, tracing
+from room_server import config, logs, memory, monitor, pages, problems, snapshots, tracing
 from room_server.auth import Authenticator
 from room_server.channels.goodbye import Goodbye, before_the_end
 from room_server.channels.handshake import Door
@@ -38,7 +38,6 @@ from room_server.metrics import Metrics, Parts
 from room_server.monitor import Monitor
 from room_server.rooms import Rooms
 from room_server.secrets_file import with_token_secret
-from room_server.server import tune_gc
 from room_server.snapshots import Alone
 from room_server.state import checkup
 from room_server.state.opening import State, open_state
@@ -116,7 +115,7 @@ def from_environment() -> Starlette:
     logs.configure(settings.log_format)
     tracing.configure(os.environ)
     app = create_app(with_token_secret(settings), snapshots.folder_of(os.environ))
-    tune_gc()
+    memory.settle()
     return app
 
 

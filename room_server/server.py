@@ -1,7 +1,6 @@
 """uvicorn as this product runs it: our socket class, and HTTP requests that have a deadline and a size."""
 
 import asyncio
-import gc
 import logging
 import socket
 from enum import Enum, auto
@@ -26,8 +25,6 @@ MAX_REQUEST = 1024 * 1024
 LINGER_SECONDS = 2.0
 """How long a refused caller may go on sending: a connection that is closed on unread bytes takes its answer along."""
 GOODBYE_SECONDS = 5
-GC_THRESHOLDS = (10_000, 10, 10)
-"""New objects before the young ones are searched, and how many such searches before the older ones are, too."""
 
 _logger = logging.getLogger("room_server.http")
 _logger.setLevel(logging.ERROR)  # what cannot be parsed is its sender's trouble, not a line in our log
@@ -64,6 +61,7 @@ class BoundedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
         self._stop_waiting()
+        self._unset_keepalive_if_required()  # uvicorn leaves it running, and itself in memory, when a caller broke off
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -222,16 +220,6 @@ def uvicorn_config(app: ASGIApp | str, http: type[BoundedHttp] = BoundedHttp, **
         http=partial(Entrance, http),  # type: ignore[arg-type] # whatever makes a protocol
         **more,
     )
-
-
-def tune_gc() -> None:
-    """Once everything is loaded: what is here stays, and only what comes is searched for garbage, less often.
-
-    Every request makes a task and its futures: the collector's own thresholds took a third of a busy process's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "telegram": LEAVES | {"core", "state", "telegram"},
     "auth": LEAVES | {"core"},
     **dict.fromkeys(("hooks", "rooms", "counts", "framing"), EDGE),
-    **dict.fromkeys((*LEAVES, "entrance", "logs", "pages", "secrets_file"), LEAVES),
+    **dict.fromkeys((*LEAVES, "entrance", "logs", "memory", "pages", "secrets_file"), LEAVES),
     "server": LEAVES | {"entrance"},
     "interfaces": LEAVES | {"core", "channels", "counts", "hooks", "interfaces", "monitor", "pages", "rooms", "state"},
     "snapshots": LEAVES,

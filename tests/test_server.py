@@ -3,14 +3,12 @@
 import asyncio
 import logging
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 
 import pytest
 
-from room_server.server import GC_THRESHOLDS, MAX_HEAD, BoundedHttp, bind, uvicorn_config
+from room_server.server import MAX_HEAD, BoundedHttp, bind, uvicorn_config
 from tests.conftest import settings_for
 from tests.proxy import proxy_to
 from tests.raw import Raw, connecting, handshake, request
@@ -353,15 +351,3 @@ def test_an_ipv6_address_can_be_taken() -> None:
 def test_workers_may_be_given_the_name_of_a_factory() -> None:
     assert uvicorn_config("room_server.app:from_environment").factory
     assert uvicorn_config("room_server.app:from_environment", workers=3).workers == 3
-
-
-def test_the_garbage_collector_leaves_alone_what_was_loaded() -> None:
-    """In a process of its own: it is for good."""
-    words = (
-        "import gc; from room_server.server import tune_gc; tune_gc(); print(gc.get_freeze_count(), gc.get_threshold())"
-    )
-    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
-
-    frozen, _, thresholds = done.stdout.partition(" ")
-    assert int(frozen) > 10_000
-    assert thresholds.strip() == str(GC_THRESHOLDS)

@@ -13,14 +13,14 @@ import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from room_server import demo as demos
-from room_server import logs, snapshots, tracing
+from room_server import logs, memory, snapshots, tracing
 from room_server.app import create_app
 from room_server.auth import Authenticator
 from room_server.commands.common import Command, run, settings, state_options
 from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.secrets_file import with_token_secret
-from room_server.server import bind, tune_gc, uvicorn_config
+from room_server.server import bind, uvicorn_config
 from room_server.state.opening import State, open_state
 from room_server.state.store import Store
 from room_server.worker import working_beside
@@ -65,7 +65,7 @@ class Server(uvicorn.Server):
         """As uvicorn's; then `ready`."""
         await super().startup(sockets)
         if self.started:
-            tune_gc()
+            memory.settle()
             await self._ready()
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 import click
 
-from room_server import logs, tracing
+from room_server import logs, memory, tracing
 from room_server.commands.common import run, settings, state_options
-from room_server.server import tune_gc
 from room_server.state import checkup
 from room_server.state.opening import open_state
 from room_server.worker import stop_on_signals, work
@@ -34,7 +33,7 @@ def worker(**flags: Any) -> None:
         stop_on_signals(stopping)
         async with open_state(made) as state:
             await checkup.tell(state, made.replicas)
-            tune_gc()
+            memory.settle()
             click.echo("ready worker")
             await work(made, state, stopping)
 
