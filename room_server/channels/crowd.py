@@ -56,7 +56,7 @@ class Crowd:
         self.name = name
         """The webinar's id, or `watching` somebody's scope."""
         self.state: RoomState | None = None
-        self.members: set[Member] = set()
+        self.members: dict[Member, None] = {}
         self.waiting: set[Member] = set()
         """Handshakes that wait for the room's first read."""
         self.roles: Counter[str] = Counter()

@@ -22,7 +22,9 @@ from room_server.state.store import Store
 logger = logging.getLogger(__name__)
 
 SLICE = 250
-"""Sockets that are written before the loop gets its turn, so that hooks stay fast during a broadcast."""
+"""Sockets that are written before the loop gets its turns, so that hooks stay fast during a broadcast."""
+TURNS = 4
+"""Turns that the loop gets after each."""
 
 
 class Hub:
@@ -61,14 +63,14 @@ class Hub:
 
     def join(self, crowd: Crowd, member: Member) -> None:
         """Count an admitted socket. Joining comes before its snapshot: no change falls between the two."""
-        crowd.members.add(member)
+        crowd.members[member] = None
         crowd.roles[member.actor.role] += 1
 
     def leave(self, crowd: Crowd, member: Member) -> None:
         """Forget a socket, and the room with its last one."""
         crowd.waiting.discard(member)
         if member in crowd.members:
-            crowd.members.remove(member)
+            del crowd.members[member]
             crowd.roles[member.actor.role] -= 1
         if not crowd.members and not crowd.waiting and self.crowds.get(crowd.name) is crowd:
             del self.crowds[crowd.name]
@@ -123,14 +125,14 @@ class Hub:
                 if state is not None and member.has is not state:
                     member.push(state)
             self.tally.frames += len(members)
-            await asyncio.sleep(0)
+            await _breathe()
         if crowd.receipts is None:
             return
         self.tally.note(crowd.name, crowd.receipts)
         for members in _slices(list(crowd.members)):
             for member in members:
                 member.ask()
-            await asyncio.sleep(0)
+            await _breathe()
             if self._untold:
                 return  # a newer state goes first
 
@@ -194,6 +196,12 @@ class Hub:
         waiting, crowd.waiting = crowd.waiting, set()
         for member in waiting:
             member.refuse(refusal)
+
+
+async def _breathe() -> None:
+    """Let hooks go on: one takes several turns of the loop, and is not to wait for a slice before each."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 def _slices(members: list[Member]) -> Iterator[list[Member]]:

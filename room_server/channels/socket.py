@@ -5,7 +5,7 @@ A peer that reads too slowly skips to the newest state.
 """
 
 import asyncio
-import os
+from os import write
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -137,7 +137,13 @@ class RoomSocket(Parting, asyncio.Protocol):
         if self._behind_since or self._closing is not None or self._crowd is None:  # _is_spoken_to, without the call
             return
         self.has = state
-        self._write(state.frame)
+        frame = state.frame
+        try:
+            written = write(self._descriptor, frame)
+        except OSError:
+            written = 0  # the transport will find out why
+        if written < len(frame):
+            self.say(frame[written:])
 
     def ask(self) -> None:
         """Ask for the receipt of what was written last, unless one is outstanding."""
@@ -148,13 +154,11 @@ class RoomSocket(Parting, asyncio.Protocol):
         return not self._behind_since and self._closing is None and self._crowd is not None
 
     def _write(self, data: bytes) -> None:
-        """Straight to the kernel while nothing waits in the transport, which gets what is left."""
-        written = 0
-        if not self._transport.get_write_buffer_size():
-            try:  # noqa: SIM105 - half a microsecond a socket
-                written = os.write(self._descriptor, data)
-            except OSError:
-                pass  # the transport will find out why
+        """Straight to the kernel; the transport, in which nothing waits while nobody is behind, gets what is left."""
+        try:
+            written = write(self._descriptor, data)
+        except OSError:
+            written = 0  # the transport will find out why
         if written < len(data):
             self.say(data[written:])
 
