@@ -186,4 +186,5 @@ async def test_rubbish_on_the_channel_is_logged(valkey_url: str, caplog: pytest.
         await ears.state.store.renew("w")
         await ears.hears(2)
         assert ears.listener.subscribed.is_set()
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 4
+    complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]
+    assert complaints == [logging.ERROR] * 4
