@@ -57,7 +57,7 @@ class Parts(click.ParamType[list[str]]):
 @click.option("--sockets", type=click.IntRange(200, 18_000), default=Size().sockets, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=Size().rounds, show_default=True)
 @click.option("--quick", is_flag=True, help="A twentieth of everything: does it all run?")
-@click.option("--write", is_flag=True, help="Put the result into README.md, between its two markers.")
+@click.option("--write", is_flag=True, help="Put the result into docs/benchmarks.md and, in short, README.md.")
 def main(only: list[str], quick: bool, write: bool, **numbers: int) -> None:
     """Measure and print Markdown; progress goes to standard error. Linux, two cores or more, a C compiler.
 
@@ -77,12 +77,12 @@ def main(only: list[str], quick: bool, write: bool, **numbers: int) -> None:
         found = list(measured(size.scaled() if quick else size, only, failed))
     finally:
         processes.remove_compiled()
-    text = report.markdown(machine.described(machine.command()), found)
-    click.echo(text)
+    measured_on = machine.described(machine.command())
+    click.echo(report.markdown(measured_on, found))
     if failed:
         raise click.ClickException(f"failed: {', '.join(failed)}")
     if write:
-        report.write(text)
+        report.write(measured_on, found)
 
 
 def measured(size: Size, only: Sequence[str], failed: list[str]) -> Iterator[Findings]:

@@ -1,5 +1,6 @@
 """What was found, as Markdown: the goals with what was measured beside them, then a table per question."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,10 @@ from msgspec import Struct
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
 README = Path(__file__).parents[1] / "README.md"
+ALL = "docs/benchmarks.md"
+BRIEF = 1
+"""Tables that the README shows besides the goals."""
+LINE = 118
 
 
 class Goal(Struct, frozen=True):
@@ -45,12 +50,13 @@ class Findings(Struct, frozen=True):
     goals: Sequence[Goal] = ()
 
 
-def markdown(machine: str, found: Sequence[Findings]) -> str:
-    """Everything, the machine first."""
+def markdown(machine: str, found: Sequence[Findings], most: int | None = None) -> str:
+    """The machine first, the goals, then all tables, or the first few."""
     goals = [goal.row() for findings in found for goal in findings.goals]
     summary = [Table("To reach", ["", "to reach", "measured", "reached"], goals)] if goals else []
-    tables = [*summary, *(table for findings in found for table in findings.tables)]
-    return "\n\n".join([machine, *(table.markdown() for table in tables)])
+    tables = [*summary, *[table for findings in found for table in findings.tables][:most]]
+    head = textwrap.fill(machine, LINE, break_long_words=False, break_on_hyphens=False)
+    return "\n\n".join([head, *(table.markdown() for table in tables)])
 
 
 def around(readme: Path = README) -> tuple[str, str]:
@@ -62,10 +68,11 @@ def around(readme: Path = README) -> tuple[str, str]:
     return before, after
 
 
-def write(text: str, readme: Path = README) -> None:
-    """Put the text between the README's two markers. Raises ClickException when they are not there."""
+def write(machine: str, found: Sequence[Findings], readme: Path = README) -> None:
+    """All of it into docs/benchmarks.md, the beginning between the README's markers. Raises ClickException."""
     before, after = around(readme)
-    readme.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", "utf-8")
+    readme.write_text(f"{before}{BEGIN}\n{markdown(machine, found, BRIEF)}\n{END}{after}", "utf-8")
+    (readme.parent / ALL).write_text(f"# Benchmarks\n\n{markdown(machine, found)}\n", "utf-8")
 
 
 def milliseconds(seconds: float) -> str:

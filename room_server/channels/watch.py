@@ -25,8 +25,7 @@ class Watch:
         while True:
             self._hub.watched.clear()
             self._number += 1
-            for scope in self._hub.scopes():
-                await self._tell(scope)
+            await self._tell(self._hub.scopes())
             if not self._hub.scopes():
                 await self._hub.watched.wait()
             else:
@@ -34,12 +33,11 @@ class Watch:
                     async with asyncio.timeout(PUSH_SECONDS):
                         await self._hub.watched.wait()
 
-    async def _tell(self, scope: str) -> None:
-        """What cannot be read is not told: those who have an older state see its age."""
-        name = watching(scope)
+    async def _tell(self, scopes: list[str]) -> None:
+        """What cannot be read is not told: those who have older counts see their age, those who wait are refused."""
         try:
-            text = await self._read(scope)
+            for scope in scopes:
+                self._hub.show(watching(scope), frames.counts(scope, self._number, await self._read(scope)))
         except StateUnavailable as refusal:
-            self._hub.refuse_waiting(name, refusal)
-        else:
-            self._hub.show(name, frames.counts(scope, self._number, text))
+            for scope in scopes:
+                self._hub.refuse_waiting(watching(scope), refusal)

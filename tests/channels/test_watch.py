@@ -92,7 +92,7 @@ async def test_a_monitor_survives_redis_and_one_that_comes_meanwhile_is_refused(
     async with (
         own_redis() as server,
         serving(settings_for(server.url)) as site,
-        site.socket("monitor", "*", path=WATCH) as monitor,
+        site.socket("monitor", "*", path=WATCH, max_queue=None) as monitor,  # it may read late
     ):
         await pushed(monitor)
         await server.kill()
