@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+CORES  := $(shell getconf _NPROCESSORS_ONLN)
 .DEFAULT_GOAL := help
 .PHONY: help demo test check bench chaos rehearsal screenshots lock clean
 
@@ -12,7 +13,7 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…`
 	@$(BIN)/room-server demo
 
 test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist loadfile  # many of them wait
 
 bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
 	$(BIN)/python -m benchmarks
