@@ -40,9 +40,12 @@ class Wheel:
 
     def drop(self, what: Due) -> None:
         """Never ask `what` again."""
-        place = self._places.pop(what, None)
-        if place is not None:
-            self._buckets[place].discard(what)
+        place = self._places.pop(what, -1)
+        bucket = self._buckets.get(place)
+        if bucket is not None:
+            bucket.discard(what)
+            if not bucket:  # an emptied set keeps the room that it had for thousands
+                del self._buckets[place]
 
     async def turn(self) -> None:
         """Ask whoever is due, for ever."""
@@ -62,5 +65,6 @@ class Wheel:
         for place in range(self._turned + 1, second + 1):
             self._turned = place
             for what in self._buckets.pop(place, set()):
-                self._places.pop(what, None)
-                yield what
+                if self._places.get(what) == place:  # neither dropped nor put elsewhere since
+                    del self._places[what]
+                    yield what

@@ -88,3 +88,32 @@ def test_dropping_what_does_not_stand_there_is_nothing() -> None:
     wheel.drop(something)
     wheel.drop(something)
     assert len(wheel) == 0
+
+
+def test_a_bucket_that_is_empty_again_is_gone() -> None:
+    wheel, crowd = Wheel(), [Something() for _ in range(1000)]
+    for number, one in enumerate(crowd):
+        wheel.put(one, number % 7)
+    for one in crowd:
+        wheel.put(one, 100.0)
+    assert len(wheel._buckets) == 1
+    for one in crowd:
+        wheel.drop(one)
+    assert not wheel._buckets
+
+
+async def test_what_is_dropped_while_its_bucket_is_asked_is_not_asked() -> None:
+    wheel, asked = Wheel(), list[str]()
+
+    def ends_both() -> None:
+        asked.append("one")
+        for one in both:
+            wheel.drop(one)
+
+    both = Something(ends_both), Something(ends_both)
+    async with turning(wheel):
+        for one in both:
+            wheel.put(one, 0.0)
+        await wait_until(lambda: asked, "one is asked")
+        await wait_until(lambda: not wheel._buckets, "nobody else is")
+    assert len(asked) == 1
