@@ -18,6 +18,15 @@ from tests.support import eventually
 ALWAYS = ["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", ""]
 
 
+async def answers(url: str) -> bool:
+    """Whether a server is there."""
+    async with Redis.from_url(url) as client:
+        try:
+            return bool(await client.ping())
+        except (RedisError, OSError):
+            return False
+
+
 class OwnRedis:
     """A server whose process is in the test's hands."""
 
@@ -40,11 +49,7 @@ class OwnRedis:
         await eventually(self._answers, "the server answers")
 
     async def _answers(self) -> bool:
-        async with Redis.from_url(self.url) as client:
-            try:
-                return bool(await client.ping())
-            except (RedisError, OSError):
-                return False
+        return await answers(self.url)
 
     def _signal(self, number: signal.Signals) -> None:
         assert self._process is not None

@@ -35,7 +35,7 @@ class Packing:
     def pack_command(self, *args: Any) -> list[bytes]:
         """As redis-py's, to which a command of two words in one text is left. Raises TypeError."""
         if " " in str(args[0]):
-            packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]
+            packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]  # the class beside it has one
             return packed
         return [pack_command(args)]
 

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from room_server.config import Settings
 from room_server.server import bind
 from room_server.state.opening import State, open_state
 from tests.crowds import descriptors, memory
+from tests.outage import answers
 from tests.proxy import Proxy, proxy_to
 from tests.support import TOKEN_SECRET, eventually, wait_until
 from tests.terminal import clean
@@ -137,14 +136,7 @@ class Embedded:
         old = self._pid()
         self.signal(signal.SIGKILL)
         await wait_until(lambda: self._pid() not in {None, old}, "the keeper started another server", START_SECONDS)
-        await eventually(self._answers, "it answers", START_SECONDS)
-
-    async def _answers(self) -> bool:
-        async with Redis.from_url(self.url) as client:
-            try:
-                return bool(await client.ping())
-            except (RedisError, OSError):
-                return False
+        await eventually(lambda: answers(self.url), "it answers", START_SECONDS)
 
 
 class Site:
