@@ -134,8 +134,8 @@ class RoomSocket(Parting, asyncio.Protocol):
 
     def push(self, state: RoomState) -> None:
         """Write the newest state; a peer that is behind gets it when it has caught up."""
-        if self._behind_since or self._closing is not None or self._crowd is None:  # _is_spoken_to, without the call
-            return
+        if self._behind_since or self._closing is not None or self._crowd is None:
+            return  # as _is_spoken_to and _write below, without the calls: this is done for every socket of a broadcast
         self.has = state
         frame = state.frame
         try:
