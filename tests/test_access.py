@@ -11,16 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 from starlette.routing import Mount, Route
+from websockets.exceptions import ConnectionClosed
 
 from room_server import pages
 from room_server.app import ROUTES
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.room import Status
-from room_server.errors import CLOSE_CODES
+from room_server.errors import CLOSE_CODES, CloseCode
 from room_server.interfaces.asyncapi import SOCKETS
 from tests.conftest import settings_for
 from tests.raw import BINARY, CLOSE, TEXT, connecting, in_room, masked, upgrade
-from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room, serving, wait_until
+from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, next_state, room, serving, state_where, wait_until
 from tests.test_signed import OTHER_HOOK_SECRET, webhook
 
 ROLES = ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
@@ -228,6 +229,29 @@ async def test_a_draft_is_unknown_to_attendees_and_every_other_state_is_shown(si
         for ask, verb, okay in ((read, "state", 200), (watched, "socket", 101)):
             answer = await ask(site, f"/rooms/{status}/{verb}", named)
             assert answer == (expected or (okay, "")), (status, role, verb)
+
+
+async def test_no_answer_tells_an_attendee_a_draft_from_nothing(site: Site) -> None:
+    for name in sorted(name for name, (allowed, _) in SENT.items() if "attendee" in allowed):
+        told = []
+        for webinar_id in (Status.DRAFT.value, "nothing"):
+            payload = {"webinar_id": webinar_id, **SENT[name][1]}
+            answer = await site.hook(name, payload, "attendee")
+            told.append((answer.status_code, answer.text.replace(webinar_id, "ID")))
+        assert told[0] == told[1], name
+        assert told[0][0] == 404, name
+
+
+async def test_a_webinar_made_anew_as_a_draft_is_gone_for_who_held_a_socket_on_it(site: Site) -> None:
+    async with site.socket("attendee", "scheduled") as attendee, site.socket("speaker", "scheduled") as speaker:
+        for socket in (attendee, speaker):
+            await state_where(socket, status="scheduled")
+        await site.store.delete("scheduled")
+        await site.store.create(room("scheduled", status=Status.DRAFT))
+        assert (await state_where(speaker, status="draft"))["version"] == 1
+        with pytest.raises(ConnectionClosed):
+            await next_state(attendee)
+        assert attendee.close_code == CloseCode.WEBINAR_GONE
 
 
 async def test_no_role_opens_the_metrics(site: Site) -> None:

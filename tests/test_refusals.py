@@ -85,6 +85,8 @@ REFUSALS = [
     Case(404, "webinar_unknown", CTA, {"webinar_id": "nowhere", "visible": True}, SPEAKER),
     Case(404, "webinar_unknown", ENTERED, entered("nowhere"), ATTENDEE),
     Case(404, "webinar_unknown", COMPLETED, completed("nowhere"), ATTENDEE),
+    Case(404, "webinar_unknown", ENTERED, entered("draft"), ATTENDEE),
+    Case(404, "webinar_unknown", COMPLETED, completed("draft"), ATTENDEE),
     Case(409, "webinar_state_invalid_start", STATUS, status("start", "draft"), SPEAKER),
     Case(409, "webinar_state_invalid_start", STATUS, status("start", "paused"), SPEAKER),
     Case(409, "webinar_state_invalid_restart", STATUS, status("start", "finished"), SPEAKER),
@@ -97,12 +99,14 @@ REFUSALS = [
     Case(409, "webinar_state_locked", CTA, {"webinar_id": "archived", "visible": False}, SPEAKER),
     *(
         Case(409, "webinar_not_live", ENTERED, entered(webinar_id), ATTENDEE)
-        for webinar_id in ("draft", "scheduled", "paused", "finished", "archived")
+        for webinar_id in ("scheduled", "paused", "finished", "archived")
     ),
     *(
         Case(409, "webinar_not_finished", COMPLETED, completed(webinar_id), ATTENDEE)
-        for webinar_id in ("draft", "scheduled", "live", "paused", "archived")
+        for webinar_id in ("scheduled", "live", "paused", "archived")
     ),
+    Case(409, "webinar_not_live", ENTERED, entered("draft"), {"role": "system", "webinar_id": "*"}),
+    Case(409, "webinar_not_finished", COMPLETED, completed("draft"), {"role": "system", "webinar_id": "*"}),
     Case(409, "lead_not_entered", COMPLETED, completed(), ATTENDEE),
     Case(413, "body_too_large", STATUS, msgspec.json.encode(status("stop")).ljust(MAX_BODY + 1), SPEAKER),
     Case(422, "invalid_payload", STATUS, {"status": "stop"}, SPEAKER),

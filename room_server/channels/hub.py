@@ -16,6 +16,8 @@ from room_server import tracing
 from room_server.channels.crowd import Crowd, Member, scope_watched
 from room_server.channels.frames import RoomState, room_state, went_back
 from room_server.channels.receipts import Receipts, Tally
+from room_server.core.permissions import HIDDEN_FROM, is_hidden
+from room_server.core.room import Status
 from room_server.errors import CloseCode, Refusal, StateUnavailable, Unknown
 from room_server.state.store import Store
 
@@ -96,6 +98,8 @@ class Hub:
         crowd = self.crowds.get(name)
         if crowd is None or not state.replaces(crowd.state):
             return
+        if state.head.status in HIDDEN_FROM:
+            self._shut_out(crowd, state.head.status)
         if crowd.members:
             now = asyncio.get_running_loop().time()
             self.tally.keep(crowd.receipts)
@@ -105,6 +109,12 @@ class Hub:
             self._wake_teller.set()
         crowd.state = state
         self._admit_waiting(crowd)
+
+    def _shut_out(self, crowd: Crowd, status: Status) -> None:
+        """A room that was made anew as a draft, or came back as one with an old copy, is gone for attendees."""
+        for member in list(crowd.members):
+            if is_hidden(member.actor, status):
+                member.close(CloseCode.WEBINAR_GONE)
 
     async def teller(self) -> None:
         """Write what changed, room by room, for ever."""

@@ -15,7 +15,7 @@ from room_server.core.lifecycle import Trigger
 from room_server.core.listeners import settle
 from room_server.core.messages import Completed, Entered, Event, Role, SetCtaVisibility, SetStatus
 from room_server.core.room import Room, Status
-from room_server.errors import Conflict, Forbidden, Unknown
+from room_server.errors import Conflict, Forbidden
 
 STATUS_WORDS = {"start": Trigger.START, "stop": Trigger.STOP}
 """The words of `core_webinar_set_status`; every other trigger is internal."""
@@ -26,7 +26,8 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
     hook = command.hook
     _check_actor(command)
     if facts.room is None:
-        raise Unknown("webinar_unknown", f"there is no webinar {hook.webinar_id}")
+        raise permissions.unknown(hook.webinar_id)
+    permissions.check_visible(command.actor, hook.webinar_id, facts.room.status)
     case = Case(
         room=facts.room,
         participation=facts.participation,

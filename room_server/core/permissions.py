@@ -37,7 +37,7 @@ MAY_READ: dict[Reading, frozenset[Role]] = {
 }
 
 HIDDEN_FROM: dict[Status, frozenset[Role]] = {Status.DRAFT: frozenset({Role.ATTENDEE})}
-"""Rooms that a role may read in every other status."""
+"""Statuses in which a room does not exist for a role: it can neither read it nor send a hook to it."""
 
 
 def check_send(actor: Actor, hook: CoreHook | ClientHook) -> None:
@@ -65,5 +65,15 @@ def check_scope(actor: Actor, webinar_id: str) -> None:
 
 def check_visible(actor: Actor, webinar_id: str, status: Status | None) -> None:
     """A room that is not there, or not yet there for this role, is unknown. Raises Unknown."""
-    if status is None or actor.role in HIDDEN_FROM.get(status, ()):
-        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+    if status is None or is_hidden(actor, status):
+        raise unknown(webinar_id)
+
+
+def is_hidden(actor: Actor, status: Status) -> bool:
+    """Whether a room in this status does not exist for the actor."""
+    return actor.role in HIDDEN_FROM.get(status, ())
+
+
+def unknown(webinar_id: str) -> Unknown:
+    """The one answer for what is not there and for what is hidden: nobody can tell them apart."""
+    return Unknown("webinar_unknown", f"there is no webinar {webinar_id}")

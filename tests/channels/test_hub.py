@@ -271,6 +271,20 @@ async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store
         assert hub.crowds == {}
 
 
+async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_who_prepares_it(store: Store) -> None:
+    await store.create(room())
+    async with running(store) as hub:
+        attendee, speaker = Peer(hub), Peer(hub, Role.SPEAKER)
+        for peer in (attendee, speaker):
+            peer.enter()
+        await wait_until(everyone([attendee, speaker], 1), "both are in")
+
+        hub.tell(text(1, "another", status=Status.DRAFT))
+
+        await wait_until(lambda: speaker.has and speaker.has.head.status is Status.DRAFT, "the speaker is told")
+        assert (attendee.closed, speaker.closed) == ([CloseCode.WEBINAR_GONE], [])
+
+
 def fields(stored: Room) -> Mapping[Any, Any]:
     """What stands in Redis for a room."""
     return {

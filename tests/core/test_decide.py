@@ -42,6 +42,7 @@ NO_STOP, NO_CTA = "webinar_state_invalid_stop", "webinar_state_invalid_cta"
 NO_PAUSE, NO_RESUME = "webinar_state_invalid_pause", "webinar_state_invalid_resume"
 NO_ARCHIVE, REWIND = "webinar_state_invalid_archive", "webinar_state_invalid_rewind"
 LOCKED, NOT_LIVE = "webinar_state_locked", "webinar_not_live"
+UNKNOWN = "webinar_unknown"
 EARLY, NOT_IN = "webinar_not_finished", "lead_not_entered"
 
 CELLS = {
@@ -70,14 +71,14 @@ CELLS = {
     ("enter", "organizer"): NEVER,
     ("enter", "speaker"): NEVER,
     ("enter", "moderator"): NEVER,
-    ("enter", "attendee"): (NOT_LIVE, NOT_LIVE, OK, NOT_LIVE, NOT_LIVE, NOT_LIVE),
+    ("enter", "attendee"): (UNKNOWN, NOT_LIVE, OK, NOT_LIVE, NOT_LIVE, NOT_LIVE),
     ("enter", "guest"): NEVER,
     ("enter", "system"): (NOT_LIVE, NOT_LIVE, OK, NOT_LIVE, NOT_LIVE, NOT_LIVE),
     ("enter", "monitor"): NEVER,
     ("complete", "organizer"): NEVER,
     ("complete", "speaker"): NEVER,
     ("complete", "moderator"): NEVER,
-    ("complete", "attendee"): (EARLY, EARLY, EARLY, EARLY, OK, EARLY),
+    ("complete", "attendee"): (UNKNOWN, EARLY, EARLY, EARLY, OK, EARLY),
     ("complete", "guest"): NEVER,
     ("complete", "system"): (EARLY, EARLY, EARLY, EARLY, OK, EARLY),
     ("complete", "monitor"): NEVER,
@@ -96,13 +97,13 @@ OPERATOR = {
 REPEATS = {
     ("hide", "organizer"): (NO_CTA, OK, OK, OK, NO_CTA, LOCKED),
     ("hide", "speaker"): (NO_CTA, OK, OK, OK, NO_CTA, LOCKED),
-    ("enter again", "attendee"): (AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
+    ("enter again", "attendee"): (UNKNOWN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
     ("enter again", "system"): (AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
-    ("complete again", "attendee"): (AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
+    ("complete again", "attendee"): (UNKNOWN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
     ("complete again", "system"): (AGAIN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
-    ("complete late", "attendee"): (EARLY, EARLY, EARLY, EARLY, AGAIN, EARLY),
+    ("complete late", "attendee"): (UNKNOWN, EARLY, EARLY, EARLY, AGAIN, EARLY),
     ("complete late", "system"): (EARLY, EARLY, EARLY, EARLY, AGAIN, EARLY),
-    ("complete without entering", "attendee"): (EARLY, EARLY, EARLY, EARLY, NOT_IN, EARLY),
+    ("complete without entering", "attendee"): (UNKNOWN, EARLY, EARLY, EARLY, NOT_IN, EARLY),
     ("complete without entering", "system"): (EARLY, EARLY, EARLY, EARLY, NOT_IN, EARLY),
     ("evaluate again", "system"): (EARLY, EARLY, EARLY, EARLY, AGAIN, AGAIN),
 }
