@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import re
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -163,15 +164,20 @@ def _moment(claims: dict[str, Any], name: str, absent: int | None = None) -> int
     return int(value)
 
 
+def new_subject(role: str) -> str:
+    """A `sub` that nobody else has: whoever it is given to is a person of its own (`Actor.person`)."""
+    return f"{role}-{secrets.token_urlsafe(9)}"
+
+
 def issue(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
     """A token that the first secret signs. Raises ConfigurationError when this server can only verify."""
     if settings.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: tokens are signed elsewhere, here only verified")
-    secrets = settings.token_secrets()
-    if not secrets:
+    known = settings.token_secrets()
+    if not known:
         raise ConfigurationError(f"{PREFIX}TOKEN_SECRET is not set: there is nothing to sign tokens with")
     now = int(time.time())
-    return jwt.encode({**claims, "iat": now, "exp": now + seconds}, secrets[0], "HS256")
+    return jwt.encode({**claims, "iat": now, "exp": now + seconds}, known[0], "HS256")
 
 
 def _public_keys(text: str) -> list[tuple[str, Any]]:

@@ -80,7 +80,7 @@ class Counts:
         """The counts that the caller may see. Raises Refusal."""
         actor = self._authenticator.bearer(request.headers)
         check_read(actor, Reading.COUNTS, None)
-        self._throttle.check(f"{actor.role}:{actor.subject}")
+        self._throttle.check(actor.person)
         content = await self.seen(actor.webinar_id)
         return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})
 

@@ -54,8 +54,8 @@ def links(settings: Settings, address: str) -> Iterator[str]:
     for label, path, role, subject in (
         ("attendee", f"room/{WEBINAR}", Role.ATTENDEE, "1"),
         ("attendee 2", f"room/{WEBINAR}", Role.ATTENDEE, "2"),
-        ("speaker", f"speaker/{WEBINAR}", Role.SPEAKER, "speaker"),
-        ("monitor", "monitor", Role.MONITOR, "monitor"),
+        ("speaker", f"speaker/{WEBINAR}", Role.SPEAKER, auth.new_subject(Role.SPEAKER)),
+        ("monitor", "monitor", Role.MONITOR, auth.new_subject(Role.MONITOR)),
     ):
         claims = {"sub": subject, "role": role, "webinar_id": "*" if role is Role.MONITOR else WEBINAR}
         token = auth.issue(settings, claims, TOKEN_SECONDS)

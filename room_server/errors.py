@@ -62,7 +62,7 @@ PROBLEMS: dict[str, Problem] = {
     "too_many_requests": Problem(429, "Too many requests"),
     "internal_error": Problem(500, "This is our fault"),
     "state_unavailable": Problem(503, "The room state cannot be reached"),
-    "too_many_sockets": Problem(503, "This process holds all the sockets it may"),
+    "too_many_sockets": Problem(503, "This process takes no more sockets now"),
     "draining": Problem(503, "This process is going away"),
 }
 

@@ -147,7 +147,7 @@ class Hooks:
 
     def _throttle_person(self, actor: Actor) -> None:
         if actor.role is not Role.SYSTEM:
-            self._throttle.check(f"{actor.role}:{actor.subject}")
+            self._throttle.check(actor.person)
 
     async def _act(self, actor: Actor, hook: Inbound) -> bytes:
         change = await self._store.apply(Command(id=new_id(), actor=actor, hook=hook))

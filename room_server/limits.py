@@ -1,6 +1,7 @@
 """How often somebody may do something: the generic cell rate algorithm (GCRA), in the memory of one process.
 
-A limit of 0 lets everything through.
+Nothing is shared: of N processes each lets its own share through, so somebody who reaches all of them gets N times as
+much (docs/operations.md, "Limits"). A limit of 0 lets everything through.
 """
 
 import time
@@ -19,7 +20,7 @@ ROUNDING = 1e-6
 
 
 class Throttle:
-    """`rate` a second each, with bursts of `burst`, at least 1."""
+    """`rate` a second each, with bursts of `burst`, at least 1. A caller is a name: `Actor.person`, or an address."""
 
     def __init__(self, rate: float, burst: float) -> None:
         self._interval = 1 / rate if rate else 0.0

@@ -73,7 +73,7 @@ class Rooms:
         webinar_id = request.path_params["webinar_id"]
         actor = self._authenticator.bearer(request.headers)
         check_read(actor, Reading.ROOM, webinar_id)
-        self._throttle.check(f"{actor.role}:{actor.subject}")
+        self._throttle.check(actor.person)
         (text,) = await self._store.public_texts([webinar_id])
         head = _HEAD.decode(text) if text else None
         check_visible(actor, webinar_id, head.status if head else None)

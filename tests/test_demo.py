@@ -76,6 +76,15 @@ def test_the_links_are_those_of_two_attendees_the_speaker_and_the_monitor() -> N
     ]
 
 
+def test_each_speaker_and_monitor_is_a_person_of_its_own() -> None:
+    settings = Settings(token_secret="s" * 32)
+    tokens = [line.partition("#token=")[2] for _ in range(2) for line in demo.links(settings, ADDRESS) if "#" in line]
+    persons = [Authenticator(settings).token(unquote(token)).person for token in tokens]
+
+    assert sorted(set(persons))[:2] == ["attendee:1", "attendee:2"]
+    assert len(set(persons)) == 6
+
+
 @pytest.mark.parametrize("secret", ["", "s" * 32])
 def test_no_links_are_made_where_tokens_are_signed_elsewhere(secret: str) -> None:
     lines = list(demo.links(Settings(token_public_key="PEM", token_secret=secret), ADDRESS))

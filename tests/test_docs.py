@@ -43,6 +43,17 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     assert listed == {name: "–" if value in {"None", ""} else value for name, value in defaults.items()}
 
 
+def test_every_limit_says_where_it_counts() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    (section,) = re.findall(r"^## Limits\n(.*?)^## ", text, re.MULTILINE | re.DOTALL)
+    counted = {cells[0].strip("`"): cells[2] for cells in rows(section) if cells[0].startswith("`")}
+    limits = {
+        PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings) if field.name.startswith("max_")
+    }
+
+    assert counted == dict.fromkeys(limits, "each process")
+
+
 def command_lines() -> Iterator[str]:
     """Every line of the documents and of the commands' own help that runs the product."""
     for page in PAGES:

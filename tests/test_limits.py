@@ -9,8 +9,8 @@ from room_server import limits
 from room_server.errors import TooManyRequests
 from room_server.limits import Throttle
 from tests.conftest import settings_for
-from tests.raw import connecting, upgrade
-from tests.support import Site, eventually, room, serving
+from tests.raw import connecting, handshake, upgrade
+from tests.support import Site, eventually, next_state, room, serving
 
 
 def passes(throttle: Throttle, who: str = "anna") -> bool:
@@ -141,3 +141,15 @@ async def test_a_person_is_counted_wherever_it_calls_from(valkey_url: str) -> No
                 codes.append((await call).status_code)
             burst = 4 if read else 2
             assert (codes[burst - 1] == 429, codes[burst]) == (False, 429), codes
+
+
+async def test_each_process_counts_for_itself(valkey_url: str) -> None:
+    """As docs/operations.md says: whoever reaches two processes has twice as much."""
+    settings = settings_for(valkey_url, max_sockets_per_person=1)
+    async with serving(settings) as one, serving(settings) as other:
+        await one.store.create(room())
+        for site in (one, other):
+            async with site.socket() as socket, connecting(site) as raw:
+                await next_state(socket)
+                await raw.send(handshake(site))
+                assert (answer := await raw.answer()).code == "too_many_sockets", answer

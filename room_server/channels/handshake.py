@@ -61,7 +61,7 @@ def handshake(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes
 
 
 class Door:
-    """What every socket of this process is made with, and how many are in."""
+    """What every socket of this process is made with, and how many are in. Its limits know of no other process."""
 
     def __init__(self, settings: Settings, hub: Hub, wheel: Wheel, authenticate: Callable[[str], Actor]) -> None:
         self.hub = hub
@@ -72,6 +72,7 @@ class Door:
         self.draining = False
         """SIGTERM was heard: nobody is let in any more."""
         self.persons: Counter[str] = Counter()
+        """Open sockets by `Actor.person`."""
         self.answered: Counter[str] = Counter()
         """Handshakes by what came of them: `accepted`, or the refusal's code."""
         self._authenticate = authenticate
@@ -126,8 +127,8 @@ class Door:
         self._throttle_by(self._throttle, "")
         if self._max_sockets and self.total >= self._max_sockets:
             raise _full("this process holds all the sockets it may")
-        if self._max_per_person and self.persons[person(actor)] >= self._max_per_person:
-            raise _full(f"one person may hold {self._max_per_person} sockets here")
+        if self._max_per_person and self.persons[actor.person] >= self._max_per_person:
+            raise _full(f"one person may hold {self._max_per_person} sockets of this process")
 
     def _throttle_by(self, throttle: Throttle, who: str) -> None:
         try:
@@ -138,19 +139,14 @@ class Door:
     def enter(self, actor: Actor) -> None:
         """Count a socket in."""
         self.total += 1
-        self.persons[person(actor)] += 1
+        self.persons[actor.person] += 1
 
     def exit(self, actor: Actor) -> None:
         """Count a socket out; nobody who is gone is remembered."""
         self.total -= 1
-        self.persons[person(actor)] -= 1
-        if not self.persons[person(actor)]:
-            del self.persons[person(actor)]
-
-
-def person(actor: Actor) -> str:
-    """Whose sockets are counted together."""
-    return f"{actor.role}:{actor.subject}"
+        self.persons[actor.person] -= 1
+        if not self.persons[actor.person]:
+            del self.persons[actor.person]
 
 
 def _token(offered: list[str], headers: dict[str, str]) -> str:

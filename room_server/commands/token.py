@@ -53,11 +53,14 @@ def token() -> None:
 @click.option("--webinar", "webinar_id", required=True, type=Scope(), metavar="ID|*",
               help="The webinar it is for; '*' for all.")  # fmt: skip
 @click.option("--lead", type=click.IntRange(1, MAX_LEAD_ID), help="The attendee's lead id.")
-@click.option("--subject", help="Whoever is not an attendee [default: the role].")
+@click.option("--subject", help="Who it is, if no attendee [default: somebody new].")
 @click.option("--ttl", type=Span(), default="12h", show_default=True, help="How long it holds: 90s, 15m, 12h, 7d.")
 @state_options
 def issue(role: str, webinar_id: str, ttl: int, **rest: Any) -> None:
     """Print a token, and nothing else.
+
+    Limits per person count a role and a subject: tokens with the same --lead or --subject are one person, and without
+    either each token is a person of its own.
 
     \b
     Examples:
@@ -69,7 +72,8 @@ def issue(role: str, webinar_id: str, ttl: int, **rest: Any) -> None:
         raise click.UsageError("an attendee's token names its lead: --lead N, and no --subject")
     if role != Role.ATTENDEE and lead is not None:
         raise click.UsageError(f"--lead is for attendees; a {role} has a --subject")
-    claims = {"sub": str(lead or subject or role), "role": role, "webinar_id": webinar_id}
+    named = subject if lead is None else str(lead)
+    claims = {"sub": auth.new_subject(role) if named is None else named, "role": role, "webinar_id": webinar_id}
     try:
         auth.actor({**claims, "exp": 0})
     except ValueError as error:

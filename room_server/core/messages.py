@@ -44,6 +44,11 @@ class Actor(Struct, frozen=True, kw_only=True):
     expires_at: int | None = None
     """Unix seconds; None never expires (a signed webhook, the command line)."""
 
+    @property
+    def person(self) -> str:
+        """Whom the limits per person count as one: a role and a subject, whatever the token and its webinar."""
+        return f"{self.role}:{self.subject}"
+
 
 class Context(Struct, frozen=True):
     """What the caller says of itself. Never decides anything."""

@@ -1,5 +1,6 @@
 """`room-server token issue`: only the token, and only tokens that will be accepted."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from room_server.auth import Authenticator
 from room_server.config import Settings
 from room_server.core.messages import MAX_LEAD_ID, Actor, Role
-from tests.support import TOKEN_SECRET
+from tests.conftest import settings_for
+from tests.support import TOKEN_SECRET, next_state, room, serving
 from tests.terminal import Terminal, finished
 
 URL = "redis://127.0.0.1:1"
@@ -31,7 +33,7 @@ def test_a_token_is_all_that_is_printed(terminal: Terminal) -> None:
 
     assert result.stderr == ""
     actor = verified(result.stdout.removesuffix("\n"))
-    assert (actor.role, actor.subject, actor.webinar_id, actor.lead_id) == (Role.SPEAKER, "speaker", "launch", None)
+    assert (actor.role, actor.webinar_id, actor.lead_id) == (Role.SPEAKER, "launch", None)
 
 
 def test_an_attendees_token_is_its_leads(terminal: Terminal) -> None:
@@ -44,6 +46,28 @@ def test_a_token_may_be_for_all_webinars_and_name_its_subject(terminal: Terminal
     token = terminal.says("token", "issue", "--role", "system", "--webinar", "*", "--subject", "crm").strip()
 
     assert (verified(token).webinar_id, verified(token).subject) == ("*", "crm")
+
+
+@pytest.mark.parametrize("role", [role.value for role in Role if role is not Role.ATTENDEE])
+def test_each_token_is_a_person_of_its_own_unless_it_names_one(terminal: Terminal, role: str) -> None:
+    words = ("token", "issue", "--role", role, "--webinar", "launch")
+    strangers = {verified(terminal.says(*words).strip()).person for _ in range(3)}
+    friends = {verified(terminal.says(*words, "--subject", "anna").strip()).person for _ in range(3)}
+
+    assert (len(strangers), friends) == (3, {f"{role}:anna"})
+
+
+async def test_speakers_with_tokens_of_their_own_share_no_limit(valkey_url: str) -> None:
+    words = ("token", "issue", "--role", "speaker", "--webinar", "w")
+    async with (
+        serving(settings_for(valkey_url, max_sockets_per_person=1)) as site,
+        contextlib.AsyncExitStack() as sockets,
+    ):
+        await site.store.create(room())
+        for _ in range(3):
+            token = Terminal(URL).says(*words).strip()
+            socket = await sockets.enter_async_context(site.socket(token=token))
+            assert (await next_state(socket))["webinar_id"] == "w"
 
 
 @pytest.mark.parametrize(("ttl", "seconds"), [(None, 43200), ("90s", 90), ("15m", 900), ("12h", 43200), ("7d", 604800)])
@@ -65,6 +89,7 @@ def test_a_token_holds_as_long_as_it_is_told(terminal: Terminal, ttl: str | None
         (["--role", "attendee", "--webinar", "w", "--lead", "0"], f"0 is not in the range 1<=x<={MAX_LEAD_ID}"),
         (["--role", "speaker", "--webinar", "w", "--lead", "1"], "--lead is for attendees; a speaker has a --subject"),
         (["--role", "speaker", "--webinar", "w", "--subject", "x" * 201], "no text of 1 to 200 characters"),
+        (["--role", "speaker", "--webinar", "w", "--subject", ""], "no text of 1 to 200 characters"),
         (["--role", "speaker", "--webinar", "w", "--ttl", "0h"], "'0h' is no span; write 90s, 15m, 12h or 7d"),
         (["--role", "speaker", "--webinar", "w", "--ttl", "forever"], "'forever' is no span"),
     ],

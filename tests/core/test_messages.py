@@ -303,6 +303,15 @@ def test_a_caller_without_a_scope_may_act_on_all_webinars() -> None:
     assert scope == Actor(role=Role.SYSTEM, subject="webhook").webinar_id
 
 
+def test_a_person_is_a_role_and_a_subject_whatever_the_token() -> None:
+    known = Actor(role=Role.SPEAKER, subject="7", webinar_id="launch", name="Anna", expires_at=1)
+    same = Actor(role=Role.SPEAKER, subject="7", webinar_id="*", expires_at=2)
+    others = (Actor(role=Role.ATTENDEE, subject="7", lead_id=7), Actor(role=Role.SPEAKER, subject="8"))
+
+    assert known.person == same.person
+    assert known.person not in {other.person for other in others}
+
+
 def test_the_servers_clock_is_written_as_rfc_3339_utc() -> None:
     event = AttendanceClassified(lead_id=LEAD, webinar_id=WEBINAR, attended=True, timestamp=NOW)
 
