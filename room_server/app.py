@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from room_server import config, logs, memory, monitor, pages, problems, snapshots, tracing
 from room_server.auth import Authenticator
-from room_server.channels.goodbye import Goodbye, before_the_end
+from room_server.channels.goodbye import Goodbye, before_the_end, ended_at_once
 from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
@@ -40,12 +40,10 @@ from room_server.rooms import Rooms
 from room_server.secrets_file import with_token_secret
 from room_server.snapshots import Alone
 from room_server.state import checkup
-from room_server.state.opening import State, open_state
+from room_server.state.opening import State, wait_for_state
 
 logger = logging.getLogger(__name__)
 
-START_SECONDS = 10
-"""How long the first subscription may take."""
 ANY_METHOD: list[str] = []
 """Starlette lets every method through to the endpoint."""
 
@@ -150,10 +148,15 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
 
 @asynccontextmanager
 async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Mapping[str, Any]]:
-    """Everything a web process holds; what it yields is each request's `state` and the socket's `app_state`."""
+    """Everything a web process holds; what it yields is each request's `state` and the socket's `app_state`.
+
+    It starts when Redis is there and every change is heard of, however long that takes.
+    """
     async with AsyncExitStack() as stack:
         stack.callback(tracing.flush)
-        state = await stack.enter_async_context(open_state(settings))
+        starting = stack.enter_context(ExitStack())
+        starting.enter_context(ended_at_once())
+        state = await stack.enter_async_context(wait_for_state(settings))
         await checkup.tell(state, settings.replicas)
         slot = stack.enter_context(snapshots.open_slot(shared))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -172,8 +175,8 @@ async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Map
                 made["metrics"].watch(),
             )
         ]
-        async with asyncio.timeout(START_SECONDS):
-            await listener.subscribed.wait()
+        await listener.subscribed.wait()
+        starting.close()
         try:
             with before_the_end(tasks.create_task, Goodbye(hub, made["door"], settings.drain_seconds)):
                 yield made

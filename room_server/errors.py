@@ -10,6 +10,7 @@
     │   ├── TooManyRequests     429 too_many_requests, with Retry-After
     │   └── StateUnavailable    503 state_unavailable: the outcome of a write is unknown
     ├── ConfigurationError      what the operator set cannot be run
+    │   └── RedisAway           nobody serves at the address that was set: waiting may mend it
     └── InputFileError          lines of a file that cannot be imported
 
 `PROBLEMS` is the table of codes, `CLOSE_CODES` that of the sockets. Nothing else in the tree holds a status number
@@ -126,6 +127,10 @@ class StateUnavailable(Refusal):
 
 class ConfigurationError(RoomServerError):
     """What the operator set cannot be run; the text names each setting and what would be right."""
+
+
+class RedisAway(ConfigurationError):
+    """Nobody serves at the address that was set, or not yet: a process that stays waits, a command says so and ends."""
 
 
 class InputFileError(RoomServerError):

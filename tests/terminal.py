@@ -8,7 +8,7 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import IO, NamedTuple
+from typing import IO
 
 import click
 from click.testing import CliRunner, Result
@@ -17,6 +17,8 @@ from room_server.cli import main
 from tests.support import TOKEN_SECRET
 
 COMMAND = [sys.executable, "-W", "error", "-m", "room_server"]
+WAITS = "this process waits for Redis before it starts: ROOM_SERVER_REDIS_URL: no answer from"
+"""What a process that stays says while Redis is away."""
 PATIENCE = 30.0
 """Seconds for a process to start or to end: it may start a server of its own."""
 
@@ -77,59 +79,74 @@ class Terminal:
         return result.stderr
 
 
-class Running(NamedTuple):
-    """A process that serves."""
+class Starting:
+    """A process that is to serve, and does not say so yet."""
 
-    process: Process
-    address: str
-    """`http://…`, as it said itself."""
-    said: list[str]
-    """What it printed before."""
-    complaints: IO[bytes]
-    """What it says on stderr: a file, since a pipe that nobody reads would make it wait."""
+    def __init__(self, process: Process, complaints: IO[bytes]) -> None:
+        self.process = process
+        self._complaints = complaints
+        """What it says on stderr: a file, since a pipe that nobody reads would make it wait."""
+
+    def told(self) -> str:
+        """What it has said on stderr until now."""
+        size = os.fstat(self._complaints.fileno()).st_size
+        return os.pread(self._complaints.fileno(), size, 0).decode()  # the process writes where this file stands
 
     async def end(self, sent: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
         """Its exit status and what it said on stderr."""
         self.process.send_signal(sent)
+        return await self.ended()
+
+    async def ended(self) -> tuple[int, str]:
+        """The same for one that ends by itself."""
         async with asyncio.timeout(PATIENCE):
             await self.process.communicate()
         return self.process.returncode or 0, self.told()
 
-    def told(self) -> str:
-        """What it has said on stderr, once it has ended."""
-        return _text(self.complaints)
+    async def ready(self) -> "Running":
+        """What it is once it serves."""
+        assert self.process.stdout is not None
+        said: list[str] = []
+        async with asyncio.timeout(PATIENCE):
+            while line := (await self.process.stdout.readline()).decode():
+                if line.startswith("ready "):
+                    return Running(self.process, self._complaints, line.split()[1], said)
+                said.append(line.rstrip("\n"))
+            await self.process.communicate()
+        raise AssertionError(f"it ended without being ready: {self.told()}")
+
+
+class Running(Starting):
+    """A process that serves."""
+
+    def __init__(self, process: Process, complaints: IO[bytes], address: str, said: list[str]) -> None:
+        super().__init__(process, complaints)
+        self.address = address
+        """`http://…`, as it said itself."""
+        self.said = said
+        """What it printed before."""
 
 
 @contextlib.asynccontextmanager
-async def running(*words: str, **environment: str) -> AsyncIterator[Running]:
-    """A command that stays, from its `ready` line to the end of the block at the latest."""
+async def starting(*words: str, **environment: str) -> AsyncIterator[Starting]:
+    """A command that stays, from its first moment to the end of the block at the latest."""
     with tempfile.TemporaryFile() as complaints:
         process = await asyncio.create_subprocess_exec(
             *COMMAND, *words, env=clean(**environment), stdout=PIPE, stderr=complaints, start_new_session=True
         )
         try:
-            yield await _ready(process, complaints)
+            yield Starting(process, complaints)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.communicate()
 
 
-def _text(complaints: IO[bytes]) -> str:
-    complaints.seek(0)
-    return complaints.read().decode()
-
-
-async def _ready(process: Process, complaints: IO[bytes]) -> Running:
-    assert process.stdout is not None
-    said: list[str] = []
-    async with asyncio.timeout(PATIENCE):
-        while line := (await process.stdout.readline()).decode():
-            if line.startswith("ready "):
-                return Running(process, line.split()[1], said, complaints)
-            said.append(line.rstrip("\n"))
-        await process.communicate()
-    raise AssertionError(f"it ended without being ready: {_text(complaints)}")
+@contextlib.asynccontextmanager
+async def running(*words: str, **environment: str) -> AsyncIterator[Running]:
+    """The same, from its `ready` line."""
+    async with starting(*words, **environment) as process:
+        yield await process.ready()
 
 
 async def finished(*words: str, **environment: str) -> tuple[int, str, str]:

@@ -50,6 +50,16 @@ def test_a_unit_runs_what_is_there_and_gives_it_time_and_files(unit: Path) -> No
 
 
 @units
+def test_a_unit_is_started_again_however_often_it_ends(unit: Path) -> None:
+    """By default systemd gives up after five starts within ten seconds."""
+    text = unit.read_text("utf-8")
+    sets = lines(unit)
+
+    assert (sets["StartLimitIntervalSec"], sets["Restart"]) == ("0", "always")
+    assert text.index("[Unit]") < text.index("StartLimitIntervalSec=") < text.index("[Service]")
+
+
+@units
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed here")
 def test_systemd_has_nothing_to_say_against_a_unit(unit: Path, tmp_path: Path) -> None:
     made = tmp_path / unit.name.replace("@", "@8000")
@@ -92,6 +102,7 @@ def test_the_services_run_the_product_and_have_the_time_to_leave() -> None:
     services = composed()
     valkey = services.pop("valkey")
 
+    assert {service["restart"] for service in (*services.values(), valkey)} == {"always"}
     for service in services.values():
         checked(service["command"])
         assert float(service["stop_grace_period"].removesuffix("s")) > FAREWELL

@@ -6,6 +6,7 @@ socket still gets every change. A second SIGTERM changes nothing.
 
 import asyncio
 import logging
+import os
 import random
 import signal
 from collections.abc import Callable, Iterator
@@ -57,6 +58,25 @@ class Goodbye:
         deadline = asyncio.get_running_loop().time() + window + CLOSED_AFTER + LAST_SECONDS
         while self._door.total and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - it is counted by many
             await asyncio.sleep(TICK)
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """In the block SIGTERM and SIGINT end the process on the spot: nothing has begun that would have to end in order.
+
+    A start waits for Redis as long as it must, and uvicorn acts on a signal only after the start. The handler is our
+    own, since the system's default does nothing to the first process of a container.
+    """
+    before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave(_: int, __: Any) -> None:
+    os._exit(0)
 
 
 @contextmanager

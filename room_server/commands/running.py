@@ -5,30 +5,37 @@ import os
 import re
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import click
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from room_server import demo as demos
 from room_server import logs, memory, snapshots, tracing
 from room_server.app import create_app
 from room_server.auth import Authenticator
+from room_server.channels.goodbye import ended_at_once
 from room_server.commands.common import Command, run, settings, state_options
 from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.secrets_file import with_token_secret
 from room_server.server import bind, uvicorn_config
-from room_server.state.opening import State, open_state
+from room_server.state.opening import State, wait_for_state
 from room_server.state.store import Store
 from room_server.worker import working_beside
 
-Ready = Callable[[], Awaitable[None]]
 Preparation = Callable[[Store], Awaitable[None]]
 Beside = Callable[[Settings, State], contextlib.AbstractAsyncContextManager[None]]
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a browser here opens instead
+CANNOT_START = "the server could not start; the log says why"
+SIGN_OF_LIFE = 15
+"""Seconds within which a worker answers its parent, or is replaced: on a busy machine one that starts needs some."""
+TOLD_AGAIN = 1.0
+"""Seconds after which a worker that is to end is told once more."""
 
 
 class Port(click.ParamType[int]):
@@ -55,35 +62,71 @@ def listen_options(command: Command) -> Command:
 
 
 class Server(uvicorn.Server):
-    """A server that says when it serves."""
+    """A server at `bound`, which lets callers in once it can serve them, and then says so."""
 
-    def __init__(self, config: uvicorn.Config, ready: Ready) -> None:
+    def __init__(self, config: uvicorn.Config, bound: socket.socket) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._bound = bound
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's; then `ready`."""
-        await super().startup(sockets)
+        """As uvicorn's. Raises click.ClickException when somebody else has begun to listen there meanwhile."""
+        with _named(*self._bound.getsockname()[:2]):
+            await super().startup(sockets)
         if self.started:
             memory.settle()
-            await self._ready()
+            click.echo(f"ready {address_of(self._bound)}")
 
 
-def address_of(listening: socket.socket) -> str:
+class Workers(Multiprocess):
+    """uvicorn's supervisor, which ends all workers when one cannot start; here those that serve go on."""
+
+    failed = False
+    """Whether it ended because no worker could start."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Start anew whatever ended; only where no worker serves does one that cannot start end all."""
+        if self.should_exit.is_set():
+            return
+        super().keep_subprocess_alive()
+        if not self.should_exit.is_set():
+            return
+        self.failed = not any(process.is_ready() for process in self.processes)
+        if self.failed:
+            return
+        self.should_exit.clear()
+        for number, process in enumerate(self.processes):
+            if process.exitcode == STARTUP_FAILURE:
+                self.processes[number] = Process(self.config, self.sockets)
+                self.processes[number].start()
+
+    def join_all(self) -> None:
+        """Wait for every worker; one that was told to end when it could not hear it yet is told again."""
+        for process in self.processes:
+            while process.process.is_alive():
+                process.process.join(TOLD_AGAIN)
+                process.terminate()
+
+
+def address_of(bound: socket.socket) -> str:
     """What to open in a browser on this machine."""
-    host, port = listening.getsockname()[:2]
+    host, port = bound.getsockname()[:2]
     host = ANYWHERE.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _listening(host: str, port: int) -> socket.socket:
-    """Taken before anything else is started; whoever connects meanwhile waits."""
+def _bound(host: str, port: int) -> socket.socket:
+    """The address, taken before anything else is started; who calls before it is listened at is turned away at once."""
+    with _named(host, port):
+        return bind(host, port)
+
+
+@contextlib.contextmanager
+def _named(host: str, port: int) -> Iterator[None]:
+    """An OSError of the block as one sentence that names the address."""
     try:
-        listening = bind(host, port)
-        listening.listen()
+        yield
     except OSError as error:
         raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
-    return listening
 
 
 def _settings(flags: dict[str, Any]) -> Settings:
@@ -100,20 +143,17 @@ async def _alone(_: Settings, __: State) -> AsyncIterator[None]:
     yield
 
 
-def _serve(made: Settings, listening: socket.socket, prepare: Preparation, beside: Beside = _alone) -> None:
+def _serve(made: Settings, bound: socket.socket, prepare: Preparation, beside: Beside = _alone) -> None:
     """Prepare, serve, say so, with something beside it, until SIGINT or SIGTERM: both end everything in order."""
 
-    async def ready() -> None:
-        click.echo(f"ready {address_of(listening)}")
-
     async def serve() -> None:
-        async with open_state(made) as state:  # an unusable Redis is an error message, not a traceback
+        async with wait_for_state(made) as state:  # an unusable Redis is an error message, not a traceback
             await prepare(state.store)
-            server = Server(uvicorn_config(create_app(made)), ready)
+            server = Server(uvicorn_config(create_app(made)), bound)
             async with beside(made, state):
-                await server.serve([listening])
+                await server.serve([bound])
             if not server.started:
-                raise RoomServerError("the server could not start; the log says why")
+                raise RoomServerError(CANNOT_START)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal anew once everything is closed
@@ -137,20 +177,30 @@ def web(host: str, port: int, workers: int, **flags: Any) -> None:
       ROOM_SERVER_REDIS_URL=redis://localhost room-server web --host 0.0.0.0 --port 80 --workers 4
     """
     made = _settings(flags)
-    with _listening(host, port) as listening:
+    with _bound(host, port) as bound:
         if workers == 1:
-            _serve(made, listening, _nothing)
+            _serve(made, bound, _nothing)
         else:
             run(_preflight(made))
+            with _named(*bound.getsockname()[:2]):
+                bound.listen()
             _hand_over(flags)
-            click.echo(f"ready {address_of(listening)}")
+            click.echo(f"ready {address_of(bound)}")
+            config = uvicorn_config(
+                "room_server.app:from_environment", workers=workers, timeout_worker_healthcheck=SIGN_OF_LIFE
+            )
             with snapshots.for_workers():
-                Multiprocess(uvicorn_config("room_server.app:from_environment", workers=workers), [listening]).run()
+                supervisor = Workers(config, [bound])
+                supervisor.run()
+            if supervisor.failed:
+                raise RoomServerError(CANNOT_START)
 
 
 async def _preflight(made: Settings) -> None:
-    async with open_state(made):
-        pass
+    """What is wrong with Redis is found out here, once, and not by each worker."""
+    with ended_at_once():
+        async with wait_for_state(made):
+            pass
 
 
 def _hand_over(flags: dict[str, Any]) -> None:
@@ -171,12 +221,12 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
       room-server demo --port 9000 --fresh
     """
     made = _settings(flags)
-    with _listening(host, port) as listening:
-        address = (made.public_url or address_of(listening)).rstrip("/")
+    with _bound(host, port) as bound:
+        address = (made.public_url or address_of(bound)).rstrip("/")
 
         async def prepare(store: Store) -> None:
             await demos.prepare(store, address, fresh)
             for line in demos.links(made, address):
                 click.echo(line)
 
-        _serve(made, listening, prepare, working_beside)
+        _serve(made, bound, prepare, working_beside)

@@ -2,14 +2,16 @@
 
 import asyncio
 import os
+from contextlib import AsyncExitStack
 from typing import Any
 
 import click
 
 from room_server import logs, memory, tracing
+from room_server.channels.goodbye import ended_at_once
 from room_server.commands.common import run, settings, state_options
 from room_server.state import checkup
-from room_server.state.opening import open_state
+from room_server.state.opening import wait_for_state
 from room_server.worker import stop_on_signals, work
 
 
@@ -29,9 +31,11 @@ def worker(**flags: Any) -> None:
     tracing.configure(os.environ)
 
     async def working() -> None:
-        stopping = asyncio.Event()
-        stop_on_signals(stopping)
-        async with open_state(made) as state:
+        async with AsyncExitStack() as stack:
+            with ended_at_once():
+                state = await stack.enter_async_context(wait_for_state(made))
+            stopping = asyncio.Event()
+            stop_on_signals(stopping)
             await checkup.tell(state, made.replicas)
             memory.settle()
             click.echo("ready worker")

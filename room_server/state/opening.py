@@ -1,5 +1,10 @@
-"""Opens the state for as long as a command or a process needs it: the server, a client, the pipeline, the store."""
+"""Opens the state for as long as a command or a process needs it: the server, a client, the pipeline, the store.
 
+A command wants to hear at once that Redis is away (`open_state`); a process that stays waits (`wait_for_state`).
+"""
+
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
@@ -8,13 +13,19 @@ from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from room_server.config import PREFIX, Settings
-from room_server.errors import ConfigurationError
+from room_server.errors import ConfigurationError, RedisAway
 from room_server.state import embedded
 from room_server.state.cluster import open_lines
 from room_server.state.connect import connected
 from room_server.state.keys import PARTITIONS, Keys
+from room_server.state.patience import is_final
 from room_server.state.pipeline import Client, Pipeline, open_line
 from room_server.state.store import Store
+
+logger = logging.getLogger(__name__)
+
+TRY_EVERY = 0.5
+"""Seconds between two tries to open the state while Redis is away."""
 
 
 class State(Struct, frozen=True):
@@ -27,7 +38,7 @@ class State(Struct, frozen=True):
 
 @asynccontextmanager
 async def open_state(settings: Settings) -> AsyncIterator[State]:
-    """The state that `settings` name. Raises ConfigurationError when it cannot be had."""
+    """The state that `settings` name. Raises RedisAway for now, ConfigurationError for good."""
     async with AsyncExitStack() as stack:
         url = settings.redis_url
         if url is None:
@@ -40,9 +51,39 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             await _check_server(pipeline)
             partitions = await _partitions(pipeline, settings)
         except (RedisError, OSError) as error:
-            address = url.rpartition("@")[2].partition("?")[0]
-            raise ConfigurationError(f"{PREFIX}REDIS_URL: no answer from {address}: {error}") from error
+            raise _trouble(url, error) from error
         yield State(Store(pipeline, Keys(partitions), settings.evaluation_grace, confirmed), client, url)
+
+
+@asynccontextmanager
+async def wait_for_state(settings: Settings) -> AsyncIterator[State]:
+    """The same for a process that stays: waits while Redis is away, and says so once. Raises ConfigurationError.
+
+    Only the caller's cancellation, or a signal, ends the wait.
+    """
+    async with AsyncExitStack() as stack:
+        is_waiting = False
+        while True:
+            try:
+                state = await stack.enter_async_context(open_state(settings))
+                break
+            except RedisAway as away:
+                if not is_waiting:
+                    logger.warning("this process waits for Redis before it starts: %s", away)
+                is_waiting = True
+            await asyncio.sleep(TRY_EVERY)
+        if is_waiting:
+            logger.warning("Redis is there: this process starts")
+        yield state
+
+
+def _trouble(url: str, error: Exception) -> ConfigurationError:
+    """What is wrong with the server at `url`, without its password."""
+    place = url.rpartition("@")[2].partition("?")[0]
+    reason = str(error).partition(" : ")[0]  # behind it redis-py describes each sentinel by all of its options
+    if is_final(error):
+        return ConfigurationError(f"{PREFIX}REDIS_URL: {place} does not take us: {reason}")
+    return RedisAway(f"{PREFIX}REDIS_URL: no answer from {place}: {reason}")
 
 
 def open_pipeline(client: Client, replicas: int = 0) -> AbstractAsyncContextManager[Pipeline]:

@@ -1,12 +1,28 @@
-"""How long Redis is waited for: asked again when a line is cut, given up within two seconds, in one clear refusal."""
+"""How long Redis is waited for: asked again when a line is cut, given up within two seconds, in one clear refusal.
+
+A process that starts has more patience (opening.wait_for_state), but not with an answer that waiting does not change.
+"""
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from redis.exceptions import AskError, ClusterDownError, ReadOnlyError, RedisError, TryAgainError
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    AuthenticationWrongNumberOfArgsError,
+    AuthorizationError,
+    ClusterDownError,
+    InvalidResponse,
+    NoPermissionError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -25,6 +41,27 @@ AGAIN = (
     Unconfirmed,  # a replica is late
 )
 """What passes by itself. MovedError is an AskError."""
+
+
+FINAL = (
+    *(AuthenticationError, AuthenticationWrongNumberOfArgsError, AuthorizationError, NoPermissionError),  # who we are
+    *(InvalidResponse, ssl.SSLCertVerificationError),  # who they are
+)
+"""What only a person mends, in the settings or at the server."""
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether waiting would not mend it: the login, a right, the database or the kind of server is wrong.
+
+    Nobody there, loading, failing over or short of memory all pass. `ERR` is Redis' code for a command that it will
+    never take; each trouble of its own has another. What redis-py made of an error is searched for its causes.
+    """
+    causes: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in causes:
+        causes.append(cause)
+        cause = cause.__cause__ or cause.__context__
+    return any(isinstance(one, FINAL) or (type(one) is ResponseError and one.status_code == "ERR") for one in causes)
 
 
 @asynccontextmanager

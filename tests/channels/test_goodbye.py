@@ -9,7 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from room_server import auth
-from room_server.channels.goodbye import SHORTEST, Goodbye
+from room_server.channels.goodbye import SHORTEST, Goodbye, ended_at_once
 from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.wheel import Wheel
@@ -99,3 +99,15 @@ async def test_one_that_has_gone_is_not_asked_to_leave(site: Site) -> None:
     member.farewell(1.0, 1.0)
 
     assert len(site.inside["wheel"]) == 0
+
+
+def test_a_start_gives_the_signals_back_to_whoever_had_them() -> None:
+    """That they end the process meanwhile is shown with real ones (tests/commands/test_running.py)."""
+    handlers = []
+    for block in (contextlib.nullcontext(), ended_at_once(), contextlib.nullcontext()):
+        with block:
+            handlers.append([signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)])
+
+    before, meanwhile, after = handlers
+    assert not set(meanwhile) & set(before)
+    assert after == before

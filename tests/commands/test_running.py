@@ -2,24 +2,29 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from redis.asyncio import Redis
+from uvicorn.supervisors.multiprocess import Process
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from room_server import auth
-from room_server.commands.running import address_of
+from room_server.commands.running import Workers, address_of
 from room_server.config import Settings
-from room_server.server import bind
-from tests.support import TOKEN_SECRET, next_state, state_where, wait_until
-from tests.terminal import Running, Terminal, finished, running
+from room_server.server import bind, uvicorn_config
+from tests.outage import own_redis
+from tests.support import TOKEN_SECRET, eventually, next_state, state_where, wait_until
+from tests.terminal import PATIENCE, WAITS, Running, Terminal, finished, running, starting
 
 LINKS = ["schedule", "attendee", "attendee 2", "speaker", "monitor"]
 
@@ -119,7 +124,8 @@ async def test_links_lead_to_the_public_url_and_ready_names_this_machine(tmp_pat
     [
         ({"ROOM_SERVER_TOKEN_SECRET": ""}, "ROOM_SERVER_TOKEN_SECRET is not set"),
         ({"ROOM_SERVER_TOKEN_PUBLIC_KEY": "junk"}, "ROOM_SERVER_TOKEN_PUBLIC_KEY: not a public key in PEM"),
-        ({"ROOM_SERVER_REDIS_URL": "redis://127.0.0.1:1"}, "ROOM_SERVER_REDIS_URL: no answer from"),
+        ({"ROOM_SERVER_REDIS_URL": "redis://127.0.0.1:http"}, "ROOM_SERVER_REDIS_URL: Port could not be cast"),
+        ({"ROOM_SERVER_REDIS_URL": "{url}?db=99"}, "does not take us: DB index is out of range"),
         ({"ROOM_SERVER_PARTITIONS": "7"}, "ROOM_SERVER_PARTITIONS is 7, but this Redis was first started with 1"),
     ],
 )
@@ -130,7 +136,8 @@ def test_what_cannot_be_run_is_one_clear_message(
     terminal = Terminal(valkey_url)
     terminal.says("webinar", "list", "--json")
 
-    assert complaint in terminal.refuses("web", "--port", "0", "--workers", workers, **environment)
+    given = {name: value.format(url=valkey_url) for name, value in environment.items()}
+    assert complaint in terminal.refuses("web", "--port", "0", "--workers", workers, **given)
 
 
 @pytest.mark.parametrize(
@@ -188,6 +195,147 @@ async def test_a_hook_at_one_of_two_workers_is_heard_by_sockets_on_both(valkey_u
         await asyncio.gather(*(state_where(one, status="live", version=2) for one in sockets))
         status, complaints = await site.end()
         assert (status, "Traceback" in complaints) == (0, False)
+
+
+WEB = [("web", "--port"), ("web", "--workers", "2", "--port")]
+
+
+@pytest.mark.parametrize("words", WEB, ids=" ".join)
+async def test_it_waits_for_a_redis_that_is_away_turns_callers_away_and_then_serves(words: tuple[str, ...]) -> None:
+    with taken() as port:
+        pass
+    async with own_redis() as server, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+        await server.kill()
+        environment = {"ROOM_SERVER_REDIS_URL": server.url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
+        async with starting(*words, str(port), **environment) as waiting:
+            await wait_until(lambda: WAITS in waiting.told(), "it says what it waits for", PATIENCE)
+            with pytest.raises(httpx.ConnectError):
+                await http.get("/healthz")
+            await server.start()
+            site = await waiting.ready()
+            assert (await http.get("/readyz", timeout=PATIENCE)).status_code == 200
+            status, told = await site.end()
+
+    assert (status, told.count(WAITS)) == (0, 1)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("words", WEB, ids=" ".join)
+async def test_it_ends_at_once_while_it_waits(words: tuple[str, ...], sent: signal.Signals) -> None:
+    environment = {"ROOM_SERVER_REDIS_URL": "unix:///nowhere/s", "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
+    async with starting(*words, "0", **environment) as site:
+        await wait_until(lambda: WAITS in site.told(), "it waits", PATIENCE)
+        status, told = await site.end(sent)
+
+    assert (status, len(told.splitlines())) == (0, 1)
+
+
+@contextlib.asynccontextmanager
+async def two_workers(url: str) -> AsyncIterator[tuple[Running, int, int]]:
+    """A site of two workers, both of which serve."""
+    environment = {"ROOM_SERVER_REDIS_URL": url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
+    unlimited = {"ROOM_SERVER_MAX_READS_PER_PERSON": "0"}
+    async with running("web", "--port", "0", "--workers", "2", **environment, **unlimited) as site:
+        one, other = await wait_until(lambda: two_of(site), "both workers are there", PATIENCE)
+        await serves(site, one)
+        await serves(site, other)
+        yield site, one, other
+
+
+def two_of(site: Running) -> list[int]:
+    """The site's workers, when there are two."""
+    return found if len(found := workers_of(site.process.pid)) == 2 else []
+
+
+async def serves(site: Running, worker: int) -> None:
+    """A worker says that it lives, which it does once it has started; whoever is asked knows of all."""
+
+    async def is_counted() -> bool:
+        async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
+            answer = await http.get("/monitor/counts", headers={"Authorization": f"Bearer {token('monitor')}"})
+        return worker in {int(node["node"].rsplit("-", 2)[1]) for node in answer.json().get("nodes", [])}
+
+    await eventually(is_counted, f"worker {worker} serves", PATIENCE)
+
+
+async def replaced(site: Running, worker: int) -> int:
+    """A worker is killed; the one that takes its place."""
+    before = set(workers_of(site.process.pid))
+    os.kill(worker, signal.SIGKILL)
+    found: set[int] = await wait_until(lambda: set(two_of(site)) - before, "another takes its place", PATIENCE)
+    return found.pop()
+
+
+async def answers(site: Running) -> int:
+    """The status with which whoever serves says that it lives."""
+    async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
+        return (await http.get("/healthz")).status_code
+
+
+async def test_a_worker_lost_while_redis_is_away_comes_back_with_it_and_the_others_stay() -> None:
+    async with own_redis() as server, two_workers(server.url) as (site, one, other):
+        await server.kill()
+        new = await replaced(site, one)
+        await wait_until(lambda: WAITS in site.told(), "it waits", PATIENCE)
+        assert await answers(site) == 200
+        assert set(workers_of(site.process.pid)) == {new, other}
+        await server.start()
+        await serves(site, new)
+
+        await server.kill()
+        await replaced(site, other)
+        await wait_until(lambda: site.told().count(WAITS) == 2, "the next one waits", PATIENCE)
+        status, told = await site.end()
+
+    assert (status, "Traceback" in told) == (0, False)
+
+
+async def test_a_worker_that_cannot_start_ends_no_other_unless_none_serves() -> None:
+    async with (
+        own_redis() as server,
+        two_workers(server.url) as (site, one, other),
+        Redis.from_url(server.url) as client,
+    ):
+        await client.config_set("requirepass", "changed")
+        os.kill(one, signal.SIGKILL)
+        await wait_until(lambda: site.told().count("does not take us") >= 2, "it cannot start", PATIENCE)
+        assert await answers(site) == 200
+        assert other in workers_of(site.process.pid)
+
+        for worker in workers_of(site.process.pid):
+            os.kill(worker, signal.SIGKILL)
+        status, told = await site.ended()
+
+    assert (status, told.splitlines()[-1]) == (1, "Error: the server could not start; the log says why")
+
+
+class HardOfHearing(Process):
+    """A worker that is deaf to the first SIGTERM."""
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say when it can hear; end at the second."""
+        heard = itertools.count()
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7) if next(heard) else None)
+        self.child_conn.send(b"")
+        while True:
+            signal.pause()
+
+
+async def test_a_worker_that_did_not_hear_that_it_is_to_end_is_told_again() -> None:
+    """As one that is told while it starts: uvicorn notes the signal, and acts on it when the start is over."""
+    worker = HardOfHearing(uvicorn_config("room_server.app:from_environment", workers=1), [])
+    workers = Workers.__new__(Workers)
+    workers.processes = [worker]
+    worker.start()
+    try:
+        assert worker.parent_conn.poll(PATIENCE)
+        workers.terminate_all()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.to_thread(workers.join_all)
+    finally:
+        worker.kill()
+
+    assert worker.exitcode == 7
 
 
 def token(role: str) -> str:

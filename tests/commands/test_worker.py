@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import shutil
+import signal
 import sys
 from asyncio.subprocess import PIPE, create_subprocess_exec
 from pathlib import Path
 
+import pytest
+
 from tests.outage import own_redis
+from tests.support import wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api, outgoing
 from tests.telegram.outgoing import Outgoing
-from tests.terminal import PATIENCE, Terminal, clean, finished, running
+from tests.terminal import PATIENCE, WAITS, Terminal, clean, finished, running, starting
 
 SOURCE = Path(__file__).parents[2] / "room_server"
 __all__ = ["api", "outgoing"]
@@ -73,11 +77,25 @@ async def test_settings_that_are_wrong_are_named_and_nothing_begins() -> None:
     assert [name in complaints for name in wrong] == [True, True]
 
 
-async def test_a_redis_that_is_not_there_is_told_of(tmp_path: Path) -> None:
-    status, out, complaints = await finished("worker", ROOM_SERVER_REDIS_URL=f"unix://{tmp_path}/none")
+async def test_it_waits_for_a_redis_that_is_away_and_then_works() -> None:
+    async with own_redis() as server:
+        await server.kill()
+        async with starting("worker", ROOM_SERVER_REDIS_URL=server.url) as waiting:
+            await wait_until(lambda: WAITS in waiting.told(), "it says what it waits for", PATIENCE)
+            await server.start()
+            worker = await waiting.ready()
+            status, told = await worker.end()
 
-    assert (status, out) == (1, "")
-    assert complaints.startswith("Error: ROOM_SERVER_REDIS_URL: no answer from ")
+    assert (worker.address, status, told.count(WAITS)) == ("worker", 0, 1)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+async def test_it_ends_at_once_while_it_waits(tmp_path: Path, sent: signal.Signals) -> None:
+    async with starting("worker", ROOM_SERVER_REDIS_URL=f"unix://{tmp_path}/none") as worker:
+        await wait_until(lambda: WAITS in worker.told(), "it waits", PATIENCE)
+        status, told = await worker.end(sent)
+
+    assert (status, len(told.splitlines())) == (0, 1)
 
 
 def test_help_shows_an_example(terminal: Terminal) -> None:

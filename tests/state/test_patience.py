@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from ssl import SSLCertVerificationError
 
 import pytest
 from redis.exceptions import (
+    AuthenticationError,
     BusyLoadingError,
     ClusterDownError,
     MovedError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     ResponseError,
     TryAgainError,
 )
@@ -19,7 +22,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.errors import StateUnavailable
-from room_server.state.patience import DEADLINE, deadline, persistently
+from room_server.state.patience import DEADLINE, deadline, is_final, persistently
 
 PASSING = [
     *(RedisConnectionError("cut"), RedisTimeoutError("silent"), OSError("gone"), BusyLoadingError("loading")),
@@ -54,6 +57,24 @@ async def test_what_passes_by_itself_is_asked_again(error: Exception) -> None:
 async def test_what_redis_refuses_is_said_at_once(error: Exception) -> None:
     with pytest.raises(StateUnavailable, match=f"Redis refused: {error}"):
         await persistently(failing(error))
+
+
+@pytest.mark.parametrize("error", PASSING, ids=name_of)
+def test_what_passes_by_itself_is_worth_a_long_wait(error: Exception) -> None:
+    assert not is_final(error)
+
+
+@pytest.mark.parametrize(
+    "cause", [AuthenticationError("not you"), NoPermissionError("not this"), SSLCertVerificationError("not them")]
+)
+def test_a_cause_that_lasts_is_found_behind_what_was_made_of_it(cause: Exception) -> None:
+    """As redis-py's Cluster client does, which tells of the last server that it asked."""
+    error = RedisConnectionError("cannot be connected")
+    error.__cause__ = RedisClusterException("no reachable node")
+    error.__cause__.__context__ = cause
+    cause.__context__ = error  # a circle ends too
+
+    assert is_final(error)
 
 
 async def test_an_error_of_our_own_is_not_hidden() -> None:
