@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import os
-import signal
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,7 @@ from room_server.interfaces.documents import Documents
 from room_server.limits import PerAddress
 from room_server.metrics import Metrics, Parts
 from room_server.monitor import Monitor
+from room_server.process import vital
 from room_server.rooms import Rooms
 from room_server.secrets_file import with_token_secret
 from room_server.snapshots import Alone
@@ -209,16 +209,6 @@ def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
         "monitor": Monitor(store, listener, door),
         "watch": Watch(hub, counts.seen),
     }
-
-
-async def vital(work: Coroutine[Any, Any, None]) -> None:
-    """Run what this process cannot live without: when it fails, the process ends rather than serve stale rooms."""
-    try:
-        await work
-        logger.critical("a vital task ended; this process ends")
-    except Exception:
-        logger.critical("a vital task failed; this process ends", exc_info=True)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 async def _http_exception(_: Request, error: Exception) -> Response:

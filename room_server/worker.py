@@ -15,6 +15,7 @@ from room_server.channels.presence import Heartbeat, node_name
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.errors import Refusal
+from room_server.process import vital
 from room_server.state.evaluation import Due, Evaluations
 from room_server.state.opening import State
 from room_server.state.outbox import Outbox
@@ -90,7 +91,7 @@ async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:
 async def working_beside(settings: Settings, state: State) -> AsyncIterator[None]:
     """A worker in the same process for as long as the block runs; what it has in hand is finished first."""
     stopping = asyncio.Event()
-    task = asyncio.create_task(work(settings, state, stopping), name="worker")
+    task = asyncio.create_task(vital(work(settings, state, stopping), stopping), name="worker")
     try:
         yield
     finally:

@@ -30,8 +30,9 @@ async def answers(url: str) -> bool:
 class OwnRedis:
     """A server whose process is in the test's hands."""
 
-    def __init__(self, folder: str, *arguments: str) -> None:
+    def __init__(self, folder: str, *arguments: str, program: str | None = None) -> None:
         self._folder = folder
+        self._program = program or embedded.find_binary()
         self._arguments = arguments
         self._socket = Path(folder) / "s"
         self.url = f"unix://{self._socket}"
@@ -41,7 +42,7 @@ class OwnRedis:
         """Run it, on whatever it had stored, until it answers."""
         self._process = subprocess.Popen(
             [
-                *(embedded.find_binary(), *ALWAYS, "--unixsocket", str(self._socket), "--dir", self._folder),
+                *(self._program, *ALWAYS, "--unixsocket", str(self._socket), "--dir", self._folder),
                 *self._arguments,
             ],
             stdout=subprocess.DEVNULL,
@@ -72,10 +73,13 @@ class OwnRedis:
 
 
 @asynccontextmanager
-async def own_redis(*arguments: str) -> AsyncIterator[OwnRedis]:
-    """A running server that ends with the block, in whatever state it was left; `arguments` go before what is usual."""
+async def own_redis(*arguments: str, program: str | None = None) -> AsyncIterator[OwnRedis]:
+    """A running server that ends with the block, in whatever state it was left; `arguments` go before what is usual.
+
+    `program` is another one than the embedded server's.
+    """
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
-        server = OwnRedis(folder, *arguments)
+        server = OwnRedis(folder, *arguments, program=program)
         await server.start()
         try:
             yield server

@@ -4,9 +4,10 @@ import asyncio
 import base64
 import contextlib
 import secrets
+import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -54,6 +55,17 @@ async def eventually(true: Callable[[], Awaitable[Any]], what: str, seconds: flo
             raise TimeoutError(f"it never came true that {what}")
         await asyncio.sleep(0.02)
     return found
+
+
+@contextlib.contextmanager
+def sigterm() -> Iterator[asyncio.Event]:
+    """Set once this process gets SIGTERM, which does not end it meanwhile."""
+    asked, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, asked.set)
+    try:
+        yield asked
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
 
 
 def room(webinar_id: str = "w", **more: Any) -> Room:

@@ -167,34 +167,6 @@ async def test_a_storm_of_hooks_at_two_processes_never_goes_back(valkey_url: str
         assert versions[-1] == last["version"]
 
 
-VITAL = """
-import asyncio, sys
-from room_server.app import vital
-
-async def work():
-    {work}
-
-async def main():
-    await vital(work())
-    await asyncio.sleep(10)
-
-asyncio.run(main())
-"""
-
-
-@pytest.mark.parametrize("work", ["raise RuntimeError('broken')", "return"])
-def test_a_vital_task_that_ends_takes_the_process_along(work: str) -> None:
-    done = subprocess.run([sys.executable, "-c", VITAL.format(work=work)], capture_output=True, cwd=ROOT, check=False)
-    assert done.returncode == -signal.SIGTERM
-    assert b"a vital task" in done.stderr
-
-
-def test_a_vital_task_that_is_cancelled_takes_nobody_along() -> None:
-    work = "asyncio.current_task().cancel(); await asyncio.sleep(1)"
-    done = subprocess.run([sys.executable, "-c", VITAL.format(work=work)], capture_output=True, cwd=ROOT, check=False)
-    assert (done.returncode, b"a vital task" in done.stderr) == (1, False)
-
-
 SERVER = """
 import asyncio, sys
 from room_server import config, logs

@@ -24,7 +24,7 @@ from tests.conftest import settings_for
 from tests.core.builders import WEBINAR, complete, enter, stop
 from tests.outage import own_redis
 from tests.state.acts import done
-from tests.support import AT, eventually, room, wait_until
+from tests.support import AT, PATIENCE, eventually, room, sigterm, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
 
@@ -155,6 +155,15 @@ async def test_a_worker_is_seen_among_the_processes(valkey_url: str) -> None:
             during = [node.kind for node in await presence.living(state.store)]
 
         assert (during, await presence.living(state.store)) == (["worker"], [])
+
+
+async def test_a_worker_that_fails_takes_the_process_beside_it_along() -> None:
+    """Else `demo` would serve on, and nobody would be evaluated or written to."""
+    async with own_redis() as server, open_state(made := settings(server.url)) as state:
+        await state.store.ask("ZADD", state.store.keys.evaluations(state.store.keys.tags[0]), 0, b"\xff")
+        with sigterm() as asked:
+            async with working_beside(made, state), asyncio.timeout(PATIENCE):
+                await asked.wait()
 
 
 async def test_a_worker_that_is_to_stop_ends_and_leaves_the_rest(

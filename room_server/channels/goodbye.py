@@ -87,7 +87,10 @@ def before_the_end(spawn: Callable[[Any], Any], goodbye: Goodbye) -> Iterator[No
     leaving = False
 
     async def leave() -> None:
-        await goodbye.say()
+        try:
+            await goodbye.say()
+        except Exception:  # whatever it is: nobody asks twice, so the process would stay for ever
+            logger.exception("not everybody could be told that this process ends")
         if callable(after):
             after(signal.SIGTERM, None)
 

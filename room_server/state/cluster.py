@@ -19,6 +19,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.measures import Histogram
+from room_server.process import vital
 from room_server.state.connect import client_of
 from room_server.state.keys import PREFIX, slot
 from room_server.state.pipeline import Client, Command, Line, Pipeline, heeding, open_line
@@ -85,7 +86,7 @@ class Lines(Pipeline):
             self._outdated.clear()
             try:
                 await self.refresh()
-            except (RedisError, OSError) as error:
+            except Exception as error:  # whatever it is: without this loop no line would ever lead anywhere else
                 logger.warning("the Cluster's map cannot be read: %s", error)
                 self._outdated.set()
             await asyncio.sleep(REFRESH_PAUSE)
@@ -122,7 +123,7 @@ async def open_lines(client: RedisCluster, replicas: int = 0) -> AsyncIterator[L
     """Lines that are closed with the block. Raises RedisError when no server can tell the map."""
     lines = Lines(client, replicas)
     await lines.refresh()
-    watch = asyncio.create_task(lines.watch(), name="cluster-map")
+    watch = asyncio.create_task(vital(lines.watch()), name="cluster-map")
     try:
         yield lines
     finally:

@@ -5,7 +5,7 @@ harmless. Every wait has a bound.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
@@ -17,7 +17,7 @@ from redis.asyncio.connection import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, RedisError
 
 from room_server.errors import ConfigurationError
 from room_server.state.pipeline import Client
@@ -130,17 +130,23 @@ def _check_kwargs(made: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def connected(url: str, **more: Any) -> AsyncIterator[Client]:
-    """A client that is closed with the block."""
+    """A client that is closed with the block; connections that do not close in time are left."""
     client = connect(url, **more)
     try:
         yield client
     finally:
-        await client.aclose()
-        if isinstance(client, RedisCluster):  # it closes nothing when it takes itself for not connected
-            await client.nodes_manager.aclose()
-            await client.nodes_manager.aclose("startup_nodes")
-        elif isinstance(client.connection_pool, SentinelConnectionPool):
-            await client.connection_pool.sentinel_manager.aclose()
+        with suppress(RedisError, OSError):  # what was done with it is done
+            await _close(client)
+
+
+async def _close(client: Client) -> None:
+    """Close all connections. Raises RedisError, OSError."""
+    await client.aclose()
+    if isinstance(client, RedisCluster):  # it closes nothing when it takes itself for not connected
+        await client.nodes_manager.aclose()
+        await client.nodes_manager.aclose("startup_nodes")
+    elif isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.sentinel_manager.aclose()
 
 
 def client_of(node: ClusterNode) -> Redis:

@@ -25,6 +25,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from room_server.errors import ConfigurationError
+from room_server.process import vital
 from room_server.state.connect import options
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ async def serve(data: Path, seconds: float = START_SECONDS) -> AsyncIterator[str
         await _share(users, seconds)
         folder = Path(users.name).parent
         path = socket_path(folder)
-        watch = asyncio.create_task(_watch(folder, path, binary), name="embedded-watch")
+        watch = asyncio.create_task(vital(_watch(folder, path, binary)), name="embedded-watch")
         try:
             address = f"unix://{quote(str(path))}"
             await _answering(address, folder, seconds)
@@ -145,7 +146,7 @@ async def _watch(data: Path, path: Path, binary: str) -> None:
         try:
             if not is_kept(data):
                 await asyncio.to_thread(start_keeper, data, path, binary)
-        except OSError as error:  # for example, too many open files at the moment
+        except Exception as error:  # for example, too many open files or threads at the moment
             logger.warning("the embedded server's keeper cannot be looked after: %s", error)
         await asyncio.sleep(WATCH)
 

@@ -23,6 +23,7 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.measures import Histogram
+from room_server.process import vital
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +187,11 @@ class Line(Pipeline):
         self._have = have
 
     async def _hang_up(self) -> None:
-        await self._client.connection_pool.disconnect(inuse_connections=False)
+        """Close the idle connections. One that does not close in time is left; redis-py uses none of them again."""
+        try:
+            await heeding(self._client.connection_pool.disconnect(inuse_connections=False))
+        except Exception as error:  # whatever it is, the flight goes on
+            logger.warning("a connection to Redis could not be closed in order: %s", error)
 
 
 def _answer(batch: list[Asked], replies: list[Any]) -> None:
@@ -200,14 +205,17 @@ def _answer(batch: list[Asked], replies: list[Any]) -> None:
 
 
 async def heeding(work: Awaitable[Answer]) -> Answer:
-    """What redis-py's `work` gives; a cancellation that it swallowed is raised after all.
+    """What redis-py's `work` gives; it is cancelled when this task is, and only then.
 
-    It sends with `asyncio.wait_for`, which swallows one that comes just as the send is done (Python 3.11).
+    It sends with `asyncio.wait_for`, which swallows a cancellation that comes just as the send is done (Python 3.11).
+    One of something inside of it, which nobody asked of this task, is raised as RedisConnectionError.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
     try:
         return await work
+    except asyncio.CancelledError as error:
+        raise RedisConnectionError("the client gave up") from error
     finally:
         if task and task.cancelling() > before:
             raise asyncio.CancelledError
@@ -229,9 +237,9 @@ def flat(rows: list[tuple[Any, ...]]) -> list[Any]:
 
 @asynccontextmanager
 async def open_line(client: Redis, replicas: int = 0) -> AsyncIterator[Line]:
-    """A line whose flights end with the block. A flight never dies by itself: each failure goes to its callers."""
+    """A line whose flights end with the block. Each failure goes to the callers; no flight ends by itself."""
     line = Line(client, replicas)
-    tasks = [asyncio.create_task(line.fly(), name=f"flight-{number}") for number in range(FLIGHTS)]
+    tasks = [asyncio.create_task(vital(line.fly()), name=f"flight-{number}") for number in range(FLIGHTS)]
     try:
         yield line
     finally:

@@ -1,5 +1,6 @@
 import asyncio
 import contextlib
+import os
 import signal
 
 import pytest
@@ -9,7 +10,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from room_server import auth
-from room_server.channels.goodbye import SHORTEST, Goodbye, ended_at_once
+from room_server.channels.goodbye import SHORTEST, Goodbye, before_the_end, ended_at_once
 from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.wheel import Wheel
@@ -86,6 +87,28 @@ async def test_sigterm_says_goodbye_before_the_process_ends_and_a_second_one_cha
             assert await closed(one) == 1012
         async with asyncio.timeout(PATIENCE):
             assert await web.process.wait() == 0
+
+
+class Broken(Goodbye):
+    """What nobody reckons with."""
+
+    async def say(self) -> None:
+        """Fail."""
+        raise RuntimeError("broken")
+
+
+async def test_a_goodbye_that_fails_keeps_no_process_alive(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    hub, ended = Hub(store), asyncio.Event()
+    before = signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    try:
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(PATIENCE):
+            with before_the_end(tasks.create_task, Broken(hub, Door(Settings(), hub, Wheel(), pytest.fail), 20)):
+                os.kill(os.getpid(), signal.SIGTERM)
+                await ended.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert "not everybody could be told that this process ends" in caplog.messages
 
 
 async def test_one_that_has_gone_is_not_asked_to_leave(site: Site) -> None:

@@ -11,15 +11,16 @@ import pytest
 from redis import Redis as BlockingRedis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MovedError
 
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
 from room_server.core.room import public_text
 from room_server.errors import ConfigurationError, RedisAway, StateUnavailable
-from room_server.state.cluster import Lines
+from room_server.state.cluster import Lines, open_lines
 from room_server.state.connect import connected
 from room_server.state.embedded import find_binary
-from room_server.state.keys import SLOTS, Keys, slot
+from room_server.state.keys import PREFIX, SLOTS, Keys, slot
 from room_server.state.opening import State, open_state
 from room_server.state.store import Store
 from tests.cluster import follow, form, free_ports, move, processes, take_over, url_of
@@ -190,6 +191,30 @@ async def test_a_replica_that_took_over_is_found(mortal: dict[int, subprocess.Po
         await asyncio.to_thread(take_over, follower)
         for name in WEBINARS:
             assert await eventually(partial(renewed, state.store, name), "the replica serves")
+
+
+async def test_the_map_is_read_again_whatever_went_wrong(cluster_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    read: list[tuple[str, int]] = []
+    failures: list[Exception] = []
+
+    def remap(address: tuple[str, int]) -> tuple[str, int]:
+        if failures:
+            raise failures.pop()
+        read.append(address)
+        return address
+
+    async with connected(cluster_url, address_remap=remap) as client:
+        assert isinstance(client, RedisCluster)
+        async with open_lines(client) as lines:
+            failures.append(RuntimeError("nobody reckons with this"))
+            elsewhere = next(key for key in "abc" if slot(key) * 3 // SLOTS != slot(PREFIX) * 3 // SLOTS)
+            with pytest.raises(MovedError):
+                await lines.call("GET", elsewhere)
+            await wait_until(lambda: not failures, "the map was looked at")
+            read.clear()
+            await wait_until(lambda: read, "it is read again")
+
+    assert "the Cluster's map cannot be read: nobody reckons with this" in caplog.messages
 
 
 async def test_a_cluster_that_is_not_there_is_said() -> None:

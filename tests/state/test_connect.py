@@ -1,6 +1,7 @@
 """Clients for every kind of address; what is wrong with an address is said in words."""
 
 import contextlib
+import shutil
 import socket
 import subprocess
 import time
@@ -23,6 +24,7 @@ from tests.cluster import free_ports
 from tests.conftest import redis_server, settings_for
 from tests.core import builders
 from tests.core.builders import WEBINAR
+from tests.outage import own_redis
 from tests.proxy import proxy_to
 from tests.state.acts import answer, prepare
 from tests.support import eventually
@@ -203,3 +205,24 @@ async def test_a_new_leader_is_followed(tmp_path: Path) -> None:
                     old.close()
 
                     assert await eventually(lambda: is_led(state.store), "the follower leads")
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="the embedded server speaks no TLS, Debian's Redis does")
+async def test_what_was_done_is_done_when_the_server_does_not_close_in_time(tmp_path: Path) -> None:
+    """Over TLS the other end is to answer a farewell; a frozen one does not."""
+    (port,) = free_ports(1)
+    words = certificate(tmp_path)
+    async with own_redis("--tls-port", str(port), *words, program=shutil.which("redis-server")) as server:
+        async with connected(f"rediss://127.0.0.1:{port}?ssl_cert_reqs=none&ssl_check_hostname=false") as client:
+            assert await client.ping()
+            server.freeze()
+        server.thaw()
+
+
+def certificate(folder: Path) -> list[str]:
+    """Settings of a server with a key of its own."""
+    paths = {"--tls-key-file": folder / "key.pem", "--tls-cert-file": folder / "certificate.pem"}
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    out = ["-subj", "/CN=localhost", "-keyout", str(paths["--tls-key-file"]), "-out", str(paths["--tls-cert-file"])]
+    subprocess.run([*made, *out], check=True, capture_output=True)
+    return ["--tls-auth-clients", "no", *(str(word) for item in paths.items() for word in item)]

@@ -1,5 +1,6 @@
 """The embedded server: one for each data folder, found by everybody, there as long as anybody needs it."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import pytest
 from redis.asyncio import Redis
 
 from room_server.errors import ConfigurationError
+from room_server.state import embedded
 from room_server.state.embedded import MAX_SOCKET_PATH, find_binary, packaged, serve, socket_path
 from tests.core.builders import WEBINAR
 from tests.state.acts import prepare
 from tests.state.processes import command, nothing_is_left, opened, servers
+from tests.support import wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")
 ODD = "a b'c\"d #?%41 é"
@@ -153,3 +156,15 @@ async def test_without_a_program_a_command_says_what_to_install(data: Path, tmp_
     status, output = await command("webinar", "list", "--data-dir", data, PYTHONPATH=str(tmp_path), PATH="")
 
     assert (status, "apt install redis-server" in output) == (1, True)
+
+
+async def test_whoever_looks_after_the_keeper_goes_on_whatever_goes_wrong(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No program has a NUL in its name: starting a keeper fails, and not with an OSError."""
+    watching = asyncio.create_task(embedded._watch(tmp_path, tmp_path / "valkey.sock", "\0"))
+    try:
+        await wait_until(lambda: caplog.text.count("cannot be looked after") > 1, "it is tried again")
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)

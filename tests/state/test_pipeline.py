@@ -5,17 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from room_server.measures import Histogram
 from room_server.state.connect import connect
 from room_server.state.embedded import find_binary
 from room_server.state.opening import State
-from room_server.state.pipeline import BATCH, FLIGHTS, Line, Script, flat, open_line, pairs
+from room_server.state.pipeline import BATCH, FLIGHTS, Line, Script, flat, heeding, open_line, pairs
 from tests.conftest import redis_server
 from tests.proxy import Proxy, proxy_to
+from tests.support import PATIENCE, sigterm
 
 KEY = "rs:{p}:done:{}"
 """Keys of these tests; the fixture wants a time to live."""
@@ -192,6 +194,60 @@ async def test_a_server_that_became_a_replica_is_left_for_what_its_address_leads
             with pytest.raises(ReadOnlyError):
                 await line.call("SET", "rs:k", "2")
             assert await line.call("SET", "rs:k", "3") is True
+
+
+class Stubborn(ConnectionPool):
+    """Connections that cannot be closed in order, as over TLS when the other end says nothing any more."""
+
+    failure: BaseException
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close those that are idle, and fail all the same."""
+        await super().disconnect(inuse_connections)
+        if not inuse_connections:
+            raise self.failure
+
+
+@pytest.mark.parametrize(
+    "failure", [RedisTimeoutError("closing took too long"), RuntimeError("broken"), asyncio.CancelledError()]
+)
+async def test_a_flight_goes_on_whatever_befalls_its_connections(failure: BaseException) -> None:
+    """Each flight hangs up more than once: on a server that became a replica, and after a reply it cannot read."""
+    with redis_server(find_binary(), "--replicaof", "127.0.0.1", "1") as replica:
+        pool = Stubborn(connection_class=UnixDomainSocketConnection, path=replica.removeprefix("unix://"))
+        pool.failure = failure
+        async with Redis.from_pool(pool) as client, open_line(client) as line, asyncio.timeout(PATIENCE):
+            for _ in range(2 * FLIGHTS):
+                with pytest.raises(ReadOnlyError):
+                    await line.call("SET", "rs:k", "1")
+                with pytest.raises(TypeError):
+                    await line.call("COMMAND", "INFO", "nosuchcommand")
+
+            assert await line.call("PING") is True
+
+
+async def test_what_is_cancelled_inside_of_the_client_is_a_failure_like_others() -> None:
+    inner = asyncio.get_running_loop().create_future()
+    inner.cancel()
+
+    with pytest.raises(RedisConnectionError):
+        await heeding(inner)
+
+
+class Broken(Histogram):
+    """What no flight reckons with."""
+
+    def observe(self, seconds: float) -> None:
+        """Fail."""
+        raise RuntimeError(f"broken after {seconds}")
+
+
+async def test_a_flight_that_ends_all_the_same_takes_the_process_along(valkey_url: str) -> None:
+    with sigterm() as asked:
+        async with line_to(valkey_url) as line, asyncio.timeout(PATIENCE):
+            line.round_trips = Broken()
+            line.ask(("PING",))
+            await asked.wait()
 
 
 def test_a_map_is_read_flat_or_as_a_map_or_row_by_row() -> None:

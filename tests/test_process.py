@@ -1,0 +1,55 @@
+"""What the process cannot live without takes it along, however it ends; only who is asked to end does no harm."""
+
+import asyncio
+
+import pytest
+
+from room_server.process import vital
+from tests.support import PATIENCE, sigterm
+
+
+async def fails() -> None:
+    raise RuntimeError("broken")
+
+
+async def ends() -> None:
+    return
+
+
+async def waits_for_what_was_cancelled() -> None:
+    """As when a library cancels something that its caller waits for."""
+    inner = asyncio.get_running_loop().create_future()
+    inner.cancel()
+    await inner
+
+
+async def goes_on() -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("work", [fails, ends, waits_for_what_was_cancelled])
+async def test_a_vital_task_that_ends_takes_the_process_along(work: object, caplog: pytest.LogCaptureFixture) -> None:
+    assert callable(work)
+    with sigterm() as asked:
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(vital(work(), asyncio.Event()), asked.wait())
+
+    (told,) = caplog.records
+    assert (told.levelname, "a vital task" in told.getMessage()) == ("CRITICAL", True)
+
+
+async def test_a_vital_task_that_is_cancelled_takes_nobody_along(caplog: pytest.LogCaptureFixture) -> None:
+    task = asyncio.create_task(vital(goes_on()))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert (task.cancelled(), caplog.records) == (True, [])
+
+
+async def test_a_vital_task_may_end_when_it_was_asked_to(caplog: pytest.LogCaptureFixture) -> None:
+    asked = asyncio.Event()
+    asked.set()
+    await vital(ends(), asked)
+
+    assert caplog.records == []
