@@ -16,6 +16,7 @@ from room_server.core.messages import Fate, Kind
 from room_server.errors import Unknown
 from room_server.state import catalogue
 from room_server.state.outbox import Held, Next, Outbox
+from room_server.state.patience import deadline
 from room_server.state.store import Store
 from room_server.telegram import texts
 
@@ -146,6 +147,8 @@ def _change(webinar_id: str, rest: dict[str, Any], change: Change) -> None:
                 changed.update(await asyncio.gather(*(_record(store, webinar_id, held, change) for held in batch)))
                 batch = []
         changed.update(await asyncio.gather(*(_record(store, webinar_id, held, change) for held in batch)))
+        async with deadline():  # what is left as it is may have been changed by an earlier try: replicas must have it
+            await store.ask_confirmed("EXISTS", store.keys.deliveries(webinar_id))
         click.echo(f"{changed[True]} messages changed, {changed[False]} left as they are")
 
     with_store(rest, work)

@@ -21,7 +21,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from room_server.measures import Histogram
 from room_server.process import vital
 from room_server.state.connect import client_of
-from room_server.state.keys import PREFIX, slot
+from room_server.state.keys import key_of, slot
 from room_server.state.pipeline import Client, Command, Line, Pipeline, heeding, open_line
 
 logger = logging.getLogger(__name__)
@@ -55,9 +55,8 @@ class Lines(Pipeline):
         return reply
 
     def _line(self, command: Command) -> Line | None:
-        """Every key of ours has the prefix and stands before what callers say; a command without one goes anywhere."""
-        key = next((word for word in command if isinstance(word, str) and word.startswith(PREFIX)), PREFIX)
-        nodes = self._map.slots_cache.get(slot(key))
+        """A command without a key goes anywhere."""
+        nodes = self._map.slots_cache.get(slot(key_of(command)))
         return self._lines.get(nodes[0].name) if nodes else None
 
     def _notice(self, reply: asyncio.Future[Any]) -> None:

@@ -90,6 +90,8 @@ async def forget(state: State, lead: int, webinar_id: str | None = None) -> Forg
     for tag in tags:
         erased = await traces.erase(state.store, tag, lambda name, who: who == lead and webinar_id in {None, name})
         sums = _plus(sums, Forgotten(events=erased.events))
+        async with deadline():  # replicas must have deleted it, too, also what an earlier try deleted
+            await state.store.ask_confirmed("EXISTS", state.store.keys.events(tag))
     return sums
 
 

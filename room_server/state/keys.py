@@ -5,7 +5,9 @@ All keys of one webinar carry the hash tag of its partition, so that one script 
 """
 
 import binascii
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 SLOTS = 16384
 """Hash slots of a Redis Cluster (CLUSTER KEYSLOT)."""
@@ -33,12 +35,26 @@ PERMANENT = (
 """Kinds of keys that live as long as their webinar or, from the events on, as long as the partition."""
 
 
-def slot(key: str) -> int:
-    """The slot of a key or bare tag: CRC-16/XMODEM of the tag mod 16384 (Redis Cluster specification)."""
+def hashed(key: str) -> str:
+    """The part of a key that decides its slot: what stands in its first braces, else all of it."""
     start = key.find("{")
     end = key.find("}", start + 1)
-    hashed = key[start + 1 : end] if start >= 0 and end > start + 1 else key
-    return binascii.crc_hqx(hashed.encode(), 0) % SLOTS
+    return key[start + 1 : end] if start >= 0 and end > start + 1 else key
+
+
+def slot(key: str) -> int:
+    """The slot of a key or bare tag: CRC-16/XMODEM of the tag mod 16384 (Redis Cluster specification)."""
+    return binascii.crc_hqx(hashed(key).encode(), 0) % SLOTS
+
+
+def key_of(command: Sequence[Any]) -> str:
+    """The first key of ours in a command: they stand before what callers say. PREFIX, when the command has none."""
+    return next((word for word in command if isinstance(word, str) and word.startswith(PREFIX)), PREFIX)
+
+
+def mark(key: str) -> str:
+    """String with a time to live, in the slot of `key`: written only so that replicas can be waited for."""
+    return f"rs:{{{hashed(key)}}}:mark"
 
 
 @lru_cache(maxsize=8)

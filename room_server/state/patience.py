@@ -27,7 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.errors import StateUnavailable
-from room_server.state.pipeline import Unconfirmed
+from room_server.state.confirmation import Unconfirmed
 
 logger = logging.getLogger(__name__)
 

@@ -19,11 +19,12 @@ from typing import Any, NamedTuple, TypeVar
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from room_server.measures import Histogram
 from room_server.process import vital
+from room_server.state.confirmation import Confirmation
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +35,6 @@ FLIGHTS = 2
 """Pipelines in the air at once: the next is packed while the server works on the last."""
 BATCH = 512
 """Commands in one pipeline at most."""
-CONFIRM_MS = 500
-"""How long one flight waits for its replicas: less than its reply may take."""
-
-
-class Unconfirmed(RedisError):
-    """It was done, and too few replicas have it yet."""
 
 
 class Script(NamedTuple):
@@ -91,14 +86,12 @@ class Pipeline(ABC):
 class Line(Pipeline):
     """The pipeline to one server; whoever opened it owns its flights.
 
-    With `replicas`, nothing is answered before so many of them have all that was written until then: a flight ends with
-    WAIT, on the connection that carried it (Redis: WAIT covers what its own connection saw).
+    With `replicas`, nothing is answered before so many of them have what its flight wrote and read (see Confirmation).
     """
 
     def __init__(self, client: Redis, replicas: int = 0) -> None:
         self._client = client
-        self._replicas = replicas
-        self._have = replicas
+        self._confirmation = Confirmation(replicas)
         self._waiting: deque[Asked] = deque()
         self._wake = asyncio.Event()
         self.round_trips = Histogram()
@@ -158,33 +151,16 @@ class Line(Pipeline):
             return [reply for asked in batch for reply in await self._replies([asked])]
 
     async def _execute(self, batch: list[Asked]) -> list[Any]:
+        carried = [command for command, _ in batch]
         pipeline = self._client.pipeline(transaction=False)
-        for command, _ in batch:
+        for command in (*carried, *self._confirmation.commands(carried)):
             pipeline.execute_command(*command)
-        if self._replicas:
-            pipeline.execute_command("WAIT", self._replicas, CONFIRM_MS)
         replies: list[Any] = await pipeline.execute(raise_on_error=False)
-        return self._confirmed(replies) if self._replicas else replies
-
-    def _confirmed(self, replies: list[Any]) -> list[Any]:
-        """The replies without WAIT's own, which turns answers into Unconfirmed when too few replicas have it."""
-        *answers, have = replies
-        doubt: Exception
-        if isinstance(have, Exception):
-            doubt = ReadOnlyError(str(have)) if "replica instances" in str(have) else have
-        else:
-            self._tell(have)
-            doubt = Unconfirmed(f"{have} of {self._replicas} replicas have it")
-            if have >= self._replicas:
-                return answers
+        answers, said = replies[: len(batch)], replies[len(batch) :]
+        doubt = self._confirmation.doubt(said)
+        if doubt is None:
+            return answers
         return [answer if isinstance(answer, Exception) else doubt for answer in answers]
-
-    def _tell(self, have: int) -> None:
-        """A word in the log when there begin to be too few, and when there are enough again."""
-        if (have < self._replicas) != (self._have < self._replicas):
-            level = logging.WARNING if have < self._replicas else logging.INFO
-            logger.log(level, "%d replicas have what was written, %d are asked for", have, self._replicas)
-        self._have = have
 
     async def _hang_up(self) -> None:
         """Close the idle connections. One that does not close in time is left; redis-py uses none of them again."""

@@ -176,8 +176,7 @@ class Store:
 
     async def ask_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Several such commands at once; where one is cut off, all are asked again."""
-        replies: list[Any] = await persistently(lambda: self.pipeline.call_all(commands))
-        return replies
+        return list(await persistently(lambda: self.pipeline.call_all(commands)))
 
     async def ask_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         """One script that may safely run twice, asked again when the line is cut, until the deadline around it."""
@@ -186,6 +185,10 @@ class Store:
     async def keep(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         """The same; answered when as many replicas as are asked for have what it wrote, and all that it read."""
         return await persistently(lambda: self.confirmed.run(script, keys, arguments))
+
+    async def ask_confirmed(self, *command: Any) -> Any:
+        """As `ask`, answered as `keep` is: then replicas also have all that was written to this partition before."""
+        return await persistently(lambda: self.confirmed.call(*command))
 
     def _assume(self, command: Command) -> Loaded | None:
         """What this process believes: its copy of the room, and that whoever enters was not here before."""

@@ -31,7 +31,9 @@ def digest(hook: str, body: bytes) -> bytes:
 async def recall(store: Store, webhook_id: str, asked: bytes) -> bytes | None:
     """The stored answer; None for a new id. Raises Unauthenticated when the id stood for another request."""
     async with deadline():
-        stored = await store.ask("GET", _key(store, webhook_id))
+        if not await store.ask("EXISTS", _key(store, webhook_id)):  # as for nearly all: replicas need not be waited for
+            return None
+        stored = await store.ask_confirmed("GET", _key(store, webhook_id))
     if stored is None:
         return None
     remembered = msgspec.msgpack.decode(stored, type=Remembered)
@@ -44,7 +46,7 @@ async def remember(store: Store, webhook_id: str, remembered: Remembered) -> byt
     """The answer that stands: the first one that was kept. Raises Unauthenticated when it is to another request."""
     async with deadline():
         packed = msgspec.msgpack.encode(remembered)
-        if await store.ask("SET", _key(store, webhook_id), packed, "NX", "EX", KEPT):
+        if await store.ask_confirmed("SET", _key(store, webhook_id), packed, "NX", "EX", KEPT):
             return remembered.answer
     return await recall(store, webhook_id, remembered.asked) or remembered.answer
 

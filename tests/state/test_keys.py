@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from redis import Redis as BlockingRedis
 
-from room_server.state.keys import PARTITIONS, PERMANENT, PREFIX, SLOTS, Keys, slot, tags
+from room_server.state.keys import PARTITIONS, PERMANENT, PREFIX, SLOTS, Keys, key_of, mark, slot, tags
 
 KEYS = Keys(1)
 NAMES = {
@@ -33,6 +33,8 @@ NAMES = {
     "presence": (KEYS.presence("node"), "rs:{presence}:node"),
     "nodes": (KEYS.nodes, "rs:{presence}:nodes"),
     "PARTITIONS": (PARTITIONS, "rs:partitions"),
+    "mark": (mark("rs:{p2}:room:w"), "rs:{p2}:mark"),
+    "mark without braces": (mark("rs:webhook:digest"), "rs:{rs:webhook:digest}:mark"),
 }
 """What gives a name, and the name: of the webinar `w`, of the one partition there is."""
 OF_A_WEBINAR = ("room", "participations", "roster", "deliveries", "tally")
@@ -72,6 +74,19 @@ def test_all_keys_of_a_webinar_share_a_slot() -> None:
     ]
 
     assert {slot(key) for key in of_it} == {slot(tag)}
+
+
+@pytest.mark.parametrize(
+    ("command", "key"),
+    [
+        (("GET", "rs:webhook:d"), "rs:webhook:d"),
+        (("EVALSHA", "0" * 40, 2, "rs:{p2}:room:w", "rs:{p2}:roster:w", b"rs:said", "rs:said"), "rs:{p2}:room:w"),
+        (("XREADGROUP", "GROUP", "senders", "me", "STREAMS", "rs:{p2}:outbox", ">"), "rs:{p2}:outbox"),
+        (("PING",), PREFIX),
+    ],
+)
+def test_the_first_key_of_a_command_is_found_in_it(command: tuple[object, ...], key: str) -> None:
+    assert key_of(command) == key
 
 
 def test_a_webinars_partition_is_its_crc32() -> None:

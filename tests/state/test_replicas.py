@@ -1,114 +1,57 @@
 """REPLICAS: what was answered is on so many replicas, whatever happens to the primary; without them nothing is."""
 
 import asyncio
-import contextlib
 import logging
+import shutil
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, ReadOnlyError
 
-from room_server.core.room import Status
+from room_server.core.room import RosterEntry, Status
 from room_server.errors import StateUnavailable
+from room_server.state import embedded, roster, webhooks
+from room_server.state.confirmation import CONFIRM_MS, Unconfirmed
 from room_server.state.connect import connected
+from room_server.state.forgetting import Forgotten, forget
 from room_server.state.keys import slot
 from room_server.state.opening import open_state
 from room_server.state.patience import DEADLINE
-from room_server.state.pipeline import CONFIRM_MS, Unconfirmed, open_line
+from room_server.state.pipeline import open_line
 from room_server.state.store import Store
-from tests.cluster import follow, form, free_ports, processes, url_of
-from tests.conftest import settings_for
+from room_server.state.webhooks import Remembered
+from tests.cluster import follow, form, processes, url_of
+from tests.conftest import KINDS, settings_for
 from tests.core import builders
-from tests.outage import OwnRedis, own_redis
+from tests.core.builders import WEBINAR
+from tests.outage import OwnRedis
+from tests.replicas import Pair, pair
 from tests.state.acts import answer
 from tests.state.conftest import PARTITIONS
-from tests.support import eventually, room, serving
+from tests.state.processes import command
+from tests.support import room, serving
 
 MANY = 300
 """Answered creations before the primary is killed."""
 WEBINARS = [f"w-{number}" for number in range(24)]
 
 
-End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-class Link:
-    """The way from a primary to its replica: what the primary says comes `delay` seconds late; never, once it tore."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        """Where the replica finds its primary."""
-        self.delay = 0.0
-        self.torn = False
-
-    async def carry(self, ends: Sequence[End], late: bool) -> None:
-        """What one end says, to the other."""
-        (reader, _), (_, writer) = ends
-        with contextlib.suppress(OSError):
-            while data := await reader.read(1 << 16):
-                await asyncio.sleep(self.delay if late else 0)
-                if not self.torn:
-                    writer.write(data)
-        writer.close()
+@pytest.fixture(params=KINDS)
+def program(request: pytest.FixtureRequest) -> str:
+    """Each kind of server: they differ in what WAIT says where nothing was written."""
+    return embedded.find_binary() if request.param == "valkey" else str(shutil.which("redis-server"))
 
 
 @asynccontextmanager
-async def link_to(port: int) -> AsyncIterator[Link]:
-    """A link to the primary at this port; its lines end with the block."""
-    link, serving = Link(), set[asyncio.Task[None]]()
-
-    async def serve(*replica: Any) -> None:
-        with contextlib.suppress(OSError), contextlib.closing(replica[1]):
-            primary = await asyncio.open_connection("127.0.0.1", port)
-            with contextlib.closing(primary[1]):
-                await asyncio.gather(link.carry((replica, primary), False), link.carry((primary, replica), True))
-
-    def connected(*replica: Any) -> None:
-        serving.add(asyncio.create_task(serve(*replica)))
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    link.port = server.sockets[0].getsockname()[1]
-    try:
-        yield link
-    finally:
-        server.close()
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-
-
-class Pair(NamedTuple):
-    """A primary and its replica, each in the test's hands, and what lies between them."""
-
-    primary: OwnRedis
-    replica: OwnRedis
-    link: Link
-
-
-async def is_linked(replica: OwnRedis) -> bool:
-    """Whether the replica has all that its primary has."""
-    async with Redis.from_url(replica.url) as client:
-        told = await client.info("replication")
-        return bool(told.get("master_link_status") == "up")
-
-
-@asynccontextmanager
-async def pair() -> AsyncIterator[Pair]:
-    """The replica follows at once."""
-    (port,) = free_ports(1)
-    reached = ("--port", str(port), "--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0")
-    async with AsyncExitStack() as stack:
-        primary = await stack.enter_async_context(own_redis(*reached))
-        link = await stack.enter_async_context(link_to(port))
-        replica = await stack.enter_async_context(own_redis("--replicaof", "127.0.0.1", str(link.port)))
-        await eventually(lambda: is_linked(replica), "the replica follows")
-        yield Pair(primary, replica, link)
-        replica.thaw()
+async def process_on(server: OwnRedis) -> AsyncIterator[Store]:
+    """The store of a process that has asked nothing yet, so that its lines have written nothing either."""
+    async with open_state(settings_for(server.url, replicas=1)) as state:
+        yield state.store
 
 
 @asynccontextmanager
@@ -137,9 +80,9 @@ async def create_until_it_is_gone(store: Store, servers: Pair) -> set[str]:
     return confirmed
 
 
-async def test_what_was_answered_survives_the_primary() -> None:
+async def test_what_was_answered_survives_the_primary(program: str) -> None:
     """What was on its way to the replica is lost, and was not answered."""
-    async with pair() as servers:
+    async with pair(program) as servers:
         servers.link.delay = 0.02
         async with open_state(settings_for(servers.primary.url, replicas=1)) as state:
             confirmed = await create_until_it_is_gone(state.store, servers)
@@ -153,6 +96,9 @@ async def test_what_was_answered_survives_the_primary() -> None:
 async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_not() -> None:
     async with pair() as servers, serving(settings_for(servers.primary.url, replicas=1)) as site:
         await site.store.create(room())
+        await site.hook(
+            "core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True}
+        )  # it knows the room now
         servers.replica.freeze()
         began = time.monotonic()
         refused, read = await asyncio.gather(site.status("start"), site.state())
@@ -168,6 +114,102 @@ async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_no
     assert (healed.status_code, healed.json()["duplicate"], healed.json()["status"]) == (200, True, "live")
 
 
+async def start_without_a_replica(store: Store) -> None:
+    """A start that is done, and that no replica has."""
+    assert await answer(store, builders.start()) == "state_unavailable"
+    room = (await store.load(WEBINAR)).room
+    assert room is not None
+    assert room.status is Status.LIVE
+
+
+async def test_nobody_is_answered_from_what_no_replica_has(program: str) -> None:
+    """Neither a repeat nor a refusal, whoever asks, and wherever: each rests on a reading that wrote nothing."""
+    async with pair(program) as servers, process_on(servers.primary) as one, process_on(servers.primary) as other:
+        await one.create(builders.room("scheduled"))
+        servers.replica.freeze()
+        await start_without_a_replica(one)
+        doubted = await asyncio.gather(
+            *(answer(store, hook) for store in (one, other) for hook in (builders.start(), builders.complete()))
+        )
+        servers.replica.thaw()
+        known = await asyncio.gather(*(answer(other, hook) for hook in (builders.start(), builders.complete())))
+
+    assert doubted == ["state_unavailable"] * 4
+    assert known == ["duplicate", "webinar_not_finished"]
+
+
+async def test_what_was_answered_to_others_survives_the_primary(program: str) -> None:
+    """A second process's click on what the first one's did, cut off from the replica: neither was promised anything."""
+    async with pair(program) as servers:
+        async with process_on(servers.primary) as one, process_on(servers.primary) as other:
+            await one.create(builders.room("scheduled"))
+            servers.link.torn = True
+            await start_without_a_replica(one)
+            answered = await answer(other, builders.start())
+            await servers.primary.kill()
+        async with promoted(servers.replica) as store:
+            standing = (await store.load(WEBINAR)).room
+
+    assert standing is not None
+    assert (answered, standing.status) == ("state_unavailable", Status.SCHEDULED)
+
+
+async def test_a_commit_that_finds_itself_done_is_not_answered_before_a_replica_has_it(program: str) -> None:
+    """The same commit again, on a connection of its own, as after a reply that was lost."""
+    async with pair(program) as servers, process_on(servers.primary) as one, process_on(servers.primary) as other:
+        servers.replica.freeze()
+        key = one.keys.done(WEBINAR, "id")
+        replies = [
+            await asyncio.gather(store.confirmed.call("SET", key, "1", "EX", 60, "NX"), return_exceptions=True)
+            for store in (one, other)
+        ]
+
+        assert [type(reply) for (reply,) in replies] == [Unconfirmed, Unconfirmed]
+
+
+async def test_an_answer_is_remembered_where_a_replica_has_it() -> None:
+    asked = webhooks.digest("core_webinar_set_status", b"{}")
+    given = Remembered(asked, b"answer")
+    async with pair() as servers, process_on(servers.primary) as one, process_on(servers.primary) as other:
+        servers.replica.freeze()
+        assert await webhooks.recall(other, "id", asked) is None, "what is new waits for no replica"
+        with pytest.raises(StateUnavailable):
+            await webhooks.remember(one, "id", given)
+        with pytest.raises(StateUnavailable):
+            await webhooks.recall(other, "id", asked)
+        servers.replica.thaw()
+
+        assert await webhooks.recall(other, "id", asked) == b"answer"
+
+
+async def test_a_person_is_forgotten_when_replicas_have_forgotten_it() -> None:
+    """Also by a second try, which finds nothing left."""
+    async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
+        await state.store.create(builders.room("scheduled"))
+        await roster.adopt(state.store, WEBINAR, [RosterEntry(lead_id=1)], replace=False)
+        servers.replica.freeze()
+        with pytest.raises(StateUnavailable):
+            await forget(state, 1)
+        async with open_state(settings_for(servers.primary.url, replicas=1)) as again:
+            with pytest.raises(StateUnavailable):
+                await forget(again, 1)
+        servers.replica.thaw()
+
+        assert await forget(state, 1) == Forgotten()
+
+
+async def test_messages_are_discarded_when_replicas_have_it() -> None:
+    async with pair() as servers, process_on(servers.primary) as store:
+        await store.create(builders.room("finished"))
+        at = {"ROOM_SERVER_REDIS_URL": servers.primary.url, "ROOM_SERVER_REPLICAS": "1"}
+        servers.replica.freeze()
+        status, said = await command("outbox", "discard", WEBINAR, **at)
+        servers.replica.thaw()
+
+        assert (status != 0, "messages changed" in said) == (True, False)
+        assert await command("outbox", "discard", WEBINAR, **at) == (0, "0 messages changed, 0 left as they are\n")
+
+
 async def test_a_replica_that_is_late_is_waited_for() -> None:
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
@@ -179,7 +221,7 @@ async def test_a_replica_that_is_late_is_waited_for() -> None:
 
 
 async def test_it_is_told_when_replicas_are_missing_and_when_they_are_back(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "room_server.state.pipeline")
+    caplog.set_level(logging.INFO, "room_server.state.confirmation")
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):
