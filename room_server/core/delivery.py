@@ -8,7 +8,8 @@
                           ▼
                        doubtful ──claim──▶ sending ──unknown again──▶ parked
 
-The right to send is the durable move to `sending`, with an owner and a lease. Telegram has no key against repeats, so a
+The right to send is the durable move to `sending`, with an owner and a lease; whoever cannot tell whether it is durable
+sends nothing and takes it back. Telegram has no key against repeats, so a
 message whose outcome is unknown is tried once more at most; `doubts` counts that.
 """
 
@@ -36,6 +37,8 @@ CLAIMABLE = frozenset({Fate.QUEUED, Fate.DOUBTFUL})
 ENDED = frozenset({Fate.SENT, Fate.DRY_RUN, Fate.NO_CHAT, Fate.UNDELIVERABLE, Fate.PARKED})
 ENDS = {"sent": Fate.SENT, "dry_run": Fate.DRY_RUN, "final": Fate.UNDELIVERABLE}
 """Outcomes that end a message's way."""
+NO_TRY = frozenset({"flood", "halted", "late", "unconfirmed"})
+"""Outcomes of a claim that do not count as a try."""
 RETRIABLE = frozenset({Fate.DRY_RUN, Fate.NO_CHAT, Fate.UNDELIVERABLE, Fate.PARKED})
 """What the operator may send on its way again."""
 
@@ -56,8 +59,10 @@ class Delivery(Message, frozen=True, kw_only=True, omit_defaults=True):
 class Outcome(Struct, frozen=True, kw_only=True):
     """What Telegram made of one try."""
 
-    kind: Literal["sent", "dry_run", "final", "refused", "flood", "migrated", "unknown", "halted", "late"]
-    """`late`: the moment that the pace gave has passed, so nothing was sent."""
+    kind: Literal[
+        "sent", "dry_run", "final", "refused", "flood", "migrated", "unknown", "halted", "late", "unconfirmed"
+    ]
+    """Nothing was sent when it is `late` (the pace's moment has passed) or `unconfirmed` (the claim may be lost)."""
     message_id: int | None = None
     chat_id: int | None = None
     """Where a migrated chat went."""
@@ -94,7 +99,7 @@ def settle(delivery: Delivery, outcome: Outcome, now: datetime) -> Step:
         return Step(delivery=replace(free, status=status, message_id=outcome.message_id))
     if outcome.kind == "migrated":
         return _again(replace(free, chat_id=outcome.chat_id), 0.0)
-    if outcome.kind in {"flood", "halted", "late"}:
+    if outcome.kind in NO_TRY:
         return Step(delivery=_waiting(replace(free, attempts=delivery.attempts - 1)), again_in=outcome.seconds)
     if outcome.kind == "refused":
         return _again(free, min(MAX_BACK_OFF, 2.0 ** min(free.attempts - 1, 10)))

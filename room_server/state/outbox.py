@@ -60,6 +60,11 @@ class Held(NamedTuple):
     delivery: Delivery
     raw: bytes
 
+    @classmethod
+    def of(cls, delivery: Delivery) -> "Held":
+        """As `delivery` stands once it is stored."""
+        return cls(delivery, msgspec.json.encode(delivery))
+
 
 class Next(NamedTuple):
     """What a step writes besides the record."""
@@ -128,15 +133,15 @@ class Outbox:
             return int(await self.store.ask_script(self._promote, keys, [unix_ms(utc_now()), PROMOTED]))
 
     async def held(self, webinar_id: str, name: str) -> Held | None:
-        """A delivery as it stands; None when there is none. Raises ValueError (undecodable), StateUnavailable."""
+        """A delivery as replicas have it, too; None when there is none. Raises ValueError, StateUnavailable."""
         async with deadline():
-            raw = await self.store.ask("HGET", self.store.keys.deliveries(webinar_id), name)
+            raw = await self.store.ask_confirmed("HGET", self.store.keys.deliveries(webinar_id), name)
         return Held(_DELIVERY.decode(raw), raw) if raw else None
 
     async def record(self, webinar_id: str, held: Held, wanted: Delivery | None, then: Next) -> Held | None:
         """Take a step, if the record is still `held`; what stands then, None when another was faster."""
         keys, tag = self.store.keys, self.store.keys.tag(webinar_id)
-        new = msgspec.json.encode(wanted) if wanted is not None else b""
+        new = Held.of(wanted) if wanted is not None else None
         again = "" if then.again_in is None else unix_ms(utc_now() + timedelta(seconds=then.again_in))
         entry = then.entry.id if then.entry else ""
         wakes = "1" if then.wakes else "0"
@@ -144,11 +149,11 @@ class Outbox:
             reply = await self.store.keep(
                 self._record,
                 [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag)],
-                [field(held.delivery), held.raw, new, entry, GROUP, again, wakes, webinar_id],
+                [field(held.delivery), held.raw, new.raw if new else b"", entry, GROUP, again, wakes, webinar_id],
             )
         if reply != 1:
             return None
-        return Held(wanted, new) if wanted is not None else held
+        return new or held
 
     async def acknowledge(self, entry: Entry) -> None:
         """Take an entry off the stream that asks for nothing any more. Raises StateUnavailable."""

@@ -6,14 +6,16 @@ Nothing here raises but StateUnavailable; then the entry stays with the group an
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from itertools import count
 from typing import NamedTuple
 
 from room_server import tracing
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
-from room_server.core.delivery import LEASE, Outcome, Step
+from room_server.core.delivery import LEASE, Delivery, Outcome, Step
 from room_server.core.messages import Fate
 from room_server.errors import StateUnavailable
 from room_server.state.outbox import Entry, Held, Next, Outbox, soon
@@ -51,10 +53,11 @@ class Letter(NamedTuple):
 class Dispatch:
     """What one worker does with each of its entries."""
 
-    def __init__(self, outbox: Outbox, sender: Sender, owner: str) -> None:
+    def __init__(self, outbox: Outbox, sender: Sender, owner: str, clock: Callable[[], datetime] = utc_now) -> None:
         self._outbox = outbox
         self._sender = sender
         self._owner = owner
+        self._now = clock
         self._claims = count(1)
         self._pace = Pace(outbox.store)
 
@@ -73,7 +76,7 @@ class Dispatch:
                 await self._deliver(Work(entry, held))
 
     async def _deliver(self, work: Work) -> None:
-        delivery, now = work.held.delivery, utc_now()
+        delivery, now = work.held.delivery, self._now()
         if deliveries.lapsed(delivery, now):
             await self._record(work, deliveries.doubt(delivery, "its sender died", now))
         elif delivery.status is Fate.SENDING and delivery.lease_until is not None:
@@ -111,7 +114,7 @@ class Dispatch:
         except Exception as error:  # whatever is wrong with one message must not stop the others
             why = f"its text cannot be made: {error!r}"[:200]
         logger.error("a message (%s of %.64s) is parked: see `outbox list`", delivery.kind, work.entry.webinar_id)
-        await self._record(work, Step(delivery=deliveries.end(delivery, Fate.PARKED, why, utc_now())))
+        await self._record(work, Step(delivery=deliveries.end(delivery, Fate.PARKED, why, self._now())))
         return None
 
     async def _moment(self, work: Work, chat_id: int) -> float | None:
@@ -132,8 +135,8 @@ class Dispatch:
         """Take the right to send, durably; use it; keep what came of it."""
         claimed_at = asyncio.get_running_loop().time()
         owner = f"{self._owner}/{next(self._claims)}"  # the same bytes twice would be the same right twice
-        wanted = deliveries.claim(work.held.delivery, owner, utc_now())
-        claimed = wanted and await self._outbox.record(work.entry.webinar_id, work.held, wanted, Next())
+        wanted = deliveries.claim(work.held.delivery, owner, self._now())
+        claimed = wanted and await self._claim(work, wanted)
         if not claimed:
             return  # another was faster
         outcome = await self._try(letter, claimed_at)
@@ -141,7 +144,19 @@ class Dispatch:
         if outcome.kind == "flood":
             with suppress(StateUnavailable):  # the message itself waits by its own record
                 await self._pace.hold(letter.chat_id, outcome.seconds)
-        await self._settle(Work(work.entry, claimed), deliveries.settle(claimed.delivery, outcome, utc_now()))
+        await self._settle(Work(work.entry, claimed), deliveries.settle(claimed.delivery, outcome, self._now()))
+
+    async def _claim(self, work: Work, wanted: Delivery) -> Held | None:
+        """The right to send; None: another was faster. Raises StateUnavailable when nobody can tell who has it.
+
+        It may stand in the record all the same. Nothing was sent by it, so it is taken back before anybody doubts it.
+        """
+        try:
+            return await self._outbox.record(work.entry.webinar_id, work.held, wanted, Next())
+        except StateUnavailable:
+            unused = Outcome(kind="unconfirmed", seconds=REST)
+            await self._settle(Work(work.entry, Held.of(wanted)), deliveries.settle(wanted, unused, self._now()))
+            raise
 
     async def _try(self, letter: Letter, claimed_at: float) -> Outcome:
         """Send at the moment that was given or, when the claim took until after it, at another one."""
@@ -173,4 +188,4 @@ class Dispatch:
             if standing is None or not deliveries.overtaken(claimed, standing.delivery):
                 return
             work = Work(work.entry, standing)
-        logger.error("the outcome of a message could not be recorded; it will count as unknown")
+        logger.error("the outcome of a message could not be recorded for sure; if it is lost, it will count as unknown")

@@ -129,7 +129,7 @@ def test_a_migrated_chat_is_followed_at_once(doubts: int, fate: str) -> None:
     assert Step(delivery=moved, again_in=0.0) == settled("migrated", known, chat_id=NEW_CHAT)
 
 
-@pytest.mark.parametrize("kind", ["flood", "halted", "late"])
+@pytest.mark.parametrize("kind", ["flood", "halted", "late", "unconfirmed"])
 @pytest.mark.parametrize(("doubts", "fate"), [(0, "queued"), (1, "doubtful")])
 def test_a_wait_that_is_asked_for_is_kept_and_is_no_attempt(kind: str, doubts: int, fate: str) -> None:
     known = sending(attempts=7, doubts=doubts)
@@ -179,7 +179,7 @@ def test_a_sender_that_died_leaves_its_message_in_doubt(doubts: int, fate: str, 
     assert doubt(known, "its sender died", NOW) == Step(delivery=left, again_in=again)
 
 
-@pytest.mark.parametrize("between", ["flood", "refused", "halted", "late"])
+@pytest.mark.parametrize("between", ["flood", "refused", "halted", "late", "unconfirmed"])
 def test_a_message_is_never_sent_a_third_time_with_an_unknown_outcome(between: str) -> None:
     """A wait between the two does not make the first doubt forgotten."""
     known = delivery()
@@ -281,6 +281,7 @@ CELLS: dict[str, tuple[str, str, str]] = {
     "flood": ("queued in 7", "doubtful in 7", "queued in 7"),
     "halted": ("queued in 7", "doubtful in 7", "queued in 7"),
     "late": ("queued in 7", "doubtful in 7", "queued in 7"),
+    "unconfirmed": ("queued in 7", "doubtful in 7", "queued in 7"),
     "migrated": ("queued in 0", "doubtful in 0", "parked"),
     "unknown": ("doubtful in 2", "parked", "doubtful in 2"),
 }
