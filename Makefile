@@ -9,8 +9,8 @@ CORES  := $(shell getconf _NPROCESSORS_ONLN)
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
 
-demo: $(VENV)/run ## try everything: prints links, then `ready http://…`
-	@$(BIN)/room-server demo
+demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRESH=1 begins anew)
+	@$(BIN)/room-server demo $(if $(filter-out 0,$(FRESH)),--fresh)
 
 test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist loadfile  # many of them wait

@@ -2,20 +2,25 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from urllib.parse import quote
+from typing import Any
+from urllib.parse import quote, urlsplit
 
 from room_server import auth
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.messages import Role
-from room_server.core.planning import Plan, new_room
-from room_server.core.room import RosterEntry
+from room_server.core.planning import Plan, amend, new_room
+from room_server.core.room import Room, RosterEntry, Status
 from room_server.errors import Refusal
 from room_server.state import roster
 from room_server.state.store import Store, new_epoch
 
 WEBINAR = "demo"
 TOKEN_SECONDS = 12 * 3600
+PAGES = {"player_url": "/demo/player", "cta_url": "/demo/cta", "recording_url": "/demo/recording"}
+"""Where this server has what the sample's addresses lead to."""
+OVER = frozenset({Status.FINISHED, Status.ARCHIVED})
+"""Statuses in which there is nothing left to try."""
 LEADS = [
     RosterEntry(lead_id=1, name="Анна Смирнова", candidate_chat_id=1001, partner_chat_id=2001),
     RosterEntry(lead_id=2, name="Борис Иванов", candidate_chat_id=1002, partner_chat_id=2001),
@@ -23,8 +28,11 @@ LEADS = [
 ]
 
 
-async def prepare(store: Store, address: str, fresh: bool) -> None:
-    """Make the webinar unless there is one; `fresh` throws the old one away first. Raises StateUnavailable."""
+async def prepare(store: Store, address: str, fresh: bool) -> Room:
+    """The webinar: a new one where there is none, else the one there is, its pages at this server's `address`.
+
+    `fresh` throws the old one away first. Raises StateUnavailable.
+    """
     if fresh:
         await store.delete(WEBINAR)
     plan = Plan(
@@ -32,17 +40,35 @@ async def prepare(store: Store, address: str, fresh: bool) -> None:
         scheduled_at=utc_now().replace(microsecond=0) + timedelta(minutes=10),
         description="Нажмите «Начать» в пульте спикера — и эта комната выйдет в эфир.",
         cta_label="Записаться на курс",
-        cta_url=f"{address}/demo/cta",
-        player_url=f"{address}/demo/player",
-        recording_url=f"{address}/demo/recording",
+        cta_url=address + PAGES["cta_url"],
+        player_url=address + PAGES["player_url"],
+        recording_url=address + PAGES["recording_url"],
     )
     try:
-        await store.create(new_room(WEBINAR, new_epoch(), plan, draft=False))
+        room = await store.create(new_room(WEBINAR, new_epoch(), plan, draft=False))
     except Refusal as refusal:
         if refusal.code != "webinar_exists":
             raise
-    else:
-        await roster.adopt(store, WEBINAR, LEADS, replace=True)
+        return await store.edit(WEBINAR, lambda standing: moved(standing, address))
+    await roster.adopt(store, WEBINAR, LEADS, replace=True)
+    return room
+
+
+def moved(room: Room, address: str) -> Room:
+    """The room with those of its pages that are the sample's own at `address`; the very same object when they are.
+
+    They are known by their path: they were made with whatever address the server had then. All else stays, and so does
+    what an operator has put in their place, and an archived room.
+    """
+    if room.status is Status.ARCHIVED:
+        return room
+    own: dict[str, Any] = {name: address + path for name, path in PAGES.items() if _leads_to(getattr(room, name), path)}
+    return amend(room, Plan(**own))
+
+
+def _leads_to(url: str | None, path: str) -> bool:
+    parts = urlsplit(url or "")
+    return (parts.path, parts.query, parts.fragment) == (path, "", "")
 
 
 def links(settings: Settings, address: str) -> Iterator[str]:

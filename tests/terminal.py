@@ -127,12 +127,17 @@ class Running(Starting):
         """What it printed before."""
 
 
-@contextlib.asynccontextmanager
-async def starting(*words: str, **environment: str) -> AsyncIterator[Starting]:
+def starting(*words: str, **environment: str) -> contextlib.AbstractAsyncContextManager[Starting]:
     """A command that stays, from its first moment to the end of the block at the latest."""
+    return launched(*COMMAND, *words, **environment)
+
+
+@contextlib.asynccontextmanager
+async def launched(*words: str, **environment: str) -> AsyncIterator[Starting]:
+    """The same by any program that runs the product; the block ends all that it started."""
     with tempfile.TemporaryFile() as complaints:
         process = await asyncio.create_subprocess_exec(
-            *COMMAND, *words, env=clean(**environment), stdout=PIPE, stderr=complaints, start_new_session=True
+            *words, env=clean(**environment), stdout=PIPE, stderr=complaints, start_new_session=True
         )
         try:
             yield Starting(process, complaints)

@@ -2,12 +2,14 @@
 
 from urllib.parse import unquote
 
+import msgspec
 import pytest
 
 from room_server import demo
 from room_server.auth import Authenticator
 from room_server.config import Settings
 from room_server.core.messages import Role
+from room_server.core.planning import Plan, amend
 from room_server.core.room import Status
 from room_server.state import roster
 from tests.support import Site
@@ -38,9 +40,60 @@ async def test_a_demo_that_is_there_is_left_as_it_is(site: Site) -> None:
     assert (await site.status("start", "demo")).status_code == 200
     before = await site.everything()
 
-    await demo.prepare(site.store, "http://127.0.0.1:9000", fresh=False)
+    await demo.prepare(site.store, ADDRESS, fresh=False)
 
     assert await site.everything() == before
+
+
+ELSEWHERE = "https://rooms.example.org"
+
+
+async def test_pages_that_are_the_samples_own_follow_the_address_that_is_served(site: Site) -> None:
+    await demo.prepare(site.store, ADDRESS, fresh=False)
+    assert (await site.status("start", "demo")).status_code == 200
+    before = (await site.store.load("demo")).room
+
+    for address in (ELSEWHERE, f"http://{site.address}"):
+        room = await demo.prepare(site.store, address, fresh=False)
+        pages = [room.player_url, room.cta_url, room.recording_url]
+        assert pages == [f"{address}/demo/{page}" for page in ("player", "cta", "recording")]
+    assert (await site.state("speaker", "demo")).json()["player_url"] == f"http://{site.address}/demo/player"
+    same = {"player_url": ADDRESS, "cta_url": ADDRESS, "recording_url": ADDRESS, "version": 0, "request_id": ""}
+    assert before is not None
+    assert msgspec.structs.replace(room, **same) == msgspec.structs.replace(before, **same)
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "https://example.org/player",
+        f"{ADDRESS}/demo/player?autoplay=1",
+        f"{ADDRESS}/demo/player#t=5",
+        f"{ADDRESS}/my/demo/player",
+        f"{ADDRESS}/demo/recording",
+    ],
+)
+async def test_what_an_operator_put_in_their_place_stays(site: Site, own: str) -> None:
+    await demo.prepare(site.store, ADDRESS, fresh=False)
+    said = Plan(title="Mine", player_url=own, no_recording=True)
+    await site.store.edit("demo", lambda room: amend(room, said))
+
+    room = await demo.prepare(site.store, ELSEWHERE, fresh=False)
+
+    assert (room.title, room.player_url, room.recording_url) == ("Mine", own, None)
+    assert room.cta_url == f"{ELSEWHERE}/demo/cta"
+
+
+async def test_an_archived_demo_stays_as_it_is(site: Site) -> None:
+    await demo.prepare(site.store, ADDRESS, fresh=False)
+    for word in ("start", "stop"):
+        assert (await site.status(word, "demo")).status_code == 200
+    await site.act("archive", "demo")
+    before = await site.everything()
+
+    room = await demo.prepare(site.store, ELSEWHERE, fresh=False)
+
+    assert (room.status, await site.everything()) == (Status.ARCHIVED, before)
 
 
 async def test_a_fresh_demo_begins_again_under_a_new_epoch(site: Site) -> None:

@@ -210,7 +210,7 @@ def _hand_over(flags: dict[str, Any]) -> None:
 
 @click.command()
 @listen_options
-@click.option("--fresh", is_flag=True, help="Throw the old `demo` away and make a new one.")
+@click.option("--fresh", is_flag=True, help="Throw the old `demo` away and make a new one; else it stays as it is.")
 @state_options
 def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
     """Try everything: one process, a sample webinar, links to open. Ctrl-C ends it.
@@ -225,8 +225,10 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
         address = (made.public_url or address_of(bound)).rstrip("/")
 
         async def prepare(store: Store) -> None:
-            await demos.prepare(store, address, fresh)
+            room = await demos.prepare(store, address, fresh)
             for line in demos.links(made, address):
                 click.echo(line)
+            if room.status in demos.OVER:
+                click.echo("the webinar is over; --fresh (make demo FRESH=1) begins anew", err=True)
 
         _serve(made, bound, prepare, working_beside)

@@ -7,11 +7,13 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from uvicorn.supervisors.multiprocess import Process
@@ -24,7 +26,7 @@ from room_server.config import Settings
 from room_server.server import bind, uvicorn_config
 from tests.outage import own_redis
 from tests.support import TOKEN_SECRET, eventually, next_state, state_where, wait_until
-from tests.terminal import PATIENCE, WAITS, Running, Terminal, finished, running, starting
+from tests.terminal import PATIENCE, WAITS, Running, Starting, Terminal, finished, launched, running, starting
 
 LINKS = ["schedule", "attendee", "attendee 2", "speaker", "monitor"]
 
@@ -69,6 +71,62 @@ async def test_a_demo_that_is_there_is_left_as_it_is_and_fresh_makes_a_new_one(t
     async with demo(tmp_path, "--fresh") as site:
         stopped = await post(site, "core_webinar_set_status", site.said[3], {"status": "stop"})
         assert stopped.json()["code"] == "webinar_state_invalid_stop"
+
+
+async def player_of(site: Running) -> str:
+    """Where the demo's player is, as an attendee reads it."""
+    async with httpx.AsyncClient(base_url=site.address) as http:
+        headers = {"Authorization": f"Bearer {token_of(site.said[1])}"}
+        url = str((await http.get("/rooms/demo/state", headers=headers)).json()["player_url"])
+        assert (await http.get(url)).status_code == 200
+    return url
+
+
+async def test_a_demo_on_another_port_has_its_pages_there_and_keeps_what_the_operator_changed(tmp_path: Path) -> None:
+    ports = []
+    for _ in range(2):
+        async with demo(tmp_path) as site:
+            await post(site, "core_webinar_set_status", site.said[3], {"status": "start"})
+            assert await player_of(site) == f"{site.address}/demo/player"
+            ports.append(site.address)
+            own = ("--title", "Mine", "--cta-url", "https://example.org/mine")
+            assert (await finished("webinar", "set", "demo", *own, "--data-dir", str(tmp_path)))[0] == 0
+            shown = await finished("webinar", "show", "demo", "--json", "--data-dir", str(tmp_path))
+            await site.end()
+        room = msgspec.json.decode(shown[1])
+        assert (room["title"], room["cta_url"]) == ("Mine", "https://example.org/mine")
+        assert room["recording_url"] == f"{site.address}/demo/recording"
+    assert len(set(ports)) == 2
+
+
+def make_demo(folder: Path, *more: str) -> contextlib.AbstractAsyncContextManager[Starting]:
+    """`make demo`, with what is installed here."""
+    here = ["-o", ".venv/run", f"BIN={Path(sys.executable).parent}"]
+    return launched("make", *here, "demo", *more, PORT="0", ROOM_SERVER_DATA_DIR=str(folder))
+
+
+async def test_make_demo_goes_on_and_begins_anew_when_told(tmp_path: Path) -> None:
+    codes = []
+    for more in ((), ("FRESH=0",), ("FRESH=1",)):
+        async with make_demo(tmp_path, *more) as starting_demo:
+            site = await starting_demo.ready()
+            stopped = await post(site, "core_webinar_set_status", site.said[3], {"status": "stop"})
+            started = await post(site, "core_webinar_set_status", site.said[3], {"status": "start"})
+            codes.append((stopped.json().get("code"), started.json().get("duplicate")))
+    never_started = "webinar_state_invalid_stop"
+    assert codes == [(never_started, False), (None, None), (never_started, False)]
+
+
+OVER = "the webinar is over; --fresh (make demo FRESH=1) begins anew\n"
+
+
+async def test_a_demo_that_is_over_says_how_to_begin_anew(tmp_path: Path) -> None:
+    async with demo(tmp_path) as site:
+        for word in ("start", "stop"):
+            await post(site, "core_webinar_set_status", site.said[3], {"status": word})
+        assert OVER not in (await site.end())[1]
+    async with demo(tmp_path) as site:
+        assert OVER in site.told()
 
 
 async def test_commands_work_beside_a_running_demo(tmp_path: Path) -> None:
