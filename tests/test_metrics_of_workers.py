@@ -10,7 +10,7 @@ from msgspec import json
 from room_server import auth
 from room_server.config import Settings
 from room_server.snapshots import Snapshot, labelled
-from tests.commands.test_running import frozen, workers_of
+from tests.commands.test_web_workers import frozen, workers_of
 from tests.support import TOKEN_SECRET, eventually, wait_until
 from tests.terminal import Running, finished, running
 from tests.test_metrics import samples

@@ -10,16 +10,14 @@ from typing import Any
 
 import click
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
-from uvicorn.supervisors.multiprocess import Process
 
 from room_server import demo as demos
-from room_server import logs, memory, snapshots, tracing
+from room_server import logs, memory, tracing
 from room_server.app import create_app
 from room_server.auth import Authenticator
 from room_server.channels.goodbye import ended_at_once
 from room_server.commands.common import Command, run, settings, state_options
+from room_server.commands.web_workers import CANNOT_START, run_workers
 from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.secrets_file import with_token_secret
@@ -31,11 +29,6 @@ from room_server.worker import working_beside
 Preparation = Callable[[Store], Awaitable[None]]
 Beside = Callable[[Settings, State], contextlib.AbstractAsyncContextManager[None]]
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a browser here opens instead
-CANNOT_START = "the server could not start; the log says why"
-SIGN_OF_LIFE = 15
-"""Seconds within which a worker answers its parent, or is replaced: on a busy machine one that starts needs some."""
-TOLD_AGAIN = 1.0
-"""Seconds after which a worker that is to end is told once more."""
 
 
 class Port(click.ParamType[int]):
@@ -75,36 +68,6 @@ class Server(uvicorn.Server):
         if self.started:
             memory.settle()
             click.echo(f"ready {address_of(self._bound)}")
-
-
-class Workers(Multiprocess):
-    """uvicorn's supervisor, which ends all workers when one cannot start; here those that serve go on."""
-
-    failed = False
-    """Whether it ended because no worker could start."""
-
-    def keep_subprocess_alive(self) -> None:
-        """Start anew whatever ended; only where no worker serves does one that cannot start end all."""
-        if self.should_exit.is_set():
-            return
-        super().keep_subprocess_alive()
-        if not self.should_exit.is_set():
-            return
-        self.failed = not any(process.is_ready() for process in self.processes)
-        if self.failed:
-            return
-        self.should_exit.clear()
-        for number, process in enumerate(self.processes):
-            if process.exitcode == STARTUP_FAILURE:
-                self.processes[number] = Process(self.config, self.sockets)
-                self.processes[number].start()
-
-    def join_all(self) -> None:
-        """Wait for every worker; one that was told to end when it could not hear it yet is told again."""
-        for process in self.processes:
-            while process.process.is_alive():
-                process.process.join(TOLD_AGAIN)
-                process.terminate()
 
 
 def address_of(bound: socket.socket) -> str:
@@ -169,7 +132,7 @@ async def _nothing(_: Store) -> None:
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share it.")
 @state_options
 def web(host: str, port: int, workers: int, **flags: Any) -> None:
-    """Serve hooks, rooms, sockets and pages.
+    """Serve hooks, rooms, sockets and pages. Waits while Redis is away.
 
     \b
     Examples:
@@ -186,14 +149,7 @@ def web(host: str, port: int, workers: int, **flags: Any) -> None:
                 bound.listen()
             _hand_over(flags)
             click.echo(f"ready {address_of(bound)}")
-            config = uvicorn_config(
-                "room_server.app:from_environment", workers=workers, timeout_worker_healthcheck=SIGN_OF_LIFE
-            )
-            with snapshots.for_workers():
-                supervisor = Workers(config, [bound])
-                supervisor.run()
-            if supervisor.failed:
-                raise RoomServerError(CANNOT_START)
+            run_workers(workers, bound)
 
 
 async def _preflight(made: Settings) -> None:

@@ -18,7 +18,7 @@ from room_server.worker import stop_on_signals, work
 @click.command()
 @state_options
 def worker(**flags: Any) -> None:
-    """Evaluate ended webinars and send their messages; any number of workers may run.
+    """Evaluate ended webinars and send their messages; any number of workers may run. Waits while Redis is away.
 
     Without ROOM_SERVER_TELEGRAM_TOKEN messages end as dry_run: `room-server outbox list --text` shows them.
 

@@ -125,7 +125,7 @@ async def test_one_that_has_gone_is_not_asked_to_leave(site: Site) -> None:
 
 
 def test_a_start_gives_the_signals_back_to_whoever_had_them() -> None:
-    """That they end the process meanwhile is shown with real ones (tests/commands/test_running.py)."""
+    """That they end the process meanwhile is shown with real ones (tests/commands/test_web_workers.py)."""
     handlers = []
     for block in (contextlib.nullcontext(), ended_at_once(), contextlib.nullcontext()):
         with block:
