@@ -20,7 +20,7 @@ from room_server.core.room import Status
 from room_server.errors import CLOSE_CODES, CloseCode
 from room_server.interfaces.asyncapi import SOCKETS
 from tests.conftest import settings_for
-from tests.raw import BINARY, CLOSE, TEXT, connecting, in_room, masked, upgrade
+from tests.raw import BINARY, CLOSE, TEXT, connecting, handshake, in_room, masked, upgrade
 from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, next_state, room, serving, state_where, wait_until
 from tests.test_signed import OTHER_HOOK_SECRET, webhook
 
@@ -232,14 +232,20 @@ async def test_a_draft_is_unknown_to_attendees_and_every_other_state_is_shown(si
 
 
 async def test_no_answer_tells_an_attendee_a_draft_from_nothing(site: Site) -> None:
-    for name in sorted(name for name, (allowed, _) in SENT.items() if "attendee" in allowed):
-        told = []
-        for webinar_id in (Status.DRAFT.value, "nothing"):
-            payload = {"webinar_id": webinar_id, **SENT[name][1]}
-            answer = await site.hook(name, payload, "attendee")
-            told.append((answer.status_code, answer.text.replace(webinar_id, "ID")))
-        assert told[0] == told[1], name
-        assert told[0][0] == 404, name
+    told: dict[str, list[tuple[int, str]]] = {}
+    for webinar_id in (Status.DRAFT.value, "nothing"):
+        answers = {"state": await site.state("attendee", webinar_id)}
+        for name in (name for name, (allowed, _) in SENT.items() if "attendee" in allowed):
+            answers[name] = await site.hook(name, {"webinar_id": webinar_id, **SENT[name][1]}, "attendee")
+        for name, answer in answers.items():
+            told.setdefault(name, []).append((answer.status_code, answer.text.replace(webinar_id, "ID")))
+        async with connecting(site) as raw:
+            await raw.send(handshake(site, webinar_id))
+            met = await raw.answer()
+        told.setdefault("socket", []).append((met.status, met.body.decode().replace(webinar_id, "ID")))
+    assert len(told) == 4
+    for name, (draft, nothing) in told.items():
+        assert (draft, draft[0]) == (nothing, 404), name
 
 
 async def test_a_webinar_made_anew_as_a_draft_is_gone_for_who_held_a_socket_on_it(site: Site) -> None:

@@ -11,8 +11,9 @@ from room_server.errors import RoomServerError
 from room_server.server import uvicorn_config
 
 CANNOT_START = "the server could not start; the log says why"
-SIGN_OF_LIFE = 15
-"""Seconds within which a worker answers its parent, or is replaced: on a busy machine one that starts needs some."""
+SIGN_OF_LIFE = 10
+"""Seconds within which a worker answers its parent, or is replaced. One that starts on a busy machine needs some, and
+a parent that waits for one hears no signal: this and the longest farewell fit into TimeoutStopSec (deploy/)."""
 TOLD_AGAIN = 1.0
 """Seconds after which a worker that is to end is told once more."""
 
