@@ -37,6 +37,8 @@ class Hub:
         self.crowds: dict[str, Crowd] = {}
         self._unread: set[str] = set()
         self._untold: set[str] = set()
+        self._unasked: dict[str, Iterator[list[Member]]] = {}
+        """Crowds that were told, and their members whose receipts are still to be asked for, in slices."""
         self._wake_loader = asyncio.Event()
         self._wake_teller = asyncio.Event()
         self.watched = asyncio.Event()
@@ -117,18 +119,19 @@ class Hub:
                 member.close(CloseCode.WEBINAR_GONE)
 
     async def teller(self) -> None:
-        """Write what changed, room by room, for ever."""
+        """Write what changed, room by room, for ever. Receipts wait while any state does, so no pong delays a state."""
         while True:
             await self._wake_teller.wait()
             self._wake_teller.clear()
-            while self._untold:
-                crowd = self.crowds.get(self._untold.pop())
-                if crowd is not None:
+            while self._untold or self._unasked:
+                if not self._untold:
+                    await self._ask_next()
+                elif crowd := self.crowds.get(self._untold.pop()):
                     with tracing.span("tell", webinar=crowd.name):
                         await self._tell_crowd(crowd)
 
     async def _tell_crowd(self, crowd: Crowd) -> None:
-        """The state to everyone first; the receipts are asked for afterwards, so that no pong delays a state."""
+        """The state to everyone; their receipts are to be asked for, unless nobody wants to know."""
         for members in _slices(list(crowd.members)):
             state = crowd.state  # a change since the last slice is the one to write
             for member in members:
@@ -136,15 +139,20 @@ class Hub:
                     member.push(state)
             self.tally.frames += len(members)
             await _breathe()
-        if crowd.receipts is None:
+        if crowd.receipts is not None:
+            self.tally.note(crowd.name, crowd.receipts)
+            self._unasked[crowd.name] = _slices(list(crowd.members))
+
+    async def _ask_next(self) -> None:
+        """Ask the next slice of a crowd for its receipts."""
+        name, slices = next(iter(self._unasked.items()))
+        members = next(slices, None)
+        if members is None:
+            del self._unasked[name]
             return
-        self.tally.note(crowd.name, crowd.receipts)
-        for members in _slices(list(crowd.members)):
-            for member in members:
-                member.ask()
-            await _breathe()
-            if self._untold:
-                return  # a newer state goes first
+        for member in members:
+            member.ask()
+        await _breathe()
 
     async def loader(self) -> None:
         """Read the rooms that were asked for, for ever; one read for all who wait for a room."""

@@ -33,6 +33,9 @@ class Peer:
         self.pushed: list[RoomState] = []
         self.refused: list[str] = []
         self.closed: list[CloseCode] = []
+        self.asked: list[int] = []
+        """The versions whose receipt it was asked for."""
+        self.when_asked: Callable[[], object] = lambda: None
         self._hub = hub
 
     def enter(self, webinar_id: str = "w") -> Crowd:
@@ -49,7 +52,8 @@ class Peer:
         self.pushed.append(state)
 
     def ask(self) -> None:
-        """A peer of these tests sends no receipts."""
+        self.asked.append(self.version)
+        self.when_asked()
 
     def admit(self, crowd: Crowd) -> None:
         self._hub.join(crowd, self)
@@ -208,6 +212,49 @@ async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Sto
     for peer in peers:
         versions = [state.head.version for state in peer.pushed]
         assert versions == sorted(set(versions))
+
+
+def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
+    """The same peers in the order in which they are told."""
+    order = {id(member): place for place, member in enumerate(hub.crowds["w"].members)}
+    return sorted(peers, key=lambda peer: order[id(peer)])
+
+
+async def test_states_go_first_and_everyone_is_asked_for_a_receipt_all_the_same(store: Store) -> None:
+    """Whatever another room, or the monitors' counts, have to say while a large crowd is asked."""
+    await store.create(room("w", epoch="e"))
+    await store.create(room("other", epoch="e"))
+    async with running(store) as hub:
+        peers, elsewhere = [Peer(hub) for _ in range(3 * SLICE)], Peer(hub)
+        for peer in peers:
+            peer.enter()
+        elsewhere.enter("other")
+        await wait_until(everyone([*peers, elsewhere], 1), "everyone is in")
+        first, *_, later = in_order(peers, hub)[: SLICE + 1]
+        waiting: list[int] = []
+        first.when_asked = lambda: hub.tell(text(2, webinar_id="other"))
+        later.when_asked = lambda: waiting.append(elsewhere.version)
+        hub.tell(text(2))
+        await wait_until(lambda: all(peer.asked for peer in peers), "everyone was asked")
+        await wait_until(lambda: elsewhere.asked, "the other room was asked, too")
+
+    assert {tuple(peer.asked) for peer in [*peers, elsewhere]} == {(2,)}
+    assert waiting == [2]
+
+
+async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> None:
+    await store.create(room("w", epoch="e"))
+    async with running(store) as hub:
+        peers = [Peer(hub) for _ in range(3 * SLICE)]
+        for peer in peers:
+            peer.enter()
+        await wait_until(everyone(peers, 1), "everyone is in")
+        peers = in_order(peers, hub)
+        peers[SLICE].when_asked = lambda: hub.tell(text(3)) if peers[0].version == 2 else None
+        hub.tell(text(2))
+        await wait_until(lambda: all(peer.asked[-1:] == [3] for peer in peers), "everyone was asked about the newer")
+
+    assert [peers[number * SLICE].asked for number in range(3)] == [[2, 3], [2, 3], [3]]
 
 
 async def test_an_older_state_is_not_told_and_another_epoch_always(store: Store) -> None:
