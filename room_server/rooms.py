@@ -72,7 +72,7 @@ class Rooms:
         check_read(actor, Reading.ROOM, webinar_id)
         self._throttle.check(actor.person)
         (text,) = await self._store.public_texts([webinar_id])
-        head = _HEAD.decode(text) if text else None
+        head = self._store.records.read(_HEAD, text, f"the state of {webinar_id}") if text else None
         check_visible(actor, webinar_id, head.status if head else None)
         return _with_tag(request, head, text or b"")
 

@@ -14,7 +14,7 @@ from room_server import tracing
 from room_server.channels.presence import Heartbeat, node_name
 from room_server.clock import utc_now
 from room_server.config import Settings
-from room_server.errors import Refusal
+from room_server.errors import Refusal, UnreadableRecord
 from room_server.process import vital
 from room_server.state.evaluation import Due, Evaluations
 from room_server.state.opening import State
@@ -66,10 +66,10 @@ async def _evaluate(evaluations: Evaluations, due: Due) -> None:
         with tracing.working_for(""), tracing.span("evaluate", webinar=due.webinar_id):
             classified = await evaluations.run(due)
             logger.info("evaluation of %s: %d leads classified", due.webinar_id, classified)
+    except UnreadableRecord:
+        pass  # the log has it, once a minute
     except Refusal as refusal:
         logger.warning("the evaluation of %s was broken off and goes on soon: %s", due.webinar_id, refusal.detail)
-    except ValueError as error:  # as msgspec's errors of decoding are
-        logger.error("the evaluation of %s cannot be done, its room cannot be read: %s", due.webinar_id, error)
 
 
 async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:

@@ -90,8 +90,8 @@ class Hub:
         """A room's text that Redis published or stores: whoever holds an older state gets it."""
         try:
             state = room_state(text)
-        except msgspec.MsgspecError:
-            logger.exception("a room state cannot be read; the next one heals it")
+        except msgspec.MsgspecError as error:
+            self._store.records.unreadable("a room state", error)  # the next one heals it
             return
         self.show(state.head.webinar_id, state)
 

@@ -13,7 +13,7 @@ from room_server.commands.common import ID, state_options, webinar_argument, wit
 from room_server.core.delivery import ENDED, RETRIABLE, Delivery, anew, end
 from room_server.core.facts import Facts
 from room_server.core.messages import Fate, Kind
-from room_server.errors import Unknown
+from room_server.errors import Unknown, UnreadableRecord
 from room_server.state import catalogue
 from room_server.state.outbox import Held, Next, Outbox
 from room_server.state.patience import deadline
@@ -190,7 +190,10 @@ def _moment(at: datetime) -> str:
 
 
 async def _said(store: Store, webinar_id: str, delivery: Delivery) -> str:
-    facts = await store.load(webinar_id, delivery.lead_id)
+    try:
+        facts = await store.load(webinar_id, delivery.lead_id)
+    except UnreadableRecord as refusal:
+        return f"    ({refusal.detail})"
     if facts.room is None:
         return "    (the webinar is gone)"
     text = texts.compose(delivery, facts.room, texts.name_of(facts))

@@ -41,12 +41,17 @@ async def fates(store: Store) -> dict[str, int]:
 
 
 async def latest(store: Store) -> list[PublicRoom]:
-    """The webinars as everyone with access sees them, the latest first. Raises StateUnavailable."""
+    """The webinars as everyone with access sees them, the latest first; those that cannot be read are left out.
+
+    Raises StateUnavailable.
+    """
     async with deadline():
         found = await store.ask_all(
             [("ZREVRANGE", store.keys.webinars(tag), 0, LISTED - 1, "WITHSCORES") for tag in store.keys.tags]
         )
     rows = ((float(score), name.decode()) for partition in found for name, score in pairs(partition))
-    texts = await store.public_texts([name for _, name in nlargest(LISTED, rows)])
-    rooms = [_ROOM.decode(text) for text in texts if text]
+    names = [name for _, name in nlargest(LISTED, rows)]
+    texts = zip(names, await store.public_texts(names), strict=True)
+    read = [store.records.readable(_ROOM, text, f"the state of {name}") for name, text in texts if text]
+    rooms = [room for room in read if room is not None]
     return sorted(rooms, key=lambda room: (room.scheduled_at, room.webinar_id), reverse=True)

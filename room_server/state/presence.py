@@ -50,10 +50,11 @@ async def withdraw(store: Store, node: str) -> None:
 
 
 async def living(store: Store) -> list[Node]:
-    """The processes whose word holds, by name. Raises StateUnavailable."""
+    """The processes whose word holds and can be read, by name. Raises StateUnavailable."""
     async with deadline():
         names = [name.decode() for name in await store.ask("ZRANGE", store.keys.nodes, 0, -1)]
         if not names:
             return []
         found = await store.ask("MGET", *(store.keys.presence(name) for name in names))
-    return sorted((_NODE.decode(word) for word in found if word), key=lambda node: node.node)
+    read = [store.records.readable(_NODE, word, "what a process says of itself") for word in found if word]
+    return sorted((node for node in read if node is not None), key=lambda node: node.node)

@@ -13,6 +13,7 @@ from room_server.errors import StateUnavailable, Unknown
 from room_server.state.commits import DONE_SECONDS, unix_ms
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script
+from room_server.state.records import ENTRY
 from room_server.state.scan import slices
 from room_server.state.store import Store
 
@@ -20,8 +21,6 @@ STAGED_SECONDS = 3600
 """How long an import that was broken off leaves its leads behind, where nobody reads them."""
 BATCH = 1000
 """Leads in one command."""
-
-_ENTRY = msgspec.json.Decoder(RosterEntry)
 
 
 class Imported(NamedTuple):
@@ -68,7 +67,12 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
-    """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable."""
+    """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable.
+
+    Entries that cannot be read are left out.
+    """
     async for found in slices(store, store.keys.roster(webinar_id)):
-        for entry in found.values():
-            yield _ENTRY.decode(entry)
+        for raw in found.values():
+            entry = store.records.readable(ENTRY, raw, f"a roster entry of {webinar_id}")
+            if entry is not None:
+                yield entry

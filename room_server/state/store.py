@@ -8,9 +8,8 @@ Raises StateUnavailable when Redis does not answer within DEADLINE; a write that
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,13 +19,14 @@ from room_server.core.decide import decide
 from room_server.core.facts import Change, Command, Facts
 from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
 from room_server.core.planning import frees_held
-from room_server.core.room import Participation, Room, RosterEntry
+from room_server.core.room import Room
 from room_server.errors import Conflict, Refusal, StateUnavailable, Unknown
 from room_server.ids import new_id
 from room_server.state import commits
 from room_server.state.keys import Keys
 from room_server.state.patience import deadline, persistently
 from room_server.state.pipeline import Pipeline, Script
+from room_server.state.records import Records
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +34,6 @@ ATTEMPTS = 8
 """Decisions on changed facts before giving up."""
 COPIES = 4096
 """Rooms whose copy a process keeps to decide on."""
-
-_ROOM = msgspec.json.Decoder(Room)
-_PARTICIPATION = msgspec.json.Decoder(Participation)
-_ENTRY = msgspec.json.Decoder(RosterEntry)
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
@@ -57,7 +53,6 @@ class Target(NamedTuple):
     lead: str = ""
 
 
-Record = TypeVar("Record")
 Decision = Callable[[Loaded], Change | None]
 Run = Callable[[Script, list[str], list[Any]], Awaitable[Any]]
 
@@ -69,6 +64,7 @@ class Store:
         self.pipeline = pipeline
         self.confirmed = confirmed
         self.keys = keys
+        self.records = Records()
         self._grace = evaluation_grace
         self._commit = Script.read("commit")
         self._loading = Script.read("load")
@@ -118,7 +114,7 @@ class Store:
                 commits.tell(change.room)
             return None
         self.conflicts += 1
-        return self._read(reply[1:])
+        return self._read(target, reply[1:])
 
     async def load(self, webinar_id: str, lead_id: int | None = None) -> Facts:
         """The records as they stand. Raises StateUnavailable."""
@@ -201,26 +197,20 @@ class Store:
         keys, name = self.keys, target.webinar_id
         places = [keys.room(name), keys.participations(name), keys.roster(name)]
         with tracing.span("load"):
-            return self._read(await run(self._loading, places, [target.lead]))
+            return self._read(target, await run(self._loading, places, [target.lead]))
 
-    def _read(self, replies: list[bytes | None]) -> Loaded:
-        record, participation, entry = replies
-        room = _ROOM.decode(record) if record else None
-        if room is not None:
-            self._remember(room)
-        return Loaded(
-            facts=Facts(
-                room=room,
-                participation=_decoded(_PARTICIPATION, participation),
-                entry=_decoded(_ENTRY, entry),
-            ),
-            participation=participation or b"",
-            entry=entry or b"",
-        )
+    def _read(self, target: Target, replies: list[bytes | None]) -> Loaded:
+        facts = self.records.facts(target.webinar_id, replies)
+        if facts.room is not None:
+            self._remember(facts.room)
+        return Loaded(facts=facts, participation=replies[1] or b"", entry=replies[2] or b"")
 
     def seen(self, room: Room, participation: bytes, entry: bytes) -> Loaded:
-        """Facts from records that a sweep has just read: good enough to accept on, since the commit compares them."""
-        facts = Facts(room=room, participation=_decoded(_PARTICIPATION, participation), entry=_decoded(_ENTRY, entry))
+        """Facts from records that a sweep has just read: good enough to accept on, since the commit compares them.
+
+        Raises UnreadableRecord.
+        """
+        facts = replace(self.records.facts(room.webinar_id, [None, participation, entry]), room=room)
         return Loaded(facts=facts, participation=participation, entry=entry, assumed=True)
 
     def _remember(self, room: Room) -> None:
@@ -228,10 +218,6 @@ class Store:
         if len(self._copies) >= COPIES:
             self._copies.pop(next(iter(self._copies)))
         self._copies[room.webinar_id] = room
-
-
-def _decoded(decoder: msgspec.json.Decoder[Record], raw: bytes | None) -> Record | None:
-    return decoder.decode(raw) if raw else None
 
 
 def new_epoch() -> str:

@@ -187,4 +187,4 @@ async def test_rubbish_on_the_channel_is_logged(valkey_url: str, caplog: pytest.
         await ears.hears(2)
         assert ears.listener.subscribed.is_set()
     complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]
-    assert complaints == [logging.ERROR] * 4
+    assert complaints == [logging.ERROR]  # once a minute

@@ -300,7 +300,8 @@ async def test_leads_that_cannot_be_read_stop_no_other(any_store: Store, caplog:
 
     assert classified == 2
     assert await any_store.ask("HGET", any_store.keys.tally(WEBINAR), "classified") == b"2"
-    assert "a lead of demo cannot be read and is not classified" in caplog.text
+    assert "a lead of demo cannot be read by this version of the server" in caplog.text
+    assert "a lead of demo has an id that is no number" in caplog.text
 
 
 async def test_a_live_webinar_is_not_evaluated(any_store: Store) -> None:
