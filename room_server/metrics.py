@@ -180,6 +180,7 @@ def _by_name(hooks: Hooks) -> dict[str, float]:
 def _told_by_redis(read: Vitals) -> Values:
     told: Values = {
         P + "redis_up": {"": 1},
+        P + "partitions_away": {"": read.partitions_away},
         P + "processes": {**read.processes},
         P + "webinars": {**read.webinars},
         P + "messages": {**read.messages},

@@ -65,6 +65,8 @@ class Store:
         self.confirmed = confirmed
         self.keys = keys
         self.records = Records()
+        self.away: set[str] = set()
+        """Partitions that did not answer when all of them were asked last: see state.partitions."""
         self._grace = evaluation_grace
         self._commit = Script.read("commit")
         self._loading = Script.read("load")
@@ -153,18 +155,28 @@ class Store:
         self._copies.pop(webinar_id, None)
         return bool(reply == b"deleted")
 
-    async def renew(self, webinar_id: str) -> Room:
-        """The same room under a new epoch: a Redis that lost its last writes was promoted."""
-        return await self.edit(webinar_id, lambda room: replace(room, epoch=new_epoch(), version=room.version + 1))
+    async def renew(self, webinar_id: str, only: tuple[str, int] | None = None) -> Room:
+        """The same room under a new epoch: a Redis that lost its last writes was promoted.
+
+        With `only`, an epoch and a version, nothing is done once the room has others: somebody else was first.
+        """
+
+        def renewed(room: Room) -> Room:
+            if only not in {None, (room.epoch, room.version)}:
+                return room
+            return replace(room, epoch=new_epoch(), version=room.version + 1)
+
+        return await self.edit(webinar_id, renewed)
 
     async def public_texts(self, webinar_ids: list[str]) -> list[bytes | None]:
         """The room states as stored, in the order asked for; None: no such webinar. Raises StateUnavailable."""
         async with deadline():
             return await self.ask_all([("HGET", self.keys.room(name), "public") for name in webinar_ids])
 
-    def forget(self) -> None:
-        """Drop the copies: the wires to Redis may have missed something."""
-        self._copies.clear()
+    def forget(self, tag: str) -> None:
+        """Drop the copies of a partition's rooms: the wire to its server may have missed something."""
+        for webinar_id in [name for name in self._copies if self.keys.tag(name) == tag]:
+            del self._copies[webinar_id]
 
     async def ask(self, *command: Any) -> Any:
         """One command that may safely run twice, asked again when the line is cut, until the deadline around it."""

@@ -1,6 +1,7 @@
 """What Redis tells of all processes together: what is late, what stands where, and whether writes are kept.
 
-Each reading costs a few commands per partition, and the listing of the latest webinars.
+Each reading costs a few commands per partition, and the listing of the latest webinars. What it tells is of the
+partitions that are there.
 """
 
 import asyncio
@@ -16,8 +17,9 @@ from room_server.core.messages import Fate
 from room_server.core.room import Status
 from room_server.state import catalogue, presence
 from room_server.state.commits import unix_ms
+from room_server.state.partitions import ANSWER_SECONDS, ask_each
 from room_server.state.patience import deadline
-from room_server.state.pipeline import pairs
+from room_server.state.pipeline import Command, pairs
 from room_server.state.store import Store
 
 
@@ -38,6 +40,8 @@ class Vitals(Struct, frozen=True, kw_only=True):
     """Of the one that should have begun first."""
     delivery_lag: float
     """Of the message that should have been looked at first."""
+    partitions_away: int
+    """Whose server did not answer: they are missing from the rest."""
     durable: bool | None
     """Whether the server keeps an append-only file and can write to it; None: it does not say."""
 
@@ -57,6 +61,7 @@ async def read(store: Store) -> Vitals:
         messages={fate.value: fates.get(fate.value, 0) for fate in Fate},
         webinars={status.value: states[status] for status in Status},
         longest_live=max((now - min(begun)).total_seconds(), 0.0) if begun else 0.0,
+        partitions_away=len(store.away),
         durable=durable,
         **lags,
     )
@@ -65,15 +70,16 @@ async def read(store: Store) -> Vitals:
 async def _lags(store: Store, now: datetime) -> dict[str, Any]:
     """Evaluations on the schedule, and by how many seconds the first of them and the first message are late."""
     keys, at = store.keys, unix_ms(now)
-    asked: list[tuple[Any, ...]] = []
-    for tag in keys.tags:
-        asked += [
+    asked: dict[str, list[Command]] = {
+        tag: [
             ("ZCARD", keys.evaluations(tag)),
             ("ZRANGE", keys.evaluations(tag), 0, 0, "WITHSCORES"),
             ("XRANGE", keys.outbox(tag), "-", "+", "COUNT", 1),
             ("ZRANGE", keys.due(tag), 0, 0, "WITHSCORES"),
         ]
-    replies = await store.ask_all(asked)
+        for tag in keys.tags
+    }
+    replies = [reply for answered in (await ask_each(store, asked)).values() for reply in answered]
     evaluations = [float(score) for reply in replies[1::4] for _, score in pairs(reply)]
     messages = [float(name.decode().partition("-")[0]) for reply in replies[2::4] for name, _ in reply]
     messages += [float(score) for reply in replies[3::4] for _, score in pairs(reply)]
@@ -85,10 +91,11 @@ async def _lags(store: Store, now: datetime) -> dict[str, Any]:
 
 
 async def _durable(store: Store) -> bool | None:
-    """Of a Cluster, one server's word; whoever does not let us ask says nothing."""
+    """Of a Cluster, one server's word; whoever does not let us ask, or is away, says nothing."""
     try:
-        told = await store.pipeline.call("INFO", "persistence")
-    except RedisError:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            told = await store.pipeline.call("INFO", "persistence")
+    except (RedisError, TimeoutError):
         return None
     if not isinstance(told, dict) or "aof_enabled" not in told:
         return None

@@ -81,7 +81,7 @@ async def test_a_webinar_that_cannot_be_read_is_missing_from_the_list_and_no_oth
 async def test_a_room_that_cannot_be_read_is_neither_decided_on_nor_written_over(any_state: State, hook: Any) -> None:
     await prepare(any_state.store)
     await downgrade(any_state.store, WEBINAR)
-    any_state.store.forget()
+    any_state.store.forget(any_state.store.keys.tag(WEBINAR))
     before = await everything(any_state)
 
     assert await answer(any_state.store, hook) == "state_unavailable"
