@@ -47,17 +47,24 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
-    """Run what is due, one webinar after the other."""
-    while not stopping.is_set():
-        for tag in tags:
+    """Run what is due, one webinar after the other; a partition that is away holds up no other."""
+    turn = asyncio.Lock()
+
+    async def watch(tag: str) -> None:
+        while not stopping.is_set():
             try:
                 for due in await evaluations.due(tag):
-                    await _evaluate(evaluations, due)
+                    async with turn:
+                        await _evaluate(evaluations, due)
             except Refusal as refusal:
                 logger.warning("the schedule of evaluations cannot be read: %s", refusal.detail)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY):
-                await stopping.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY):
+                    await stopping.wait()
+
+    async with asyncio.TaskGroup() as partitions:
+        for tag in tags:
+            partitions.create_task(watch(tag))
 
 
 async def _evaluate(evaluations: Evaluations, due: Due) -> None:
