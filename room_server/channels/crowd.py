@@ -81,21 +81,25 @@ class Crowd:
             self.receipts.count(now - self.receipts.started)
 
 
-class Unread:
-    """Rooms of one partition that are to be read; a room that is asked for again meanwhile stands here once."""
+class Partition:
+    """The rooms of one partition: those that have sockets here, and those that are to be read.
+
+    A room that is asked for again before it is read stands there once.
+    """
 
     def __init__(self) -> None:
-        self._names: dict[str, None] = {}
+        self.crowds: dict[str, Crowd] = {}
+        self._unread: dict[str, None] = {}
         self._some = asyncio.Event()
 
-    def add(self, webinar_id: str) -> None:
+    def ask_for(self, webinar_id: str) -> None:
         """The reader is to read this room."""
-        self._names[webinar_id] = None
+        self._unread[webinar_id] = None
         self._some.set()
 
-    async def take(self) -> list[str]:
-        """All of them, as soon as there is one."""
+    async def asked_for(self) -> list[str]:
+        """All that are to be read, as soon as there is one; from here on they are the caller's to read."""
         await self._some.wait()
         self._some.clear()
-        names, self._names = list(self._names), {}
+        names, self._unread = list(self._unread), {}
         return names

@@ -2,7 +2,7 @@
 
 No task, timer or queue per connection. Listener and reader offer states; `teller` writes to the sockets in slices,
 each socket straight to the newest state. Which rooms are to be read, because their first socket has just come, stands
-in `unread`.
+in `partitions`.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from room_server import tracing
-from room_server.channels.crowd import Crowd, Member, Unread, scope_watched
+from room_server.channels.crowd import Crowd, Member, Partition, scope_watched
 from room_server.channels.frames import RoomState, room_state
 from room_server.channels.receipts import Receipts, Tally
 from room_server.core.permissions import HIDDEN_FROM, is_hidden
@@ -32,8 +32,8 @@ class Hub:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.crowds: dict[str, Crowd] = {}
-        self.unread = {tag: Unread() for tag in store.keys.tags}
-        """By partition: rooms that the reader is to read."""
+        self.partitions = {tag: Partition() for tag in store.keys.tags}
+        """The crowds of rooms again, by the tag of their partition."""
         self._untold: set[str] = set()
         self._unasked: dict[str, Iterator[list[Member]]] = {}
         """Crowds that were told, and their members whose receipts are still to be asked for, in slices."""
@@ -50,8 +50,18 @@ class Hub:
             if scope_watched(name) is not None:
                 self.watched.set()
             else:
-                self._ask_for(name)
+                self._partition(name).crowds[name] = crowd
+                self._partition(name).ask_for(name)
         return crowd
+
+    def _partition(self, webinar_id: str) -> Partition:
+        return self.partitions[self._store.keys.tag(webinar_id)]
+
+    def _drop(self, name: str) -> Crowd | None:
+        """Forget a crowd; whoever comes next asks anew."""
+        if scope_watched(name) is None:
+            self._partition(name).crowds.pop(name, None)
+        return self.crowds.pop(name, None)
 
     def rooms(self) -> dict[str, Crowd]:
         """The crowds of rooms, by webinar id."""
@@ -73,7 +83,7 @@ class Hub:
             del crowd.members[member]
             crowd.roles[member.actor.role] -= 1
         if not crowd.members and not crowd.waiting and self.crowds.get(crowd.name) is crowd:
-            del self.crowds[crowd.name]
+            self._drop(crowd.name)
             self.tally.keep(crowd.receipts)
 
     def counted(self) -> dict[str, Any]:
@@ -81,9 +91,6 @@ class Hub:
         rooms = {name: dict(+crowd.roles) for name, crowd in self.rooms().items() if crowd.members}
         reach = {name: crowd.receipts.told() for name, crowd in self.rooms().items() if crowd.receipts}
         return {"total": sum(sum(roles.values()) for roles in rooms.values()), "rooms": rooms, "reach": reach}
-
-    def _ask_for(self, webinar_id: str) -> None:
-        self.unread[self._store.keys.tag(webinar_id)].add(webinar_id)
 
     def tell(self, text: bytes) -> None:
         """A room's text that Redis published: whoever holds an older state gets it.
@@ -98,7 +105,7 @@ class Hub:
             return
         crowd = self.crowds.get(state.head.webinar_id)
         if crowd is not None and state.head.epoch in crowd.past:
-            self._ask_for(crowd.name)
+            self._partition(crowd.name).ask_for(crowd.name)
         else:
             self.show(state.head.webinar_id, state)
 
@@ -164,7 +171,7 @@ class Hub:
 
     def let_go(self, name: str) -> None:
         """The webinar was deleted: whoever asks for it now, anywhere, is told that there is none."""
-        crowd = self.crowds.pop(name, None)
+        crowd = self._drop(name)
         for member in list(crowd.members) if crowd else ():
             member.close(CloseCode.WEBINAR_GONE)
 
@@ -178,7 +185,7 @@ class Hub:
         crowd = self.crowds.get(name)
         if crowd is None or crowd.state is not None:
             return
-        del self.crowds[name]  # whoever comes next asks anew
+        self._drop(name)
         waiting, crowd.waiting = crowd.waiting, set()
         for member in waiting:
             member.refuse(refusal)

@@ -33,7 +33,7 @@ class Reader:
 
     async def _serve(self, tag: str) -> None:
         while True:
-            wanted = await self._hub.unread[tag].take()
+            wanted = await self._hub.partitions[tag].asked_for()
             try:
                 await self._read(wanted)
             except StateUnavailable as refusal:
@@ -43,7 +43,7 @@ class Reader:
     async def reread(self, tag: str) -> None:
         """Offer the partition's crowds what Redis stores now: heals whatever was lost. Raises StateUnavailable."""
         self._store.forget(tag)
-        held = [name for name, crowd in self._hub.rooms().items() if crowd.state and self._store.keys.tag(name) == tag]
+        held = [name for name, crowd in self._hub.partitions[tag].crowds.items() if crowd.state]
         self._hub.tally.healed += await self._read(held)
 
     async def _read(self, webinar_ids: list[str]) -> int:

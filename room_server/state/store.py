@@ -23,6 +23,7 @@ from room_server.core.room import Room
 from room_server.errors import Conflict, Refusal, StateUnavailable, Unknown
 from room_server.ids import new_id
 from room_server.state import commits
+from room_server.state.copies import Copies
 from room_server.state.keys import Keys
 from room_server.state.patience import deadline, persistently
 from room_server.state.pipeline import Pipeline, Script
@@ -32,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 ATTEMPTS = 8
 """Decisions on changed facts before giving up."""
-COPIES = 4096
-"""Rooms whose copy a process keeps to decide on."""
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
@@ -70,7 +69,7 @@ class Store:
         self._grace = evaluation_grace
         self._commit = Script.read("commit")
         self._loading = Script.read("load")
-        self._copies: dict[str, Room] = {}
+        self._copies = Copies(keys)
         self.conflicts = 0
 
     async def apply(self, command: Command, seen: Loaded | None = None) -> Change:
@@ -111,7 +110,7 @@ class Store:
         with tracing.span("commit", webinar=target.webinar_id):
             reply = await self.keep(self._commit, *commits.arguments(self.keys, plan))
         if reply[0] == b"committed":
-            self._remember(change.room)
+            self._copies.remember(change.room)
             if change.room is not loaded.facts.room:
                 commits.tell(change.room)
             return None
@@ -152,7 +151,7 @@ class Store:
         places = self.keys.to_delete(webinar_id, new_id())
         async with deadline():
             reply = await self.keep(Script.read("delete"), places, [commits.DONE_SECONDS, webinar_id, archived_at])
-        self._copies.pop(webinar_id, None)
+        self._copies.drop(webinar_id)
         return bool(reply == b"deleted")
 
     async def renew(self, webinar_id: str, only: tuple[str, int] | None = None) -> Room:
@@ -174,9 +173,8 @@ class Store:
             return await self.ask_all([("HGET", self.keys.room(name), "public") for name in webinar_ids])
 
     def forget(self, tag: str) -> None:
-        """Drop the copies of a partition's rooms: the wire to its server may have missed something."""
-        for webinar_id in [name for name in self._copies if self.keys.tag(name) == tag]:
-            del self._copies[webinar_id]
+        """Drop the copies of a partition's rooms: the line to its server may have missed something."""
+        self._copies.drop_all(tag)
 
     async def ask(self, *command: Any) -> Any:
         """One command that may safely run twice, asked again when the line is cut, until the deadline around it."""
@@ -214,7 +212,7 @@ class Store:
     def _read(self, target: Target, replies: list[bytes | None]) -> Loaded:
         facts = self.records.facts(target.webinar_id, replies)
         if facts.room is not None:
-            self._remember(facts.room)
+            self._copies.remember(facts.room)
         return Loaded(facts=facts, participation=replies[1] or b"", entry=replies[2] or b"")
 
     def seen(self, room: Room, participation: bytes, entry: bytes) -> Loaded:
@@ -224,12 +222,6 @@ class Store:
         """
         facts = replace(self.records.facts(room.webinar_id, [None, participation, entry]), room=room)
         return Loaded(facts=facts, participation=participation, entry=entry, assumed=True)
-
-    def _remember(self, room: Room) -> None:
-        self._copies.pop(room.webinar_id, None)  # the one that was used last is the last to go
-        if len(self._copies) >= COPIES:
-            self._copies.pop(next(iter(self._copies)))
-        self._copies[room.webinar_id] = room
 
 
 def new_epoch() -> str:
