@@ -53,7 +53,7 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
     async def watch(tag: str) -> None:
         while not stopping.is_set():
             try:
-                for due in await evaluations.due(tag):
+                for due in (await evaluations.schedule(tag)).due:
                     async with turn:
                         await _evaluate(evaluations, due)
             except Refusal as refusal:

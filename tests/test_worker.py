@@ -14,7 +14,7 @@ from room_server.config import Settings
 from room_server.core.room import RosterEntry, Status
 from room_server.state import presence, reports, roster
 from room_server.state.commits import unix_ms
-from room_server.state.evaluation import Due, Evaluations
+from room_server.state.evaluation import TAKEN, Evaluations, Schedule
 from room_server.state.forgetting import forget
 from room_server.state.opening import State, open_state
 from room_server.state.outbox import Outbox
@@ -109,11 +109,11 @@ class Stuck(Evaluations):
         super().__init__(store)
         self._away = away
 
-    async def due(self, tag: str) -> list[Due]:
+    async def schedule(self, tag: str, most: int = TAKEN) -> Schedule:
         """As ever for the other partitions."""
         if tag == self._away:
             await asyncio.Event().wait()
-        return await super().due(tag)
+        return await super().schedule(tag, most)
 
 
 async def test_a_partition_that_is_away_holds_up_no_evaluation_of_another(valkey_url: str) -> None:

@@ -17,10 +17,9 @@ from room_server.core.messages import Actor, Fate, Role
 from room_server.core.room import Room, Status
 from room_server.errors import UnreadableRecord
 from room_server.ids import new_id
-from room_server.state.commits import unix_ms
 from room_server.state.outbox import Held, Next, Outbox
 from room_server.state.patience import deadline
-from room_server.state.pipeline import Script
+from room_server.state.pipeline import Script, pairs
 from room_server.state.records import PARTICIPATION
 from room_server.state.scan import slices
 from room_server.state.store import Store
@@ -44,6 +43,16 @@ class Due(NamedTuple):
     at: float
 
 
+class Schedule(NamedTuple):
+    """What stands on the schedule of a partition, by Redis' clock."""
+
+    waiting: int
+    """Evaluations, those to come included."""
+    late: float
+    """Seconds for which the first of them has been due; 0: none is."""
+    due: list[Due]
+
+
 class Lead(NamedTuple):
     """A lead and its records as they stand; empty: there is none."""
 
@@ -60,13 +69,15 @@ class Evaluations:
         self._stopping = stopping or asyncio.Event()
         self._outbox = Outbox(store)
         self._finish = Script.read("finish")
+        self._schedule = Script.read("schedule")
 
-    async def due(self, tag: str) -> list[Due]:
-        """What is due in a partition. Raises StateUnavailable."""
-        key = self._store.keys.evaluations(tag)
+    async def schedule(self, tag: str, most: int = TAKEN) -> Schedule:
+        """How a partition stands; what is due is listed as far as `most`. Raises StateUnavailable."""
         async with deadline():
-            found = await self._store.ask("ZRANGEBYSCORE", key, "-inf", unix_ms(utc_now()), "LIMIT", 0, TAKEN)
-        return [due for name in found if (due := await self.pending(name.decode())) is not None]
+            reply = await self._store.ask_script(self._schedule, [self._store.keys.evaluations(tag)], [most])
+        waiting, late, found = reply
+        due = [Due(name.decode(errors="replace"), float(at)) for name, at in pairs(found)]
+        return Schedule(waiting, late / 1000, due)
 
     async def pending(self, webinar_id: str) -> Due | None:
         """When a webinar's evaluation is due; None when there is none. Raises StateUnavailable."""

@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from room_server.clock import utc_now
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable, Unknown
-from room_server.state.commits import DONE_SECONDS, unix_ms
+from room_server.state.commits import DONE_SECONDS
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script
 from room_server.state.records import ENTRY
@@ -42,7 +41,7 @@ async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], r
         async with deadline():
             await store.ask_script(stage, [staged], [STAGED_SECONDS, *fields])
         count += len(batch)
-    return await _take(store, webinar_id, token, ["1" if replace else "0", unix_ms(utc_now()), DONE_SECONDS, count])
+    return await _take(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
 
 
 async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> Imported:

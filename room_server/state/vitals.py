@@ -6,7 +6,7 @@ partitions that are there.
 
 import asyncio
 from collections import Counter
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -17,7 +17,8 @@ from room_server.core.messages import Fate
 from room_server.core.room import Status
 from room_server.state import catalogue, presence
 from room_server.state.commits import unix_ms
-from room_server.state.partitions import ANSWER_SECONDS, ask_each
+from room_server.state.evaluation import Evaluations
+from room_server.state.partitions import ANSWER_SECONDS, answer, ask_each
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Command, pairs
 from room_server.state.store import Store
@@ -51,7 +52,7 @@ async def read(store: Store) -> Vitals:
     async with deadline():
         now = utc_now()
         nodes, fates, rooms, lags, durable = await asyncio.gather(
-            presence.living(store), catalogue.fates(store), catalogue.latest(store), _lags(store, now), _durable(store)
+            presence.living(store), catalogue.fates(store), catalogue.latest(store), _lags(store), _durable(store)
         )
     kinds = Counter(node.kind for node in nodes)
     states = Counter(room.status for room in rooms)
@@ -67,25 +68,24 @@ async def read(store: Store) -> Vitals:
     )
 
 
-async def _lags(store: Store, now: datetime) -> dict[str, Any]:
+async def _lags(store: Store) -> dict[str, Any]:
     """Evaluations on the schedule, and by how many seconds the first of them and the first message are late."""
-    keys, at = store.keys, unix_ms(now)
+    keys, at, evaluations = store.keys, unix_ms(utc_now()), Evaluations(store)
     asked: dict[str, list[Command]] = {
         tag: [
-            ("ZCARD", keys.evaluations(tag)),
-            ("ZRANGE", keys.evaluations(tag), 0, 0, "WITHSCORES"),
             ("XRANGE", keys.outbox(tag), "-", "+", "COUNT", 1),
             ("ZRANGE", keys.due(tag), 0, 0, "WITHSCORES"),
         ]
         for tag in keys.tags
     }
-    replies = [reply for answered in (await ask_each(store, asked)).values() for reply in answered]
-    evaluations = [float(score) for reply in replies[1::4] for _, score in pairs(reply)]
-    messages = [float(name.decode().partition("-")[0]) for reply in replies[2::4] for name, _ in reply]
-    messages += [float(score) for reply in replies[3::4] for _, score in pairs(reply)]
+    there = await ask_each(store, asked)
+    schedules = await asyncio.gather(*(answer(store, tag, partial(evaluations.schedule, tag, 0)) for tag in there))
+    replies = [reply for answered in there.values() for reply in answered]
+    messages = [float(name.decode().partition("-")[0]) for reply in replies[0::2] for name, _ in reply]
+    messages += [float(score) for reply in replies[1::2] for _, score in pairs(reply)]
     return {
-        "evaluations": sum(replies[0::4]),
-        "evaluation_lag": max((at - min(evaluations, default=at)) / 1000, 0.0),
+        "evaluations": sum(schedule.waiting for schedule in schedules if schedule),
+        "evaluation_lag": max((schedule.late for schedule in schedules if schedule), default=0.0),
         "delivery_lag": max((at - min(messages, default=at)) / 1000, 0.0),
     }
 
