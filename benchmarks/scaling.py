@@ -21,6 +21,9 @@ from benchmarks.processes import await_rest, cpu_seconds, knock, load, resident,
 from benchmarks.report import Findings, Goal, Table, milliseconds
 from benchmarks.servers import Server, Speaker, serving, valkey
 from benchmarks.size import Size
+from room_server.state.keys import Keys
+from room_server.state.pipeline import Script
+from room_server.state.presence import ALIVE_SECONDS
 
 PROCESSES = 8
 """Web processes of one machine: one for each of its cores."""
@@ -135,14 +138,13 @@ def subscribed(url: str) -> Iterator[None]:
 
 def beating(url: str) -> float:
     """CPU seconds of Redis for one sign of life, with the counts of a few rooms in it."""
+    keys, script = Keys(1), Script.read("announce").text.decode()
     with Redis.from_url(url) as redis:
+        sha = redis.script_load(script)
+        places = [keys.nodes(keys.tags[0]), keys.words(keys.tags[0])]
         before = used(redis)
         for number in range(MESSAGES):
-            with redis.pipeline(transaction=False) as pipeline:
-                pipeline.set(f"rs:{{presence}}:{number}", b"x" * 600, ex=5)
-                pipeline.zadd("rs:{presence}:nodes", {str(number): number})
-                pipeline.expire("rs:{presence}:nodes", 60)
-                pipeline.execute()
+            redis.evalsha(sha, 2, *places, f"host-{number}", b"x" * 600, ALIVE_SECONDS * 1000)
         return (used(redis) - before) / MESSAGES
 
 

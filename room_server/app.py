@@ -24,6 +24,7 @@ from room_server.channels.handshake import Door
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
 from room_server.channels.presence import Heartbeat, node_name
+from room_server.channels.reader import Reader
 from room_server.channels.watch import Watch
 from room_server.channels.wheel import Wheel
 from room_server.config import Settings
@@ -44,6 +45,8 @@ from room_server.state.opening import State, wait_for_state
 
 logger = logging.getLogger(__name__)
 
+START_SECONDS = 10
+"""How long a start waits for all partitions to be heard; then it serves those that are."""
 ANY_METHOD: list[str] = []
 """Starlette lets every method through to the endpoint."""
 
@@ -150,7 +153,8 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
 async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Mapping[str, Any]]:
     """Everything a web process holds; what it yields is each request's `state` and the socket's `app_state`.
 
-    It starts when Redis is there and every change is heard of, however long that takes.
+    It starts when Redis is there and every change is heard of, however long that takes; on a Cluster it does not wait
+    longer than START_SECONDS for partitions that are away.
     """
     async with AsyncExitStack() as stack:
         stack.callback(tracing.flush)
@@ -167,7 +171,7 @@ async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Map
             for work in (
                 listener.run(),
                 listener.refresh(),
-                hub.loader(),
+                made["reader"].run(),
                 hub.teller(),
                 made["watch"].push(),
                 made["wheel"].turn(),
@@ -175,7 +179,7 @@ async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Map
                 made["metrics"].watch(),
             )
         ]
-        await listener.subscribed.wait()
+        await listener.begun(START_SECONDS)
         starting.close()
         try:
             with before_the_end(tasks.create_task, Goodbye(hub, made["door"], settings.drain_seconds)):
@@ -189,7 +193,8 @@ def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
     """The objects of a web process, each given what it needs."""
     store, authenticator = state.store, Authenticator(settings)
     hub, wheel = Hub(store), Wheel()
-    listener = Listener(state.client, store.keys, hub)
+    reader = Reader(store, hub)
+    listener = Listener(state.client, store.keys, hub, reader)
     hooks = Hooks(store, authenticator, settings.max_hooks_per_person)
     door = Door(settings, hub, wheel, authenticator.token)
     counts = Counts(store, authenticator, settings.max_reads_per_person)
@@ -202,6 +207,7 @@ def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
         "hub": hub,
         "wheel": wheel,
         "listener": listener,
+        "reader": reader,
         "door": door,
         "hooks": hooks,
         "metrics": Metrics(settings, store, Parts(hub, door, listener, heartbeat, hooks), slot),

@@ -1,7 +1,6 @@
 """GET /monitor/counts: what all processes count together, by room, role and process."""
 
 import asyncio
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Literal
@@ -14,10 +13,12 @@ from starlette.responses import Response
 from room_server.auth import Authenticator
 from room_server.core.permissions import Reading, check_read
 from room_server.core.reach import Reach, merged
-from room_server.core.room import Status
+from room_server.core.room import PublicRoom, Status
 from room_server.limits import Throttle
+from room_server.shared_read import SharedRead
 from room_server.state import catalogue, presence
 from room_server.state.evaluation import Evaluations
+from room_server.state.patience import deadline
 from room_server.state.presence import Node
 from room_server.state.store import Store
 
@@ -72,9 +73,7 @@ class Counts:
         self._store = store
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 4 * per_person)
-        self._reading = asyncio.Lock()
-        self._read_at = -FRESH_SECONDS
-        self._all = Counted(total=0, rooms=[], nodes=[], hooks={}, deliveries={})
+        self._shared = SharedRead(self._summed, FRESH_SECONDS)
 
     async def answer(self, request: Request) -> Response:
         """The counts that the caller may see. Raises Refusal."""
@@ -90,14 +89,16 @@ class Counts:
 
     async def read(self) -> Counted:
         """The sum over the living processes. Raises StateUnavailable."""
-        async with self._reading:
-            if time.monotonic() - self._read_at >= FRESH_SECONDS:
-                self._all = await self._summed()
-                self._read_at = time.monotonic()
-        return self._all
+        return await self._shared.get()
 
     async def _summed(self) -> Counted:
-        nodes = await presence.living(self._store)
+        async with deadline():
+            nodes, listed, deliveries = await asyncio.gather(
+                presence.living(self._store), catalogue.latest(self._store), catalogue.fates(self._store)
+            )
+            return await self._counted(nodes, listed, deliveries)
+
+    async def _counted(self, nodes: list[Node], listed: list[PublicRoom], deliveries: dict[str, int]) -> Counted:
         roles: dict[str, Counter[str]] = {}
         hooks: Counter[str] = Counter()
         for node in nodes:
@@ -106,18 +107,19 @@ class Counts:
                 roles.setdefault(webinar_id, Counter()).update(counted)
         return Counted(
             total=sum(node.total for node in nodes),
-            rooms=await self._rooms(roles, _reaches(nodes)),
+            rooms=await self._rooms(listed, roles, _reaches(nodes)),
             nodes=[_node(node) for node in nodes],
             hooks=dict(sorted(hooks.items())),
-            deliveries=await catalogue.fates(self._store),
+            deliveries=deliveries,
         )
 
-    async def _rooms(self, roles: dict[str, Counter[str]], reaches: dict[str, Reach]) -> list[RoomCount]:
-        listed = {room.webinar_id: room.status for room in await catalogue.latest(self._store)}
+    async def _rooms(
+        self, listed: list[PublicRoom], roles: dict[str, Counter[str]], reaches: dict[str, Reach]
+    ) -> list[RoomCount]:
         rooms = []
-        for webinar_id in sorted(listed.keys() | roles.keys()):
-            status, counted = listed.get(webinar_id), roles.get(webinar_id, Counter())
-            if status is None or not (counted or status in SHOWN):
+        for webinar_id, status in sorted((room.webinar_id, room.status) for room in listed):
+            counted = roles.get(webinar_id, Counter())
+            if not (counted or status in SHOWN):
                 continue
             evaluation = await self._evaluation(webinar_id) if status is Status.FINISHED else None
             if counted or evaluation or status is not Status.FINISHED:

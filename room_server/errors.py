@@ -9,6 +9,7 @@
     │   ├── BadInput            400, 413, 422 what was sent is not what was asked for
     │   ├── TooManyRequests     429 too_many_requests, with Retry-After
     │   └── StateUnavailable    503 state_unavailable: the outcome of a write is unknown
+    │       └── UnreadableRecord    what is stored is of another version, or damaged
     ├── ConfigurationError      what the operator set cannot be run
     │   └── RedisAway           nobody serves at the address that was set: waiting may mend it
     └── InputFileError          lines of a file that cannot be imported
@@ -123,6 +124,10 @@ class StateUnavailable(Refusal):
     def __init__(self, detail: str = "Redis did not answer in time; repeat the request, it is safe") -> None:
         super().__init__("state_unavailable", detail)
         self.headers = {"Retry-After": "1"}
+
+
+class UnreadableRecord(StateUnavailable):
+    """A stored record that this version of the server cannot read (503); nothing was written."""
 
 
 class ConfigurationError(RoomServerError):

@@ -50,6 +50,7 @@ FAMILIES: dict[str, Family] = {
     "process_max_fds": Family(("worker",), "File descriptors that may be in use."),
     "process_start_time_seconds": Family(("worker",), "Start of the process, Unix seconds."),
     P + "redis_up": Family((), "1 when Redis answered this scrape; the metrics below are told only then."),
+    P + "partitions_away": Family((), "Partitions that did not answer; the metrics below leave them out."),
     P + "redis_durable": Family((), "1 when Redis keeps an append-only file and can write to it."),
     P + "processes": Family(("kind",), "Living processes of all hosts."),
     P + "webinars": Family(("status",), "The latest webinars by status."),

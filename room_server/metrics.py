@@ -28,6 +28,7 @@ from room_server.errors import StateUnavailable, Unauthenticated
 from room_server.exposition import REACH_BOUNDS, P, Told
 from room_server.hooks import Hooks
 from room_server.measures import Histogram
+from room_server.shared_read import SharedRead
 from room_server.snapshots import Alone, Buckets, Snapshot, Values, grown, labelled
 from room_server.state import vitals
 from room_server.state.store import Store
@@ -63,16 +64,14 @@ class Metrics:
         self._slot = slot
         self._lag = Histogram()
         self._process: dict[str, float] = {}
-        self._measured_at = -MEASURE_SECONDS
-        self._reading = asyncio.Lock()
-        self._read_at = -FRESH_SECONDS
-        self._shared: Values = {}
+        self._measured = SharedRead(_measure, MEASURE_SECONDS)
+        self._told = SharedRead(self._from_redis, FRESH_SECONDS)
 
     async def answer(self, request: Request) -> Response:
         """All metrics. Raises Unauthenticated."""
         check_scraper(request, self._token)
-        shared = await self._from_redis()
-        await self._measure()
+        shared = await self._told.get()
+        self._process = await self._measured.get()
         whole = self._slot.summed(self.snapshot())
         whole.gauges.update(shared)
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
@@ -85,7 +84,7 @@ class Metrics:
             await asyncio.sleep(WATCH_SECONDS)
             self._lag.observe(max(time.perf_counter() - due, 0.0))
             if self._slot.is_shared:
-                await self._measure()
+                self._process = await self._measured.get()
                 self._slot.put(self.snapshot())
 
     def snapshot(self) -> Snapshot:
@@ -126,23 +125,17 @@ class Metrics:
             made.histograms = grown(made, trips).histograms
         return made
 
-    async def _measure(self) -> None:
-        """Memory, processor and files of this process, beside the event loop; nothing where there is no /proc."""
-        async with self._reading:
-            if time.monotonic() - self._measured_at >= MEASURE_SECONDS:
-                families = await asyncio.to_thread(lambda: list(ProcessCollector(registry=None).collect()))
-                self._process = {family.name: family.samples[0].value for family in families}
-                self._measured_at = time.monotonic()
-
     async def _from_redis(self) -> Values:
-        async with self._reading:
-            if time.monotonic() - self._read_at >= FRESH_SECONDS:
-                try:
-                    self._shared = _told_by_redis(await vitals.read(self._store))
-                except StateUnavailable:
-                    self._shared = {P + "redis_up": {"": 0}}
-                self._read_at = time.monotonic()
-        return self._shared
+        try:
+            return _told_by_redis(await vitals.read(self._store))
+        except StateUnavailable:
+            return {P + "redis_up": {"": 0}}
+
+
+async def _measure() -> dict[str, float]:
+    """Memory, processor and files of this process, beside the event loop; nothing where there is no /proc."""
+    families = await asyncio.to_thread(lambda: list(ProcessCollector(registry=None).collect()))
+    return {family.name: family.samples[0].value for family in families}
 
 
 def check_scraper(request: Request, token: str | None) -> None:
@@ -187,6 +180,7 @@ def _by_name(hooks: Hooks) -> dict[str, float]:
 def _told_by_redis(read: Vitals) -> Values:
     told: Values = {
         P + "redis_up": {"": 1},
+        P + "partitions_away": {"": read.partitions_away},
         P + "processes": {**read.processes},
         P + "webinars": {**read.webinars},
         P + "messages": {**read.messages},

@@ -1,6 +1,5 @@
 """Whether this process lives and is ready."""
 
-import asyncio
 from typing import Literal
 
 import msgspec
@@ -12,7 +11,7 @@ from room_server.channels.handshake import Door
 from room_server.channels.listener import Listener
 from room_server.errors import StateUnavailable
 from room_server.state import presence
-from room_server.state.patience import deadline
+from room_server.state.presence import Node
 from room_server.state.store import Store
 
 
@@ -26,11 +25,15 @@ class Parts(Struct, frozen=True, kw_only=True):
     """What a web process needs to serve; and whether there is a worker, without which it serves all the same."""
 
     redis: bool
+    """Any partition's server answers."""
     listener: bool
+    """The changes of any partition are heard."""
     serving: bool
     """Nobody was asked to leave."""
     worker: Literal["running", "missing", "unknown"]
-    """Any worker's heartbeat. `unknown`: Redis cannot be asked."""
+    """Any worker's heartbeat. `unknown`: Redis cannot be asked where it may stand."""
+    partitions_away: list[str]
+    """Those whose server does not answer, or whose changes are not heard; the others are served."""
 
 
 class Readiness(Struct, frozen=True):
@@ -49,29 +52,31 @@ class Monitor:
         self._listener = listener
 
     async def ready(self, _: Request) -> Response:
-        """200 when Redis answers, the listener is subscribed and nobody is asked to leave; else 503 and what is not.
+        """200 when any partition answers and is heard, and nobody is asked to leave; else 503 and what is not.
 
-        A missing worker is told and changes nothing: rooms are served without one, and no other process has more.
+        Partitions that are away are named and change nothing: no other process could serve their rooms, and this one
+        serves the others. So is a missing worker: rooms are served without one.
         """
-        redis, worker = await asyncio.gather(self._redis_answers(), self._worker())
-        listener, serving = self._listener.subscribed.is_set(), not self._door.draining
-        ready = redis and listener and serving
-        parts = Parts(redis=redis, listener=listener, serving=serving, worker=worker)
+        tags, deaf = self._store.keys.tags, self._listener.away()
+        try:
+            nodes, silent = await presence.living(self._store), set(self._store.away)
+        except StateUnavailable:
+            nodes, silent = None, set(tags)
+        parts = Parts(
+            redis=nodes is not None,
+            listener=len(deaf) < len(tags),
+            serving=not self._door.draining,
+            worker=_worker(nodes, silent),
+            partitions_away=[tag for tag in tags if tag in silent or tag in deaf],
+        )
+        ready = parts.serving and len(parts.partitions_away) < len(tags)
         return _json(Readiness(ready, parts), 200 if ready else 503)
 
-    async def _redis_answers(self) -> bool:
-        try:
-            async with deadline():
-                return bool(await self._store.ask("PING"))
-        except StateUnavailable:
-            return False
 
-    async def _worker(self) -> Literal["running", "missing", "unknown"]:
-        try:
-            nodes = await presence.living(self._store)
-        except StateUnavailable:
-            return "unknown"
-        return "running" if any(node.kind == "worker" for node in nodes) else "missing"
+def _worker(nodes: list[Node] | None, silent: set[str]) -> Literal["running", "missing", "unknown"]:
+    if nodes is not None and any(node.kind == "worker" for node in nodes):
+        return "running"
+    return "unknown" if silent else "missing"
 
 
 async def alive(_: Request) -> Response:

@@ -1,8 +1,6 @@
 """Reading: GET /rooms/{id}/state, the canonical snapshot, and GET /webinars, the public schedule. Changes nothing."""
 
-import asyncio
 import re
-import time
 from datetime import datetime
 
 import msgspec
@@ -13,8 +11,9 @@ from starlette.responses import Response
 from room_server.auth import Authenticator
 from room_server.core.permissions import Reading, check_read, check_visible
 from room_server.core.room import PublicRoom, Status
-from room_server.errors import BadInput, StateUnavailable
+from room_server.errors import BadInput
 from room_server.limits import Throttle
+from room_server.shared_read import SharedRead
 from room_server.state import catalogue
 from room_server.state.patience import deadline
 from room_server.state.store import Store
@@ -59,9 +58,7 @@ class Rooms:
         self._store = store
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 4 * per_person)
-        self._schedule = b""
-        self._read_at = -SCHEDULE_SECONDS
-        self._reading = asyncio.Lock()
+        self._schedule = SharedRead(self._read_schedule, SCHEDULE_SECONDS)
 
     async def state(self, request: Request) -> Response:
         """The room state, byte for byte what the socket sends. Raises Refusal."""
@@ -75,28 +72,19 @@ class Rooms:
         check_read(actor, Reading.ROOM, webinar_id)
         self._throttle.check(actor.person)
         (text,) = await self._store.public_texts([webinar_id])
-        head = _HEAD.decode(text) if text else None
+        head = self._store.records.read(_HEAD, text, f"the state of {webinar_id}") if text else None
         check_visible(actor, webinar_id, head.status if head else None)
         return _with_tag(request, head, text or b"")
 
     async def schedule(self, _: Request) -> Response:
         """Upcoming, live and past webinars, never drafts. Raises StateUnavailable."""
-        async with self._reading:  # one read, or one failure to read, is for all who ask meanwhile
-            if time.monotonic() - self._read_at >= SCHEDULE_SECONDS:
-                await self._read_schedule()
-        if not self._schedule:
-            raise StateUnavailable
-        return Response(self._schedule, media_type="application/json", headers={"Cache-Control": "no-cache"})
+        content = await self._schedule.get()
+        return Response(content, media_type="application/json", headers={"Cache-Control": "no-cache"})
 
-    async def _read_schedule(self) -> None:
-        self._schedule = b""
-        try:
-            async with deadline():
-                found = await catalogue.latest(self._store)
-            cards = [card(room) for room in found if room.status is not Status.DRAFT]
-            self._schedule = msgspec.json.encode(Schedule(cards))
-        finally:
-            self._read_at = time.monotonic()
+    async def _read_schedule(self) -> bytes:
+        async with deadline():
+            found = await catalogue.latest(self._store)
+        return msgspec.json.encode(Schedule([card(room) for room in found if room.status is not Status.DRAFT]))
 
 
 def card(room: PublicRoom) -> Card:

@@ -14,7 +14,7 @@ from room_server import tracing
 from room_server.channels.presence import Heartbeat, node_name
 from room_server.clock import utc_now
 from room_server.config import Settings
-from room_server.errors import Refusal
+from room_server.errors import Refusal, UnreadableRecord
 from room_server.process import vital
 from room_server.state.evaluation import Due, Evaluations
 from room_server.state.opening import State
@@ -47,17 +47,24 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
-    """Run what is due, one webinar after the other."""
-    while not stopping.is_set():
-        for tag in tags:
+    """Run what is due, one webinar after the other; a partition that is away holds up no other."""
+    turn = asyncio.Lock()
+
+    async def watch(tag: str) -> None:
+        while not stopping.is_set():
             try:
-                for due in await evaluations.due(tag):
-                    await _evaluate(evaluations, due)
+                for due in (await evaluations.schedule(tag)).due:
+                    async with turn:
+                        await _evaluate(evaluations, due)
             except Refusal as refusal:
                 logger.warning("the schedule of evaluations cannot be read: %s", refusal.detail)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY):
-                await stopping.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY):
+                    await stopping.wait()
+
+    async with asyncio.TaskGroup() as partitions:
+        for tag in tags:
+            partitions.create_task(watch(tag))
 
 
 async def _evaluate(evaluations: Evaluations, due: Due) -> None:
@@ -66,10 +73,10 @@ async def _evaluate(evaluations: Evaluations, due: Due) -> None:
         with tracing.working_for(""), tracing.span("evaluate", webinar=due.webinar_id):
             classified = await evaluations.run(due)
             logger.info("evaluation of %s: %d leads classified", due.webinar_id, classified)
+    except UnreadableRecord:
+        pass  # the log has it, once a minute
     except Refusal as refusal:
         logger.warning("the evaluation of %s was broken off and goes on soon: %s", due.webinar_id, refusal.detail)
-    except ValueError as error:  # as msgspec's errors of decoding are
-        logger.error("the evaluation of %s cannot be done, its room cannot be read: %s", due.webinar_id, error)
 
 
 async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 import uvicorn
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
@@ -145,7 +146,7 @@ class Site:
     async def everything(self) -> dict[str, Any]:
         """All that Redis holds but the processes' own signs of life, key by key: for `nothing was changed`."""
         names = [key.decode() async for key in self.raw.scan_iter(count=1000)]
-        kept = [name for name in names if not name.startswith("rs:{presence}:")]
+        kept = [name for name in names if not name.endswith((":nodes", ":words"))]
         async with self.raw.pipeline() as pipeline:
             for name in kept:
                 pipeline.dump(name)
@@ -176,13 +177,19 @@ async def serving(settings: Settings, **more: Any) -> AsyncIterator[Site]:
     config.timeout_graceful_shutdown = 1
     server = await started(config, listening)
     try:
-        async with open_state(settings) as state, Redis.from_url(str(settings.redis_url)) as raw:
+        async with open_state(settings) as state, _raw(str(settings.redis_url)) as raw:
             site = Site(settings, address, state.store, raw)
             site.inside = server.lifespan.state
             async with site.http:
                 yield site
     finally:
         await stopped(server)
+
+
+def _raw(url: str) -> Any:
+    """A plain client; of a Cluster with several addresses by the first one."""
+    first = url.replace("redis+cluster:", "redis:").partition(",")[0]
+    return Redis.from_url(url) if first == url else RedisCluster.from_url(first)
 
 
 async def started(config: uvicorn.Config, listening: socket.socket) -> uvicorn.Server:

@@ -1,5 +1,6 @@
 """GET /monitor/counts over real HTTP."""
 
+import asyncio
 import secrets
 from typing import Any
 
@@ -10,7 +11,9 @@ from room_server.clock import utc_now
 from room_server.core.room import RosterEntry, Status
 from room_server.state import roster
 from room_server.state.evaluation import Evaluations
-from tests.support import Site, eventually, next_state, room, serving
+from tests.conftest import settings_for
+from tests.outage import own_redis
+from tests.support import PATIENCE, Site, eventually, next_state, room, serving
 
 
 async def counts(site: Site, role: str = "monitor", scope: str = "*") -> dict[str, Any]:
@@ -92,3 +95,14 @@ async def test_rooms_without_anybody_are_shown_while_they_are_on_air(site: Site)
     await site.store.create(room(status=Status.LIVE, on_air_since=utc_now()))
     await site.store.create(replace(room("later"), status=Status.SCHEDULED))
     assert [one["webinar_id"] for one in (await counts(site))["rooms"]] == ["w"]
+
+
+async def test_all_who_ask_while_redis_is_away_wait_for_one_attempt_together() -> None:
+    async with own_redis() as server, serving(settings_for(server.url)) as site:
+        server.freeze()
+        asking = (site.http.get("/monitor/counts", headers=site.bearer("monitor", "*", sub=f"m{n}")) for n in range(12))
+        async with asyncio.timeout(PATIENCE):  # one after the other would take twice as long
+            answers = await asyncio.gather(*asking)
+        server.thaw()
+
+    assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "state_unavailable")}

@@ -152,7 +152,7 @@ def test_everything_that_may_go_wrong_is_in_one_tree(error: Exception) -> None:
 
 
 def test_the_tree_is_drawn_as_it_is() -> None:
-    drawn = set(re.findall(r"^ {4}(?:│   )?(?:[├└]── )?(\w+)", errors.__doc__ or "", re.MULTILINE))
+    drawn = set(re.findall(r"^ {4}(?:[│ ]   )*(?:[├└]── )?(\w+)", errors.__doc__ or "", re.MULTILINE))
 
     classes = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, Exception)}
     assert drawn == classes

@@ -131,7 +131,7 @@ async def test_a_gap_that_a_re_read_heals_is_counted(live: Site) -> None:
         assert text is not None
         newer = text.replace(b'"version":1', b'"version":2').replace(b'"scheduled"', b'"live"')
         await live.raw.hset(keys.room("w"), "public", newer)
-        await live.inside["hub"].reread()
+        await live.inside["reader"].reread(keys.tag("w"))
         assert (await next_state(socket))["status"] == "live"
 
     assert (await scraped(live.http))["room_server_gaps_healed_total"] == 1

@@ -17,7 +17,16 @@ async def test_a_process_that_serves_is_alive_and_ready(site: Site) -> None:
     assert (alive.status_code, alive.json()) == (200, {"alive": True})
     assert (ready.status_code, ready.json()) == (
         200,
-        {"ready": True, "parts": {"redis": True, "listener": True, "serving": True, "worker": "missing"}},
+        {
+            "ready": True,
+            "parts": {
+                "redis": True,
+                "listener": True,
+                "serving": True,
+                "worker": "missing",
+                "partitions_away": [],
+            },
+        },
     )
     assert alive.headers["cache-control"] == ready.headers["cache-control"] == "no-store"
 

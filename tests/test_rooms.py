@@ -274,3 +274,22 @@ def test_a_card_holds_no_address() -> None:
         "started_at",
         "finished_at",
     }
+
+
+async def test_a_room_that_cannot_be_read_is_refused_and_no_other_is(open_site: Site) -> None:
+    for name in ("w", "other"):
+        await open_site.store.create(room(name, status=Status.LIVE))
+    (text,) = await open_site.store.public_texts(["w"])
+    key = open_site.store.keys.room("w")
+    await open_site.raw.hset(key, "public", (text or b"").replace(b'"live"', b'"of a newer version"'))
+    refused, read = await open_site.state(), await open_site.state(webinar_id="other")
+    listed = await open_site.http.get("/webinars")
+    counted = await open_site.http.get("/monitor/counts", headers=open_site.bearer("monitor", "*"))
+    measured = await open_site.http.get("/metrics")
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "state_unavailable")
+    assert "the state of w cannot be read by this version" in refused.json()["detail"]
+    assert [answer.status_code for answer in (read, listed, counted, measured)] == [200] * 4
+    assert [one["webinar_id"] for one in listed.json()["webinars"]] == ["other"]
+    assert [one["webinar_id"] for one in counted.json()["rooms"]] == ["other"]
+    assert 'room_server_webinars{status="live"} 1.0' in measured.text

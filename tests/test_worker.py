@@ -14,12 +14,12 @@ from room_server.config import Settings
 from room_server.core.room import RosterEntry, Status
 from room_server.state import presence, reports, roster
 from room_server.state.commits import unix_ms
-from room_server.state.evaluation import Evaluations
+from room_server.state.evaluation import TAKEN, Evaluations, Schedule
 from room_server.state.forgetting import forget
 from room_server.state.opening import State, open_state
 from room_server.state.outbox import Outbox
 from room_server.state.store import Store
-from room_server.worker import tidy, work, working_beside
+from room_server.worker import evaluate, tidy, work, working_beside
 from tests.conftest import settings_for
 from tests.core.builders import WEBINAR, complete, enter, stop
 from tests.outage import own_redis
@@ -99,7 +99,36 @@ async def test_a_webinar_that_cannot_be_read_stops_no_other(valkey_url: str, cap
 
         await eventually(lambda: all_are(state.store, 6, "dry_run", "held"), "the other is evaluated")
 
-    assert "the evaluation of broken cannot be done, its room cannot be read" in caplog.text
+    assert caplog.text.count("the room of broken cannot be read by this version of the server") == 1
+
+
+class Stuck(Evaluations):
+    """A schedule of which one partition is away and never answers."""
+
+    def __init__(self, store: Store, away: str) -> None:
+        super().__init__(store)
+        self._away = away
+
+    async def schedule(self, tag: str, most: int = TAKEN) -> Schedule:
+        """As ever for the other partitions."""
+        if tag == self._away:
+            await asyncio.Event().wait()
+        return await super().schedule(tag, most)
+
+
+async def test_a_partition_that_is_away_holds_up_no_evaluation_of_another(valkey_url: str) -> None:
+    made = settings_for(valkey_url, evaluation_grace=0, partitions=4)
+    async with open_state(made) as state:
+        await prepare(state.store)
+        await done(state.store, stop())
+        away = next(tag for tag in state.store.keys.tags if tag != state.store.keys.tag(WEBINAR))
+        evaluating = asyncio.create_task(
+            evaluate(Stuck(state.store, away), (away, *state.store.keys.tags), asyncio.Event())
+        )
+
+        await eventually(lambda: all_are(state.store, 6, "queued", "held"), "everyone is evaluated")
+        evaluating.cancel()
+        await asyncio.gather(evaluating, return_exceptions=True)
 
 
 async def test_what_redis_interrupts_goes_on_when_it_is_back() -> None:

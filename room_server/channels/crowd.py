@@ -1,5 +1,6 @@
 """Sockets that are told the same: those of one room in this process, or those that watch the counts."""
 
+import asyncio
 from collections import Counter
 from typing import Protocol
 
@@ -8,6 +9,8 @@ from room_server.channels.receipts import Receipts
 from room_server.core.messages import Actor
 from room_server.errors import CloseCode, Refusal
 
+PAST = 8
+"""Epochs that a crowd remembers to have left: there is a new one only after Redis has lost changes."""
 _COUNTS = "counts:"
 """How the crowds are named that watch the counts and no room; no webinar id has a colon."""
 
@@ -50,12 +53,15 @@ class Member(Protocol):
 class Crowd:
     """The sockets of one room in this process, or those that watch the counts."""
 
-    __slots__ = ("members", "name", "receipts", "roles", "state", "waiting")
+    __slots__ = ("members", "name", "past", "receipts", "roles", "state", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
         """The webinar's id, or `watching` somebody's scope."""
         self.state: RoomState | None = None
+        """What the members are told; changed by `turn_to` only."""
+        self.past: tuple[str, ...] = ()
+        """The epochs that were left for others, the latest last."""
         self.members: dict[Member, None] = {}
         self.waiting: set[Member] = set()
         """Handshakes that wait for the room's first read."""
@@ -63,7 +69,37 @@ class Crowd:
         self.receipts: Receipts | None = None
         """The answers to the newest change that the members were told."""
 
+    def turn_to(self, state: RoomState) -> None:
+        """Take this state; the epoch that another one has replaced is over."""
+        if self.state is not None and self.state.head.epoch != state.head.epoch:
+            self.past = (*self.past, self.state.head.epoch)[-PAST:]
+        self.state = state
+
     def receive(self, state: RoomState, now: float) -> None:
         """A member has this state; it counts for the newest change only."""
         if self.receipts is not None and state is self.state:
             self.receipts.count(now - self.receipts.started)
+
+
+class Partition:
+    """The rooms of one partition: those that have sockets here, and those that are to be read.
+
+    A room that is asked for again before it is read stands there once.
+    """
+
+    def __init__(self) -> None:
+        self.crowds: dict[str, Crowd] = {}
+        self._unread: dict[str, None] = {}
+        self._some = asyncio.Event()
+
+    def ask_for(self, webinar_id: str) -> None:
+        """The reader is to read this room."""
+        self._unread[webinar_id] = None
+        self._some.set()
+
+    async def asked_for(self) -> list[str]:
+        """All that are to be read, as soon as there is one; from here on they are the caller's to read."""
+        await self._some.wait()
+        self._some.clear()
+        names, self._unread = list(self._unread), {}
+        return names

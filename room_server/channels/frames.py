@@ -42,6 +42,11 @@ class RoomState(NamedTuple):
         """The highest version stands; another epoch always replaces."""
         return other is None or self.head.epoch != other.head.epoch or self.head.version > other.head.version
 
+    def went_back(self, before: "RoomState") -> bool:
+        """Whether Redis, read later, knows less than `before`: a lower version, or another room under the same one."""
+        same_epoch = self.head.epoch == before.head.epoch
+        return same_epoch and self.head.version <= before.head.version and self.text != before.text
+
 
 _HEAD = msgspec.json.Decoder(Head)
 
@@ -56,15 +61,6 @@ def counts(scope: str, number: int, text: bytes) -> RoomState:
     """The counts as they go to the monitors of a scope: numbered, since the newest stands here too."""
     head = Head(scope, "", number, Status.LIVE)
     return RoomState(head, text, text_frame(text), receipts.ping("", number))
-
-
-def went_back(before: RoomState, text: bytes) -> bool:
-    """Whether Redis, read later, knows less: a lower version, or another room under the same one."""
-    try:
-        now = room_state(text).head
-    except msgspec.MsgspecError:
-        return False
-    return now.epoch == before.head.epoch and now.version <= before.head.version
 
 
 def text_frame(text: bytes) -> bytes:

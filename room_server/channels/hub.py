@@ -1,27 +1,24 @@
 """The sockets of this process, by room, and the newest state of each room: one frame per change for all of them.
 
-No task, timer or queue per connection. The listener offers texts; `teller` writes to the sockets in slices, each
-socket straight to the newest state; `loader` reads the rooms whose first socket has just come, one read for a crowd.
+No task, timer or queue per connection. Listener and reader offer states; `teller` writes to the sockets in slices,
+each socket straight to the newest state. Which rooms are to be read, because their first socket has just come, stands
+in `partitions`.
 """
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from room_server import tracing
-from room_server.channels.crowd import Crowd, Member, scope_watched
-from room_server.channels.frames import RoomState, room_state, went_back
+from room_server.channels.crowd import Crowd, Member, Partition, scope_watched
+from room_server.channels.frames import RoomState, room_state
 from room_server.channels.receipts import Receipts, Tally
 from room_server.core.permissions import HIDDEN_FROM, is_hidden
 from room_server.core.room import Status
-from room_server.errors import CloseCode, Refusal, StateUnavailable, Unknown
+from room_server.errors import CloseCode, Refusal
 from room_server.state.store import Store
-
-logger = logging.getLogger(__name__)
 
 SLICE = 250
 """Sockets that are written before the loop gets its turns, so that hooks stay fast during a broadcast."""
@@ -35,9 +32,11 @@ class Hub:
     def __init__(self, store: Store) -> None:
         self._store = store
         self.crowds: dict[str, Crowd] = {}
-        self._unread: set[str] = set()
+        self.partitions = {tag: Partition() for tag in store.keys.tags}
+        """The crowds of rooms again, by the tag of their partition."""
         self._untold: set[str] = set()
-        self._wake_loader = asyncio.Event()
+        self._unasked: dict[str, Iterator[list[Member]]] = {}
+        """Crowds that were told, and their members whose receipts are still to be asked for, in slices."""
         self._wake_teller = asyncio.Event()
         self.watched = asyncio.Event()
         """Set when somebody new wants counts that nobody watched before."""
@@ -51,9 +50,18 @@ class Hub:
             if scope_watched(name) is not None:
                 self.watched.set()
             else:
-                self._unread.add(name)
-                self._wake_loader.set()
+                self._partition(name).crowds[name] = crowd
+                self._partition(name).ask_for(name)
         return crowd
+
+    def _partition(self, webinar_id: str) -> Partition:
+        return self.partitions[self._store.keys.tag(webinar_id)]
+
+    def _drop(self, name: str) -> Crowd | None:
+        """Forget a crowd; whoever comes next asks anew."""
+        if scope_watched(name) is None:
+            self._partition(name).crowds.pop(name, None)
+        return self.crowds.pop(name, None)
 
     def rooms(self) -> dict[str, Crowd]:
         """The crowds of rooms, by webinar id."""
@@ -75,7 +83,7 @@ class Hub:
             del crowd.members[member]
             crowd.roles[member.actor.role] -= 1
         if not crowd.members and not crowd.waiting and self.crowds.get(crowd.name) is crowd:
-            del self.crowds[crowd.name]
+            self._drop(crowd.name)
             self.tally.keep(crowd.receipts)
 
     def counted(self) -> dict[str, Any]:
@@ -85,19 +93,27 @@ class Hub:
         return {"total": sum(sum(roles.values()) for roles in rooms.values()), "rooms": rooms, "reach": reach}
 
     def tell(self, text: bytes) -> None:
-        """A room's text that Redis published or stores: whoever holds an older state gets it."""
+        """A room's text that Redis published: whoever holds an older state gets it.
+
+        An epoch that this crowd has left behind is a message from before, or a server that has gone back: what stands
+        is read.
+        """
         try:
             state = room_state(text)
-        except msgspec.MsgspecError:
-            logger.exception("a room state cannot be read; the next one heals it")
+        except msgspec.MsgspecError as error:
+            self._store.records.unreadable("a room state", error)  # the next one heals it
             return
-        self.show(state.head.webinar_id, state)
+        crowd = self.crowds.get(state.head.webinar_id)
+        if crowd is not None and state.head.epoch in crowd.past:
+            self._partition(crowd.name).ask_for(crowd.name)
+        else:
+            self.show(state.head.webinar_id, state)
 
-    def show(self, name: str, state: RoomState) -> None:
-        """Whoever in the crowd holds an older state gets this one."""
+    def show(self, name: str, state: RoomState) -> bool:
+        """Whoever in the crowd holds an older state gets this one; whether it is news."""
         crowd = self.crowds.get(name)
         if crowd is None or not state.replaces(crowd.state):
-            return
+            return False
         if state.head.status in HIDDEN_FROM:
             self._shut_out(crowd, state.head.status)
         if crowd.members:
@@ -107,8 +123,9 @@ class Hub:
                 crowd.receipts = Receipts(state.head.epoch, state.head.version, len(crowd.members), now)
             self._untold.add(name)
             self._wake_teller.set()
-        crowd.state = state
+        crowd.turn_to(state)
         self._admit_waiting(crowd)
+        return True
 
     def _shut_out(self, crowd: Crowd, status: Status) -> None:
         """A room that was made anew as a draft, or came back as one with an old copy, is gone for attendees."""
@@ -117,18 +134,19 @@ class Hub:
                 member.close(CloseCode.WEBINAR_GONE)
 
     async def teller(self) -> None:
-        """Write what changed, room by room, for ever."""
+        """Write what changed, room by room, for ever. Receipts wait while any state does, so no pong delays a state."""
         while True:
             await self._wake_teller.wait()
             self._wake_teller.clear()
-            while self._untold:
-                crowd = self.crowds.get(self._untold.pop())
-                if crowd is not None:
+            while self._untold or self._unasked:
+                if not self._untold:
+                    await self._ask_next()
+                elif crowd := self.crowds.get(self._untold.pop()):
                     with tracing.span("tell", webinar=crowd.name):
                         await self._tell_crowd(crowd)
 
     async def _tell_crowd(self, crowd: Crowd) -> None:
-        """The state to everyone first; the receipts are asked for afterwards, so that no pong delays a state."""
+        """The state to everyone; their receipts are to be asked for, unless nobody wants to know."""
         for members in _slices(list(crowd.members)):
             state = crowd.state  # a change since the last slice is the one to write
             for member in members:
@@ -136,61 +154,26 @@ class Hub:
                     member.push(state)
             self.tally.frames += len(members)
             await _breathe()
-        if crowd.receipts is None:
+        if crowd.receipts is not None:
+            self.tally.note(crowd.name, crowd.receipts)
+            self._unasked[crowd.name] = _slices(list(crowd.members))
+
+    async def _ask_next(self) -> None:
+        """Ask the next slice of a crowd for its receipts."""
+        name, slices = next(iter(self._unasked.items()))
+        members = next(slices, None)
+        if members is None:
+            del self._unasked[name]
             return
-        self.tally.note(crowd.name, crowd.receipts)
-        for members in _slices(list(crowd.members)):
-            for member in members:
-                member.ask()
-            await _breathe()
-            if self._untold:
-                return  # a newer state goes first
+        for member in members:
+            member.ask()
+        await _breathe()
 
-    async def loader(self) -> None:
-        """Read the rooms that were asked for, for ever; one read for all who wait for a room."""
-        while True:
-            await self._wake_loader.wait()
-            self._wake_loader.clear()
-            wanted, self._unread = list(self._unread), set()
-            try:
-                texts = await self._store.public_texts(wanted)
-            except StateUnavailable as refusal:
-                for webinar_id in wanted:
-                    self.refuse_waiting(webinar_id, refusal)
-                continue
-            for webinar_id, text in zip(wanted, texts, strict=True):
-                if text is None:
-                    self.refuse_waiting(webinar_id, Unknown("webinar_unknown", f"there is no webinar {webinar_id}"))
-                else:
-                    self.tell(text)
-
-    async def reread(self) -> None:
-        """Offer every crowd what Redis stores now: heals whatever pub/sub lost. Raises StateUnavailable."""
-        self._store.forget()
-        held = {webinar_id: crowd.state for webinar_id, crowd in self.rooms().items() if crowd.state is not None}
-        texts = await self._store.public_texts(list(held))
-        for (webinar_id, before), text in zip(held.items(), texts, strict=True):
-            if text is None:
-                self._let_go(webinar_id)
-            elif text == before.text:
-                continue
-            elif went_back(before, text):
-                await self._renew(webinar_id)
-            else:
-                self.tally.healed += 1
-                self.tell(text)
-
-    def _let_go(self, webinar_id: str) -> None:
+    def let_go(self, name: str) -> None:
         """The webinar was deleted: whoever asks for it now, anywhere, is told that there is none."""
-        crowd = self.crowds.pop(webinar_id, None)
+        crowd = self._drop(name)
         for member in list(crowd.members) if crowd else ():
             member.close(CloseCode.WEBINAR_GONE)
-
-    async def _renew(self, webinar_id: str) -> None:
-        """The hub hears of the new epoch as it hears of every change. Raises StateUnavailable."""
-        logger.warning("room %s lost its last changes: a new epoch begins", webinar_id)
-        with contextlib.suppress(Unknown):  # deleted meanwhile
-            await self._store.renew(webinar_id)
 
     def _admit_waiting(self, crowd: Crowd) -> None:
         waiting, crowd.waiting = crowd.waiting, set()
@@ -202,7 +185,7 @@ class Hub:
         crowd = self.crowds.get(name)
         if crowd is None or crowd.state is not None:
             return
-        del self.crowds[name]  # whoever comes next asks anew
+        self._drop(name)
         waiting, crowd.waiting = crowd.waiting, set()
         for member in waiting:
             member.refuse(refusal)

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from room_server.clock import utc_now
 from room_server.errors import StateUnavailable
 from room_server.state import presence
-from room_server.state.presence import Node
+from room_server.state.presence import Word
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ def node_name() -> str:
 
 
 class Heartbeat:
-    """`counted` gives what the process counts now: fields of Node."""
+    """`counted` gives what the process counts now: fields of Word."""
 
     def __init__(self, store: Store, name: str, counted: Callable[[], dict[str, Any]]) -> None:
         self._store = store
@@ -41,7 +40,7 @@ class Heartbeat:
         try:
             while True:
                 with suppress(StateUnavailable):  # the listener tells of it, and the word expires
-                    await presence.announce(self._store, Node(node=self.name, seen_at=utc_now(), **self._counted()))
+                    await presence.announce(self._store, Word(node=self.name, **self._counted()))
                     self.said_at = time.monotonic()
                 await asyncio.sleep(BEAT_SECONDS)
         finally:

@@ -11,6 +11,8 @@ import uvloop
 from room_server import config
 from room_server.config import Settings
 from room_server.core.messages import Actor, Role, WebinarId
+from room_server.core.room import PublicRoom
+from room_server.state import catalogue
 from room_server.state.opening import open_state
 from room_server.state.store import Store
 
@@ -64,6 +66,15 @@ def settings(**flags: Any) -> Settings:
 def run(work: Coroutine[Any, Any, Any]) -> Any:
     """Run `work` to its end."""
     return uvloop.run(work)
+
+
+async def listed(store: Store) -> list[PublicRoom]:
+    """The webinars, the latest first; a word on stderr when some are missing. Raises StateUnavailable."""
+    rooms = await catalogue.latest(store)
+    if store.away:
+        many = f"{len(store.away)} of {len(store.keys.tags)} partitions do not answer"
+        click.echo(f"warning: {many}; their webinars are missing here", err=True)
+    return rooms
 
 
 def with_store(flags: dict[str, Any], work: Callable[[Store], Awaitable[Any]]) -> Any:

@@ -9,12 +9,11 @@ from typing import Any
 import click
 
 from room_server.clock import utc_now
-from room_server.commands.common import ID, state_options, webinar_argument, with_store
+from room_server.commands.common import ID, listed, state_options, webinar_argument, with_store
 from room_server.core.delivery import ENDED, RETRIABLE, Delivery, anew, end
 from room_server.core.facts import Facts
 from room_server.core.messages import Fate, Kind
-from room_server.errors import Unknown
-from room_server.state import catalogue
+from room_server.errors import Unknown, UnreadableRecord
 from room_server.state.outbox import Held, Next, Outbox
 from room_server.state.patience import deadline
 from room_server.state.store import Store
@@ -70,7 +69,7 @@ def list_(webinar_id: str | None, text: bool, everything: bool, **rest: Any) -> 
     async def work(store: Store) -> None:
         if webinar_id:
             await _check_exists(store, webinar_id)
-        ids = [webinar_id] if webinar_id else [room.webinar_id for room in await catalogue.latest(store)]
+        ids = [webinar_id] if webinar_id else [room.webinar_id for room in await listed(store)]
         for one in ids:
             async for held in Outbox(store).deliveries(one):
                 if wanted(held.delivery) and (everything or held.delivery.status is not Fate.SENT):
@@ -190,7 +189,10 @@ def _moment(at: datetime) -> str:
 
 
 async def _said(store: Store, webinar_id: str, delivery: Delivery) -> str:
-    facts = await store.load(webinar_id, delivery.lead_id)
+    try:
+        facts = await store.load(webinar_id, delivery.lead_id)
+    except UnreadableRecord as refusal:
+        return f"    ({refusal.detail})"
     if facts.room is None:
         return "    (the webinar is gone)"
     text = texts.compose(delivery, facts.room, texts.name_of(facts))

@@ -9,14 +9,14 @@ import click
 import msgspec
 
 from room_server.clock import utc_now
-from room_server.commands.common import OPERATOR, Text, state_options, webinar_argument, with_store
+from room_server.commands.common import OPERATOR, Text, listed, state_options, webinar_argument, with_store
 from room_server.commands.summary import Shown, numbers, progress, summary
 from room_server.core.facts import Act, Command
 from room_server.core.lifecycle import Trigger
 from room_server.core.planning import Plan, amend, new_room
 from room_server.core.room import Description, Label, PublicRoom, Title, Url
 from room_server.errors import Unknown
-from room_server.state import catalogue, reports
+from room_server.state import reports
 from room_server.state.evaluation import Evaluations
 from room_server.state.store import Store, new_epoch
 from room_server.telegram import texts
@@ -169,7 +169,7 @@ def list_(as_json: bool, **flags: Any) -> None:
       room-server webinar list
       room-server webinar list --json
     """
-    rooms: list[PublicRoom] = with_store(flags, catalogue.latest)
+    rooms: list[PublicRoom] = with_store(flags, listed)
     if as_json:
         click.echo(msgspec.json.encode(rooms))
         return

@@ -3,14 +3,14 @@ A checked roster takes effect as a whole: what was staged becomes, or is merged 
 
 KEYS  1 staged   2 roster   3 room   4 evaluations   5 done
 ARGV  1 '1' = replace: leads that are not in the new roster are removed
-      2 now, Unix ms: an ended webinar is evaluated again for its new leads   3 seconds that `done` is kept
-      4 how many leads were staged
+      2 seconds that `done` is kept   3 how many leads were staged
+An ended webinar is evaluated again for its new leads.
 Returns {leads that were there before, leads that are there now, leads that were removed}
       | {'unknown'} when there is no such webinar | {'lost'} when not all that was staged is there;
         then nothing stays staged.
 --]]
 local staged, roster, room, evaluations, done = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local replace, now, keep, expected = ARGV[1] == '1', ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local replace, keep, expected = ARGV[1] == '1', tonumber(ARGV[2]), tonumber(ARGV[3])
 local CHUNK = 1000
 
 local answered = redis.call('GET', done)
@@ -48,7 +48,9 @@ local status = cjson.decode(record)['status']
 if status == 'finished' or status == 'archived' then
   -- never sooner than said before, and always another time, or a sweep that is under way would not notice
   local webinar = string.match(room, ':([^:]+)$')
+  local time = redis.call('TIME')
+  local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
   local standing = tonumber(redis.call('ZSCORE', evaluations, webinar) or 0)
-  redis.call('ZADD', evaluations, string.format('%.0f', math.max(tonumber(now), standing + 1)), webinar)
+  redis.call('ZADD', evaluations, string.format('%.0f', math.max(now, standing + 1)), webinar)
 end
 return {before, redis.call('HLEN', roster), removed}

@@ -17,7 +17,7 @@ from room_server.state.opening import State
 
 logger = logging.getLogger(__name__)
 
-SEEN = ("appendfsync", "appendonly", "maxmemory-policy")
+SEEN = ("appendfsync", "appendonly", "cluster-require-full-coverage", "maxmemory-policy")
 """What CONFIG is asked for."""
 SYNCS = {
     "everysec": "writes to its disk once a second (appendfsync everysec), so a machine that fails takes up to a second "
@@ -36,13 +36,16 @@ class Seen(Struct, frozen=True):
 
 async def tell(state: State, replicas: int) -> None:
     """A warning for each thing that is wrong. Nothing here stops the start."""
-    try:
-        async with each_server(state.client) as servers:
-            for name, server in servers.items():
-                for problem in problems(await _seen(server), replicas):
-                    logger.warning("Redis%s %s", f" at {name}" if name else "", problem)
-    except (RedisError, OSError) as error:
-        logger.warning("Redis could not be looked at: %s", error)
+    async with each_server(state.client) as servers:
+        for name, server in servers.items():
+            where = f"Redis at {name}" if name else "Redis"
+            try:
+                seen = await _seen(server)
+            except (RedisError, OSError) as error:
+                logger.warning("%s could not be looked at: %s", where, error)
+                continue
+            for problem in problems(seen, replicas):
+                logger.warning("%s %s", where, problem)
 
 
 def problems(seen: Seen, replicas: int) -> Iterator[str]:
@@ -58,6 +61,11 @@ def problems(seen: Seen, replicas: int) -> Iterator[str]:
     policy = info.get("maxmemory_policy") or config.get("maxmemory-policy") or "noeviction"
     if policy != "noeviction":
         yield f"throws records away when memory is full (maxmemory-policy {policy}); set maxmemory-policy noeviction"
+    if info.get("cluster_enabled") == 1 and config.get("cluster-require-full-coverage") == "yes":
+        yield (
+            "refuses all webinars while any primary of the Cluster is away (cluster-require-full-coverage yes); set "
+            "cluster-require-full-coverage no"
+        )
     connected = info.get("connected_slaves", replicas)
     if connected < replicas:
         yield (

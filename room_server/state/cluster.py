@@ -55,7 +55,7 @@ class Lines(Pipeline):
         return reply
 
     def _line(self, command: Command) -> Line | None:
-        """A command without a key goes anywhere."""
+        """A command without a key goes where the number of partitions is: a start needs that server and no other."""
         nodes = self._map.slots_cache.get(slot(key_of(command)))
         return self._lines.get(nodes[0].name) if nodes else None
 

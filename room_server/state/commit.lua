@@ -9,7 +9,7 @@ ARGV  1 seconds that `done` is kept
       6 its scheduled time, Unix ms
       7 lead ('' = none)   8 the participation that must stand ('' = none)   9 the new one ('' = not changed)
       10 '1' = the roster entry is compared   11 the entry that must stand ('' = none)
-      12 when the evaluation is due, Unix ms ('' = not armed)
+      12 in how many ms the evaluation is due ('' = not armed)
       13 id of the request that asked for it ('' = nobody's)
       14 number of events E, then E pairs: hook, text
       then number of messages M, then M triples: field, record, '1' = wakes the sender
@@ -56,8 +56,10 @@ if participation ~= '' then
 end
 if due ~= '' then
   -- never sooner than said before, and always another time, or a sweep that is under way would not notice
+  local time = redis.call('TIME')
+  local at = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + tonumber(due)
   local standing = tonumber(redis.call('ZSCORE', evaluations, webinar) or 0)
-  redis.call('ZADD', evaluations, string.format('%.0f', math.max(tonumber(due), standing + 1)), webinar)
+  redis.call('ZADD', evaluations, string.format('%.0f', math.max(at, standing + 1)), webinar)
 end
 
 local at = 14

@@ -91,10 +91,12 @@ def _compared(plan: Plan) -> list[Any]:
 
 
 def _due(plan: Plan) -> int | str:
+    """In how many milliseconds: the moment itself is by Redis' clock, since another host looks when it has come."""
     finished_at = plan.change.room.finished_at
     if not plan.change.arm_evaluation or finished_at is None:
         return ""
-    return unix_ms(max(utc_now(), finished_at + timedelta(seconds=plan.grace)))
+    left = finished_at + timedelta(seconds=plan.grace) - utc_now()
+    return max(0, round(left.total_seconds() * 1000))
 
 
 def _appended(plan: Plan) -> list[Any]:

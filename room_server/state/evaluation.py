@@ -10,18 +10,17 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
-import msgspec
-
 from room_server.clock import utc_now
 from room_server.core.delivery import anew
 from room_server.core.facts import Command, Evaluate
 from room_server.core.messages import Actor, Fate, Role
-from room_server.core.room import Participation, Room, Status
+from room_server.core.room import Room, Status
+from room_server.errors import UnreadableRecord
 from room_server.ids import new_id
-from room_server.state.commits import unix_ms
 from room_server.state.outbox import Held, Next, Outbox
 from room_server.state.patience import deadline
-from room_server.state.pipeline import Script
+from room_server.state.pipeline import Script, pairs
+from room_server.state.records import PARTICIPATION
 from room_server.state.scan import slices
 from room_server.state.store import Store
 from room_server.tracing import request_id
@@ -34,7 +33,6 @@ TAKEN = 100
 """Webinars that one look at the schedule brings at most."""
 ACTOR = Actor(role=Role.SYSTEM, subject="evaluation")
 
-_PARTICIPATION = msgspec.json.Decoder(Participation)
 Result = TypeVar("Result")
 
 
@@ -43,6 +41,16 @@ class Due(NamedTuple):
 
     webinar_id: str
     at: float
+
+
+class Schedule(NamedTuple):
+    """What stands on the schedule of a partition, by Redis' clock."""
+
+    waiting: int
+    """Evaluations, those to come included."""
+    late: float
+    """Seconds for which the first of them has been due; 0: none is."""
+    due: list[Due]
 
 
 class Lead(NamedTuple):
@@ -61,13 +69,15 @@ class Evaluations:
         self._stopping = stopping or asyncio.Event()
         self._outbox = Outbox(store)
         self._finish = Script.read("finish")
+        self._schedule = Script.read("schedule")
 
-    async def due(self, tag: str) -> list[Due]:
-        """What is due in a partition. Raises StateUnavailable."""
-        key = self._store.keys.evaluations(tag)
+    async def schedule(self, tag: str, most: int = TAKEN) -> Schedule:
+        """How a partition stands; what is due is listed as far as `most`. Raises StateUnavailable."""
         async with deadline():
-            found = await self._store.ask("ZRANGEBYSCORE", key, "-inf", unix_ms(utc_now()), "LIMIT", 0, TAKEN)
-        return [due for name in found if (due := await self.pending(name.decode())) is not None]
+            reply = await self._store.ask_script(self._schedule, [self._store.keys.evaluations(tag)], [most])
+        waiting, late, found = reply
+        due = [Due(name.decode(errors="replace"), float(at)) for name, at in pairs(found)]
+        return Schedule(waiting, late / 1000, due)
 
     async def pending(self, webinar_id: str) -> Due | None:
         """When a webinar's evaluation is due; None when there is none. Raises StateUnavailable."""
@@ -112,8 +122,10 @@ class Evaluations:
             hook = Evaluate(room.webinar_id, int(lead.id))
             command = Command(id=new_id(), actor=ACTOR, hook=hook)
             return not (await self._store.apply(command, seen)).duplicate
-        except ValueError as error:  # as msgspec's errors of decoding are; one lead must not stop the others
-            logger.error("a lead of %s cannot be read and is not classified: %s", room.webinar_id, error)
+        except UnreadableRecord:
+            return False  # one lead must not stop the others; the log has it
+        except ValueError:
+            logger.error("a lead of %s has an id that is no number, and is not classified", room.webinar_id)
             return False
 
     async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[Lead]]:
@@ -157,7 +169,7 @@ class Evaluations:
 
 def _is_open(lead: Lead) -> bool:
     try:
-        return not lead.participation or _PARTICIPATION.decode(lead.participation).attended is None
+        return not lead.participation or PARTICIPATION.decode(lead.participation).attended is None
     except ValueError:
         return True  # whoever classifies it will tell
 

@@ -58,7 +58,7 @@ class StillRunning(RoomServerError):
 
 
 async def places(store: Store, lead: int, webinar_id: str | None = None) -> list[Place]:
-    """Which webinars know the lead, by id. Raises Unknown, StateUnavailable."""
+    """Which webinars know the lead, by id. Raises Unknown, UnreadableRecord, StateUnavailable."""
     ids = [webinar_id] if webinar_id else await _all_webinars(store)
     found: list[Place] = []
     for start in range(0, len(ids), TOGETHER):
@@ -114,7 +114,7 @@ async def _known(store: Store, lead: int, ids: list[str]) -> list[Place]:
         replies = await store.ask_all(asked)
     rows = zip(ids, replies[0::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
     return [
-        Place(name, _ROOM.decode(text).status)
+        Place(name, store.records.read(_ROOM, text, f"the state of {name}").status)
         for name, text, listed, took_part, messages in rows
         if text and (listed or took_part or any(messages))
     ]

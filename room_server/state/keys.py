@@ -48,8 +48,8 @@ def slot(key: str) -> int:
 
 
 def key_of(command: Sequence[Any]) -> str:
-    """The first key of ours in a command: they stand before what callers say. PREFIX, when the command has none."""
-    return next((word for word in command if isinstance(word, str) and word.startswith(PREFIX)), PREFIX)
+    """The first key of ours in a command: they stand before what callers say. PARTITIONS, when it has none."""
+    return next((word for word in command if isinstance(word, str) and word.startswith(PREFIX)), PARTITIONS)
 
 
 def mark(key: str) -> str:
@@ -134,12 +134,15 @@ class Keys:
         """String with a time to live: the answer that a signed request got."""
         return f"rs:webhook:{digest}"
 
-    def presence(self, node: str) -> str:
-        """String with a time to live: the connections that one process counts."""
-        return f"rs:{{presence}}:{node}"
+    @staticmethod
+    def nodes(tag: str) -> str:
+        """Sorted set with a time to live: a process that speaks here -> when it was last heard, Unix milliseconds."""
+        return f"rs:{{{tag}}}:nodes"
 
-    nodes = "rs:{presence}:nodes"
-    """Sorted set with a time to live: node -> when it was last heard of, Unix seconds."""
+    @staticmethod
+    def words(tag: str) -> str:
+        """Hash with a time to live: a process that speaks here -> what it counts, JSON."""
+        return f"rs:{{{tag}}}:words"
 
     @staticmethod
     def events(tag: str) -> str:

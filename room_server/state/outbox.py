@@ -133,10 +133,10 @@ class Outbox:
             return int(await self.store.ask_script(self._promote, keys, [unix_ms(utc_now()), PROMOTED]))
 
     async def held(self, webinar_id: str, name: str) -> Held | None:
-        """A delivery as replicas have it, too; None when there is none. Raises ValueError, StateUnavailable."""
+        """A delivery as replicas have it, too; None when there is none. Raises UnreadableRecord, StateUnavailable."""
         async with deadline():
             raw = await self.store.ask_confirmed("HGET", self.store.keys.deliveries(webinar_id), name)
-        return Held(_DELIVERY.decode(raw), raw) if raw else None
+        return Held(self.store.records.read(_DELIVERY, raw, _about(webinar_id)), raw) if raw else None
 
     async def record(self, webinar_id: str, held: Held, wanted: Delivery | None, then: Next) -> Held | None:
         """Take a step, if the record is still `held`; what stands then, None when another was faster."""
@@ -181,13 +181,15 @@ class Outbox:
                 yield Poison(at, said.get("webinar", ""), said.get("field", ""), said.get("error", ""))
 
     async def deliveries(self, webinar_id: str) -> AsyncIterator[Held]:
-        """All deliveries of a webinar, in no order; one may come twice. Raises StateUnavailable."""
+        """All deliveries of a webinar, in no order; one may come twice. Raises StateUnavailable.
+
+        Those that cannot be read are left out.
+        """
         async for found in slices(self.store, self.store.keys.deliveries(webinar_id)):
             for raw in found.values():
-                try:
-                    yield Held(_DELIVERY.decode(raw), raw)
-                except ValueError as error:  # as msgspec's errors of decoding are
-                    logger.error("a message of %s cannot be read and is left out: %s", webinar_id, error)
+                delivery = self.store.records.readable(_DELIVERY, raw, _about(webinar_id))
+                if delivery is not None:
+                    yield Held(delivery, raw)
 
     async def _entries(self, tag: str, lines: list[Any]) -> list[Entry]:
         """The entries that say what they are about; others are parked."""
@@ -202,6 +204,10 @@ class Outbox:
             else:
                 entries.append(entry)
         return entries
+
+
+def _about(webinar_id: str) -> str:
+    return f"a message of {webinar_id}"
 
 
 def _said(values: Any) -> dict[str, str]:

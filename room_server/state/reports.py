@@ -1,11 +1,9 @@
 """Who came: one line per lead of the roster or who entered, with what became of its messages."""
 
-import logging
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from room_server.core.delivery import Delivery
@@ -13,12 +11,9 @@ from room_server.core.messages import Fate, Kind, Route
 from room_server.core.room import Participation, RosterEntry
 from room_server.state import roster
 from room_server.state.outbox import Outbox
+from room_server.state.records import PARTICIPATION
 from room_server.state.scan import slices
 from room_server.state.store import Store
-
-logger = logging.getLogger(__name__)
-
-_PARTICIPATION = msgspec.json.Decoder(Participation)
 
 
 class MessageLine(Struct, frozen=True):
@@ -68,13 +63,15 @@ async def attendance(store: Store, webinar_id: str) -> list[Line]:
 
 
 async def participations(store: Store, webinar_id: str) -> AsyncIterator[Participation]:
-    """Whoever entered or was classified, in no order; one may come twice. Raises StateUnavailable."""
+    """Whoever entered or was classified, in no order; one may come twice. Raises StateUnavailable.
+
+    Records that cannot be read are left out.
+    """
     async for found in slices(store, store.keys.participations(webinar_id)):
-        for record in found.values():
-            try:
-                yield _PARTICIPATION.decode(record)
-            except ValueError as error:  # as msgspec's errors of decoding are
-                logger.error("a lead of %s cannot be read and is left out: %s", webinar_id, error)
+        for raw in found.values():
+            known = store.records.readable(PARTICIPATION, raw, f"a lead of {webinar_id}")
+            if known is not None:
+                yield known
 
 
 def summary(lines: list[Line]) -> Summary:

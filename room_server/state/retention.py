@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from room_server.clock import utc_now
+from room_server.errors import StateUnavailable
 from room_server.state import traces
 from room_server.state.commits import unix_ms
 from room_server.state.patience import deadline
@@ -39,11 +40,20 @@ class Retention:
         self._expire = Script.read("expire")
 
     async def expire(self, before: datetime) -> list[str]:
-        """Delete what was archived before then, with all its facts; the webinars' ids. Raises StateUnavailable."""
+        """Delete what was archived before then, with all its facts; the webinars' ids. Raises StateUnavailable.
+
+        A partition that is away is told of once the others are done.
+        """
         gone: list[str] = []
+        away: StateUnavailable | None = None
         for tag in self._store.keys.tags:
-            while (over := await self._over(tag, before)) and not self._stopping.is_set():
-                gone += await self._delete(tag, over)
+            try:
+                while (over := await self._over(tag, before)) and not self._stopping.is_set():
+                    gone += await self._delete(tag, over)
+            except StateUnavailable as refusal:
+                away = refusal
+        if away is not None:
+            raise away
         return gone
 
     async def _over(self, tag: str, before: datetime) -> list[Over]:

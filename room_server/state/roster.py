@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from room_server.clock import utc_now
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable, Unknown
-from room_server.state.commits import DONE_SECONDS, unix_ms
+from room_server.state.commits import DONE_SECONDS
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script
+from room_server.state.records import ENTRY
 from room_server.state.scan import slices
 from room_server.state.store import Store
 
@@ -20,8 +20,6 @@ STAGED_SECONDS = 3600
 """How long an import that was broken off leaves its leads behind, where nobody reads them."""
 BATCH = 1000
 """Leads in one command."""
-
-_ENTRY = msgspec.json.Decoder(RosterEntry)
 
 
 class Imported(NamedTuple):
@@ -43,7 +41,7 @@ async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], r
         async with deadline():
             await store.ask_script(stage, [staged], [STAGED_SECONDS, *fields])
         count += len(batch)
-    return await _take(store, webinar_id, token, ["1" if replace else "0", unix_ms(utc_now()), DONE_SECONDS, count])
+    return await _take(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
 
 
 async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> Imported:
@@ -68,7 +66,12 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
-    """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable."""
+    """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable.
+
+    Entries that cannot be read are left out.
+    """
     async for found in slices(store, store.keys.roster(webinar_id)):
-        for entry in found.values():
-            yield _ENTRY.decode(entry)
+        for raw in found.values():
+            entry = store.records.readable(ENTRY, raw, f"a roster entry of {webinar_id}")
+            if entry is not None:
+                yield entry

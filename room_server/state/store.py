@@ -8,9 +8,8 @@ Raises StateUnavailable when Redis does not answer within DEADLINE; a write that
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -20,24 +19,20 @@ from room_server.core.decide import decide
 from room_server.core.facts import Change, Command, Facts
 from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
 from room_server.core.planning import frees_held
-from room_server.core.room import Participation, Room, RosterEntry
+from room_server.core.room import Room
 from room_server.errors import Conflict, Refusal, StateUnavailable, Unknown
 from room_server.ids import new_id
 from room_server.state import commits
+from room_server.state.copies import Copies
 from room_server.state.keys import Keys
 from room_server.state.patience import deadline, persistently
 from room_server.state.pipeline import Pipeline, Script
+from room_server.state.records import Records
 
 logger = logging.getLogger(__name__)
 
 ATTEMPTS = 8
 """Decisions on changed facts before giving up."""
-COPIES = 4096
-"""Rooms whose copy a process keeps to decide on."""
-
-_ROOM = msgspec.json.Decoder(Room)
-_PARTICIPATION = msgspec.json.Decoder(Participation)
-_ENTRY = msgspec.json.Decoder(RosterEntry)
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
@@ -57,7 +52,6 @@ class Target(NamedTuple):
     lead: str = ""
 
 
-Record = TypeVar("Record")
 Decision = Callable[[Loaded], Change | None]
 Run = Callable[[Script, list[str], list[Any]], Awaitable[Any]]
 
@@ -69,10 +63,13 @@ class Store:
         self.pipeline = pipeline
         self.confirmed = confirmed
         self.keys = keys
+        self.records = Records()
+        self.away: set[str] = set()
+        """Partitions that did not answer when all of them were asked last: see state.partitions."""
         self._grace = evaluation_grace
         self._commit = Script.read("commit")
         self._loading = Script.read("load")
-        self._copies: dict[str, Room] = {}
+        self._copies = Copies(keys)
         self.conflicts = 0
 
     async def apply(self, command: Command, seen: Loaded | None = None) -> Change:
@@ -113,12 +110,12 @@ class Store:
         with tracing.span("commit", webinar=target.webinar_id):
             reply = await self.keep(self._commit, *commits.arguments(self.keys, plan))
         if reply[0] == b"committed":
-            self._remember(change.room)
+            self._copies.remember(change.room)
             if change.room is not loaded.facts.room:
                 commits.tell(change.room)
             return None
         self.conflicts += 1
-        return self._read(reply[1:])
+        return self._read(target, reply[1:])
 
     async def load(self, webinar_id: str, lead_id: int | None = None) -> Facts:
         """The records as they stand. Raises StateUnavailable."""
@@ -154,21 +151,30 @@ class Store:
         places = self.keys.to_delete(webinar_id, new_id())
         async with deadline():
             reply = await self.keep(Script.read("delete"), places, [commits.DONE_SECONDS, webinar_id, archived_at])
-        self._copies.pop(webinar_id, None)
+        self._copies.drop(webinar_id)
         return bool(reply == b"deleted")
 
-    async def renew(self, webinar_id: str) -> Room:
-        """The same room under a new epoch: a Redis that lost its last writes was promoted."""
-        return await self.edit(webinar_id, lambda room: replace(room, epoch=new_epoch(), version=room.version + 1))
+    async def renew(self, webinar_id: str, only: tuple[str, int] | None = None) -> Room:
+        """The same room under a new epoch: a Redis that lost its last writes was promoted.
+
+        With `only`, an epoch and a version, nothing is done once the room has others: somebody else was first.
+        """
+
+        def renewed(room: Room) -> Room:
+            if only not in {None, (room.epoch, room.version)}:
+                return room
+            return replace(room, epoch=new_epoch(), version=room.version + 1)
+
+        return await self.edit(webinar_id, renewed)
 
     async def public_texts(self, webinar_ids: list[str]) -> list[bytes | None]:
         """The room states as stored, in the order asked for; None: no such webinar. Raises StateUnavailable."""
         async with deadline():
             return await self.ask_all([("HGET", self.keys.room(name), "public") for name in webinar_ids])
 
-    def forget(self) -> None:
-        """Drop the copies: the wires to Redis may have missed something."""
-        self._copies.clear()
+    def forget(self, tag: str) -> None:
+        """Drop the copies of a partition's rooms: the line to its server may have missed something."""
+        self._copies.drop_all(tag)
 
     async def ask(self, *command: Any) -> Any:
         """One command that may safely run twice, asked again when the line is cut, until the deadline around it."""
@@ -201,37 +207,21 @@ class Store:
         keys, name = self.keys, target.webinar_id
         places = [keys.room(name), keys.participations(name), keys.roster(name)]
         with tracing.span("load"):
-            return self._read(await run(self._loading, places, [target.lead]))
+            return self._read(target, await run(self._loading, places, [target.lead]))
 
-    def _read(self, replies: list[bytes | None]) -> Loaded:
-        record, participation, entry = replies
-        room = _ROOM.decode(record) if record else None
-        if room is not None:
-            self._remember(room)
-        return Loaded(
-            facts=Facts(
-                room=room,
-                participation=_decoded(_PARTICIPATION, participation),
-                entry=_decoded(_ENTRY, entry),
-            ),
-            participation=participation or b"",
-            entry=entry or b"",
-        )
+    def _read(self, target: Target, replies: list[bytes | None]) -> Loaded:
+        facts = self.records.facts(target.webinar_id, replies)
+        if facts.room is not None:
+            self._copies.remember(facts.room)
+        return Loaded(facts=facts, participation=replies[1] or b"", entry=replies[2] or b"")
 
     def seen(self, room: Room, participation: bytes, entry: bytes) -> Loaded:
-        """Facts from records that a sweep has just read: good enough to accept on, since the commit compares them."""
-        facts = Facts(room=room, participation=_decoded(_PARTICIPATION, participation), entry=_decoded(_ENTRY, entry))
+        """Facts from records that a sweep has just read: good enough to accept on, since the commit compares them.
+
+        Raises UnreadableRecord.
+        """
+        facts = replace(self.records.facts(room.webinar_id, [None, participation, entry]), room=room)
         return Loaded(facts=facts, participation=participation, entry=entry, assumed=True)
-
-    def _remember(self, room: Room) -> None:
-        self._copies.pop(room.webinar_id, None)  # the one that was used last is the last to go
-        if len(self._copies) >= COPIES:
-            self._copies.pop(next(iter(self._copies)))
-        self._copies[room.webinar_id] = room
-
-
-def _decoded(decoder: msgspec.json.Decoder[Record], raw: bytes | None) -> Record | None:
-    return decoder.decode(raw) if raw else None
 
 
 def new_epoch() -> str:

@@ -1,11 +1,12 @@
 """What Redis tells of all processes together: what is late, what stands where, and whether writes are kept.
 
-Each reading costs a few commands per partition, and the listing of the latest webinars.
+Each reading costs a few commands per partition, and the listing of the latest webinars. What it tells is of the
+partitions that are there.
 """
 
 import asyncio
 from collections import Counter
-from datetime import datetime
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -16,8 +17,10 @@ from room_server.core.messages import Fate
 from room_server.core.room import Status
 from room_server.state import catalogue, presence
 from room_server.state.commits import unix_ms
+from room_server.state.evaluation import Evaluations
+from room_server.state.partitions import ANSWER_SECONDS, answer, ask_each
 from room_server.state.patience import deadline
-from room_server.state.pipeline import pairs
+from room_server.state.pipeline import Command, pairs
 from room_server.state.store import Store
 
 
@@ -38,6 +41,8 @@ class Vitals(Struct, frozen=True, kw_only=True):
     """Of the one that should have begun first."""
     delivery_lag: float
     """Of the message that should have been looked at first."""
+    partitions_away: int
+    """Whose server did not answer: they are missing from the rest."""
     durable: bool | None
     """Whether the server keeps an append-only file and can write to it; None: it does not say."""
 
@@ -47,7 +52,7 @@ async def read(store: Store) -> Vitals:
     async with deadline():
         now = utc_now()
         nodes, fates, rooms, lags, durable = await asyncio.gather(
-            presence.living(store), catalogue.fates(store), catalogue.latest(store), _lags(store, now), _durable(store)
+            presence.living(store), catalogue.fates(store), catalogue.latest(store), _lags(store), _durable(store)
         )
     kinds = Counter(node.kind for node in nodes)
     states = Counter(room.status for room in rooms)
@@ -57,38 +62,40 @@ async def read(store: Store) -> Vitals:
         messages={fate.value: fates.get(fate.value, 0) for fate in Fate},
         webinars={status.value: states[status] for status in Status},
         longest_live=max((now - min(begun)).total_seconds(), 0.0) if begun else 0.0,
+        partitions_away=len(store.away),
         durable=durable,
         **lags,
     )
 
 
-async def _lags(store: Store, now: datetime) -> dict[str, Any]:
+async def _lags(store: Store) -> dict[str, Any]:
     """Evaluations on the schedule, and by how many seconds the first of them and the first message are late."""
-    keys, at = store.keys, unix_ms(now)
-    asked: list[tuple[Any, ...]] = []
-    for tag in keys.tags:
-        asked += [
-            ("ZCARD", keys.evaluations(tag)),
-            ("ZRANGE", keys.evaluations(tag), 0, 0, "WITHSCORES"),
+    keys, at, evaluations = store.keys, unix_ms(utc_now()), Evaluations(store)
+    asked: dict[str, list[Command]] = {
+        tag: [
             ("XRANGE", keys.outbox(tag), "-", "+", "COUNT", 1),
             ("ZRANGE", keys.due(tag), 0, 0, "WITHSCORES"),
         ]
-    replies = await store.ask_all(asked)
-    evaluations = [float(score) for reply in replies[1::4] for _, score in pairs(reply)]
-    messages = [float(name.decode().partition("-")[0]) for reply in replies[2::4] for name, _ in reply]
-    messages += [float(score) for reply in replies[3::4] for _, score in pairs(reply)]
+        for tag in keys.tags
+    }
+    there = await ask_each(store, asked)
+    schedules = await asyncio.gather(*(answer(store, tag, partial(evaluations.schedule, tag, 0)) for tag in there))
+    replies = [reply for answered in there.values() for reply in answered]
+    messages = [float(name.decode().partition("-")[0]) for reply in replies[0::2] for name, _ in reply]
+    messages += [float(score) for reply in replies[1::2] for _, score in pairs(reply)]
     return {
-        "evaluations": sum(replies[0::4]),
-        "evaluation_lag": max((at - min(evaluations, default=at)) / 1000, 0.0),
+        "evaluations": sum(schedule.waiting for schedule in schedules if schedule),
+        "evaluation_lag": max((schedule.late for schedule in schedules if schedule), default=0.0),
         "delivery_lag": max((at - min(messages, default=at)) / 1000, 0.0),
     }
 
 
 async def _durable(store: Store) -> bool | None:
-    """Of a Cluster, one server's word; whoever does not let us ask says nothing."""
+    """Of a Cluster, one server's word; whoever does not let us ask, or is away, says nothing."""
     try:
-        told = await store.pipeline.call("INFO", "persistence")
-    except RedisError:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            told = await store.pipeline.call("INFO", "persistence")
+    except (RedisError, TimeoutError):
         return None
     if not isinstance(told, dict) or "aof_enabled" not in told:
         return None

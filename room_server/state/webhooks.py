@@ -23,20 +23,26 @@ class Remembered(Struct, frozen=True):
     answer: bytes
 
 
+_REMEMBERED = msgspec.msgpack.Decoder(Remembered)
+
+
 def digest(hook: str, body: bytes) -> bytes:
     """What makes two requests the same."""
     return hashlib.sha256(hook.encode() + b"\n" + body).digest()
 
 
 async def recall(store: Store, webhook_id: str, asked: bytes) -> bytes | None:
-    """The stored answer; None for a new id. Raises Unauthenticated when the id stood for another request."""
+    """The stored answer; None for a new id. Raises UnreadableRecord.
+
+    Raises Unauthenticated when the id stood for another request.
+    """
     async with deadline():
         if not await store.ask("EXISTS", _key(store, webhook_id)):  # as for nearly all: replicas need not be waited for
             return None
         stored = await store.ask_confirmed("GET", _key(store, webhook_id))
     if stored is None:
         return None
-    remembered = msgspec.msgpack.decode(stored, type=Remembered)
+    remembered = store.records.read(_REMEMBERED, stored, "the answer to a signed request")
     if remembered.asked != asked:
         raise Unauthenticated("this webhook-id was used for another request")
     return remembered.answer

@@ -17,7 +17,7 @@ from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
 from room_server.core.delivery import LEASE, Delivery, Outcome, Step
 from room_server.core.messages import Fate
-from room_server.errors import StateUnavailable
+from room_server.errors import StateUnavailable, UnreadableRecord
 from room_server.state.outbox import Entry, Held, Next, Outbox, soon
 from room_server.telegram import texts
 from room_server.telegram.pace import LATE, Pace
@@ -65,8 +65,8 @@ class Dispatch:
         """Do with an entry what its record asks for. Raises StateUnavailable."""
         try:
             held = await self._outbox.held(entry.webinar_id, entry.field)
-        except ValueError as error:  # as msgspec's errors of decoding are
-            await self._outbox.park(entry, f"its record cannot be read: {error}")
+        except UnreadableRecord as refusal:
+            await self._outbox.park(entry, f"its record cannot be read: {refusal.__cause__}")
             return
         if held is None:
             await self._outbox.park(entry, "there is no such message")
@@ -109,6 +109,8 @@ class Dispatch:
             if facts.room is not None:
                 return texts.compose(delivery, facts.room, texts.name_of(facts))
             why = "there is no such webinar"
+        except UnreadableRecord as refusal:
+            why = refusal.detail
         except StateUnavailable:
             raise
         except Exception as error:  # whatever is wrong with one message must not stop the others

@@ -77,10 +77,12 @@ class Worker:
     async def _take_over(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
             await self._rest(TAKE_OVER_EVERY)
-            for tag in self._tags:
-                with suppress(StateUnavailable):  # the reader tells of it
-                    if not self._sender.halted:
-                        await self._start(await self._outbox.take_over(tag, self._owner, IN_FLIGHT), group)
+            if not self._sender.halted:
+                await asyncio.gather(*(self._take_over_in(tag, group) for tag in self._tags))
+
+    async def _take_over_in(self, tag: str, group: asyncio.TaskGroup) -> None:
+        with suppress(StateUnavailable):  # the reader tells of it
+            await self._start(await self._outbox.take_over(tag, self._owner, IN_FLIGHT), group)
 
     async def _start(self, entries: list[Entry], group: asyncio.TaskGroup) -> None:
         for entry in entries:

@@ -72,6 +72,16 @@ async def test_nobody_is_kept_who_has_gone(site: Site) -> None:
     await wait_until(lambda: not (site.inside["hub"].crowds or site.inside["door"].total), "nobody watches")
 
 
+async def test_a_webinar_that_cannot_be_read_is_missing_from_the_counts_and_ends_nothing(site: Site) -> None:
+    for name in ("w", "other"):
+        await site.store.create(room(name, status=Status.LIVE))
+    await site.raw.hset(site.store.keys.room("w"), "public", "rubbish")
+    async with site.socket("monitor", "*", path=WATCH) as every:
+        told = [await pushed(every) for _ in range(2)]
+
+    assert [[one["webinar_id"] for one in counted["rooms"]] for counted in told] == [["other"]] * 2
+
+
 async def refused(site: Site, scope: str, role: str = "monitor") -> int:
     """The status with which a monitor of this scope is turned away."""
     with pytest.raises(InvalidStatus) as answer:

@@ -1,10 +1,15 @@
 """What the subcommands share."""
 
+import json
+import signal
+
 import click
 import pytest
 
 from room_server.commands.common import ID, run, state_options
 from room_server.errors import StateUnavailable
+from room_server.state.keys import PARTITIONS, SLOTS, Keys, slot
+from tests.cluster import form, processes, url_of
 from tests.terminal import Terminal
 
 
@@ -71,3 +76,22 @@ def test_a_password_in_the_address_is_not_shown(terminal: Terminal) -> None:
     complaint = terminal.refuses("webinar", "list", "--redis-url", "redis://user:hidden@127.0.0.1:1")
 
     assert "hidden" not in complaint
+
+
+def test_a_list_says_when_a_part_of_the_cluster_is_away(terminal: Terminal) -> None:
+    with processes(3) as started:
+        url = url_of(form(list(started)))
+        names = [f"w-{number}" for number in range(12)]
+        for name in names:
+            terminal.says("webinar", "create", name, "--title", "T", "--at", "2030-01-01T00:00:00Z", "--redis-url", url,
+                          ROOM_SERVER_PARTITIONS="8")  # fmt: skip
+        silent = (slot(PARTITIONS) * 3 // SLOTS + 1) % 3
+        list(started.values())[silent].send_signal(signal.SIGSTOP)
+        result = terminal.run("webinar", "list", "--json", "--redis-url", url)
+
+    tags = Keys(8).tags
+    lost = {tag for tag in tags if slot(tag) * 3 // SLOTS == silent}
+    assert [one["webinar_id"] for one in json.loads(result.stdout)] == sorted(
+        (name for name in names if Keys(8).tag(name) not in lost), reverse=True
+    )
+    assert f"warning: {len(lost)} of 8 partitions do not answer; their webinars are missing here" in result.stderr

@@ -200,8 +200,7 @@ async def test_too_many_requests_are_answered_as_the_document_says(valkey_url: s
 
 async def test_our_own_fault_is_answered_as_the_document_says(valkey_url: str) -> None:
     async with witnessed(valkey_url) as (site, witness):
-        await site.store.create(room())
-        await site.raw.hset(site.store.keys.room("w"), "public", "rubbish")
+        site.inside["rooms"] = "rubbish in place of the part that answers"
         await site.state()
 
     assert {code for _, code in witness.codes} == {"internal_error"}

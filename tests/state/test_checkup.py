@@ -1,17 +1,22 @@
 """A Redis that would lose what was answered is told of, and one that does not let itself be seen is not guessed at."""
 
+import asyncio
 import logging
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from redis import Redis as BlockingRedis
+from redis.asyncio.cluster import RedisCluster
 
 from room_server.config import Settings
 from room_server.state.checkup import Seen, problems, tell
 from room_server.state.embedded import find_binary
+from room_server.state.keys import PARTITIONS, slot
 from room_server.state.opening import State, open_state
+from tests.cluster import form, processes, url_of
 from tests.conftest import redis_server, settings_for
 from tests.outage import own_redis
 from tests.terminal import running
@@ -102,6 +107,35 @@ async def test_a_server_that_says_nothing_stops_no_start(caplog: pytest.LogCaptu
         server.thaw()
 
     assert warning.startswith("Redis could not be looked at: ")
+
+
+@pytest.mark.parametrize(
+    ("enabled", "setting", "said"), [(1, "yes", 1), (1, "no", 0), (0, "yes", 0)], ids=["yes", "no", "no Cluster"]
+)
+def test_a_cluster_that_stops_as_a_whole_is_said(enabled: int, setting: str, said: int) -> None:
+    found = [*problems(Seen({"cluster_enabled": enabled}, {"cluster-require-full-coverage": setting}), 0)]
+
+    assert len(found) == said
+    assert all(problem.startswith("refuses all webinars while any primary") for problem in found)
+
+
+async def test_a_primary_that_says_nothing_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    with processes(3, **{"cluster-require-full-coverage": "yes"}) as started:
+        ports = await asyncio.to_thread(form, list(started))
+        async with open_state(settings_for(url_of(ports))) as state:
+            silent = (set(ports) - {holder(state)}).pop()
+            started[silent].send_signal(signal.SIGSTOP)
+            warnings = await told(state, caplog)
+            started[silent].send_signal(signal.SIGCONT)
+
+    assert sum("could not be looked at" in warning for warning in warnings) == 1
+    assert sum("cluster-require-full-coverage no" in warning for warning in warnings) == 2
+
+
+def holder(state: State) -> int:
+    """The port of the primary that holds the number of partitions."""
+    assert isinstance(state.client, RedisCluster)
+    return int(state.client.nodes_manager.get_node_from_slot(slot(PARTITIONS)).port)
 
 
 def test_a_file_that_cannot_be_written_is_said() -> None:

@@ -15,6 +15,7 @@ from redis.exceptions import MovedError
 
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
+from room_server.channels.reader import Reader
 from room_server.core.room import public_text
 from room_server.errors import ConfigurationError, RedisAway, StateUnavailable
 from room_server.state.cluster import Lines, open_lines
@@ -245,11 +246,16 @@ class Ears(Hub):
         super().tell(text)
 
 
+def listener_for(state: State, ears: Ears) -> Listener:
+    """What tells these ears."""
+    return Listener(state.client, state.store.keys, ears, Reader(state.store, ears))
+
+
 @asynccontextmanager
 async def listening(state: State) -> AsyncIterator[Ears]:
     """Ears whose subscriptions are confirmed."""
     ears = Ears(state.store)
-    listener = Listener(state.client, state.store.keys, ears)
+    listener = listener_for(state, ears)
     running = asyncio.create_task(listener.run())
     try:
         await wait_until(listener.subscribed.is_set, "every channel is subscribed")
@@ -286,7 +292,7 @@ async def test_the_ears_close_whatever_they_are_just_doing(spread: State) -> Non
     """One of these moments is the one in which redis-py loses the cancellation."""
     async with asyncio.timeout(20):
         for turns in range(80):
-            running = asyncio.create_task(Listener(spread.client, spread.store.keys, Ears(spread.store)).run())
+            running = asyncio.create_task(listener_for(spread, Ears(spread.store)).run())
             for _ in range(turns):
                 await asyncio.sleep(0)
             running.cancel()

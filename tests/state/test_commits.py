@@ -116,8 +116,8 @@ def test_the_end_of_a_webinar_arms_its_evaluation_after_the_grace() -> None:
     ended = replace(change.room, finished_at=utc_now() + timedelta(days=1))
     due = argued(known, replace(change, room=ended))[11]
 
-    assert ended.finished_at is not None
-    assert due == unix_ms(ended.finished_at + timedelta(seconds=GRACE))
+    wanted = (timedelta(days=1) + timedelta(seconds=GRACE)) / timedelta(milliseconds=1)
+    assert wanted - 60_000 < due <= wanted  # counted from now
 
 
 def test_an_evaluation_is_never_due_in_the_past() -> None:
@@ -125,7 +125,7 @@ def test_an_evaluation_is_never_due_in_the_past() -> None:
     change = builders.decided(builders.stop(), known, "speaker")
     ended = replace(change.room, finished_at=utc_now() - timedelta(days=1))
 
-    assert argued(known, replace(change, room=ended))[11] >= unix_ms(utc_now() - timedelta(seconds=5))
+    assert argued(known, replace(change, room=ended))[11] == 0
 
 
 def test_what_does_not_end_a_webinar_arms_nothing() -> None:

@@ -16,8 +16,9 @@ from room_server.core.facts import Facts
 from room_server.errors import ConfigurationError, RedisAway
 from room_server.state import catalogue, roster
 from room_server.state.embedded import find_binary
-from room_server.state.keys import PARTITIONS
+from room_server.state.keys import PARTITIONS, SLOTS, slot
 from room_server.state.opening import open_state, wait_for_state
+from tests.cluster import follow, form, processes, take_over, url_of
 from tests.conftest import redis_server, settings_for
 from tests.core import builders
 from tests.core.builders import WEBINAR
@@ -231,3 +232,28 @@ async def test_the_embedded_server_is_opened_without_an_address(tmp_path: Path) 
         stored = await state.store.load(WEBINAR)
     async with open_state(Settings(data_dir=str(tmp_path))) as state:
         assert await state.store.load(WEBINAR) == stored
+
+
+async def test_a_process_that_starts_in_the_middle_of_a_fail_over_waits_for_its_end() -> None:
+    with processes(4) as started:
+        *ports, follower = started
+        await asyncio.to_thread(form, ports)
+        made = settings_for(url_of(ports), partitions=8)
+        async with open_state(made):
+            pass
+        asked_first = ports[slot(PARTITIONS) * 3 // SLOTS]
+        await asyncio.to_thread(follow, ports, follower, asked_first)
+        started[asked_first].kill()
+        with pytest.raises(RedisAway):
+            async with open_state(made):
+                pass
+        starting = asyncio.create_task(opened_by_waiting(made))
+        await asyncio.to_thread(take_over, follower)
+
+        assert await asyncio.wait_for(starting, PATIENCE) == 8
+
+
+async def opened_by_waiting(made: Settings) -> int:
+    """How many partitions the state has."""
+    async with wait_for_state(made) as state:
+        return len(state.store.keys.tags)

@@ -126,6 +126,8 @@ async def test_a_record_that_cannot_be_read_is_left_out_and_told_of(
 ) -> None:
     await after(store)
     await store.ask("HSET", store.keys.participations(WEBINAR), "40", b"{")
+    await store.ask("HSET", store.keys.roster(WEBINAR), "50", b'{"lead_id":50,"locale":"xx"}')
 
     assert [line.lead_id for line in await reports.attendance(store, WEBINAR)] == [10, 20, 30]
-    assert "a lead of demo cannot be read and is left out" in caplog.text
+    assert "a lead of demo cannot be read" in caplog.text
+    assert "a roster entry of demo cannot be read" in caplog.text

@@ -215,3 +215,18 @@ async def expired(store: Store) -> Any:
         return await Retention(store).expire(utc_now() + timedelta(days=1))
     except StateUnavailable:
         return None
+
+
+async def test_a_partition_that_cannot_be_looked_at_keeps_no_other_from_its_turn(valkey_url: str) -> None:
+    async with open_state(settings_for(valkey_url, partitions=4)) as state:
+        store, (first, *_) = state.store, state.store.keys.tags
+        names = [f"w-{number}" for number in range(12)]
+        for name in names:
+            await store.create(room(name, status=Status.ARCHIVED))
+        await store.ask("DEL", store.keys.archived(first))
+        await store.ask("SET", store.keys.archived(first), "no sorted set")
+        with pytest.raises(StateUnavailable, match="WRONGTYPE"):
+            await Retention(store).expire(utc_now() + timedelta(days=1))
+
+        left = {listed.webinar_id for listed in await catalogue.latest(store)}
+    assert left == {name for name in names if store.keys.tag(name) == first} != set()

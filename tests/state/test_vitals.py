@@ -13,7 +13,7 @@ from room_server.errors import StateUnavailable
 from room_server.state import embedded, presence, roster, vitals
 from room_server.state.opening import open_state
 from room_server.state.outbox import Outbox
-from room_server.state.presence import Node
+from room_server.state.presence import Word
 from room_server.state.store import Store
 from room_server.state.vitals import Vitals
 from tests.conftest import redis_server, settings_for
@@ -39,14 +39,15 @@ async def test_an_empty_redis_has_nothing_that_is_late(any_store: Store) -> None
         evaluations=0,
         evaluation_lag=0,
         delivery_lag=0,
+        partitions_away=0,
         durable=len(any_store.keys.tags) == 1,  # the Cluster of these tests keeps nothing on disk
     )
 
 
 async def test_the_living_processes_are_counted_by_kind(any_store: Store) -> None:
     for number, kind in enumerate(("web", "web", "worker")):
-        node = Node(node=f"n-{number}", kind="worker" if kind == "worker" else "web", total=0, seen_at=utc_now())
-        await presence.announce(any_store, node)
+        word = Word(node=f"n-{number}", kind="worker" if kind == "worker" else "web", total=0)
+        await presence.announce(any_store, word)
 
     assert (await vitals.read(any_store)).processes == {"web": 2, "worker": 1}
 

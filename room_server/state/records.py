@@ -1,0 +1,63 @@
+"""Stored records as typed values. One that this version cannot read costs what it is about, and nothing else.
+
+A newer version may have written it (before a downgrade, or beside this one in a rolling upgrade), or it is damaged.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+import msgspec
+
+from room_server.core.facts import Facts
+from room_server.core.room import Participation, Room, RosterEntry
+from room_server.errors import TooManyRequests, UnreadableRecord
+from room_server.limits import Throttle
+
+logger = logging.getLogger(__name__)
+
+TOLD_EVERY = 60.0
+"""Seconds between two lines in the log about the same record: it may be read again and again."""
+
+ROOM = msgspec.json.Decoder(Room)
+PARTICIPATION = msgspec.json.Decoder(Participation)
+ENTRY = msgspec.json.Decoder(RosterEntry)
+Record = TypeVar("Record")
+Decoder = msgspec.json.Decoder[Record] | msgspec.msgpack.Decoder[Record]
+
+
+class Records:
+    """Decodes what a store holds; `what` says in the log and in refusals which record it is, and names no person."""
+
+    def __init__(self) -> None:
+        self._told = Throttle(1 / TOLD_EVERY, 1)
+
+    def read(self, decoder: Decoder[Record], raw: bytes, what: str) -> Record:
+        """The record. Raises UnreadableRecord."""
+        try:
+            return decoder.decode(raw)
+        except (ValueError, RecursionError) as error:  # msgspec's errors of decoding are ValueErrors
+            raise self.unreadable(what, error) from error
+
+    def readable(self, decoder: Decoder[Record], raw: bytes, what: str) -> Record | None:
+        """The record; None when it cannot be read, which the log says."""
+        with suppress(UnreadableRecord):
+            return self.read(decoder, raw, what)
+        return None
+
+    def facts(self, webinar_id: str, replies: Sequence[bytes | None]) -> Facts:
+        """Room, participation and roster entry, each None where there is none. Raises UnreadableRecord."""
+        room, participation, entry = replies
+        return Facts(
+            room=self.read(ROOM, room, f"the room of {webinar_id}") if room else None,
+            participation=self.read(PARTICIPATION, participation, f"a lead of {webinar_id}") if participation else None,
+            entry=self.read(ENTRY, entry, f"a roster entry of {webinar_id}") if entry else None,
+        )
+
+    def unreadable(self, what: str, error: Exception) -> UnreadableRecord:
+        """The refusal to raise, once the log has it; there it stands once a minute at most."""
+        with suppress(TooManyRequests):
+            self._told.check(what)
+            logger.error("%s cannot be read by this version of the server: %s", what, error)
+        return UnreadableRecord(f"{what} cannot be read by this version of the server")
