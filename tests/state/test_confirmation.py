@@ -7,7 +7,7 @@ import pytest
 from redis.exceptions import AskError, ReadOnlyError, ResponseError
 
 from room_server.state.confirmation import CONFIRM_MS, MARK_SECONDS, Confirmation, Unconfirmed
-from room_server.state.keys import slot
+from room_server.state.keys import PARTITIONS, slot
 
 DEMOTED = ResponseError("WAIT cannot be used with replica instances. Please also note that …")
 UNBLOCKED = ResponseError(
@@ -51,7 +51,7 @@ def test_a_flight_marks_two_slots_at_most() -> None:
 def test_the_mark_is_in_the_slot_of_the_command(command: tuple[Any, ...]) -> None:
     """On a Cluster the server that carried the command would refuse any other."""
     (_, key, *_), _ = Confirmation(1).commands([command])
-    expected = next((word for word in command if str(word).startswith("rs:")), "rs:")
+    expected = next((word for word in command if str(word).startswith("rs:")), PARTITIONS)
 
     assert slot(str(key)) == slot(str(expected))
 

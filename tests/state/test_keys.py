@@ -82,7 +82,7 @@ def test_all_keys_of_a_webinar_share_a_slot() -> None:
         (("GET", "rs:webhook:d"), "rs:webhook:d"),
         (("EVALSHA", "0" * 40, 2, "rs:{p2}:room:w", "rs:{p2}:roster:w", b"rs:said", "rs:said"), "rs:{p2}:room:w"),
         (("XREADGROUP", "GROUP", "senders", "me", "STREAMS", "rs:{p2}:outbox", ">"), "rs:{p2}:outbox"),
-        (("PING",), PREFIX),
+        (("PING",), PARTITIONS),
     ],
 )
 def test_the_first_key_of_a_command_is_found_in_it(command: tuple[object, ...], key: str) -> None:
