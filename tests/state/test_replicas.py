@@ -214,6 +214,16 @@ async def test_messages_are_discarded_when_replicas_have_it() -> None:
         assert await command("outbox", "discard", WEBINAR, **at) == (0, "0 messages changed, 0 left as they are\n")
 
 
+async def test_a_new_epoch_waits_for_no_replica() -> None:
+    """A primary that was promoted has none yet, and sockets must learn meanwhile that it lost what they show."""
+    async with pair() as servers, process_on(servers.primary) as store:
+        await store.create(room(epoch="old"))
+        servers.replica.freeze()
+
+        assert (await store.renew("w")).epoch != "old"
+        assert (await store.load("w")).room == await store.renew("w", ("old", 1)), "somebody else was first"
+
+
 async def test_a_replica_that_is_late_is_waited_for() -> None:
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
