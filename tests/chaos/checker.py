@@ -34,8 +34,8 @@ TALLIES = ("entered", "completed", "classified", "attended")
 ENDS = frozenset({Fate.SENT, Fate.DRY_RUN, Fate.NO_CHAT, Fate.PARKED})
 MORE_DESCRIPTORS = 12
 """What connections to Redis may differ by between two moments of rest: each server of a Cluster is asked in time."""
-MORE_MEMORY = 16 << 20
-"""Bytes that a process may have grown by, however long it ran: copies of rooms, pools, what malloc keeps."""
+MORE_MEMORY = 24 << 20
+"""Bytes that a process may have grown by, however long it ran: copies of rooms, pools, what malloc keeps of garbage."""
 
 
 class Claim(NamedTuple):

@@ -12,7 +12,7 @@ from tests.chaos.importing import Forgotten
 from tests.chaos.observer import Living, Readiness, Told
 from tests.chaos.recorder import Acknowledged, Recorder
 
-RARELY = 0.1
+RARELY = 0.25
 """The share of looks at which a process may be missing, on a machine that is too busy for a second at times."""
 
 

@@ -59,7 +59,7 @@ CASES: dict[str, tuple[Sequence[Claim], set[str]]] = {
         {"signs of life survive the loss of any one primary"},
     ),
     "a sign of life is late once": (
-        [promises.at_rest([Living("web", frozenset({"worker"}), 2), *[Living("web", NOBODY, 2)] * 10], {"web": 60})],
+        [promises.at_rest([Living("web", frozenset({"worker"}), 2), *[Living("web", NOBODY, 2)] * 3], {"web": 60})],
         set(),
     ),
     "a sign of life is struck off again and again": (
