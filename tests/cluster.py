@@ -30,7 +30,7 @@ def cluster() -> Iterator[list[int]]:
 
 @contextlib.contextmanager
 def processes(
-    count: int, environments: Sequence[Mapping[str, str]] = (), **more: object
+    count: int, environments: Sequence[Mapping[str, str]] = (), /, **more: object
 ) -> Iterator[dict[int, subprocess.Popen[bytes]]]:
     """Servers that are not introduced to each other yet, by port; each may be frozen or killed by the test.
 

@@ -38,10 +38,9 @@ EMBEDDED = (
 )
 """On the embedded server, with a proxy on each process' way to it."""
 
-ABSENT = (LEASE.total_seconds() + 2, LEASE.total_seconds() + 4)
+ABSENT = (LEASE.total_seconds() + 4, LEASE.total_seconds() + 6)
 
-CLUSTER = (
-    *EVERYWHERE,
+SERVERS = (
     Row("pause", COUPLES, of_server.pause, (0.1, 1.2), alone=PRIMARIES),
     Row("kill", COUPLES, of_server.kill, alone=PRIMARIES),
     Row("depose", COUPLES, of_server.depose, (0.0, 2.0), alone=PRIMARIES),
@@ -49,7 +48,7 @@ CLUSTER = (
     Row("away", COUPLES, of_server.away, (0.0, 9.0), alone=(*PRIMARIES, *WEBS)),
     Row("absent", COUPLES, of_server.absent, ABSENT, begins=(0.7, 1.0)),
 )
-"""On a Cluster of three primaries with a replica each, ROOM_SERVER_REPLICAS=1."""
+"""On a Cluster of three primaries with a replica each, ROOM_SERVER_REPLICAS=1: three of them in each round."""
 
 SET_BACK = (
     Row("kill", ("worker-0",), of_process.kill, begins=(0.0, 0.1)),

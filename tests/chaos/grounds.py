@@ -1,6 +1,7 @@
 """Where it takes place: two web processes and workers on the embedded server, or on a Cluster with replicas."""
 
 import asyncio
+import random
 import subprocess
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -12,7 +13,7 @@ from room_server.config import Settings
 from room_server.state.opening import open_state
 from tests.chaos.clocks import Clock, sweep
 from tests.chaos.couples import Couple
-from tests.chaos.decks import CLUSTER, EMBEDDED, HOSTS, SET_BACK
+from tests.chaos.decks import EMBEDDED, EVERYWHERE, HOSTS, SERVERS, SET_BACK
 from tests.chaos.faults import Row
 from tests.chaos.site import Embedded, Site
 from tests.cluster import follow, form, processes, url_of
@@ -22,6 +23,7 @@ GRACE = 0.5
 """Seconds from the end of a webinar to its evaluation."""
 BEHIND = -15
 """Seconds that the clocks of the first replicas are ahead: a fail-over sets the time of its partitions back, or on."""
+AT_A_TIME = 3
 DURABLE = {"appendonly": "yes", "appendfsync": "always"}
 
 
@@ -79,16 +81,23 @@ class Ground(NamedTuple):
     opened: Callable[..., AbstractAsyncContextManager[Site]]
     """Takes a folder and the processes' settings."""
     deck: tuple[Row, ...]
+    """All of it is dealt in each round."""
+    servers: tuple[Row, ...]
+    """So is a part of it, AT_A_TIME rows."""
     last: tuple[Row, ...]
     """What the last round is dealt from; when there is nothing, there is none."""
     leads: int
     readers: int
 
+    def deal(self, chance: random.Random) -> list[Row]:
+        """What goes wrong in a usual round."""
+        return [*self.deck, *chance.sample(self.servers, min(AT_A_TIME, len(self.servers)))]
+
 
 GROUNDS = {
     ground.name: ground
     for ground in (
-        Ground("embedded", embedded_site, EMBEDDED, (), 60, 60),
-        Ground("cluster", cluster_site, CLUSTER, SET_BACK, 36, 20),
+        Ground("embedded", embedded_site, EMBEDDED, (), (), 60, 60),
+        Ground("cluster", cluster_site, EVERYWHERE, SERVERS, SET_BACK, 36, 20),
     )
 }

@@ -77,11 +77,12 @@ class Storm:
             host.clock.set(seconds)
         return dict(zip(self._site.hosts, ahead, strict=True))
 
-    async def round(self, seconds: float, deck: Sequence[Row]) -> None:
-        """One webinar on each primary; afterwards each reader must hold its end."""
+    async def round(self, seconds: float, deal: Callable[[random.Random], Sequence[Row]]) -> None:
+        """One webinar on each primary, with what `deal` gives; afterwards each reader must hold its end."""
         number, self.rounds = self.rounds, self.rounds + 1
         seed = f"{self._seed}/{number}"
-        faults = plan(random.Random(seed), seconds, deck)
+        chance = random.Random(seed)
+        faults = plan(chance, seconds, deal(chance))
         self._say(f"round {number}" + "".join(f"\n  {fault}" for fault in faults))
         plays = [await self._play(name, number) for name in self._site.one_on_each(f"w{number}")]
         scene = Scene(self._site, self.observer, [play.readers for play in plays], random.Random(f"{seed}/scene"))
@@ -210,16 +211,16 @@ async def storm(folder: Path, where: str, seed: int, seconds: float, say: Say) -
             async with run.recorder.lines():
                 await run.observer.prepare()
                 try:
-                    await run.round(QUIET_SECONDS, ())
+                    await run.round(QUIET_SECONDS, lambda _: ())
                     await run.end()
                     await run.observer.watch_at_rest(REST_SECONDS)
                     before = await site.weights()
                     say("everything is told and at rest")
                     ends = time.monotonic() + seconds
                     while run.rounds < 2 or time.monotonic() < ends:
-                        await run.round(min(seconds, ROUND_SECONDS), ground.deck)
+                        await run.round(min(seconds, ROUND_SECONDS), ground.deal)
                     if ground.last:
-                        await run.round(min(seconds, ROUND_SECONDS), ground.last)
+                        await run.round(min(seconds, ROUND_SECONDS), lambda _: ground.last)
                 finally:
                     await run.observer.leave()
             return await run.report(api, before, clocks)

@@ -8,11 +8,14 @@ import pytest
 
 from tests.chaos.decks import COUPLES, PRIMARIES, rehearsed
 from tests.chaos.faults import Fault, Row, Scene, plan, strike
-from tests.chaos.grounds import GROUNDS
+from tests.chaos.grounds import AT_A_TIME, GROUNDS
 
 SECONDS = 4.0
-DECKS = {f"{name}, {which}": deck for name, ground in GROUNDS.items()
-         for which, deck in (("usual", ground.deck), ("last", ground.last))}  # fmt: skip
+DECKS = {
+    f"{name}, {which}": deck
+    for name, ground in GROUNDS.items()
+    for which, deck in (("usual", (*ground.deck, *ground.servers)), ("last", ground.last))
+}
 
 
 @pytest.mark.parametrize("name", DECKS)
@@ -32,6 +35,15 @@ def test_a_plan_has_every_fault_of_the_deck_in_its_time(name: str) -> None:
         assert victim in row.victims
         assert row.begins[0] * SECONDS <= at <= row.begins[1] * SECONDS
         assert row.lasts[0] <= seconds <= row.lasts[1]
+
+
+@pytest.mark.parametrize("name", GROUNDS)
+def test_a_usual_round_has_some_faults_of_servers(name: str) -> None:
+    ground = GROUNDS[name]
+    dealt = [ground.deal(random.Random(seed)) for seed in range(100)]
+
+    assert {len(rows) for rows in dealt} == {len(ground.deck) + min(AT_A_TIME, len(ground.servers))}
+    assert {row for rows in dealt for row in rows} == {*ground.deck, *ground.servers}
 
 
 def test_no_deck_kills_whoever_is_weighed() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.command import ROOT, chaos, claims, documented
 from tests.chaos.grounds import GROUNDS
 
-SEEDS = {"embedded": 5, "cluster": 6}
+SEEDS = {"embedded": 5, "cluster": 10}
 """Plans in which no process waits for another one's clock."""
 SEED = os.environ.get("ROOM_SERVER_CHAOS_SEED")
 SECONDS = 4.0
