@@ -4,7 +4,9 @@ The report on stdout, what happens meanwhile on stderr; the exit status is 0 whe
 """
 
 import argparse
+import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -28,11 +30,18 @@ def say(line: str) -> None:
     sys.stderr.write(f"{time.monotonic() - BEGAN:7.1f} s  {line}\n")
 
 
+async def until_ended(work: Coroutine[Any, Any, Report]) -> Report:
+    """Its report; SIGTERM ends it and everything that it has started."""
+    task = asyncio.ensure_future(work)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
+
+
 def tell(run: Callable[[Path], Coroutine[Any, Any, Report]]) -> bool:
     """Run it in a folder of its own and print its report; whether every claim holds."""
     folder = Path(tempfile.mkdtemp(prefix="rs-"))
     say(f"logs of the processes, kept when a claim fails: {folder}")
-    report = uvloop.run(run(folder))
+    report = uvloop.run(until_ended(run(folder)))
     sys.stdout.write(f"{report}\n")
     if report.passed:
         shutil.rmtree(folder)

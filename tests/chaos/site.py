@@ -108,8 +108,9 @@ class Host:
         await self.start()
 
     async def end(self) -> None:
-        """For good."""
-        assert self._process is not None
+        """For good, if it was begun."""
+        if self._process is None:
+            return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         await self._process.wait()
@@ -204,7 +205,7 @@ class Site:
 
     async def end(self) -> None:
         """End them."""
-        await asyncio.gather(*(host.end() for host in self.hosts.values() if host.lives))
+        await asyncio.gather(*(host.end() for host in self.hosts.values()))
 
     async def weights(self) -> dict[str, Weight]:
         """What each process holds that has lived from the beginning."""
