@@ -51,14 +51,14 @@ SERVERS = (
 """On a Cluster of three primaries with a replica each, ROOM_SERVER_REPLICAS=1: three of them in each round."""
 
 SET_BACK = (
-    Row("kill", ("worker-0",), of_process.kill, begins=(0.0, 0.1)),
-    Row("set back the clock of", ("redis",), of_server.set_back, begins=(0.1, 0.3)),
+    Row("kill", ("worker-0",), of_process.kill),
+    Row("set back the clock of", ("redis",), of_server.set_back, begins=(1.0, 1.0)),
     Row("freeze", WORKERS, of_process.freeze, SHORT),
     Row("step the clock of", HOSTS, of_process.step),
     Row("drop", READERS, of_process.drop),
 )
 """Dealt last, since no primary may die after it. Nor may a web process: its sign of life would hold until the clock
-has caught up."""
+has caught up. The clock jumps when the webinars have been stopped, and wait for their evaluation."""
 
 
 def rehearsed(place: int, seconds: float) -> list[Fault]:

@@ -15,12 +15,10 @@ from tests.chaos.clocks import Clock, sweep
 from tests.chaos.couples import Couple
 from tests.chaos.decks import EMBEDDED, EVERYWHERE, HOSTS, SERVERS, SET_BACK
 from tests.chaos.faults import Row
-from tests.chaos.site import Embedded, Site
+from tests.chaos.site import GRACE, Embedded, Site
 from tests.cluster import follow, form, processes, url_of
 from tests.proxy import proxy_to
 
-GRACE = 0.5
-"""Seconds from the end of a webinar to its evaluation."""
 BEHIND = -15
 """Seconds that the clocks of the first replicas are ahead: a fail-over sets the time of its partitions back, or on."""
 AT_A_TIME = 3

@@ -28,14 +28,16 @@ from tests.terminal import clean
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 """For a process to be ready, begun as often as it takes: it may be born while its Redis is away."""
+GRACE = 2.0
+"""Seconds from the end of a webinar to its evaluation: a clock that is set back just then must not lengthen them."""
 ENVIRONMENT = {
     "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
-    "ROOM_SERVER_EVALUATION_GRACE": "0.5",
+    "ROOM_SERVER_EVALUATION_GRACE": str(GRACE),
     "ROOM_SERVER_MAX_SOCKETS_PER_PERSON": "0",
     "ROOM_SERVER_MAX_HOOKS_PER_PERSON": "0",
     "ROOM_SERVER_MAX_READS_PER_PERSON": "0",
 }
-SETTINGS = Settings(token_secret=TOKEN_SECRET, evaluation_grace=0.5)
+SETTINGS = Settings(token_secret=TOKEN_SECRET, evaluation_grace=GRACE)
 
 
 class Weight(NamedTuple):
