@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 
+from room_server.errors import StateUnavailable
 from tests.cluster import free_ports
 from tests.outage import OwnRedis, own_redis
 from tests.support import eventually
 
+Given = TypeVar("Given")
 End = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -58,6 +60,19 @@ async def link_to(port: int) -> AsyncIterator[Link]:
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving, return_exceptions=True)
+
+
+async def healed(act: Callable[[], Awaitable[Given]]) -> Given:
+    """What `act` gives once Redis and its replicas are there again."""
+
+    async def tried() -> list[Given]:
+        try:
+            return [await act()]
+        except StateUnavailable:
+            return []
+
+    given: list[Given] = await eventually(tried, "it heals")
+    return given[0]
 
 
 class Pair(NamedTuple):

@@ -78,23 +78,29 @@ class Store:
         target = Target(hook.webinar_id, str(getattr(hook, "lead_id", "")))
         return await self._converge(target, lambda loaded: _answer(command, loaded), seen or self._assume(command))
 
-    async def _converge(self, target: Target, decision: Decision, start: Loaded | None = None) -> Change:
-        """Decide and commit until nobody was faster; `decision` gives None where it must see loaded facts."""
+    async def _converge(
+        self, target: Target, decision: Decision, start: Loaded | None = None, run: Run | None = None
+    ) -> Change:
+        """Decide and commit until nobody was faster; `decision` gives None where it must see loaded facts.
+
+        Scripts are run by `run`: by `keep`, unless the change is a promise to nobody.
+        """
+        run = run or self.keep
         async with deadline():
-            loaded = start or await self._load(target, self.keep)
+            loaded = start or await self._load(target, run)
             for _ in range(ATTEMPTS):
                 with tracing.span("decide"):
                     change = decision(loaded)
                 if change is None:
-                    loaded = await self._load(target, self.keep)
+                    loaded = await self._load(target, run)
                     continue
-                standing = await self._try(target, loaded, change)
+                standing = await self._try(target, loaded, change, run)
                 if standing is None:
                     return change
                 loaded = standing
         raise StateUnavailable(f"the webinar changed {ATTEMPTS} times while this was decided; repeat the request")
 
-    async def _try(self, target: Target, loaded: Loaded, change: Change) -> Loaded | None:
+    async def _try(self, target: Target, loaded: Loaded, change: Change, run: Run) -> Loaded | None:
         """None: committed, or there was nothing to write. Else what stands instead."""
         if commits.is_empty(loaded.facts, change):
             return None
@@ -108,7 +114,7 @@ class Store:
             grace=self._grace,
         )
         with tracing.span("commit", webinar=target.webinar_id):
-            reply = await self.keep(self._commit, *commits.arguments(self.keys, plan))
+            reply = await run(self._commit, *commits.arguments(self.keys, plan))
         if reply[0] == b"committed":
             self._copies.remember(change.room)
             if change.room is not loaded.facts.room:
@@ -132,8 +138,8 @@ class Store:
 
         return (await self._converge(Target(room.webinar_id), born)).room
 
-    async def edit(self, webinar_id: str, change: Callable[[Room], Room]) -> Room:
-        """The room after `change`, which gets what stands and may refuse. Raises Refusal."""
+    async def edit(self, webinar_id: str, change: Callable[[Room], Room], run: Run | None = None) -> Room:
+        """The room after `change`, which gets what stands and may refuse; `run` as in `_converge`. Raises Refusal."""
 
         def edited(loaded: Loaded) -> Change:
             if loaded.facts.room is None:
@@ -141,7 +147,7 @@ class Store:
             room = change(loaded.facts.room)
             return Change(room=room, participation=None, arm_evaluation=frees_held(loaded.facts.room, room))
 
-        return (await self._converge(Target(webinar_id), edited)).room
+        return (await self._converge(Target(webinar_id), edited, run=run)).room
 
     async def delete(self, webinar_id: str, archived_at: str = "") -> bool:
         """Everything of a webinar, as if it had never been; its sockets learn of the next one by its new epoch.
@@ -155,7 +161,7 @@ class Store:
         return bool(reply == b"deleted")
 
     async def renew(self, webinar_id: str, only: tuple[str, int] | None = None) -> Room:
-        """The same room under a new epoch: a Redis that lost its last writes was promoted.
+        """The same room under a new epoch: a Redis that lost its last writes was promoted, and has no replica yet.
 
         With `only`, an epoch and a version, nothing is done once the room has others: somebody else was first.
         """
@@ -165,7 +171,7 @@ class Store:
                 return room
             return replace(room, epoch=new_epoch(), version=room.version + 1)
 
-        return await self.edit(webinar_id, renewed)
+        return await self.edit(webinar_id, renewed, self.ask_script)
 
     async def public_texts(self, webinar_ids: list[str]) -> list[bytes | None]:
         """The room states as stored, in the order asked for; None: no such webinar. Raises StateUnavailable."""

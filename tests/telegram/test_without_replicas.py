@@ -23,6 +23,8 @@ from tests.telegram.outgoing import Outgoing
 
 CLAIM = b'"status":"sending"'
 CHATS = (11, 12, 13)
+LONG = 4 * PATIENCE
+"""Seconds: what a worker could not handle is taken up again after eight."""
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ async def test_a_minute_without_replicas_costs_no_message_a_try(outgoing: Outgoi
     kept = [await outgoing.record(lead) for lead in CHATS]
     servers.replica.thaw()
     async with outgoing.delivering(replicas=1):
-        sent = [await outgoing.until(lead, "sent") for lead in CHATS]
+        sent = [await outgoing.until(lead, "sent", LONG) for lead in CHATS]
 
     assert len(entries) == len(CHATS)
     assert {(record.status, record.attempts, record.doubts) for record in kept} == {("queued", 0, 0)}
@@ -107,7 +109,7 @@ async def test_a_claim_that_no_replica_has_is_taken_back(outgoing: Outgoing, ser
         taken_back = await outgoing.until(11, "queued")
         tried = len(api.tries)
         servers.replica.thaw()
-        sent = await outgoing.until(11, "sent")
+        sent = await outgoing.until(11, "sent", LONG)
 
     assert (claimed.attempts, taken_back.attempts, taken_back.doubts, tried) == (1, 0, 0, 0)
     assert (sent.attempts, sent.doubts, len(api.tries)) == (1, 0, 1)
@@ -139,7 +141,7 @@ async def test_a_sender_that_dies_with_such_a_claim_leaves_a_doubt_and_one_messa
         await eventually(partial(is_handled, dispatch, entry), "the replica is back")
     doubted = await outgoing.record(11)
     async with outgoing.delivering(replicas=1):
-        sent = await outgoing.until(11, "sent")
+        sent = await outgoing.until(11, "sent", LONG)
         await wait_until(lambda: api.sent, "it has arrived")
 
     assert (doubted.status, doubted.doubts) == ("doubtful", 1)
