@@ -12,7 +12,7 @@ help: ## what can be made
 demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRESH=1 begins anew)
 	@$(BIN)/room-server demo $(if $(filter-out 0,$(FRESH)),--fresh)
 
-test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
+test: $(VENV)/dev browser clocks ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist loadfile  # many of them wait
 
 bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
@@ -22,11 +22,11 @@ MINUTES ?= 3
 SEED    ?= 1
 SOCKETS ?= 2000
 
-chaos: $(VENV)/dev ## kill, freeze and cut off everything by chance (MINUTES=3 SEED=1), then prove that nothing is lost
-	$(BIN)/python -m tests.chaos --minutes $(MINUTES) --seed $(SEED)
+chaos: $(VENV)/dev clocks ## kill, freeze and cut off everything by chance (MINUTES=3 SEED=1), then prove that nothing is lost
+	$(BIN)/python -m tests.chaos chaos --minutes $(MINUTES) --seed $(SEED)
 
-rehearsal: $(VENV)/dev ## a whole webinar (SOCKETS=2000) on a Cluster while one of each process is killed
-	$(BIN)/python -m tests.chaos --cluster --sockets $(SOCKETS)
+rehearsal: $(VENV)/dev clocks ## a whole webinar (SOCKETS=2000) on a Cluster while one of each process is hurt
+	$(BIN)/python -m tests.chaos rehearsal --sockets $(SOCKETS)
 
 check: $(VENV)/dev ## style, types, architecture
 	$(BIN)/ruff format --check .
@@ -62,3 +62,7 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 .PHONY: browser
 browser:
 	@sh scripts/install-system chromium redis-server
+
+.PHONY: clocks
+clocks:
+	@sh scripts/install-system faketime

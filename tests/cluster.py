@@ -1,11 +1,12 @@
 """A Cluster of three primaries for tests: the embedded program, loopback ports, ready within a second or two."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,20 @@ def cluster() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def processes(count: int, **more: object) -> Iterator[dict[int, subprocess.Popen[bytes]]]:
+def processes(
+    count: int, environments: Sequence[Mapping[str, str]] = (), /, **more: object
+) -> Iterator[dict[int, subprocess.Popen[bytes]]]:
     """Servers that are not introduced to each other yet, by port; each may be frozen or killed by the test.
 
-    `more` are settings of theirs. Whoever starts one again puts it into the dict.
+    `environments` has one for each, added to that of the tests; `more` are settings of all. Whoever starts one again
+    puts it into the dict.
     """
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
         ports = free_ports(2 * count)
-        started = {port: start(Path(folder) / str(port), ports, **more) for port in ports[:count]}
+        started = {
+            port: start(Path(folder) / str(port), ports, environment, **more)
+            for port, environment in zip(ports[:count], environments or [{}] * count, strict=True)
+        }
         try:
             yield started
         finally:
@@ -58,7 +65,7 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def start(folder: Path, ports: list[int], **more: object) -> subprocess.Popen[bytes]:
+def start(folder: Path, ports: list[int], environment: Mapping[str, str], **more: object) -> subprocess.Popen[bytes]:
     """One server; the second half of `ports` is for the servers' own talk."""
     port = int(folder.name)
     folder.mkdir()
@@ -75,7 +82,9 @@ def start(folder: Path, ports: list[int], **more: object) -> subprocess.Popen[by
         **more,
     }
     words = [str(word) for name, value in settings.items() for word in (f"--{name}", value)]
-    return subprocess.Popen([embedded.find_binary(), *words], stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [embedded.find_binary(), *words], stdout=subprocess.DEVNULL, env={**os.environ, **environment}
+    )
 
 
 def form(ports: list[int]) -> list[int]:

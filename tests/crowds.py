@@ -56,6 +56,8 @@ class Line(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.seen: dict[bytes, int] = {}
         """The version that came last, by epoch."""
+        self.epoch = b""
+        """The epoch that came last."""
         self.admitted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -120,7 +122,8 @@ class Client:
         self.gone = False
         self.text = b""
         """The state that the page shows."""
-        self._shown = (b"", 0)
+        self.shown = (b"", 0)
+        """Its epoch and version."""
 
     async def connect(self) -> None:
         """Open a socket where the next one belongs."""
@@ -140,13 +143,15 @@ class Client:
     def told(self, line: Line, epoch: bytes, version: int) -> None:
         """A state came."""
         self.audience.backwards += version <= line.seen.get(epoch, 0)
-        line.seen[epoch] = version
+        self.audience.returned += epoch != line.epoch and epoch in line.seen
+        self.audience.epochs.add(epoch)
+        line.seen[epoch], line.epoch = version, epoch
         self.version = max(self.version, version)
 
     def show(self, text: bytes, epoch: bytes, version: int) -> None:
         """The highest version of an epoch stands, and any other epoch replaces."""
-        if epoch != self._shown[0] or version > self._shown[1]:
-            self.text, self._shown = text, (epoch, version)
+        if epoch != self.shown[0] or version > self.shown[1]:
+            self.text, self.shown = text, (epoch, version)
 
     def asked_to_leave(self, line: Line, seconds: float) -> None:
         """The process goes away: open the new socket first, in its turn."""
@@ -184,6 +189,10 @@ class Audience:
         """When sockets were let in (monotonic)."""
         self.backwards = 0
         """States that were no newer than the one before, of the same epoch and on the same socket."""
+        self.returned = 0
+        """States of an epoch that another one had replaced on the same socket."""
+        self.epochs: set[bytes] = set()
+        """All that came to any socket."""
         self.asked = 0
         """Times that a client was asked to come back elsewhere."""
         self.without = 0

@@ -34,8 +34,8 @@ TALLIES = ("entered", "completed", "classified", "attended")
 ENDS = frozenset({Fate.SENT, Fate.DRY_RUN, Fate.NO_CHAT, Fate.PARKED})
 MORE_DESCRIPTORS = 12
 """What connections to Redis may differ by between two moments of rest: each server of a Cluster is asked in time."""
-MORE_MEMORY = 16 << 20
-"""Bytes that a process may have grown by, however long it ran: copies of rooms, pools, what malloc keeps."""
+MORE_MEMORY = 24 << 20
+"""Bytes that a process may have grown by, however long it ran: copies of rooms, pools, what malloc keeps of garbage."""
 
 
 class Claim(NamedTuple):
@@ -221,8 +221,9 @@ async def newest(store: Store, name: str, readers: Audience, seconds: float) -> 
         await asyncio.sleep(0.05)
 
 
-async def counts(port: int, name: str, wanted: dict[str, int], seconds: float) -> list[str]:
-    """How the counts that this process shows differ from the open sockets, so many seconds after the last came."""
+async def counts(port: int, open_sockets: dict[str, int], seconds: float) -> list[str]:
+    """How the counts that this process shows differ from attendees' open sockets by webinar, within so many seconds."""
+    wanted = {name: {Role.ATTENDEE.value: number} for name, number in open_sockets.items() if number}
     ends = asyncio.get_running_loop().time() + seconds
     headers = {"Authorization": f"Bearer {token(Role.MONITOR)}"}
     found: Any = "no answer"
@@ -231,13 +232,13 @@ async def counts(port: int, name: str, wanted: dict[str, int], seconds: float) -
             try:
                 told = (await http.get("/monitor/counts")).json()
                 roles = {room["webinar_id"]: room["roles"] for room in told["rooms"] if room["roles"]}
-                found = roles.get(name, {}), sum(told["total"] for told in told["nodes"])
+                found = roles, sum(told["total"] for told in told["nodes"])
             except (*BROKEN, KeyError) as error:
                 found = repr(error)
-            if found == (wanted, sum(wanted.values())):
+            if found == (wanted, sum(open_sockets.values())):
                 return []
             await asyncio.sleep(0.2)
-    return [f"process at {port}: {found}, but {wanted} are open"]
+    return [f"process at {port}: {found}, but {open_sockets} are open"]
 
 
 def leaks(before: dict[str, Weight], after: dict[str, Weight]) -> list[str]:

@@ -1,136 +1,90 @@
-"""What goes wrong, and when: a seeded plan, and the hands that carry it out."""
+"""What goes wrong, and when: rows of a table, a plan that a seed deals from them, and the scene of its faults.
+
+The tables are in decks.py. A row names its own hand: a function in process_faults.py or server_faults.py.
+"""
 
 import asyncio
 import random
-import signal
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import NamedTuple
 
+from tests.chaos.observer import Observer
 from tests.chaos.site import Site
 from tests.crowds import Audience, Client
 
-DECK = (
-    *(("kill", "web-0"), ("kill", "worker-0"), ("kill", "redis")),
-    *(("freeze", "web"), ("freeze", "worker"), ("freeze", "redis")),
-    *((kind, "any") for kind in ("cut", "half-close", "delay", "hang", "lose")),
-    *((kind, "readers") for kind in ("drop", "deafen")),
-)
-"""Each fault of a round: what happens, and to whom. `web-1` and `worker-1` are never killed, and so can be weighed."""
-WORST = {"freeze": 3.0, "delay": 2.0, "hang": 3.0, "deafen": 3.0}
-"""Seconds that it lasts at most."""
-LATE = 0.3
-"""Seconds by which every reply is late while there is a delay."""
-LOST = 5
-"""Replies that are lost at a time."""
+
+class Scene:
+    """What faults befall: the site, the readers of this round, and who observes meanwhile."""
+
+    def __init__(self, site: Site, observer: Observer, readers: Sequence[Audience], chance: random.Random) -> None:
+        self.site = site
+        self.observer = observer
+        self.readers = readers
+        self.chance = chance
+        self.busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """Whom a fault has for itself at the moment."""
+        self.done: Counter[str] = Counter()
+
+    def some_readers(self) -> list[Client]:
+        """A third of them."""
+        clients = [client for audience in self.readers for client in audience.clients]
+        return self.chance.sample(clients, len(clients) // 3)
 
 
 class Fault(NamedTuple):
     """What happens `at` seconds from the beginning of a round, to whom, and for how many seconds."""
 
     at: float
-    kind: str
+    row: "Row"
     victim: str
     seconds: float = 0.0
 
     def __str__(self) -> str:
-        return f"{self.at:6.2f} s  {self.kind} {self.victim}" + (f" for {self.seconds:.2f} s" if self.seconds else "")
+        lasts = f" for {self.seconds:.2f} s" if self.seconds else ""
+        return f"{self.at:6.2f} s  {self.row.kind} {self.victim}{lasts}"
 
 
-def plan(chance: random.Random, seconds: float) -> list[Fault]:
-    """The whole deck within so many seconds, by chance alone: the same chance, the same plan."""
-    return sorted(
-        Fault(
-            chance.uniform(0, seconds),
-            kind,
-            f"{victim}-{chance.randrange(2)}" if victim in {"web", "worker"} else _named(chance, victim),
-            chance.uniform(0.1, WORST.get(kind, 0)) if kind in WORST else 0.0,
-        )
-        for kind, victim in DECK
-    )
+Hand = Callable[[Scene, Fault], Awaitable[None]]
 
 
-def _named(chance: random.Random, victim: str) -> str:
-    return f"{chance.choice(('web', 'worker'))}-{chance.randrange(2)}" if victim == "any" else victim
+class Row(NamedTuple):
+    """A kind of fault."""
+
+    kind: str
+    victims: tuple[str, ...]
+    """One of them is dealt."""
+    hand: Hand
+    """Carries it out, and returns when it is over and whoever was killed is there again."""
+    lasts: tuple[float, float] = (0.0, 0.0)
+    """Seconds, from and to."""
+    begins: tuple[float, float] = (0.0, 1.0)
+    """In which part of the round, from and to."""
+    alone: tuple[str, ...] = ()
+    """Who has to be left in peace meanwhile, besides the victim."""
 
 
-class Hands:
-    """Carry a plan out; one fault at a time for each victim."""
+def plan(chance: random.Random, seconds: float, deck: Sequence[Row]) -> list[Fault]:
+    """Each row once within so many seconds, by chance alone: the same chance, the same plan."""
+    faults = [
+        Fault(seconds * chance.uniform(*row.begins), row, chance.choice(row.victims), chance.uniform(*row.lasts))
+        for row in deck
+    ]
+    return sorted(faults, key=lambda fault: fault.at)
 
-    def __init__(self, site: Site, readers: Audience, chance: random.Random) -> None:
-        self._site = site
-        self._readers = readers
-        self._chance = chance
-        self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._ways: dict[str, Callable[[Fault], Awaitable[None]]] = {
-            "kill": self._kill,
-            "freeze": self._freeze,
-            "delay": self._delay,
-            "hang": self._hang,
-            "cut": self._cut,
-            "half-close": self._half_close,
-            "lose": self._lose,
-            "drop": self._drop,
-            "deafen": self._deafen,
-        }
-        self.done: Counter[str] = Counter()
 
-    async def strike(self, faults: list[Fault]) -> None:
-        """All of them, each at its moment; returns when the last is over and whoever was killed is there again."""
-        await asyncio.gather(*(self._blow(fault) for fault in faults))
+async def strike(scene: Scene, faults: Sequence[Fault]) -> None:
+    """All of them, each at its moment or as soon as its victim has got over the one before."""
+    async with asyncio.TaskGroup() as blows:
+        for fault in faults:
+            blows.create_task(_blow(scene, fault))
 
-    async def _blow(self, fault: Fault) -> None:
-        await asyncio.sleep(fault.at)  # the blow's own moment
-        async with self._busy[fault.victim]:
-            await self._ways[fault.kind](fault)
-        self.done[f"{fault.kind} {fault.victim}"] += 1
 
-    async def _kill(self, fault: Fault) -> None:
-        await self._site.victims()[fault.victim].kill()
-
-    async def _freeze(self, fault: Fault) -> None:
-        victim = self._site.victims()[fault.victim]
-        victim.signal(signal.SIGSTOP)
-        await asyncio.sleep(fault.seconds)  # how long it says nothing
-        victim.signal(signal.SIGCONT)
-
-    async def _delay(self, fault: Fault) -> None:
-        proxy = self._site.proxies[fault.victim]
-        proxy.delay = LATE
-        await asyncio.sleep(fault.seconds)  # how long replies are late
-        proxy.delay = 0.0
-
-    async def _hang(self, fault: Fault) -> None:
-        proxy = self._site.proxies[fault.victim]
-        proxy.freeze()
-        await asyncio.sleep(fault.seconds)  # how long nothing passes
-        proxy.thaw()
-
-    async def _cut(self, fault: Fault) -> None:
-        self._site.proxies[fault.victim].cut()
-
-    async def _half_close(self, fault: Fault) -> None:
-        self._site.proxies[fault.victim].half_close()
-
-    async def _lose(self, fault: Fault) -> None:
-        for _ in range(LOST):
-            self._site.proxies[fault.victim].lose_reply_to(b"EVALSHA")
-
-    async def _drop(self, _: Fault) -> None:
-        for client in self._some():
-            if client.line is not None:
-                client.line.hang_up()
-
-    async def _deafen(self, fault: Fault) -> None:
-        deaf = [client.line.transport for client in self._some() if client.line is not None]
-        for transport in deaf:
-            if transport is not None and not transport.is_closing():
-                transport.pause_reading()
-        await asyncio.sleep(fault.seconds)  # how long they read nothing
-        for transport in deaf:
-            if transport is not None and not transport.is_closing():
-                transport.resume_reading()
-
-    def _some(self) -> list[Client]:
-        """A third of the readers."""
-        return self._chance.sample(self._readers.clients, len(self._readers.clients) // 3)
+async def _blow(scene: Scene, fault: Fault) -> None:
+    await asyncio.sleep(fault.at)  # the blow's own moment
+    async with AsyncExitStack() as stack:
+        for name in sorted({fault.victim, *fault.row.alone}):  # in one order, so that no two wait for each other
+            await stack.enter_async_context(scene.busy[name])
+        await fault.row.hand(scene, fault)
+    scene.done[f"{fault.row.kind} {fault.victim}"] += 1

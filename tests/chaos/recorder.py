@@ -18,8 +18,9 @@ ANSWER_SECONDS = 3.0
 GIVE_UP_SECONDS = 60.0
 PAUSE = 0.05
 """Seconds before a hook is sent again."""
-BROKEN = (httpx.HTTPError, RuntimeError)
-"""How a line breaks; RuntimeError is uvloop's word for writing to one that is closed already, which httpx passes on."""
+BROKEN = (httpx.HTTPError, RuntimeError, AttributeError)
+"""How a line breaks. On uvloop httpx passes on what becomes of one that is closed already: RuntimeError when it is
+written to, AttributeError when it was just opened."""
 NO_PROBLEM = "no_problem_document"
 """How a refusal is counted that does not say why as every refusal should (RFC 9457)."""
 FOR_NOW = frozenset({429, 500, 502, 503})

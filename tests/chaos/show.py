@@ -9,7 +9,7 @@ from typing import Any
 
 from room_server.clock import utc_now
 from room_server.core.facts import Act, Command
-from room_server.core.room import RosterEntry
+from room_server.core.room import Room, RosterEntry
 from room_server.errors import Refusal, StateUnavailable
 from room_server.state import roster
 from room_server.state.store import Store
@@ -50,18 +50,16 @@ class Show:
             for lead in self.leads
         ]
         at, more = utc_now() + timedelta(minutes=1), {"cta_label": "Join", "cta_url": "https://example.org/join"}
-        made = room(self.name, scheduled_at=at, recording_url="https://example.org/r", **more)
+        await planned(self._store, room(self.name, scheduled_at=at, recording_url="https://example.org/r", **more))
 
-        async def prepared() -> bool:
+        async def imported() -> bool:
             try:
-                if (await self._store.load(self.name)).room is None:
-                    await self._store.create(made)
                 await roster.adopt(self._store, self.name, people, replace=False)
             except Refusal:
                 return False  # Redis is on its way back
             return True
 
-        await eventually(prepared, f"{self.name} is planned", PATIENCE)
+        await eventually(imported, f"{self.name} has its roster", PATIENCE)
 
     async def run(self, seconds: float, seed: str) -> None:
         """Start, be live for so many seconds, stop; then those who stayed complete. `seed`: each has its own chance."""
@@ -117,3 +115,17 @@ class Show:
         except StateUnavailable:
             return False
         return True
+
+
+async def planned(store: Store, made: Room) -> None:
+    """Store a webinar that was not there before, however long Redis needs."""
+
+    async def created() -> bool:
+        try:
+            if (await store.load(made.webinar_id)).room is None:
+                await store.create(made)
+        except Refusal:
+            return False  # Redis is on its way back
+        return True
+
+    await eventually(created, f"{made.webinar_id} is planned", PATIENCE)

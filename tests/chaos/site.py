@@ -7,8 +7,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -16,24 +15,29 @@ import msgspec
 
 from room_server.config import Settings
 from room_server.server import bind
-from room_server.state.opening import State, open_state
+from room_server.state.keys import SLOTS, slot
+from room_server.state.opening import State
+from tests.chaos.clocks import Clock, sweep
+from tests.chaos.couples import Couple
 from tests.crowds import descriptors, memory
 from tests.outage import answers
-from tests.proxy import Proxy, proxy_to
+from tests.proxy import Proxy
 from tests.support import TOKEN_SECRET, eventually, wait_until
 from tests.terminal import clean
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 """For a process to be ready, begun as often as it takes: it may be born while its Redis is away."""
+GRACE = 2.0
+"""Seconds from the end of a webinar to its evaluation: a clock that is set back just then must not lengthen them."""
 ENVIRONMENT = {
     "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
-    "ROOM_SERVER_EVALUATION_GRACE": "0.5",
+    "ROOM_SERVER_EVALUATION_GRACE": str(GRACE),
     "ROOM_SERVER_MAX_SOCKETS_PER_PERSON": "0",
     "ROOM_SERVER_MAX_HOOKS_PER_PERSON": "0",
     "ROOM_SERVER_MAX_READS_PER_PERSON": "0",
 }
-SETTINGS = Settings(token_secret=TOKEN_SECRET, evaluation_grace=0.5)
+SETTINGS = Settings(token_secret=TOKEN_SECRET, evaluation_grace=GRACE)
 
 
 class Weight(NamedTuple):
@@ -55,13 +59,16 @@ class Victim(Protocol):
 
 
 class Host:
-    """A web process or a worker; its log stays in the folder."""
+    """A web process or a worker, with a clock of its own; its log stays in the folder."""
 
     def __init__(self, name: str, folder: Path, words: tuple[str, ...], environment: dict[str, str]) -> None:
         self.name = name
         self.lives = 0
+        self.port: int | None = None
+        """Where a web process listens."""
+        self.clock = Clock(folder / f"{name}.clock")
         self._words = words
-        self._environment = {**ENVIRONMENT, **environment}
+        self._environment = {**ENVIRONMENT, **environment, **self.clock.environment()}
         self.log, self._tasks = folder / f"{name}.log", folder / f"{name}.tasks"
         self._process: Process | None = None
 
@@ -87,10 +94,15 @@ class Host:
         await process.wait()
         return False
 
+    @property
+    def pid(self) -> int:
+        """Of its present life."""
+        assert self._process is not None
+        return self._process.pid
+
     def signal(self, number: signal.Signals) -> None:
         """To this process alone."""
-        assert self._process is not None
-        os.kill(self._process.pid, number)
+        os.kill(self.pid, number)
 
     async def kill(self) -> None:
         """`kill -9`, and another life."""
@@ -98,20 +110,21 @@ class Host:
         await self.start()
 
     async def end(self) -> None:
-        """For good."""
-        assert self._process is not None
+        """For good, if it was begun."""
+        if self._process is None:
+            return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.pid, signal.SIGKILL)
         await self._process.wait()
+        sweep(self.pid)
 
     async def weight(self) -> Weight:
         """What the process holds now."""
-        assert self._process is not None
         self._tasks.unlink(missing_ok=True)
         self.signal(signal.SIGUSR1)
         await wait_until(self._tasks.exists, f"{self.name} told of its tasks")
         tasks = msgspec.json.decode(self._tasks.read_bytes(), type=dict[str, int])
-        return Weight(tasks, descriptors(self._process.pid), memory(self._process.pid))
+        return Weight(tasks, descriptors(self.pid), memory(self.pid))
 
 
 class Embedded:
@@ -150,19 +163,42 @@ class Site:
         self.proxies: dict[str, Proxy] = {}
         """What lies between a process and Redis, where there is anything."""
         self.others: dict[str, Victim] = {}
+        self.couples: list[Couple] = []
+        """The primaries of the Cluster in the order of their slots, each with its replica; none on one server."""
+        self.server_clocks: tuple[Clock, ...] = ()
+        """Those of all servers, where they can be set."""
 
     def victims(self) -> dict[str, Victim]:
         """Whoever may be killed or frozen."""
-        return {**self.hosts, **self.others}
+        return {**self.hosts, **self.others, **{couple.name: couple for couple in self.couples}}
+
+    def couple(self, tag: str) -> int:
+        """Which primary holds this partition, by its place."""
+        return slot(tag) * max(1, len(self.couples)) // SLOTS
+
+    def partitions(self, place: int) -> set[str]:
+        """The partitions, by tag, that the primary in this place holds."""
+        return {tag for tag in self.state.store.keys.tags if self.couple(tag) == place}
+
+    def one_on_each(self, stem: str) -> list[str]:
+        """Names of webinars, one for each primary, in their order."""
+        keys = self.state.store.keys
+        return [
+            next(name for number in count() if self.couple(keys.tag(name := f"{stem}-{number}")) == place)
+            for place in range(max(1, len(self.couples)))
+        ]
 
     def add(self, name: str, **environment: str) -> Host:
         """One more process, not begun yet: `web-0`, `worker-1`."""
         words: tuple[str, ...] = ("worker",)
+        port = None
         if name.startswith("web"):
             with bind("127.0.0.1", 0) as free:
-                self.ports.append(free.getsockname()[1])
-            words = ("web", "--port", str(self.ports[-1]))
+                port = int(free.getsockname()[1])
+            self.ports.append(port)
+            words = ("web", "--port", str(port))
         made = self.hosts[name] = Host(name, self.folder, words, environment)
+        made.port = port
         return made
 
     async def start(self) -> None:
@@ -171,24 +207,8 @@ class Site:
 
     async def end(self) -> None:
         """End them."""
-        await asyncio.gather(*(host.end() for host in self.hosts.values() if host.lives))
+        await asyncio.gather(*(host.end() for host in self.hosts.values()))
 
     async def weights(self) -> dict[str, Weight]:
         """What each process holds that has lived from the beginning."""
         return {name: await host.weight() for name, host in self.hosts.items() if host.lives == 1}
-
-
-@asynccontextmanager
-async def embedded_site(folder: Path, **environment: str) -> AsyncIterator[Site]:
-    """Two web processes and two workers on the embedded server, each through a proxy of its own."""
-    data = folder / "data"
-    async with AsyncExitStack() as stack:
-        state = await stack.enter_async_context(open_state(Settings(data_dir=str(data), evaluation_grace=0.5)))
-        site = Site(state, folder)
-        site.others["redis"] = Embedded(data, state.url)
-        for name in ("web-0", "web-1", "worker-0", "worker-1"):
-            proxy = site.proxies[name] = await stack.enter_async_context(proxy_to(state.url))
-            site.add(name, ROOM_SERVER_REDIS_URL=proxy.url, **environment)
-        stack.push_async_callback(site.end)
-        await site.start()
-        yield site

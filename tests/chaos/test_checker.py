@@ -153,14 +153,14 @@ async def test_a_reader_that_is_behind_is_found(site: Site) -> None:
     try:
         await readers.join(2)
         assert await checker.newest(site.store, "w", readers, 1) == []
-        assert await checker.counts(readers.ports[0], "w", {"attendee": 2}, 3) == []
+        assert await checker.counts(readers.ports[0], {"w": 2}, 3) == []
         line = readers.clients[0].line
         assert line is not None
         assert line.transport is not None
         line.transport.pause_reading()
         await site.store.renew("w")
         behind = await checker.newest(site.store, "w", readers, 0.3)
-        miscounted = await checker.counts(readers.ports[0], "w", {"attendee": 3}, 0.3)
+        miscounted = await checker.counts(readers.ports[0], {"w": 3}, 0.3)
     finally:
         await readers.leave()
 

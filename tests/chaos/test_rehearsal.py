@@ -1,6 +1,5 @@
-"""A small rehearsal: a whole webinar on a Cluster with REPLICAS=1, while a web process, a primary and a worker die."""
+"""A small rehearsal: a whole webinar on a Cluster with REPLICAS=1, while each kind of process is hurt once."""
 
-import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +11,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="proc
 
 def test_a_whole_webinar_survives_one_of_each() -> None:
     """As `make rehearsal` runs it, smaller."""
-    report = chaos("--cluster", "--sockets", "100", "--leads", "30", "--seconds", "4")
+    report = chaos("rehearsal", "--sockets", "100", "--leads", "30", "--seconds", "4")
 
     assert report[0] == "100 sockets, 30 leads, 4 s on air"
-    assert re.search(r"a primary whose replica took over after [0-9.]+ s", report[1])
-    assert sorted([*claims(report), "everybody is told once"]) == sorted(documented())
+    assert sorted(claims(report)) == sorted(documented("rehearsal"))

@@ -1,6 +1,7 @@
 """`room-server …` that writes its tasks to a file when SIGUSR1 asks: `python -m tests.chaos.watched FILE WORDS…`."""
 
 import asyncio
+import gc
 import signal
 import sys
 from collections import Counter
@@ -12,7 +13,8 @@ from room_server.cli import main
 
 
 def tell(file: Path) -> None:
-    """The tasks of the running loop by what they do, whole or not at all."""
+    """The tasks of the running loop by what they do, whole or not at all; what is garbage is weighed no more."""
+    gc.collect()
     names = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in asyncio.all_tasks())
     fresh = file.with_suffix(".new")
     fresh.write_bytes(msgspec.json.encode(names))
