@@ -123,7 +123,7 @@ def _retried(delivery: Delivery, facts: Facts) -> Delivery | None:
     """As it begins anew; None where it would end at once, as for a lead that has no chat still."""
     if delivery.status not in RETRIABLE or facts.room is None:
         return None
-    again = anew(delivery, facts.room, facts.entry, utc_now())
+    again = anew(delivery, facts.recording, facts.entry, utc_now())
     return None if again.status in ENDED else again
 
 
@@ -195,5 +195,5 @@ async def _said(store: Store, webinar_id: str, delivery: Delivery) -> str:
         return f"    ({refusal.detail})"
     if facts.room is None:
         return "    (the webinar is gone)"
-    text = texts.compose(delivery, facts.room, texts.name_of(facts))
+    text = texts.compose(delivery, facts.room, facts)
     return "\n".join(f"    {line}" for line in text.splitlines())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from room_server.core.room import Room, Visibility
+from room_server.core.room import Recording, Room, Visibility
 from room_server.state.evaluation import Due
 from room_server.state.reports import Summary
 
@@ -31,11 +31,12 @@ def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 class Shown(NamedTuple):
-    """A room, its leads in numbers, and its evaluation where one is on the schedule."""
+    """A room, its leads in numbers, its evaluation where one is on the schedule, and what its messages link."""
 
     room: Room
     numbers: Summary
     due: Due | None
+    recording: Recording
 
 
 def progress(shown: Shown) -> dict[str, Any]:
@@ -50,6 +51,8 @@ def progress(shown: Shown) -> dict[str, Any]:
 def numbers(shown: Shown) -> Iterator[tuple[str, str]]:
     """The numbers for people: who came, how far the evaluation is, what became of the messages."""
     leads = shown.numbers
+    if shown.recording != shown.room.recording:
+        yield "messages", f"link {shown.recording.url}" if shown.recording.url else "wait for no recording"
     yield "leads", f"{leads.leads}: {leads.entered} entered, {leads.completed} completed"
     if shown.due is not None:
         at = _moment(datetime.fromtimestamp(shown.due.at / 1000, UTC))

@@ -13,8 +13,8 @@ from room_server.commands.common import OPERATOR, Text, listed, state_options, w
 from room_server.commands.summary import Shown, numbers, progress, summary
 from room_server.core.facts import Act, Command
 from room_server.core.lifecycle import Trigger
-from room_server.core.planning import Plan, amend, new_room
-from room_server.core.room import Description, Label, PublicRoom, Title, Url
+from room_server.core.planning import Plan, new_room
+from room_server.core.room import Description, Label, PublicRoom, Status, Title, Url
 from room_server.errors import Unknown
 from room_server.state import reports
 from room_server.state.evaluation import Evaluations
@@ -108,6 +108,8 @@ def create(webinar_id: str, draft: bool, **said: Any) -> None:
 def set_(webinar_id: str, **said: Any) -> None:
     """Change what is said of a webinar.
 
+    An archived webinar never changes. Only its recording may still be named, or called off, for its messages that wait.
+
     \b
     Examples:
       room-server webinar set launch --title "The launch" --at 2026-11-23T18:00:00+03:00
@@ -120,8 +122,10 @@ def set_(webinar_id: str, **said: Any) -> None:
         raise click.UsageError("--recording-url and --no-recording contradict each other")
 
     async def work(store: Store) -> None:
-        room = await store.edit(webinar_id, lambda standing: amend(standing, plan))
+        room = await store.amend(webinar_id, plan)
         click.echo(f"{room.webinar_id} is {room.status}, version {room.version}")
+        if room.status is Status.ARCHIVED:
+            click.echo("the archived room stays as it is; what was said of the recording counts for its messages")
 
     with_store(flags, work)
 
@@ -193,11 +197,12 @@ def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
     """
 
     async def work(store: Store) -> Shown:
-        room = (await store.load(webinar_id)).room
-        if room is None:
+        facts = await store.load(webinar_id)
+        if facts.room is None:
             raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
         lines = await reports.attendance(store, webinar_id)
-        return Shown(room, reports.summary(lines), await Evaluations(store).pending(webinar_id))
+        due = await Evaluations(store).pending(webinar_id)
+        return Shown(facts.room, reports.summary(lines), due, facts.recording)
 
     shown: Shown = with_store(flags, work)
     if as_json:

@@ -32,6 +32,7 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
         room=facts.room,
         participation=facts.participation,
         entry=facts.entry,
+        recording=facts.recording,
         command_id=command.id,
         actor_name=command.actor.name if command.actor.lead_id else None,
         now=now,

@@ -1,6 +1,6 @@
 """What becomes of one message: the states of a delivery as a table and two pure functions.
 
-    held ──recording──▶ queued ◀──later──┐
+    held ◀─recording──▶ queued ◀──later──┐
                           │ claim        │
                           ▼              │
                        sending ──────────┴─▶ sent · dry_run · undeliverable · no_chat · parked (tried too often)
@@ -20,8 +20,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from room_server.core.follow_ups import chat_of, first_fate
-from room_server.core.messages import Fate, Message
-from room_server.core.room import Room, RosterEntry
+from room_server.core.messages import Fate, Kind, Message
+from room_server.core.room import Recording, RosterEntry
 
 LEASE = timedelta(seconds=8)
 """A sender that has not reported by then is taken for dead; no send may last as long."""
@@ -62,7 +62,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     kind: Literal[
         "sent", "dry_run", "final", "refused", "flood", "migrated", "unknown", "halted", "late", "unconfirmed"
     ]
-    """Nothing was sent when it is `late` (the pace's moment has passed) or `unconfirmed` (the claim may be lost)."""
+    """Nothing was sent when it is `late` (its moment has passed, or what it says has changed) or `unconfirmed` (the
+    claim may be lost)."""
     message_id: int | None = None
     chat_id: int | None = None
     """Where a migrated chat went."""
@@ -120,11 +121,30 @@ def overtaken(claimed: Delivery, standing: Delivery) -> bool:
     return doubted and standing.attempts == claimed.attempts
 
 
-def anew(delivery: Delivery, room: Room, entry: RosterEntry | None, now: datetime) -> Delivery:
+def anew(delivery: Delivery, recording: Recording, entry: RosterEntry | None, now: datetime) -> Delivery:
     """Back to the beginning of its way, as the roster and the recording are now: once held, or retried by a person."""
     chat_id = chat_of(delivery.kind, entry) if entry else delivery.chat_id
-    status, error = first_fate(delivery.kind, chat_id, room)
+    status, error = first_fate(delivery.kind, chat_id, recording)
     return replace(delivery, status=status, error=error, chat_id=chat_id, attempts=0, doubts=0, at=now)
+
+
+def is_moved(delivery: Delivery, recording: Recording) -> bool:
+    """Whether what is known of the recording takes a message elsewhere: a held one, or one that has lost its link."""
+    if delivery.kind is not Kind.RECORDING:
+        return False
+    if delivery.status is Fate.HELD:
+        return recording.is_known
+    return delivery.status in CLAIMABLE and recording.url is None
+
+
+def moved(delivery: Delivery, recording: Recording, entry: RosterEntry | None, now: datetime) -> Delivery:
+    """The message of which `is_moved` is true: on its way, waiting for a recording, or at its end.
+
+    One that is just being sent is on the line already. If it comes back, it is looked at then.
+    """
+    if delivery.status is Fate.HELD:
+        return anew(delivery, recording, entry, now)
+    return end(delivery, *first_fate(delivery.kind, delivery.chat_id, recording), now)
 
 
 def end(delivery: Delivery, fate: Fate, error: str | None, now: datetime) -> Delivery:

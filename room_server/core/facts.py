@@ -5,7 +5,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from room_server.core.messages import Actor, ClientHook, CoreHook, Event, Message
-from room_server.core.room import Participation, Room, RosterEntry
+from room_server.core.room import Participation, Recording, Room, RosterEntry
 
 
 class Act(Struct, frozen=True):
@@ -36,6 +36,13 @@ class Facts(Struct, frozen=True, kw_only=True):
     room: Room | None = None
     participation: Participation | None = None
     entry: RosterEntry | None = None
+    named_recording: Recording | None = None
+    """Said after the room was archived, whose record never changes: it counts for the messages."""
+
+    @property
+    def recording(self) -> Recording:
+        """What the messages rest on."""
+        return self.named_recording or (self.room.recording if self.room else Recording())
 
 
 class Case(Struct, frozen=True, kw_only=True):
@@ -44,6 +51,7 @@ class Case(Struct, frozen=True, kw_only=True):
     room: Room
     participation: Participation | None
     entry: RosterEntry | None
+    recording: Recording
     command_id: str
     actor_name: str | None
     now: datetime
@@ -67,5 +75,7 @@ class Change(Struct, frozen=True, kw_only=True):
     participation: Participation | None
     events: tuple[Event, ...] = ()
     messages: tuple[Message, ...] = ()
+    named_recording: Recording | None = None
+    """To be kept beside the record of an archived room; None: what is kept there stays."""
     arm_evaluation: bool = False
     duplicate: bool = False

@@ -2,7 +2,7 @@
 
 from room_server.core.facts import Case, Reaction
 from room_server.core.messages import AttendanceClassified, Fate, Kind, Message, PostWebinarRoute
-from room_server.core.room import Room, RosterEntry
+from room_server.core.room import Recording, RosterEntry
 
 
 def tell_partner(event: AttendanceClassified, case: Case) -> Reaction:
@@ -23,7 +23,7 @@ def recording_follow_up(event: PostWebinarRoute, case: Case) -> Reaction:
 def _message(event: AttendanceClassified, case: Case, kind: Kind) -> Reaction:
     entry = case.entry
     chat_id = chat_of(kind, entry) if entry else None
-    status, error = first_fate(kind, chat_id, case.room)
+    status, error = first_fate(kind, chat_id, case.recording)
     message = Message(
         lead_id=event.lead_id,
         kind=kind,
@@ -41,10 +41,10 @@ def chat_of(kind: Kind, entry: RosterEntry) -> int | None:
     return entry.partner_chat_id if kind is Kind.ATTENDANCE else entry.candidate_chat_id
 
 
-def first_fate(kind: Kind, chat_id: int | None, room: Room) -> tuple[Fate, str | None]:
+def first_fate(kind: Kind, chat_id: int | None, recording: Recording) -> tuple[Fate, str | None]:
     """Where a message starts: nobody to send it to, no recording to link (yet), or on its way."""
     if chat_id is None:
         return Fate.NO_CHAT, None
-    if kind is Kind.RECORDING and room.recording_url is None:
-        return (Fate.UNDELIVERABLE, "no_recording") if room.no_recording else (Fate.HELD, None)
+    if kind is Kind.RECORDING and recording.url is None:
+        return (Fate.HELD, None) if recording.is_expected else (Fate.UNDELIVERABLE, "no_recording")
     return Fate.QUEUED, None

@@ -7,7 +7,8 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from room_server.core.room import Description, Label, Room, Status, Title, Url
+from room_server.core.facts import Change
+from room_server.core.room import Description, Label, Recording, Room, Status, Title, Url
 from room_server.errors import BadInput, Conflict
 
 
@@ -26,6 +27,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 RESCHEDULABLE = frozenset({Status.DRAFT, Status.SCHEDULED})
+OF_THE_RECORDING = frozenset({"recording_url", "no_recording"})
+"""What may be said of an archived webinar, for its messages."""
 
 
 def new_room(webinar_id: str, epoch: str, plan: Plan, draft: bool) -> Room:
@@ -43,6 +46,28 @@ def new_room(webinar_id: str, epoch: str, plan: Plan, draft: bool) -> Room:
     )
 
 
+def amended(room: Room, recording: Recording, plan: Plan) -> Change:
+    """What comes of `plan`; `recording` is what the messages rest on until now. Raises Conflict, BadInput.
+
+    An archived room never changes; what is said of its recording is kept beside it, and counts for its messages.
+    """
+    if room.status is not Status.ARCHIVED:
+        after = amend(room, plan)
+        return Change(room=after, participation=None, arm_evaluation=frees_held(room, after))
+    named = name_recording(room, plan)
+    if named == recording:
+        return Change(room=room, participation=None)
+    return Change(room=room, participation=None, named_recording=named, arm_evaluation=True)
+
+
+def name_recording(room: Room, plan: Plan) -> Recording:
+    """The recording of an archived room, named later. Raises Conflict when more is said than that, and BadInput."""
+    said = _said(plan)
+    if not said or said.keys() - OF_THE_RECORDING:
+        raise Conflict("webinar_state_locked", "an archived webinar never changes; only its recording may be named")
+    return _checked({**_fields(room), **said}).recording
+
+
 def amend(room: Room, plan: Plan) -> Room:
     """The room with what was said; the very same object when nothing new was. Raises Conflict, BadInput."""
     if room.status is Status.ARCHIVED:
@@ -50,14 +75,17 @@ def amend(room: Room, plan: Plan) -> Room:
     said = _said(plan)
     if "scheduled_at" in said and room.status not in RESCHEDULABLE:
         raise Conflict("webinar_state_invalid_rewind", f"the time cannot be moved while the webinar is {room.status}")
-    amended = _checked({**{name: getattr(room, name) for name in room.__struct_fields__}, **said})
-    return room if amended == room else replace(amended, version=room.version + 1)
+    after = _checked({**_fields(room), **said})
+    return room if after == room else replace(after, version=room.version + 1)
 
 
 def frees_held(before: Room, after: Room) -> bool:
-    """Whether messages that wait for a recording need wait no more: the evaluation sees to them."""
-    said = (before.recording_url, before.no_recording) != (after.recording_url, after.no_recording)
-    return said and after.finished_at is not None
+    """Whether messages may have to be moved since the recording is another one: the evaluation sees to them."""
+    return before.recording != after.recording and after.finished_at is not None
+
+
+def _fields(room: Room) -> dict[str, Any]:
+    return {name: getattr(room, name) for name in room.__struct_fields__}
 
 
 def _said(plan: Plan) -> dict[str, Any]:

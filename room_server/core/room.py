@@ -35,6 +35,19 @@ Description = Annotated[str, Meta(max_length=4000)]
 Label = Annotated[str, Meta(min_length=1, max_length=80)]
 
 
+class Recording(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is known of a webinar's recording: where it is, that there will be none, or, by default, nothing yet."""
+
+    url: Url | None = None
+    is_expected: bool = True
+    """False: the operator said that there will be none."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether nobody need wait any longer to learn of it."""
+        return self.url is not None or not self.is_expected
+
+
 class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The private record of one webinar. `version` grows with each change, `epoch` is made with the room."""
 
@@ -60,6 +73,11 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Telegram texts of this webinar's own: locale -> text name -> HTML template."""
     request_id: str = ""
     """The request that asked for this version, for the log; the state writes it."""
+
+    @property
+    def recording(self) -> Recording:
+        """What this record says of the recording."""
+        return Recording(url=self.recording_url, is_expected=not self.no_recording)
 
 
 class Participation(Struct, frozen=True, kw_only=True, omit_defaults=True):

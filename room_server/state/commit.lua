@@ -11,11 +11,12 @@ ARGV  1 seconds that `done` is kept
       10 '1' = the roster entry is compared   11 the entry that must stand ('' = none)
       12 in how many ms the evaluation is due ('' = not armed)
       13 id of the request that asked for it ('' = nobody's)
-      14 number of events E, then E pairs: hook, text
+      14 the recording that was named after the room was archived ('' = not changed)
+      15 number of events E, then E pairs: hook, text
       then number of messages M, then M triples: field, record, '1' = wakes the sender
       then number of counters C, then C names
 Returns {'committed'} (now, or before: the reply of a first try was lost)
-      | {'conflict', record, participation, entry} as they stand, each false when there is none.
+      | {'conflict', record, participation, entry, recording} as they stand, each false when there is none.
 --]]
 local done, room, participations, roster = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local events, outbox, deliveries, evaluations = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -23,6 +24,7 @@ local webinars, tally, channel, fates, archived = KEYS[9], KEYS[10], KEYS[11], K
 local keep, expected_stamp, stamp, record, public = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local scheduled, lead, expected_participation, participation = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local compares_entry, expected_entry, due, request = ARGV[10] == '1', ARGV[11], ARGV[12], ARGV[13]
+local recording = ARGV[14]
 local EVENTS_KEPT = 1000000
 
 if redis.call('EXISTS', done) == 1 then
@@ -38,8 +40,9 @@ if lead ~= '' then
 end
 if standing_stamp ~= expected_stamp or standing_participation ~= expected_participation
   or (compares_entry and standing_entry ~= expected_entry) then
-  return {'conflict', redis.call('HGET', room, 'record'),
-          standing_participation ~= '' and standing_participation, standing_entry ~= '' and standing_entry}
+  local known = redis.call('HMGET', room, 'record', 'recording')
+  return {'conflict', known[1], standing_participation ~= '' and standing_participation,
+          standing_entry ~= '' and standing_entry, known[2]}
 end
 
 redis.call('SET', done, '1', 'EX', keep)
@@ -50,6 +53,9 @@ if stamp ~= '' then
     local time = redis.call('TIME')
     redis.call('ZADD', archived, 'NX', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)), webinar)
   end
+end
+if recording ~= '' then
+  redis.call('HSET', room, 'recording', recording)
 end
 if participation ~= '' then
   redis.call('HSET', participations, lead, participation)
@@ -62,7 +68,7 @@ if due ~= '' then
   redis.call('ZADD', evaluations, string.format('%.0f', math.max(at, standing + 1)), webinar)
 end
 
-local at = 14
+local at = 15
 local function next_argument()
   at = at + 1
   return ARGV[at - 1]

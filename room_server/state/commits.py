@@ -42,7 +42,9 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 def is_empty(before: Facts, change: Change) -> bool:
     """Whether there is nothing to write."""
-    return change.room is before.room and change.participation is before.participation
+    return (
+        change.room is before.room and change.participation is before.participation and change.named_recording is None
+    )
 
 
 def arguments(keys: Keys, plan: Plan) -> tuple[list[str], list[Any]]:
@@ -87,6 +89,7 @@ def _compared(plan: Plan) -> list[Any]:
         plan.entry,
         _due(plan),
         request_id.get(),
+        "" if change.named_recording is None else _JSON.encode(change.named_recording),
     ]
 
 

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from room_server.clock import utc_now
-from room_server.core.delivery import anew
-from room_server.core.facts import Command, Evaluate
-from room_server.core.messages import Actor, Fate, Role
-from room_server.core.room import Room, Status
+from room_server.core.delivery import CLAIMABLE, is_moved, moved
+from room_server.core.facts import Command, Evaluate, Facts
+from room_server.core.messages import Actor, Role
+from room_server.core.room import Recording, Status
 from room_server.errors import UnreadableRecord
 from room_server.ids import new_id
 from room_server.state.outbox import Held, Next, Outbox
@@ -95,37 +95,37 @@ class Evaluations:
         """Evaluate a webinar to the end; how many leads were classified. Raises StateUnavailable."""
         classified = 0
         while True:
-            room = (await self._store.load(due.webinar_id)).room
-            if room is not None and room.status in {Status.FINISHED, Status.ARCHIVED}:
-                request_id.set(room.request_id)  # what follows is done for who ended the webinar
-                while found := await self.sweep(room):
+            facts = await self._store.load(due.webinar_id)
+            if facts.room is not None and facts.room.status in {Status.FINISHED, Status.ARCHIVED}:
+                request_id.set(facts.room.request_id)  # what follows is done for who ended the webinar
+                while found := await self.sweep(due.webinar_id, facts):
                     classified += found
-                await self._let_go(room)
+                await self._move(due.webinar_id, facts.recording)
             if self._stopping.is_set() or await self._finished(due):
                 return classified
             due = await self.pending(due.webinar_id) or due
 
-    async def sweep(self, room: Room) -> int:
-        """One full pass; how many leads it classified. Raises StateUnavailable."""
+    async def sweep(self, webinar_id: str, facts: Facts) -> int:
+        """One full pass over a room's leads; how many it classified. Raises StateUnavailable."""
         classified = 0
-        async for found in self._unclassified(room.webinar_id):
+        async for found in self._unclassified(webinar_id):
             for start in range(0, len(found), TOGETHER):
                 if self._stopping.is_set():
                     return classified
-                acts = [self._classify(room, lead) for lead in found[start : start + TOGETHER]]
+                acts = [self._classify(webinar_id, facts, lead) for lead in found[start : start + TOGETHER]]
                 classified += sum(await _all(acts))
         return classified
 
-    async def _classify(self, room: Room, lead: Lead) -> bool:
+    async def _classify(self, webinar_id: str, facts: Facts, lead: Lead) -> bool:
         try:
-            seen = self._store.seen(room, lead.participation, lead.entry)
-            hook = Evaluate(room.webinar_id, int(lead.id))
+            hook = Evaluate(webinar_id, int(lead.id))
             command = Command(id=new_id(), actor=ACTOR, hook=hook)
+            seen = self._store.seen(webinar_id, facts, lead.participation, lead.entry)
             return not (await self._store.apply(command, seen)).duplicate
         except UnreadableRecord:
             return False  # one lead must not stop the others; the log has it
         except ValueError:
-            logger.error("a lead of %s has an id that is no number, and is not classified", room.webinar_id)
+            logger.error("a lead of %s has an id that is no number, and is not classified", webinar_id)
             return False
 
     async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[Lead]]:
@@ -140,25 +140,25 @@ class Evaluations:
             leads = [Lead(lead, record, b"") for lead, record in found.items()]
             yield [lead for lead in leads if _is_open(lead)]
 
-    async def _let_go(self, room: Room) -> None:
-        """Messages that waited for a recording go on their way, or end, now that there is one or will be none."""
-        if room.recording_url is None and not room.no_recording:
+    async def _move(self, webinar_id: str, recording: Recording) -> None:
+        """Messages that rest on a recording go on their way, or end, now that there is one or will be none."""
+        if not recording.is_known:
             return
         waiting: list[Held] = []
-        async for held in self._outbox.deliveries(room.webinar_id):
-            if held.delivery.status is Fate.HELD:
+        async for held in self._outbox.deliveries(webinar_id):
+            if is_moved(held.delivery, recording):
                 waiting.append(held)
             if self._stopping.is_set():
                 return
             if len(waiting) == TOGETHER:
-                await _all([self._free(room, held) for held in waiting])
+                await _all([self._move_one(webinar_id, recording, held) for held in waiting])
                 waiting = []
-        await _all([self._free(room, held) for held in waiting])
+        await _all([self._move_one(webinar_id, recording, held) for held in waiting])
 
-    async def _free(self, room: Room, held: Held) -> None:
-        entry = (await self._store.load(room.webinar_id, held.delivery.lead_id)).entry
-        wanted = anew(held.delivery, room, entry, utc_now())
-        await self._outbox.record(room.webinar_id, held, wanted, Next(wakes=wanted.status is Fate.QUEUED))
+    async def _move_one(self, webinar_id: str, recording: Recording, held: Held) -> None:
+        entry = (await self._store.load(webinar_id, held.delivery.lead_id)).entry
+        wanted = moved(held.delivery, recording, entry, utc_now())
+        await self._outbox.record(webinar_id, held, wanted, Next(wakes=wanted.status in CLAIMABLE))
 
     async def _finished(self, due: Due) -> bool:
         key = self._store.keys.evaluations(self._store.keys.tag(due.webinar_id))

@@ -87,7 +87,10 @@ class Keys:
         return f"rs:{{{self.tag(webinar_id)}}}:{kind}:{webinar_id}"
 
     def room(self, webinar_id: str) -> str:
-        """Hash: `stamp` (epoch:version), `record` (private, JSON), `public` (the room state's text)."""
+        """Hash: `stamp` (epoch:version), `record` (private, JSON), `public` (the room state's text).
+
+        Beside the record of an archived room, which never changes: `recording`, named later for its messages (JSON).
+        """
         return self._of("room", webinar_id)
 
     def participations(self, webinar_id: str) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from room_server.core.facts import Facts
-from room_server.core.room import Participation, Room, RosterEntry
+from room_server.core.room import Participation, Recording, Room, RosterEntry
 from room_server.errors import TooManyRequests, UnreadableRecord
 from room_server.limits import Throttle
 
@@ -23,6 +23,7 @@ TOLD_EVERY = 60.0
 ROOM = msgspec.json.Decoder(Room)
 PARTICIPATION = msgspec.json.Decoder(Participation)
 ENTRY = msgspec.json.Decoder(RosterEntry)
+RECORDING = msgspec.json.Decoder(Recording)
 Record = TypeVar("Record")
 Decoder = msgspec.json.Decoder[Record] | msgspec.msgpack.Decoder[Record]
 
@@ -47,12 +48,13 @@ class Records:
         return None
 
     def facts(self, webinar_id: str, replies: Sequence[bytes | None]) -> Facts:
-        """Room, participation and roster entry, each None where there is none. Raises UnreadableRecord."""
-        room, participation, entry = replies
+        """Room, participation, roster entry and recording, as `load.lua` gives them. Raises UnreadableRecord."""
+        room, participation, entry, recording = replies
         return Facts(
             room=self.read(ROOM, room, f"the room of {webinar_id}") if room else None,
             participation=self.read(PARTICIPATION, participation, f"a lead of {webinar_id}") if participation else None,
             entry=self.read(ENTRY, entry, f"a roster entry of {webinar_id}") if entry else None,
+            named_recording=self.read(RECORDING, recording, f"the recording of {webinar_id}") if recording else None,
         )
 
     def unreadable(self, what: str, error: Exception) -> UnreadableRecord:

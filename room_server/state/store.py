@@ -18,8 +18,8 @@ from room_server.clock import utc_now
 from room_server.core.decide import decide
 from room_server.core.facts import Change, Command, Facts
 from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
-from room_server.core.planning import frees_held
-from room_server.core.room import Room
+from room_server.core.planning import Plan, amended
+from room_server.core.room import Recording, Room
 from room_server.errors import Conflict, Refusal, StateUnavailable, Unknown
 from room_server.ids import new_id
 from room_server.state import commits
@@ -53,6 +53,7 @@ class Target(NamedTuple):
 
 
 Decision = Callable[[Loaded], Change | None]
+Revision = Callable[[Room, Recording], Change]
 Run = Callable[[Script, list[str], list[Any]], Awaitable[Any]]
 
 
@@ -140,14 +141,19 @@ class Store:
 
     async def edit(self, webinar_id: str, change: Callable[[Room], Room], run: Run | None = None) -> Room:
         """The room after `change`, which gets what stands and may refuse; `run` as in `_converge`. Raises Refusal."""
+        return await self._revise(webinar_id, lambda room, _: Change(room=change(room), participation=None), run)
 
-        def edited(loaded: Loaded) -> Change:
+    async def amend(self, webinar_id: str, plan: Plan) -> Room:
+        """The room after what the operator said. Raises Refusal."""
+        return await self._revise(webinar_id, lambda room, recording: amended(room, recording, plan))
+
+    async def _revise(self, webinar_id: str, revision: Revision, run: Run | None = None) -> Room:
+        def decision(loaded: Loaded) -> Change:
             if loaded.facts.room is None:
                 raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
-            room = change(loaded.facts.room)
-            return Change(room=room, participation=None, arm_evaluation=frees_held(loaded.facts.room, room))
+            return revision(loaded.facts.room, loaded.facts.recording)
 
-        return (await self._converge(Target(webinar_id), edited, run=run)).room
+        return (await self._converge(Target(webinar_id), decision, run=run)).room
 
     async def delete(self, webinar_id: str, archived_at: str = "") -> bool:
         """Everything of a webinar, as if it had never been; its sockets learn of the next one by its new epoch.
@@ -221,13 +227,11 @@ class Store:
             self._copies.remember(facts.room)
         return Loaded(facts=facts, participation=replies[1] or b"", entry=replies[2] or b"")
 
-    def seen(self, room: Room, participation: bytes, entry: bytes) -> Loaded:
-        """Facts from records that a sweep has just read: good enough to accept on, since the commit compares them.
-
-        Raises UnreadableRecord.
-        """
-        facts = replace(self.records.facts(room.webinar_id, [None, participation, entry]), room=room)
-        return Loaded(facts=facts, participation=participation, entry=entry, assumed=True)
+    def seen(self, webinar_id: str, facts: Facts, participation: bytes, entry: bytes) -> Loaded:
+        """`facts` of a room with records that were just read; the commit compares them. Raises UnreadableRecord."""
+        read = self.records.facts(webinar_id, [None, participation, entry, None])
+        known = replace(read, room=facts.room, named_recording=facts.named_recording)
+        return Loaded(facts=known, participation=participation, entry=entry, assumed=True)
 
 
 def new_epoch() -> str:

@@ -16,7 +16,8 @@ from room_server import tracing
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
 from room_server.core.delivery import LEASE, Delivery, Outcome, Step
-from room_server.core.messages import Fate
+from room_server.core.messages import Fate, Kind
+from room_server.core.room import Recording
 from room_server.errors import StateUnavailable, UnreadableRecord
 from room_server.state.outbox import Entry, Held, Next, Outbox, soon
 from room_server.telegram import texts
@@ -42,11 +43,18 @@ class Work(NamedTuple):
     held: Held
 
 
+class Text(NamedTuple):
+    """What a message says, and the recording that it was made with."""
+
+    html: str
+    recording: Recording
+
+
 class Letter(NamedTuple):
     """What goes where, and the moment that the pace gave it (the loop's clock)."""
 
     chat_id: int
-    text: str
+    text: Text
     moment: float
 
 
@@ -101,23 +109,30 @@ class Dispatch:
         then = Next(seconds, entry=work.entry)
         await self._outbox.record(work.entry.webinar_id, work.held, None, then)
 
-    async def _text(self, work: Work) -> str | None:
-        """What it says; None when that cannot be made, and a person is to look at it."""
+    async def _text(self, work: Work) -> Text | None:
+        """What it says; None when it is not to be said (yet), or cannot be made and a person is to look at it."""
         delivery = work.held.delivery
         try:
             facts = await self._outbox.store.load(work.entry.webinar_id, delivery.lead_id)
-            if facts.room is not None:
-                return texts.compose(delivery, facts.room, texts.name_of(facts))
-            why = "there is no such webinar"
+            if facts.room is None:
+                instead = self._parked(work, "there is no such webinar")
+            elif deliveries.is_moved(delivery, facts.recording):
+                instead = deliveries.moved(delivery, facts.recording, facts.entry, self._now())
+            else:
+                return Text(texts.compose(delivery, facts.room, facts), facts.recording)
         except UnreadableRecord as refusal:
-            why = refusal.detail
+            instead = self._parked(work, refusal.detail)
         except StateUnavailable:
             raise
         except Exception as error:  # whatever is wrong with one message must not stop the others
-            why = f"its text cannot be made: {error!r}"[:200]
-        logger.error("a message (%s of %.64s) is parked: see `outbox list`", delivery.kind, work.entry.webinar_id)
-        await self._record(work, Step(delivery=deliveries.end(delivery, Fate.PARKED, why, self._now())))
+            instead = self._parked(work, f"its text cannot be made: {error!r}"[:200])
+        await self._record(work, Step(delivery=instead))
         return None
+
+    def _parked(self, work: Work, why: str) -> Delivery:
+        kind = work.held.delivery.kind
+        logger.error("a message (%s of %.64s) is parked: see `outbox list`", kind, work.entry.webinar_id)
+        return deliveries.end(work.held.delivery, Fate.PARKED, why, self._now())
 
     async def _moment(self, work: Work, chat_id: int) -> float | None:
         """Wait for the moment that the pace gives, and give it (the loop's clock); None: it is far, so put off."""
@@ -141,7 +156,7 @@ class Dispatch:
         claimed = wanted and await self._claim(work, wanted)
         if not claimed:
             return  # another was faster
-        outcome = await self._try(letter, claimed_at)
+        outcome = await self._try(work, letter, claimed_at)
         logger.info("telegram: %s of %s: %s", claimed.delivery.kind, work.entry.webinar_id, outcome.kind)
         if outcome.kind == "flood":
             with suppress(StateUnavailable):  # the message itself waits by its own record
@@ -160,21 +175,33 @@ class Dispatch:
             await self._settle(Work(work.entry, Held.of(wanted)), deliveries.settle(wanted, unused, self._now()))
             raise
 
-    async def _try(self, letter: Letter, claimed_at: float) -> Outcome:
+    async def _try(self, work: Work, letter: Letter, claimed_at: float) -> Outcome:
         """Send at the moment that was given or, when the claim took until after it, at another one."""
         clock = asyncio.get_running_loop().time
-        if clock() - letter.moment > LATE and not self._sender.rehearses:
-            try:
+        try:
+            if clock() - letter.moment > LATE and not self._sender.rehearses:
                 turn = await self._pace.another(letter.chat_id)
-            except StateUnavailable:
-                return Outcome(kind="late", seconds=REST)
-            if not turn.goes:
-                return Outcome(kind="late", seconds=turn.seconds)
-            await asyncio.sleep(turn.seconds)  # the pace's own clock
+                if not turn.goes:
+                    return Outcome(kind="late", seconds=turn.seconds)
+                await asyncio.sleep(turn.seconds)  # the pace's own clock
+            if not await self._still_says(work, letter.text):
+                return Outcome(kind="late")
+        except (StateUnavailable, ValueError):  # Redis is away, or the record cannot be read: the next look tells
+            return Outcome(kind="late", seconds=REST)
         left = LEASE.total_seconds() - MARGIN - (clock() - claimed_at)
         if left < LEAST:
             return Outcome(kind="late")
-        return await self._sender.send(letter.chat_id, letter.text, left)
+        return await self._sender.send(letter.chat_id, letter.text.html, left)
+
+    async def _still_says(self, work: Work, text: Text) -> bool:
+        """Whether the recording is still the one that the text was made with.
+
+        It is asked after the claim. So once `webinar set` has answered, no message goes out with a link that it took
+        back, but for those that are on the line at that moment.
+        """
+        if work.held.delivery.kind is not Kind.RECORDING:
+            return True
+        return (await self._outbox.store.load(work.entry.webinar_id)).recording == text.recording
 
     async def _settle(self, work: Work, step: Step) -> None:
         """Record what came of it, even when this sender was taken for dead meanwhile and nobody has tried since."""

@@ -131,6 +131,24 @@ def test_a_recording_is_never_retried_without_its_link(terminal: Terminal, url: 
     assert fates(url)["2:recording"] == "held"
 
 
+def test_what_ended_without_a_recording_is_retried_with_one_that_was_named_after_the_archive(
+    terminal: Terminal, url: str
+) -> None:
+    def retried() -> str:
+        terminal.says("outbox", "retry", "demo", "--lead", "2", "--kind", "recording")
+        return fates(url)["2:recording"]
+
+    terminal.says("webinar", "archive", "demo")
+    terminal.says("webinar", "set", "demo", "--no-recording")
+    on(url, lambda store: Evaluations(store).run_pending(WEBINAR))
+    without = retried()
+    terminal.says("webinar", "set", "demo", "--recording-url", "https://example.org/late")
+
+    assert (without, retried()) == ("undeliverable", "queued")
+    said = terminal.says("outbox", "list", "demo", "--lead", "2", "--kind", "recording", "--text")
+    assert "https://example.org/late" in said
+
+
 def test_what_is_retried_wakes_a_sender(terminal: Terminal, url: str) -> None:
     async def waiting(store: Store) -> int:
         return int(await store.ask("XLEN", store.keys.outbox(store.keys.tag(WEBINAR))))

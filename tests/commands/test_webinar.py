@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from room_server.clock import utc_now
+from room_server.core.messages import Fate
+from room_server.core.room import RosterEntry
+from room_server.state.evaluation import Evaluations
+from tests.commands.aftermath import WEBINAR, on, over, standing
 from tests.terminal import Terminal
 
 AT = ("--at", "2026-11-22T18:00:00+03:00")
@@ -141,6 +145,61 @@ def test_a_recording_and_none_at_once_is_refused(launch: Terminal) -> None:
     words = ("webinar", "set", "launch", "--recording-url", "https://example.org", "--no-recording")
 
     assert "contradict each other" in launch.misunderstands(*words)
+
+
+RECORDING = ("--recording-url", "https://example.org/recording")
+
+
+@pytest.fixture
+def closed(terminal: Terminal, valkey_url: str) -> Terminal:
+    """A terminal beside the webinar `demo`: archived, with a message that waits for the recording."""
+    over(valkey_url, RosterEntry(lead_id=2, candidate_chat_id=102))
+    terminal.says("webinar", "archive", WEBINAR)
+    assert fate(valkey_url) == Fate.HELD
+    return terminal
+
+
+def fate(url: str) -> Fate:
+    """What became of the message that links the recording."""
+    return standing(url)["2:recording"].delivery.status
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "after"),
+    [
+        (RECORDING, "link https://example.org/recording", Fate.QUEUED),
+        (("--no-recording",), "wait for no recording", Fate.UNDELIVERABLE),
+    ],
+)
+def test_the_recording_of_an_archived_webinar_is_named_for_its_messages_alone(
+    closed: Terminal, valkey_url: str, words: tuple[str, ...], said: str, after: Fate
+) -> None:
+    before = shown(closed, WEBINAR)
+    told = [closed.says("webinar", "set", WEBINAR, *words) for _ in range(2)]
+    on(valkey_url, lambda store: Evaluations(store).run_pending(WEBINAR))
+
+    record = shown(closed, WEBINAR)
+    assert told[0] == told[1]
+    assert told[0].splitlines()[0] == f"demo is archived, version {before['version']}"
+    assert {**record, "attendance": before["attendance"]} == before
+    assert said in closed.says("webinar", "show", WEBINAR)
+    assert fate(valkey_url) == after
+
+
+@pytest.mark.parametrize(
+    "words", [("--title", "New"), ("--title", "New", *RECORDING), ("--title", "New", "--no-recording")]
+)
+def test_nothing_else_of_an_archived_webinar_may_be_said(
+    closed: Terminal, valkey_url: str, words: tuple[str, ...]
+) -> None:
+    before = shown(closed, WEBINAR)
+
+    complaint = closed.refuses("webinar", "set", WEBINAR, *words)
+
+    assert complaint == (
+        "Error: an archived webinar never changes; only its recording may be named (webinar_state_locked)\n"
+    )
+    assert (shown(closed, WEBINAR), fate(valkey_url)) == (before, Fate.HELD)
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,8 @@ def routed(route: Route) -> PostWebinarRoute:
 def case(status: str = "finished", **fields: Any) -> Case:
     """What a listener is given: an entered lead of the roster, unless said otherwise."""
     known: dict[str, Any] = {"room": room(status), "participation": entered(), "entry": entry()}
-    known |= {"command_id": "c-1", "actor_name": None, "now": NOW}
-    return Case(**(known | fields))
+    known |= {"command_id": "c-1", "actor_name": None, "now": NOW} | fields
+    return Case(**({"recording": known["room"].recording} | known))
 
 
 def command(hook: Hook, role: str = "system", **fields: Any) -> Command:

@@ -24,13 +24,15 @@ from room_server.core.delivery import (
     claim,
     doubt,
     end,
+    is_moved,
     lapsed,
+    moved,
     overtaken,
     settle,
 )
 from room_server.core.messages import Fate, Kind
-from room_server.core.room import RosterEntry
-from tests.core.builders import CANDIDATE_CHAT, LEAD, NOW, PARTNER_CHAT, at, entry, room
+from room_server.core.room import Recording, RosterEntry
+from tests.core.builders import CANDIDATE_CHAT, LEAD, NOW, PARTNER_CHAT, at, entry
 
 FATES = ["queued", "sending", "held", "doubtful", "sent", "dry_run", "no_chat", "undeliverable", "parked"]
 NEW_CHAT = 9003
@@ -212,16 +214,37 @@ def test_what_begins_anew_goes_where_roster_and_recording_are_now(
     before = delivery(status, kind=Kind(kind), attempts=40, doubts=2, error="timeout")
     standing: RosterEntry | None = None if known is None else entry(**known)
 
-    after = anew(before, room("finished", recording_url=recording), standing, NOW)
+    after = anew(before, Recording(url=recording), standing, NOW)
 
     first = {"attempts": 0, "doubts": 0, "error": None, "at": NOW}
     assert after == replace(before, status=Fate(fate), chat_id=chat_id, **first)
 
 
-def test_a_recording_that_will_never_be_is_not_waited_for() -> None:
-    after = anew(delivery("held", kind=Kind.RECORDING), room("finished", no_recording=True), entry(), NOW)
+LINK, NONE = Recording(url="https://example.org/r"), Recording(is_expected=False)
 
-    assert (after.status, after.error) == (Fate.UNDELIVERABLE, "no_recording")
+
+@pytest.mark.parametrize(
+    ("status", "recording", "after"),
+    [
+        *(("held", Recording(), "held"), ("held", LINK, "queued"), ("held", NONE, "undeliverable")),
+        *(("queued", Recording(), "held"), ("queued", LINK, "queued"), ("queued", NONE, "undeliverable")),
+        *(("doubtful", Recording(), "held"), ("doubtful", LINK, "doubtful"), ("doubtful", NONE, "undeliverable")),
+        *((status, NONE, status) for status in FATES if status not in {"held", "queued", "doubtful"}),
+    ],
+)
+def test_what_is_known_of_the_recording_moves_what_rests_on_it(status: str, recording: Recording, after: str) -> None:
+    """What is being sent is on the line; what has ended stays ended."""
+    known = delivery(status, kind=Kind.RECORDING, doubts=1)
+    went = moved(known, recording, entry(), NOW) if is_moved(known, recording) else known
+
+    assert is_moved(known, recording) == (status != after)
+    assert (went.status, went.error) == (after, "no_recording" if went.status != status and recording is NONE else None)
+
+
+@pytest.mark.parametrize("kind", [Kind.ATTENDANCE, Kind.FOLLOW_UP])
+@pytest.mark.parametrize("status", FATES)
+def test_what_rests_on_no_recording_is_never_moved_by_it(kind: Kind, status: str) -> None:
+    assert not any(is_moved(delivery(status, kind=kind), recording) for recording in (Recording(), LINK, NONE))
 
 
 @pytest.mark.parametrize("status", ["held", "sending", "queued", "parked"])
@@ -351,7 +374,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def a_person_retries(self) -> None:
         self.unknown = 0
-        self.standing = anew(self.standing, room("finished"), None, NOW)
+        self.standing = anew(self.standing, Recording(), None, NOW)
 
     @invariant()
     def what_has_ended_is_nobodys(self) -> None:

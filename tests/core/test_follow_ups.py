@@ -5,6 +5,7 @@ import pytest
 from room_server.core.facts import Reaction
 from room_server.core.follow_ups import first_fate, follow_up, recording_follow_up, tell_partner
 from room_server.core.messages import Fate, Kind, Message, Route
+from room_server.core.room import Recording
 from tests.core.builders import CANDIDATE_CHAT, LEAD, PARTNER_CHAT, case, classified, entry, room, routed
 
 RECORDING = "https://example.org/recording"
@@ -93,9 +94,9 @@ def test_a_message_begins_where_its_chat_and_recording_let_it(
 ) -> None:
     state = room("finished", recording_url=recording, no_recording=none_comes)
 
-    assert (fate, error) == first_fate(Kind(kind), chat_id, state)
+    assert (fate, error) == first_fate(Kind(kind), chat_id, state.recording)
 
 
 def test_a_chat_id_of_zero_is_not_a_missing_one() -> None:
     expected = (Fate.QUEUED, None)
-    assert expected == first_fate(Kind.FOLLOW_UP, 0, room("finished"))
+    assert expected == first_fate(Kind.FOLLOW_UP, 0, Recording())

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from room_server.core.planning import Plan, amend, frees_held, new_room
-from room_server.core.room import Room, Status
+from room_server.core.facts import Change
+from room_server.core.planning import OF_THE_RECORDING, Plan, amend, amended, frees_held, new_room
+from room_server.core.room import Recording, Room, Status
 from room_server.errors import BadInput, Conflict
 from tests.core.builders import STATUSES, WEBINAR, at, code_of, room
 
@@ -153,6 +154,49 @@ def test_a_recording_may_be_expected_again() -> None:
 def test_a_refusal_says_where_the_webinar_stands() -> None:
     with pytest.raises(Conflict, match="while the webinar is live"):
         amend(room("live"), Plan(scheduled_at=at(0)))
+
+
+UNKNOWN, NAMED = Recording(), Recording(url=RECORDING)
+
+
+@pytest.mark.parametrize(
+    ("plan", "named"),
+    [(Plan(recording_url=RECORDING), NAMED), (Plan(no_recording=True), Recording(is_expected=False))],
+)
+def test_of_an_archived_webinar_the_recording_may_still_be_named_for_its_messages(plan: Plan, named: Recording) -> None:
+    known = room("archived")
+    change = amended(known, UNKNOWN, plan)
+
+    assert change.room is known
+    assert (change.named_recording, change.arm_evaluation) == (named, True)
+
+
+def test_a_recording_that_was_named_already_changes_nothing() -> None:
+    known = room("archived")
+
+    assert amended(known, NAMED, Plan(recording_url=RECORDING)) == Change(room=known, participation=None)
+
+
+OTHERWISE = [said for said in SAYINGS if not said.keys() & OF_THE_RECORDING]
+
+
+@pytest.mark.parametrize("said", [{}, *OTHERWISE, *(said | {"recording_url": RECORDING} for said in OTHERWISE)])
+def test_of_an_archived_webinar_nothing_else_is_taken_not_even_with_the_recording(said: dict[str, Any]) -> None:
+    assert code_of(lambda: amended(room("archived"), UNKNOWN, Plan(**said))) == LOCKED
+
+
+def test_an_address_that_is_none_is_refused_there_too() -> None:
+    with pytest.raises(BadInput, match="recording_url"):
+        amended(room("archived"), UNKNOWN, Plan(recording_url="ftp://example.org"))
+
+
+@pytest.mark.parametrize("status", ["draft", "scheduled", "live", "paused", "finished"])
+def test_before_the_archive_the_room_itself_is_amended(status: str) -> None:
+    plan = Plan(recording_url=RECORDING)
+    change = amended(room(status), UNKNOWN, plan)
+
+    assert (change.room, change.named_recording) == (amend(room(status), plan), None)
+    assert change.arm_evaluation == (status == "finished")
 
 
 SAID: list[dict[str, Any]] = [

@@ -144,6 +144,7 @@ async def test_a_conflict_writes_nothing_and_tells_what_stands(any_state: State,
         msgspec.json.encode(known.room),
         msgspec.json.encode(known.participation),
         msgspec.json.encode(known.entry),
+        None,
     ]
     assert await everything(any_state) == before
 
@@ -159,7 +160,7 @@ async def test_a_room_that_has_gone_is_a_conflict(any_store: Store) -> None:
     change = builders.decided(builders.enter(), builders.facts("live"))
 
     assert await send(any_store, await planned(any_store, change, before=builders.facts("live"))) == [
-        *(b"conflict", None, None, None)
+        *(b"conflict", None, None, None, None)
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from room_server.clock import utc_now
 from room_server.core.messages import Kind
-from room_server.core.planning import Plan, amend
+from room_server.core.planning import Plan
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable
 from room_server.state import reports, roster
@@ -231,7 +231,7 @@ async def test_a_recording_that_is_set_during_the_sweep_releases_what_was_held(a
     await any_store.ask("ZADD", any_store.keys.evaluations(any_store.keys.tag(WEBINAR)), at, WEBINAR)
 
     async with sweeping(any_store, Due(WEBINAR, at)):
-        await any_store.edit(WEBINAR, lambda now: amend(now, Plan(recording_url=URL)))
+        await any_store.amend(WEBINAR, Plan(recording_url=URL))
 
     assert await fates(any_store) == {"queued": 600}
 
@@ -242,11 +242,11 @@ async def test_recording_messages_are_held_until_there_is_a_recording_and_releas
     await evaluations.run(await due(any_store))
     before = await fates(any_store)
 
-    await any_store.edit(WEBINAR, lambda now: amend(now, Plan(recording_url=URL)))
+    await any_store.amend(WEBINAR, Plan(recording_url=URL))
     at = await due(any_store)
     await asyncio.gather(*(Evaluations(any_store).run(at) for _ in range(2)))
     woken = await any_store.ask("XLEN", any_store.keys.outbox(any_store.keys.tag(WEBINAR)))
-    await any_store.edit(WEBINAR, lambda now: amend(now, Plan(recording_url=URL + "/2")))
+    await any_store.amend(WEBINAR, Plan(recording_url=URL + "/2"))
     await evaluations.run(await due(any_store))
 
     assert (before, await fates(any_store)) == ({"held": 200}, {"queued": 200})
@@ -260,7 +260,7 @@ async def test_a_held_message_goes_to_where_the_roster_is_when_it_is_released(an
     entries = [lead(1, 555), lead(2, None)]
     await roster.adopt(any_store, WEBINAR, entries, replace=False)
 
-    await any_store.edit(WEBINAR, lambda now: amend(now, Plan(recording_url=URL)))
+    await any_store.amend(WEBINAR, Plan(recording_url=URL))
     await Evaluations(any_store).run(await due(any_store))
 
     known = {held.delivery.lead_id: held.delivery async for held in Outbox(any_store).deliveries(WEBINAR)
@@ -273,7 +273,7 @@ async def test_without_a_recording_those_who_wait_for_it_end(any_store: Store) -
     await finish(any_store, 1)
     await Evaluations(any_store).run(await due(any_store))
 
-    await any_store.edit(WEBINAR, lambda now: amend(now, Plan(no_recording=True)))
+    await any_store.amend(WEBINAR, Plan(no_recording=True))
     await Evaluations(any_store).run(await due(any_store))
 
     (ended,) = [held.delivery async for held in Outbox(any_store).deliveries(WEBINAR)

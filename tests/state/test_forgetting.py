@@ -301,13 +301,11 @@ async def test_the_evaluation_brings_nobody_back(any_state: State) -> None:
     keys = store.keys
     roster_entry = await store.ask("HGET", keys.roster("w"), LEAD)
     participation = await store.ask("HGET", keys.participations("w"), LEAD)
-    standing = (await store.load("w")).room
-    assert standing is not None
-    seen = store.seen(standing, participation, roster_entry)
+    loaded = store.seen("w", await store.load("w"), participation, roster_entry)
 
     await forget(any_state, LEAD)
     hook = replace(builders.evaluate(LEAD), webinar_id="w")
-    await store.apply(builders.command(hook, webinar_id="*"), seen)
+    await store.apply(builders.command(hook, webinar_id="*"), loaded)
 
     assert await mentions(any_state) == []
 

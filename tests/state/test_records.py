@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from room_server.core.facts import Facts
-from room_server.core.room import RosterEntry
+from room_server.core.room import Recording, RosterEntry
 from room_server.errors import StateUnavailable, UnreadableRecord
 from room_server.state import catalogue, roster
 from room_server.state.opening import State
@@ -35,11 +35,12 @@ def test_what_cannot_be_read_is_refused_by_name(raw: bytes) -> None:
 
 
 def test_what_can_be_read_is_read() -> None:
-    raw = [msgspec.json.encode(one) for one in (builders.room(), builders.entered(), builders.entry())]
-    facts = Facts(room=builders.room(), participation=builders.entered(), entry=builders.entry())
+    named = Recording(url="https://example.org/recording")
+    raw = [msgspec.json.encode(one) for one in (builders.room(), builders.entered(), builders.entry(), named)]
+    facts = Facts(room=builders.room(), participation=builders.entered(), entry=builders.entry(), named_recording=named)
 
     assert Records().facts(WEBINAR, raw) == facts
-    assert Records().facts(WEBINAR, [None, None, None]) == Facts()
+    assert Records().facts(WEBINAR, [None, None, None, None]) == Facts()
     assert Records().readable(ENTRY, raw[2], "an entry") == builders.entry()
 
 

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from room_server.config import Settings
 from room_server.core.delivery import Delivery
+from room_server.core.facts import Facts
 from room_server.core.messages import Kind
 from room_server.core.room import Room, RosterEntry, Status
 from room_server.state import roster
@@ -43,7 +44,11 @@ class Outgoing:
         if (await self.store.load("w")).room is None:
             await self.store.create(standing)
         await roster.adopt(self.store, "w", entries, replace=False)
-        await Evaluations(self.store).sweep(standing)
+        await Evaluations(self.store).sweep("w", Facts(room=standing))
+
+    async def evaluated(self) -> None:
+        """What the evaluation still has to do is done."""
+        await Evaluations(self.store).run_pending("w")
 
     async def record(self, lead: int, kind: Kind = Kind.ATTENDANCE) -> Delivery:
         """The message as it stands."""
@@ -59,14 +64,14 @@ class Outgoing:
         """The status of each."""
         return [await self.fate(lead) for lead in leads]
 
-    async def until(self, lead: int, fate: str, seconds: float = 10.0) -> Delivery:
+    async def until(self, lead: int, fate: str, seconds: float = 10.0, kind: Kind = Kind.ATTENDANCE) -> Delivery:
         """The message once it has come to this status."""
 
         async def there() -> bool:
-            return await self.fate(lead) == fate
+            return await self.fate(lead, kind) == fate
 
         await eventually(there, f"the message of {lead} is {fate}", seconds)
-        return await self.record(lead)
+        return await self.record(lead, kind)
 
     async def is_busy(self) -> bool:
         """The bot sent something a moment ago: its pace is known, so the first message need not wait."""

@@ -25,6 +25,11 @@ def message(kind: Kind = Kind.FOLLOW_UP, attended: bool = True, locale: str = "r
     return Delivery(lead_id=1, kind=kind, status=Fate.QUEUED, attended=attended, chat_id=11, locale=locale)
 
 
+def said(delivery: Delivery, webinar: Room, name: str) -> str:
+    """The text to a lead of this name."""
+    return compose(delivery, webinar, Facts(room=webinar, entry=RosterEntry(lead_id=1, name=name)))
+
+
 TITLE = "Как &lt;устроены&gt; комнаты"
 LINK = "https://example.org/offer?a=1&amp;b=2"
 
@@ -48,24 +53,24 @@ LINK = "https://example.org/offer?a=1&amp;b=2"
     ],
 )  # fmt: skip
 def test_each_message_says_what_it_is_for(kind: str, attended: bool, locale: str, text: str) -> None:
-    assert compose(message(Kind(kind), attended, locale), ROOM, "Анна") == text
+    assert said(message(Kind(kind), attended, locale), ROOM, "Анна") == text
 
 
 @pytest.mark.parametrize("name", ["<script>", "A & B", '"quoted"', "{link}", "{title}", "</b>", "&amp;"])
 def test_a_name_is_shown_as_it_is_whatever_it_holds(name: str) -> None:
-    text = compose(message(Kind.ATTENDANCE), ROOM, name)
+    text = said(message(Kind.ATTENDANCE), ROOM, name)
 
     assert text.startswith(f"✅ <b>{html.escape(name)}</b> ")
 
 
 @pytest.mark.parametrize(("locale", "someone"), [("ru", "Участник"), ("en", "A participant")])
 def test_a_lead_without_a_name_is_someone(locale: str, someone: str) -> None:
-    assert f"<b>{someone}</b>" in compose(message(Kind.ATTENDANCE, locale=locale), ROOM, "")
+    assert f"<b>{someone}</b>" in said(message(Kind.ATTENDANCE, locale=locale), ROOM, "")
 
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_a_line_whose_link_leads_nowhere_is_left_out(locale: str) -> None:
-    text = compose(message(locale=locale), room(), "Anna")
+    text = said(message(locale=locale), room(), "Anna")
 
     assert len(text.splitlines()) == 1
     assert "{" not in text
@@ -74,9 +79,9 @@ def test_a_line_whose_link_leads_nowhere_is_left_out(locale: str) -> None:
 def test_a_webinars_own_texts_go_before_the_standard_ones() -> None:
     mine = room(texts={"ru": {"follow_up_attended": "Привет, {name}!", "someone": "друг"}}, recording_url=RECORDING)
 
-    assert compose(message(), mine, "") == "Привет, друг!"
-    assert compose(message(Kind.RECORDING), mine, "") == f"друг, вот запись вебинара «Webinar»:\n{RECORDING}"
-    assert compose(message(locale="en"), mine, "Ann") == "Ann, thank you for being at the webinar “Webinar”!"
+    assert said(message(), mine, "") == "Привет, друг!"
+    assert said(message(Kind.RECORDING), mine, "") == f"друг, вот запись вебинара «Webinar»:\n{RECORDING}"
+    assert said(message(locale="en"), mine, "Ann") == "Ann, thank you for being at the webinar “Webinar”!"
 
 
 def facts(entry: str | None, participation: str | None) -> Facts:
@@ -125,7 +130,7 @@ def shown(text: str) -> int:
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("kind", "attended"), KINDS)
 def test_the_longest_message_is_one_that_telegram_takes(kind: Kind, attended: bool, locale: str) -> None:
-    text = compose(message(kind, attended, locale), LONGEST, "&" * 200)
+    text = said(message(kind, attended, locale), LONGEST, "&" * 200)
 
     assert shown(text) < MAX_MESSAGE
 
@@ -136,7 +141,7 @@ def test_the_longest_own_text_that_is_let_through_is_one_that_telegram_takes() -
 
     longest: Room = room(title="т" * 200, recording_url="https://e.org/" + "a" * 1986, texts=mine)
     assert problems(mine) == []
-    assert shown(compose(message(Kind.RECORDING), longest, "n" * 200)) == MAX_MESSAGE
+    assert shown(said(message(Kind.RECORDING), longest, "n" * 200)) == MAX_MESSAGE
     assert problems({"ru": {"recording": "x" + template}}) == [
         "ru.recording: with a long name, title and link it has 4097 characters; Telegram takes 4096"
     ]

@@ -33,12 +33,12 @@ def standard(locale: str) -> dict[str, str]:
     return tomllib.loads(files(__package__).joinpath(f"{locale}.toml").read_text("utf-8"))
 
 
-def compose(delivery: Delivery, room: Room, name: str) -> str:
-    """The message as Telegram HTML; a line whose {link} leads nowhere is left out."""
+def compose(delivery: Delivery, room: Room, facts: Facts) -> str:
+    """The message of a room to a lead, as Telegram HTML; a line whose {link} leads nowhere is left out."""
     texts = {**standard(delivery.locale), **room.texts.get(delivery.locale, {})}
-    link = room.recording_url if delivery.kind is Kind.RECORDING else room.cta_url
+    link = facts.recording.url if delivery.kind is Kind.RECORDING else room.cta_url
     template = texts[text_name(delivery)].strip()
-    values = {"name": name or texts["someone"], "title": room.title, "link": link or ""}
+    values = {"name": name_of(facts) or texts["someone"], "title": room.title, "link": link or ""}
     return _PLACE.sub(lambda found: html.escape(values[found[1]]), template if link else _without_link(template))
 
 

@@ -1,0 +1,194 @@
+"""The recording of an archived webinar, named later: it moves the messages, and nothing else."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from room_server.clock import utc_now
+from room_server.core.delivery import claim
+from room_server.core.facts import Facts
+from room_server.core.messages import Fate, Kind
+from room_server.core.planning import Plan
+from room_server.core.room import Recording, RosterEntry
+from room_server.errors import Conflict
+from room_server.state import roster
+from room_server.state.evaluation import Evaluations
+from room_server.state.opening import State
+from room_server.state.outbox import Held, Next, Outbox
+from room_server.state.pipeline import pairs
+from room_server.state.store import Store
+from tests.core.builders import WEBINAR, act, stop
+from tests.state.acts import done, everything, prepare
+from tests.support import eventually
+
+URL = "https://example.org/recording"
+NAMED, NONE = Plan(recording_url=URL), Plan(no_recording=True)
+
+
+async def register(store: Store, *numbers: int) -> None:
+    people = [RosterEntry(lead_id=number, candidate_chat_id=100 + number) for number in numbers]
+    await roster.adopt(store, WEBINAR, people, replace=False)
+
+
+async def archived(store: Store, *numbers: int, **plan: Any) -> None:
+    """A webinar that none of these leads came to, evaluated and archived."""
+    await prepare(store, "live")
+    await register(store, *numbers)
+    await done(store, stop())
+    if plan:
+        await store.amend(WEBINAR, Plan(**plan))
+    await evaluated(store)
+    await done(store, act("archive"))
+
+
+async def evaluated(store: Store) -> None:
+    """What the worker does once the schedule says so."""
+    await Evaluations(store).run_pending(WEBINAR)
+
+
+async def recordings(store: Store) -> dict[int, Held]:
+    """The messages that link the recording, by lead."""
+    found = [held async for held in Outbox(store).deliveries(WEBINAR)]
+    return {held.delivery.lead_id: held for held in found if held.delivery.kind is Kind.RECORDING}
+
+
+async def fates(store: Store) -> Counter[str]:
+    return Counter(held.delivery.status.value for held in (await recordings(store)).values())
+
+
+async def woken(store: Store) -> int:
+    """How often senders were woken."""
+    return int(await store.ask("XLEN", store.keys.outbox(store.keys.tag(WEBINAR))))
+
+
+async def room_of(store: Store) -> dict[bytes, Any]:
+    """The room as it is stored, but for the recording that its messages rest on."""
+    stored = dict(pairs(await store.ask("HGETALL", store.keys.room(WEBINAR))))
+    stored.pop(b"recording", None)
+    return stored
+
+
+async def test_a_recording_that_is_named_later_releases_what_is_held_once(any_store: Store) -> None:
+    await archived(any_store, *range(1, 101))
+    before = await fates(any_store), await woken(any_store)
+
+    for _ in range(2):
+        await any_store.amend(WEBINAR, NAMED)
+        await evaluated(any_store)
+
+    assert before == (Counter(held=100), 100)  # the follow-ups
+    assert (await fates(any_store), await woken(any_store)) == (Counter(queued=100), 200)
+
+
+async def test_that_there_will_be_none_ends_what_is_held(any_store: Store) -> None:
+    await archived(any_store, 1, 2)
+
+    await any_store.amend(WEBINAR, NONE)
+    await evaluated(any_store)
+
+    assert {(held.delivery.status, held.delivery.error) for held in (await recordings(any_store)).values()} == {
+        (Fate.UNDELIVERABLE, "no_recording")
+    }
+
+
+@pytest.mark.parametrize("plan", [NAMED, NONE])
+async def test_the_room_stays_as_it_is(any_store: Store, plan: Plan) -> None:
+    await archived(any_store, 1)
+    before = await room_of(any_store)
+
+    told = await any_store.amend(WEBINAR, plan)
+
+    assert await room_of(any_store) == before
+    assert told == (await any_store.load(WEBINAR)).room
+
+
+async def test_with_anything_else_it_is_refused_whole(any_state: State) -> None:
+    await archived(any_state.store, 1)
+    before = await everything(any_state)
+
+    with pytest.raises(Conflict) as refusal:
+        await any_state.store.amend(WEBINAR, Plan(title="Another", recording_url=URL))
+
+    assert refusal.value.code == "webinar_state_locked"
+    assert await everything(any_state) == before
+
+
+async def test_what_was_said_before_writes_nothing(any_state: State) -> None:
+    await archived(any_state.store, 1, recording_url=URL)
+    before = await everything(any_state)
+
+    await any_state.store.amend(WEBINAR, NAMED)
+
+    assert await everything(any_state) == before
+
+
+async def test_of_two_at_once_one_stands_and_each_message_is_released_once(any_store: Store) -> None:
+    await archived(any_store, *range(1, 101))
+    urls = [f"{URL}/{number}" for number in range(4)]
+
+    await asyncio.gather(*(any_store.amend(WEBINAR, Plan(recording_url=url)) for url in urls))
+    await asyncio.gather(evaluated(any_store), evaluated(any_store))
+
+    named = (await any_store.load(WEBINAR)).recording
+    assert named.url in urls
+    assert (await fates(any_store), await woken(any_store)) == (Counter(queued=100), 200)
+
+
+async def test_a_release_that_was_killed_goes_on_where_it_was(any_store: Store) -> None:
+    await archived(any_store, *range(1, 1001))
+    await any_store.amend(WEBINAR, NAMED)
+
+    async def begun() -> bool:
+        return (await fates(any_store))["queued"] > 0
+
+    task = asyncio.create_task(evaluated(any_store))
+    await eventually(begun, "some are released")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    left = (await fates(any_store))["held"]
+    await evaluated(any_store)
+
+    assert left > 0
+    assert await fates(any_store) == Counter(queued=1000)
+    assert await Evaluations(any_store).pending(WEBINAR) is None
+
+
+@pytest.mark.parametrize(("said", "plan", "fate"), [({}, NAMED, "queued"), ({"no_recording": True}, NAMED, "queued"),
+                                                    ({"recording_url": URL}, NONE, "undeliverable")])  # fmt: skip
+async def test_a_roster_that_comes_later_still_rests_on_what_was_said_last(
+    any_store: Store, said: dict[str, Any], plan: Plan, fate: str
+) -> None:
+    await archived(any_store, 1, **said)
+    await any_store.amend(WEBINAR, plan)
+    await evaluated(any_store)
+
+    await register(any_store, 2)
+    await evaluated(any_store)
+
+    assert (await recordings(any_store))[2].delivery.status == fate
+
+
+async def test_a_message_on_its_way_ends_with_its_recording_and_one_on_the_line_does_not(any_store: Store) -> None:
+    await archived(any_store, 1, 2, recording_url=URL)
+    on_the_line = (await recordings(any_store))[2]
+    wanted = claim(on_the_line.delivery, "sender", utc_now())
+    assert await Outbox(any_store).record(WEBINAR, on_the_line, wanted, Next())
+
+    await any_store.amend(WEBINAR, NONE)
+    await evaluated(any_store)
+
+    known = await recordings(any_store)
+    assert (known[1].delivery.status, known[2].delivery.status) == (Fate.UNDELIVERABLE, Fate.SENDING)
+
+
+async def test_the_facts_tell_of_it_and_a_webinar_that_is_made_anew_knows_nothing_of_it(any_store: Store) -> None:
+    await archived(any_store, 1)
+    await any_store.amend(WEBINAR, NAMED)
+    known = await any_store.load(WEBINAR)
+    await any_store.delete(WEBINAR)
+    await prepare(any_store, "archived")
+
+    assert known.named_recording == known.recording == Recording(url=URL)
+    assert await any_store.load(WEBINAR) == Facts(room=(await any_store.load(WEBINAR)).room)
