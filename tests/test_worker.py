@@ -264,7 +264,7 @@ async def test_a_person_who_was_forgotten_is_not_told_anything_any_more(valkey_u
         await done(state.store, stop())
         await done(state.store, complete(1))
         await Evaluations(state.store).run_pending(WEBINAR)
-        await forget(state, 1)
+        await forget(state.store, 1)
         async with working_beside(made, state):
             await eventually(lambda: all_are(state.store, 3, "sent", "held"), "the other one was told")
             stream = state.store.keys.outbox(state.store.keys.tag(WEBINAR))
@@ -290,7 +290,7 @@ async def test_whoever_is_forgotten_in_the_middle_of_sending_is_told_nothing_aft
         await done(state.store, stop())
         async with working_beside(made, state):
             await wait_until(lambda: len(api.sent) > 5, "some are told")
-            await asyncio.gather(*(forget(state, lead) for lead in leads if lead % 4))
+            await asyncio.gather(*(forget(state.store, lead) for lead in leads if lead % 4))
             told = Counter(sent.chat_id for sent in api.sent)
             await eventually(lambda: all_are(state.store, 30, "sent", "held", "no_chat"), "the others are told")
 

@@ -28,8 +28,9 @@ def lead() -> None:
 def forget(lead_id: int, webinar_id: str | None, yes: bool, **flags: str | None) -> None:
     """Delete all that is stored of lead N: roster entries, attendance, messages, events.
 
-    Messages on their way are not sent any more. It is refused while a webinar that knows the lead is live or paused.
-    A link that the lead holds stays valid until it expires; whoever enters with it is stored anew.
+    Messages on their way are not sent any more. For a day imports leave the lead out, and say so. It is refused while a
+    webinar that knows the lead is live or paused. A link that the lead holds stays valid until it expires; whoever
+    enters with it is stored anew.
 
     \b
     Examples:
@@ -44,7 +45,8 @@ def forget(lead_id: int, webinar_id: str | None, yes: bool, **flags: str | None)
                 found = await forgetting.places(state.store, lead_id, webinar_id)
                 forgetting.check(lead_id, found)
                 click.confirm(_question(lead_id, found), abort=True, err=True)
-            click.echo(_said(lead_id, await forgetting.forget(state, lead_id, webinar_id)))
+            click.echo(_said(lead_id, await forgetting.forget(state.store, lead_id, webinar_id)))
+            click.echo(f"for a day imports {f'into {webinar_id} ' if webinar_id else ''}leave lead {lead_id} out")
 
     run(work())
 

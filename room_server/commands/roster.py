@@ -46,7 +46,8 @@ def import_(webinar_id: str, file: Path, replace: bool, **flags: Any) -> None:
     """Import a CSV file with the columns lead_id, name, candidate_chat_id, partner_chat_id, locale.
 
     lead_id is needed, the others may be empty or left out. Every line is checked before any is stored. A second
-    import updates the leads it names and removes nobody, unless --replace is given.
+    import updates the leads it names and removes nobody, unless --replace is given. Leads that `lead forget` was told
+    to forget less than a day ago are left out, and named.
 
     \b
     Examples:
@@ -64,9 +65,14 @@ def import_(webinar_id: str, file: Path, replace: bool, **flags: Any) -> None:
             return await rosters.adopt(store, webinar_id, shown, replace)
 
     done: rosters.Imported = with_store(flags, work)
-    click.echo(f"{count} leads imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}")
+    taken = count - len(done.left_out)
+    click.echo(f"{taken} leads imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}")
     if replace:
         click.echo(f"{done.removed} leads removed")
+    if done.left_out:
+        click.echo(f"{len(done.left_out)} leads left out: `lead forget` was told to forget them less than a day ago")
+    for lead, until in done.left_out:
+        click.echo(f"lead {lead} can be imported again after {until:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @roster.command()

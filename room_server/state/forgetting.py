@@ -1,7 +1,8 @@
-"""A person is forgotten: records, messages on their way, events, and rosters that are just being imported.
+"""A person is forgotten: records, messages on their way, and events.
 
 A lead that a live or paused webinar knows is not forgotten: it could enter again at once. A message that is just being
-sent is waited for, no longer than its sender's lease. Everything may be repeated.
+sent is waited for, no longer than its sender's lease. A tombstone stands for a day: until then no import brings the
+lead back, whether it began before or after. Everything may be repeated.
 """
 
 import asyncio
@@ -9,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from redis.exceptions import RedisError
 
 from room_server.clock import utc_now
 from room_server.core.delivery import LEASE, end, lapsed
@@ -18,9 +18,7 @@ from room_server.core.room import PublicRoom, Status
 from room_server.errors import RoomServerError, StateUnavailable, Unknown
 from room_server.ids import new_id
 from room_server.state import traces
-from room_server.state.cluster import each_server
 from room_server.state.commits import DONE_SECONDS
-from room_server.state.opening import State
 from room_server.state.outbox import Next, Outbox
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script
@@ -32,6 +30,8 @@ PAUSE = 0.1
 """Seconds between two looks at a message that is just being sent."""
 PATIENCE = 2 * LEASE.total_seconds()
 """Seconds that messages of one webinar are waited for."""
+TOMBSTONE_SECONDS = 86_400
+"""How long imports leave a forgotten lead out: longer than any import runs, or a file that names it lies about."""
 RUNNING = frozenset({Status.LIVE, Status.PAUSED})
 
 _ROOM = msgspec.json.Decoder(PublicRoom)
@@ -75,24 +75,32 @@ def check(lead: int, found: Sequence[Place]) -> None:
             raise _still_running(lead, place.webinar_id)
 
 
-async def forget(state: State, lead: int, webinar_id: str | None = None) -> Forgotten:
+async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forgotten:
     """Delete what is stored of the lead, in one webinar or everywhere.
 
     Raises Unknown, StillRunning, StateUnavailable; what was deleted until then stays deleted.
     """
-    found = await places(state.store, lead, webinar_id)
+    check(lead, await places(store, lead, webinar_id))
+    tags = (store.keys.tag(webinar_id),) if webinar_id else store.keys.tags
+    await _leave_tombstones(store, tags, f"{lead} {webinar_id}" if webinar_id else str(lead))
+    found = await places(store, lead, webinar_id)  # after the tombstones: an import that was sooner is seen now
     check(lead, found)
     sums = Forgotten()
     for place in found:
-        sums = _plus(sums, await _forget(state.store, lead, place.webinar_id))
-    await _unstage(state, lead)
-    tags = {state.store.keys.tag(webinar_id)} if webinar_id else state.store.keys.tags
+        sums = _plus(sums, await _forget(store, lead, place.webinar_id))
     for tag in tags:
-        erased = await traces.erase(state.store, tag, lambda name, who: who == lead and webinar_id in {None, name})
+        erased = await traces.erase(store, tag, lambda name, who: who == lead and webinar_id in {None, name})
         sums = _plus(sums, Forgotten(events=erased.events))
         async with deadline():  # replicas must have deleted it, too, also what an earlier try deleted
             await state.store.ask_confirmed("EXISTS", state.store.keys.events(tag))
     return sums
+
+
+async def _leave_tombstones(store: Store, tags: tuple[str, ...], member: str) -> None:
+    tombstone = Script.read("tombstone")
+    for tag in tags:
+        async with deadline():
+            await store.keep(tombstone, [store.keys.forgotten(tag)], [member, TOMBSTONE_SECONDS])
 
 
 async def _all_webinars(store: Store) -> list[str]:
@@ -149,17 +157,6 @@ async def _end_lapsed(store: Store, lead: int, webinar_id: str) -> None:
         if held and lapsed(held.delivery, now):
             ended = end(held.delivery, Fate.UNDELIVERABLE, "discarded", now)
             await outbox.record(webinar_id, held, ended, Next())
-
-
-async def _unstage(state: State, lead: int) -> None:
-    """An import that is under way is refused then, and the roster stays as it was."""
-    try:
-        async with each_server(state.client) as servers:
-            for server in servers.values():
-                async for key in server.scan_iter(match=state.store.keys.all_staged, count=1000):
-                    await state.store.ask("HDEL", key.decode(), lead)
-    except (RedisError, OSError) as error:
-        raise StateUnavailable(f"Redis cannot be searched: {error}; repeat the command") from error
 
 
 def _fields(lead: int) -> Iterator[str]:

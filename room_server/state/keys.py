@@ -130,9 +130,6 @@ class Keys:
         """Hash with a time to live: a roster on its way in."""
         return f"rs:{{{self.tag(webinar_id)}}}:staged:{token}"
 
-    all_staged = "rs:{*}:staged:*"
-    """A pattern of SCAN: every roster on its way in."""
-
     def webhook(self, digest: str) -> str:
         """String with a time to live: the answer that a signed request got."""
         return f"rs:webhook:{digest}"
@@ -179,6 +176,11 @@ class Keys:
         `<chat>:line`: the end of the line of those that wait for a chat; `floods`, a sorted set: who is in flood.
         """
         return f"rs:{{pace}}:{whose}"
+
+    @staticmethod
+    def forgotten(tag: str) -> str:
+        """Sorted set with a time to live: `lead`, or `lead webinar` -> until when nobody brings it back, Unix ms."""
+        return f"rs:{{{tag}}}:forgotten"
 
     @staticmethod
     def evaluations(tag: str) -> str:

@@ -83,6 +83,7 @@ class Outbox:
         self.store = store
         self._record = Script.read("record")
         self._promote = Script.read("promote")
+        self._park = Script.read("park")
 
     async def open(self, tag: str) -> None:
         """Make a partition's consumer group, if it is missing. Raises StateUnavailable."""
@@ -163,12 +164,17 @@ class Outbox:
             await self.store.ask("XACK", key, GROUP, entry.id)
 
     async def park(self, entry: Entry, why: str) -> None:
-        """Keep an entry that cannot be read aside, where it stops nobody. Raises StateUnavailable."""
-        logger.error("an entry of the outbox (webinar %.64s) is parked: %s", entry.webinar_id or "?", why)
-        values = ("webinar", entry.webinar_id, "field", entry.field, "error", why)
+        """Keep an entry that cannot be used aside, where it stops nobody. Raises StateUnavailable.
+
+        One about a lead that was forgotten leaves nothing.
+        """
+        keys = self.store.keys
+        places = [keys.poison(entry.tag), keys.outbox(entry.tag), keys.forgotten(entry.tag)]
+        said = [GROUP, entry.id, entry.webinar_id, entry.field, why, POISON_KEPT]
         async with deadline():
-            await self.store.ask("XADD", self.store.keys.poison(entry.tag), "MAXLEN", POISON_KEPT, "*", *values)
-        await self.acknowledge(entry)
+            kept = await self.store.ask_script(self._park, places, said)
+        if kept:
+            logger.error("an entry of the outbox (webinar %.64s) is parked: %s", entry.webinar_id or "?", why)
 
     async def poison(self) -> AsyncIterator[Poison]:
         """The entries that were parked, the latest first. Raises StateUnavailable."""

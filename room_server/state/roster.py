@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -16,22 +17,33 @@ from room_server.state.records import ENTRY
 from room_server.state.scan import slices
 from room_server.state.store import Store
 
-STAGED_SECONDS = 3600
-"""How long an import that was broken off leaves its leads behind, where nobody reads them."""
+STAGED_SECONDS = 600
+"""Between two parts of an import: so long one that was broken off leaves its leads behind, where nobody reads them."""
 BATCH = 1000
 """Leads in one command."""
 
 
+class LeftOut(NamedTuple):
+    """A lead that was forgotten a short time ago, and until when no import brings it back."""
+
+    lead_id: int
+    until: datetime
+
+
 class Imported(NamedTuple):
-    """How many leads the roster held before, holds now, and lost by `replace`."""
+    """How many leads the roster held before, holds now, and lost by `replace`; and whom it did not take."""
 
     before: int
     now: int
     removed: int = 0
+    left_out: tuple[LeftOut, ...] = ()
 
 
 async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> Imported:
-    """Store checked entries, each lead once; with `replace` nobody else stays. Raises Unknown, StateUnavailable."""
+    """Store checked entries, each lead once; with `replace` nobody else stays. Raises Unknown, StateUnavailable.
+
+    Leads that were forgotten a short time ago (see forgetting) are left out, whenever the import began.
+    """
     token = secrets.token_urlsafe(9)
     staged = store.keys.staged(webinar_id, token)
     rest = iter(entries)
@@ -55,6 +67,7 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
                 keys.room(webinar_id),
                 keys.evaluations(keys.tag(webinar_id)),
                 keys.done(webinar_id, token),
+                keys.forgotten(keys.tag(webinar_id)),
             ],
             arguments,
         )
@@ -62,7 +75,12 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
         raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
     if reply[0] == b"lost":
         raise StateUnavailable("Redis lost leads on their way in, so the roster is as it was; import again")
-    return Imported(*map(int, reply))
+    before, now, removed, *left_out = map(int, reply)
+    return Imported(before, now, removed, tuple(map(_left_out, left_out[::2], left_out[1::2])))
+
+
+def _left_out(lead: int, until_ms: int) -> LeftOut:
+    return LeftOut(lead, datetime.fromtimestamp(until_ms / 1000, UTC))
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:

@@ -59,6 +59,20 @@ def test_a_second_import_updates_and_removes_nobody(launch: Terminal, tmp_path: 
     assert held(launch) == [1, 2, 3, 4]
 
 
+def test_leads_that_were_forgotten_a_short_time_ago_are_left_out_and_named(launch: Terminal, tmp_path: Path) -> None:
+    launch.says("lead", "forget", "2", "--yes")
+    said = launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3)).splitlines()
+
+    (told,) = said[2:]
+    until = datetime.strptime(told, "lead 2 can be imported again after %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    assert said[:2] == [
+        "2 leads imported; the roster of launch holds 2, before it held 0",
+        "1 leads left out: `lead forget` was told to forget them less than a day ago",
+    ]
+    assert abs(datetime.now(UTC) + DAY - until) < timedelta(minutes=1)
+    assert held(launch) == [1, 3]
+
+
 def test_replace_removes_the_others_and_says_how_many(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
     said = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4), "--replace")

@@ -5,7 +5,6 @@ import re
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
@@ -14,7 +13,7 @@ from room_server.clock import utc_now
 from room_server.core.delivery import claim
 from room_server.core.messages import Fate
 from room_server.core.room import RosterEntry, Status
-from room_server.errors import StateUnavailable, Unknown
+from room_server.errors import Conflict, StateUnavailable, Unknown
 from room_server.state import catalogue, forgetting, reports, roster
 from room_server.state.evaluation import Evaluations
 from room_server.state.forgetting import TOGETHER, Forgotten, Place, StillRunning, check, forget, places
@@ -71,7 +70,7 @@ async def live_through(store: Store) -> None:
 
 
 async def mentions(state: State) -> list[str]:
-    """Every place where the lead's number, name or chats stand."""
+    """Every place where the lead's number, name or chats stand, but for the tombstone."""
     personal = re.compile("|".join(map(str, (LEAD, NAME, CHAT, PARTNER))))
     async with servers(state) as clients:
         stored = {
@@ -79,7 +78,8 @@ async def mentions(state: State) -> list[str]:
             for client in clients
             for key in [key async for key in client.scan_iter(count=1000)]
         }
-    return [key for key, value in stored.items() if personal.search(key + repr(value))]
+    named = [key for key, value in stored.items() if personal.search(key + repr(value))]
+    return [key for key in named if not key.endswith(":forgotten")]
 
 
 async def contents(client: Redis, key: bytes) -> Any:
@@ -106,7 +106,7 @@ async def test_nothing_of_the_person_is_left_and_all_of_everyone_else(any_state:
     lines = {name: await reports.attendance(store, name) for name in [*OVER, "planned", "without"]}
     assert len(await mentions(any_state)) > 10
 
-    forgotten = await forget(any_state, LEAD)
+    forgotten = await forget(any_state.store, LEAD)
 
     assert await mentions(any_state) == []
     assert (forgotten.entries, forgotten.participations) == (len(OVER) + 1, len(OVER))
@@ -127,7 +127,7 @@ async def test_the_counts_are_those_of_who_is_left(any_state: State) -> None:
     await does(store, "alone", builders.complete(LEAD + 2))  # too late: kept, and not counted
 
     for lead in (LEAD, LEAD + 2):
-        await forget(any_state, lead)
+        await forget(any_state.store, lead)
 
     left = {counter: count for counter, count in (await tallies(store, "alone")).items() if count}
     assert (left, await catalogue.fates(store)) == wanted
@@ -136,31 +136,31 @@ async def test_the_counts_are_those_of_who_is_left(any_state: State) -> None:
 
 async def test_a_second_time_there_is_nothing_to_forget(any_state: State) -> None:
     await live_through(any_state.store)
-    await forget(any_state, LEAD)
+    await forget(any_state.store, LEAD)
 
     assert await places(any_state.store, LEAD) == []
-    assert await forget(any_state, LEAD) == Forgotten()
+    assert await forget(any_state.store, LEAD) == Forgotten()
 
 
 async def test_one_webinar_may_be_named(any_state: State) -> None:
     store = any_state.store
     await live_through(store)
 
-    assert await forget(any_state, LEAD, OVER[0]) == Forgotten(1, 1, 2, 5)
+    assert await forget(any_state.store, LEAD, OVER[0]) == Forgotten(1, 1, 2, 5)
     assert await places(store, LEAD) == [
         *(Place(name, Status.FINISHED) for name in OVER[1:]),
         Place("planned", Status.SCHEDULED),
     ]
     assert [line.lead_id for line in await reports.attendance(store, OVER[0])] == [OTHER]
     with pytest.raises(Unknown, match="there is no webinar nowhere"):
-        await forget(any_state, LEAD, "nowhere")
+        await forget(any_state.store, LEAD, "nowhere")
 
 
 async def test_events_of_a_webinar_that_is_gone_are_found(any_state: State) -> None:
     await begin(any_state.store, "gone", LEAD)
     await any_state.store.delete("gone")
 
-    assert await forget(any_state, LEAD) == Forgotten(events=1)
+    assert await forget(any_state.store, LEAD) == Forgotten(events=1)
 
 
 @pytest.mark.parametrize("paused", [False, True])
@@ -173,9 +173,9 @@ async def test_whoever_could_enter_again_at_once_is_not_forgotten(any_state: Sta
     before = await mentions(any_state)
 
     with pytest.raises(StillRunning, match=f"running is running and knows lead {LEAD}"):
-        await forget(any_state, LEAD)
+        await forget(any_state.store, LEAD)
     assert await mentions(any_state) == before
-    assert (await forget(any_state, LEAD, OVER[0])).entries == 1
+    assert (await forget(any_state.store, LEAD, OVER[0])).entries == 1
 
 
 async def test_one_that_starts_in_the_middle_is_not_touched(store: Store) -> None:
@@ -200,7 +200,7 @@ async def test_what_waits_to_be_sent_is_never_sent(any_state: State) -> None:
     assert held is not None
     assert await outbox.record("w", held, None, Next(again_in=0.0))
 
-    await forget(any_state, LEAD)
+    await forget(any_state.store, LEAD)
 
     wanted = claim(held.delivery, "sender", utc_now())
     assert await outbox.record("w", held, wanted, Next()) is None
@@ -223,7 +223,7 @@ async def sending(store: Store, lease: timedelta) -> None:
 async def test_what_is_just_being_sent_is_waited_for(state: State) -> None:
     await sending(state.store, timedelta(seconds=60))
     outbox = Outbox(state.store)
-    forgetting = asyncio.create_task(forget(state, LEAD))
+    forgetting = asyncio.create_task(forget(state.store, LEAD))
     ended, _ = await asyncio.wait([forgetting], timeout=0.3)
     assert ended == set()
     held = await outbox.held("w", f"{LEAD}:attendance")
@@ -238,7 +238,7 @@ async def test_what_is_just_being_sent_is_waited_for(state: State) -> None:
 async def test_what_a_dead_sender_had_in_hand_ends_with_its_lease(state: State) -> None:
     await sending(state.store, timedelta(seconds=0.5))
 
-    assert (await forget(state, LEAD)).messages == 2
+    assert (await forget(state.store, LEAD)).messages == 2
     assert await catalogue.fates(state.store) == {}
 
 
@@ -249,38 +249,13 @@ async def test_a_message_that_is_sent_for_ever_is_told(store: Store) -> None:
         await forgetting._forget(store, LEAD, "w", patience=0.2)
 
 
-async def test_a_roster_on_its_way_in_does_not_bring_the_person_back(any_state: State) -> None:
-    store = any_state.store
-    await store.create(room("w"))
-
-    async def staged() -> list[str]:
-        await forget(any_state, LEAD)
-        return await mentions(any_state)
-
-    people = iter([entry(OTHER), entry(LEAD)])
-    token = await stage(store, list(people))
-    assert await staged() == []
-
-    with pytest.raises(StateUnavailable, match="import again"):
-        await roster._take(store, "w", token, ["0", 0, 60, 2])
-    assert [found async for found in roster.entries(store, "w")] == []
-
-
-async def stage(store: Store, people: list[RosterEntry]) -> str:
-    """An import that has come half-way: everyone is there, and nothing has taken effect."""
-    fields = [part for one in people for part in (one.lead_id, msgspec.json.encode(one))]
-    await store.ask("HSET", store.keys.staged("w", "token"), *fields)
-    await store.ask("EXPIRE", store.keys.staged("w", "token"), 60)
-    return "token"
-
-
 async def test_records_that_cannot_be_read_go_like_the_others(any_state: State) -> None:
     store, keys = any_state.store, any_state.store.keys
     await store.create(room("w", status=Status.FINISHED, started_at=AT, finished_at=AT))
     for key, field in ((keys.participations("w"), LEAD), (keys.deliveries("w"), f"{LEAD}:attendance")):
         await store.ask("HSET", key, field, b"{")
 
-    assert await forget(any_state, LEAD) == Forgotten(participations=1, messages=1)
+    assert await forget(any_state.store, LEAD) == Forgotten(participations=1, messages=1)
     assert await tallies(store, "w") == {}
 
 
@@ -303,9 +278,24 @@ async def test_the_evaluation_brings_nobody_back(any_state: State) -> None:
     participation = await store.ask("HGET", keys.participations("w"), LEAD)
     loaded = store.seen("w", await store.load("w"), participation, roster_entry)
 
-    await forget(any_state, LEAD)
+    await forget(any_state.store, LEAD)
     hook = replace(builders.evaluate(LEAD), webinar_id="w")
     await store.apply(builders.command(hook, webinar_id="*"), loaded)
+
+    assert await mentions(any_state) == []
+
+
+async def test_a_completion_that_was_decided_before_brings_nobody_back(any_state: State) -> None:
+    store = any_state.store
+    await begin(store, "w", LEAD, OTHER)
+    await does(store, "w", builders.stop(), "speaker")
+    stored = [await store.ask("HGET", key("w"), LEAD) for key in (store.keys.participations, store.keys.roster)]
+    loaded = seen(await store.load("w"), Lead(b"%d" % LEAD, *stored))
+
+    await forget(store, LEAD)
+    hook = replace(builders.complete(LEAD), webinar_id="w")
+    with pytest.raises(Conflict, match="never entered"):
+        await store.apply(builders.command(hook, webinar_id="*"), loaded)
 
     assert await mentions(any_state) == []
 
@@ -316,12 +306,10 @@ async def test_without_redis_it_is_refused_and_may_be_repeated() -> None:
         await finish(state.store, "w", LEAD)
         server.freeze()
         with pytest.raises(StateUnavailable):
-            await forgetting._unstage(state, LEAD)
-        with pytest.raises(StateUnavailable):
-            await forget(state, LEAD)
+            await forget(state.store, LEAD)
         server.thaw()
 
-        assert (await forget(state, LEAD)).entries == 1
+        assert (await forget(state.store, LEAD)).entries == 1
 
 
 async def test_a_reply_that_was_lost_is_given_again(store: Store) -> None:

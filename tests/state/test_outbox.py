@@ -254,7 +254,8 @@ async def test_no_more_poison_is_kept_than_a_person_may_look_at(outbox: Outbox) 
     key = outbox.store.keys.poison(tag(outbox))
     await asyncio.gather(*(outbox.store.ask("XADD", key, "*", "field", n) for n in range(POISON_KEPT)))
 
-    await outbox.park(Entry(tag(outbox), "0-1", WEBINAR, "newest"), "why")
+    number = await outbox.store.ask("XADD", stream(outbox), "*", "webinar", WEBINAR, "field", "newest")
+    await outbox.park(Entry(tag(outbox), number.decode(), WEBINAR, "newest"), "why")
 
     kept = [poison.field async for poison in outbox.poison()]
     assert (len(kept), kept[0], kept[-1]) == (POISON_KEPT, "newest", "1")

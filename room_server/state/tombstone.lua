@@ -1,0 +1,17 @@
+--[[
+A person is forgotten: for a while nobody brings the lead back.
+
+KEYS  1 forgotten (sorted set: `lead`, or `lead webinar` where one webinar forgets the lead -> until when, Unix ms)
+ARGV  1 the member   2 how many seconds it stands
+Returns until when, Unix ms.
+--]]
+local forgotten = KEYS[1]
+local member, seconds = ARGV[1], tonumber(ARGV[2])
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local ends = string.format('%.0f', now + seconds * 1000)
+redis.call('ZREMRANGEBYSCORE', forgotten, '-inf', string.format('%.0f', now))
+redis.call('ZADD', forgotten, ends, member)
+redis.call('EXPIRE', forgotten, seconds)
+return ends
