@@ -93,6 +93,17 @@ def lapsed(delivery: Delivery, now: datetime) -> bool:
     return delivery.status is Fate.SENDING and delivery.lease_until is not None and delivery.lease_until <= now
 
 
+def within_lease(delivery: Delivery, now: datetime) -> Delivery:
+    """The record of a message that is being sent, with a lease that ends no later than one that begins now.
+
+    One that ends later was given by a clock that is ahead of ours, or ours was set back since.
+    """
+    latest = now + LEASE
+    if delivery.lease_until is None or delivery.lease_until <= latest:
+        return delivery
+    return replace(delivery, lease_until=latest)
+
+
 def settle(delivery: Delivery, outcome: Outcome, now: datetime) -> Step:
     """What a claimed delivery comes to."""
     free = replace(delivery, owner=None, lease_until=None, at=now, error=outcome.error)
@@ -116,7 +127,12 @@ def doubt(delivery: Delivery, error: str | None, now: datetime) -> Step:
 
 
 def overtaken(claimed: Delivery, standing: Delivery) -> bool:
-    """Whether a sender that was taken for dead may still tell its outcome: nobody has tried the message since."""
+    """Whether a sender whose record was touched may still tell its outcome: nobody has tried the message since.
+
+    Its lease was cut short (`within_lease`), or it was taken for dead.
+    """
+    if standing.status is Fate.SENDING:
+        return standing.owner == claimed.owner
     doubted = standing.status in {Fate.DOUBTFUL, Fate.PARKED} and standing.doubts == claimed.doubts + 1
     return doubted and standing.attempts == claimed.attempts
 

@@ -2,7 +2,7 @@
 A checked roster takes effect as a whole: what was staged becomes, or is merged into, the roster. Leads that were
 forgotten a short time ago are left out.
 
-KEYS  1 staged   2 roster   3 room   4 evaluations   5 done   6 forgotten
+KEYS  1 staged   2 roster   3 room   4 evaluations   5 done   6 forgotten   7 clock
 ARGV  1 '1' = replace: leads that are not in the new roster are removed
       2 seconds that `done` is kept   3 how many leads were staged
 An ended webinar is evaluated again for its new leads.
@@ -11,7 +11,8 @@ Returns {leads that were there before, leads that are there now, leads that were
       | {'unknown'} when there is no such webinar | {'lost'} when not all that was staged is there;
         then nothing stays staged.
 --]]
-local staged, roster, room, evaluations, done, forgotten = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+-- include steady.lua
+local staged, roster, room, evaluations, done, forgotten, clock = unpack(KEYS)
 local replace, keep, expected = ARGV[1] == '1', tonumber(ARGV[2]), tonumber(ARGV[3])
 local CHUNK = 1000
 
@@ -69,6 +70,6 @@ local status = cjson.decode(record)['status']
 if status == 'finished' or status == 'archived' then
   -- never sooner than said before, and always another time, or a sweep that is under way would not notice
   local due = tonumber(redis.call('ZSCORE', evaluations, webinar) or 0)
-  redis.call('ZADD', evaluations, string.format('%.0f', math.max(now, due + 1)), webinar)
+  redis.call('ZADD', evaluations, string.format('%.0f', math.max(steady(clock), due + 1)), webinar)
 end
 return answer(before, removed, left_out)

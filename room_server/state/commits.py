@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from room_server.clock import utc_now
 from room_server.core.facts import Change, Facts
 from room_server.core.messages import NAMES, Completed, Entered, Fate, Message
-from room_server.core.room import Room, public_text
+from room_server.core.room import Room, Status, public_text
 from room_server.ids import new_id
 from room_server.state.keys import Keys
 from room_server.state.pipeline import flat
@@ -68,6 +68,7 @@ def _keys(keys: Keys, webinar_id: str) -> list[str]:
         keys.channel(tag),
         keys.fates(tag),
         keys.archived(tag),
+        keys.clock(tag),
     ]
 
 
@@ -90,6 +91,7 @@ def _compared(plan: Plan) -> list[Any]:
         _due(plan),
         request_id.get(),
         "" if change.named_recording is None else _JSON.encode(change.named_recording),
+        unix_ms(utc_now()) if change.room.status is Status.ARCHIVED else "",
     ]
 
 

@@ -37,14 +37,14 @@ Result = TypeVar("Result")
 
 
 class Due(NamedTuple):
-    """An evaluation on the schedule: Unix milliseconds."""
+    """An evaluation on the schedule: Unix milliseconds by the clock in Redis."""
 
     webinar_id: str
     at: float
 
 
 class Schedule(NamedTuple):
-    """What stands on the schedule of a partition, by Redis' clock."""
+    """What stands on the schedule of a partition, by one clock in Redis (see steady.lua)."""
 
     waiting: int
     """Evaluations, those to come included."""
@@ -74,7 +74,8 @@ class Evaluations:
     async def schedule(self, tag: str, most: int = TAKEN) -> Schedule:
         """How a partition stands; what is due is listed as far as `most`. Raises StateUnavailable."""
         async with deadline():
-            reply = await self._store.ask_script(self._schedule, [self._store.keys.evaluations(tag)], [most])
+            places = [self._store.keys.evaluations(tag), self._store.keys.clock(tag)]
+            reply = await self._store.ask_script(self._schedule, places, [most])
         waiting, late, found = reply
         due = [Due(name.decode(errors="replace"), float(at)) for name, at in pairs(found)]
         return Schedule(waiting, late / 1000, due)

@@ -92,7 +92,7 @@ async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forg
         erased = await traces.erase(store, tag, lambda name, who: who == lead and webinar_id in {None, name})
         sums = _plus(sums, Forgotten(events=erased.events))
         async with deadline():  # replicas must have deleted it, too, also what an earlier try deleted
-            await state.store.ask_confirmed("EXISTS", state.store.keys.events(tag))
+            await store.ask_confirmed("EXISTS", store.keys.events(tag))
     return sums
 
 
@@ -100,7 +100,7 @@ async def _leave_tombstones(store: Store, tags: tuple[str, ...], member: str) ->
     tombstone = Script.read("tombstone")
     for tag in tags:
         async with deadline():
-            await store.keep(tombstone, [store.keys.forgotten(tag)], [member, TOMBSTONE_SECONDS])
+            await store.ask_script(tombstone, [store.keys.forgotten(tag)], [member, TOMBSTONE_SECONDS])
 
 
 async def _all_webinars(store: Store) -> list[str]:

@@ -31,6 +31,7 @@ PERMANENT = (
     "evaluations",
     "webinars",
     "archived",
+    "clock",
 )
 """Kinds of keys that live as long as their webinar or, from the events on, as long as the partition."""
 
@@ -151,12 +152,12 @@ class Keys:
 
     @staticmethod
     def outbox(tag: str) -> str:
-        """Stream: wakes the sender; `webinar`, `field` (of `deliveries`)."""
+        """Stream: wakes the sender; `webinar`, `field` (of `deliveries`), `at` (since when it waits, ms by `clock`)."""
         return f"rs:{{{tag}}}:outbox"
 
     @staticmethod
     def due(tag: str) -> str:
-        """Sorted set: `webinar field` of a message that waits -> when it is due, Unix milliseconds."""
+        """Sorted set: `webinar field` of a message that waits -> when it is due, ms by `clock`."""
         return f"rs:{{{tag}}}:due"
 
     @staticmethod
@@ -165,15 +166,21 @@ class Keys:
         return f"rs:{{{tag}}}:fates"
 
     @staticmethod
+    def clock(tag: str) -> str:
+        """Hash: the clock that `due`, `evaluations` and the entries of the outbox go by (see steady.lua)."""
+        return f"rs:{{{tag}}}:clock"
+
+    @staticmethod
     def poison(tag: str) -> str:
         """Stream, bounded: entries of the outbox that could not be read."""
         return f"rs:{{{tag}}}:poison"
 
     @staticmethod
     def pace(whose: str) -> str:
-        """With a time to live. Strings: the next moment at which the bot, or a chat, may be written to, Unix ms.
+        """With a time to live. Strings: the next moment at which the bot, or a chat, may be written to, in ms.
 
-        `<chat>:line`: the end of the line of those that wait for a chat; `floods`, a sorted set: who is in flood.
+        `<chat>:line`: the end of the line of those that wait for a chat; `floods`, a sorted set: who is in flood;
+        `clock`, without a time to live: the clock that all these go by (see steady.lua).
         """
         return f"rs:{{pace}}:{whose}"
 
@@ -184,7 +191,7 @@ class Keys:
 
     @staticmethod
     def evaluations(tag: str) -> str:
-        """Sorted set: webinar -> when its evaluation is due, Unix milliseconds."""
+        """Sorted set: webinar -> when its evaluation is due, ms by `clock`."""
         return f"rs:{{{tag}}}:evaluations"
 
     @staticmethod

@@ -6,16 +6,15 @@ step whose reply was lost may be asked for again.
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
 from redis.exceptions import RedisError, ResponseError
 
-from room_server.clock import utc_now
 from room_server.core.delivery import Delivery
 from room_server.errors import StateUnavailable
-from room_server.state.commits import field, unix_ms
+from room_server.state.commits import field
 from room_server.state.patience import deadline
 from room_server.state.pipeline import Script, pairs
 from room_server.state.scan import slices
@@ -84,6 +83,9 @@ class Outbox:
         self._record = Script.read("record")
         self._promote = Script.read("promote")
         self._park = Script.read("park")
+        self._take_over = Script.read("take_over")
+        self._leave = Script.read("leave")
+        self._lag = Script.read("lag")
 
     async def open(self, tag: str) -> None:
         """Make a partition's consumer group, if it is missing. Raises StateUnavailable."""
@@ -105,21 +107,17 @@ class Outbox:
 
     async def take_over(self, tag: str, owner: str, most: int) -> list[Entry]:
         """Entries of readers that died. Raises StateUnavailable."""
-        key = self.store.keys.outbox(tag)
+        said = [GROUP, owner, TAKEN_OVER_MS, most]
         async with deadline():
-            reply = await self.store.ask("XAUTOCLAIM", key, GROUP, owner, TAKEN_OVER_MS, "0", "COUNT", most)
-        return await self._entries(tag, reply[1])
+            lines = await self.store.ask_script(self._take_over, [self.store.keys.outbox(tag)], said)
+        return await self._entries(tag, lines)
 
     async def leave(self, owner: str, forgotten_ms: int = FORGOTTEN_MS) -> None:
         """Forget a reader that has nothing in hand any more, and those that died with nothing in hand."""
         for tag in self.store.keys.tags:
-            key = self.store.keys.outbox(tag)
             async with deadline():
-                for consumer in await self.store.ask("XINFO", "CONSUMERS", key, GROUP):
-                    known: dict[str, Any] = {_text(name): value for name, value in pairs(consumer)}
-                    name = _text(known["name"])
-                    if known["pending"] == 0 and (name == owner or known["idle"] > forgotten_ms):
-                        await self.store.ask("XGROUP", "DELCONSUMER", key, GROUP, name)
+                said = [GROUP, owner, forgotten_ms]
+                await self.store.ask_script(self._leave, [self.store.keys.outbox(tag)], said)
 
     async def tidy(self, forgotten_ms: int = FORGOTTEN_MS) -> None:
         """Forget readers with nothing in hand that were not heard of for so long. Raises StateUnavailable."""
@@ -129,9 +127,19 @@ class Outbox:
 
     async def promote(self, tag: str) -> int:
         """Put what is due on the stream; how many. Raises StateUnavailable."""
-        keys = [self.store.keys.due(tag), self.store.keys.outbox(tag)]
+        places = [self.store.keys.due(tag), self.store.keys.outbox(tag), self.store.keys.clock(tag)]
         async with deadline():
-            return int(await self.store.ask_script(self._promote, keys, [unix_ms(utc_now()), PROMOTED]))
+            return int(await self.store.ask_script(self._promote, places, [PROMOTED]))
+
+    async def lag(self, tag: str) -> float:
+        """Seconds since the message that should have been looked at first should have been. Raises StateUnavailable.
+
+        0 when none is late. It is right also after Redis' clock, or any other, was set back.
+        """
+        keys = self.store.keys
+        async with deadline():
+            late = await self.store.ask_script(self._lag, [keys.outbox(tag), keys.due(tag), keys.clock(tag)], [])
+        return max(float(late) / 1000, 0.0)
 
     async def held(self, webinar_id: str, name: str) -> Held | None:
         """A delivery as replicas have it, too; None when there is none. Raises UnreadableRecord, StateUnavailable."""
@@ -143,13 +151,13 @@ class Outbox:
         """Take a step, if the record is still `held`; what stands then, None when another was faster."""
         keys, tag = self.store.keys, self.store.keys.tag(webinar_id)
         new = Held.of(wanted) if wanted is not None else None
-        again = "" if then.again_in is None else unix_ms(utc_now() + timedelta(seconds=then.again_in))
+        again = "" if then.again_in is None else round(then.again_in * 1000)
         entry = then.entry.id if then.entry else ""
         wakes = "1" if then.wakes else "0"
         async with deadline():
             reply = await self.store.keep(
                 self._record,
-                [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag)],
+                [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag), keys.clock(tag)],
                 [field(held.delivery), held.raw, new.raw if new else b"", entry, GROUP, again, wakes, webinar_id],
             )
         if reply != 1:

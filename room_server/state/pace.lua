@@ -1,19 +1,19 @@
 --[[
-The next moment at which a message may go to a chat: evenly spaced for the bot, and for each chat, by Redis's clock.
+The next moment at which a message may go to a chat: evenly spaced for the bot and for each chat, by one clock in Redis.
 
 KEYS  1 the bot's next free moment   2 the chat's next free moment   3 the end of the line of those that wait for the
-      chat (strings, Unix ms)
+      chat (strings, Unix ms)   4 clock
 ARGV  1 ms between two messages of the bot   2 ms between two messages to a chat
       3 ms to wait for the bot's moment at most
       4 '1' = the chat's moment was taken before and has passed: it moves to the bot's next one
 Returns {'go', ms until the moment, which is taken} | {'chat', ms} | {'bot', ms}: nothing was taken, ask again then.
 --]]
-local bot, chat, line = KEYS[1], KEYS[2], KEYS[3]
+-- include steady.lua
+local bot, chat, line, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local bot_gap, chat_gap, horizon, passed = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local KEPT = 60000
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now = steady(clock)
 local function free_at(key)
   return math.max(tonumber(redis.call('GET', key) or 0), now)
 end

@@ -7,6 +7,7 @@ process, the fuller its pipelines, and the server syncs its disk once for each.
 import asyncio
 import hashlib
 import logging
+import re
 import time
 from abc import ABC, abstractmethod
 from collections import deque
@@ -35,10 +36,14 @@ FLIGHTS = 2
 """Pipelines in the air at once: the next is packed while the server works on the last."""
 BATCH = 512
 """Commands in one pipeline at most."""
+_INCLUDE = re.compile(rb"^-- include (\w+\.lua)$", re.MULTILINE)
 
 
 class Script(NamedTuple):
-    """A `.lua` file beside this one; it runs by its SHA-1 and is sent whole where the server does not know it."""
+    """A `.lua` file beside this one; it runs by its SHA-1 and is sent whole where the server does not know it.
+
+    A line `-- include NAME.lua` stands for what that file says.
+    """
 
     text: bytes
     sha: str
@@ -46,7 +51,9 @@ class Script(NamedTuple):
     @classmethod
     def read(cls, name: str) -> "Script":
         """The script `name`.lua of this package."""
-        text = files(__package__).joinpath(f"{name}.lua").read_bytes()
+        here = files(__package__)
+        text = here.joinpath(f"{name}.lua").read_bytes()
+        text = _INCLUDE.sub(lambda line: here.joinpath(line[1].decode()).read_bytes(), text)
         return cls(text, hashlib.sha1(text, usedforsecurity=False).hexdigest())
 
 

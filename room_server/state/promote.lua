@@ -1,17 +1,23 @@
 --[[
 Messages whose time has come go back to the stream; what names no message goes there too, to be parked by its reader.
 
-KEYS  1 due   2 outbox
-ARGV  1 now, Unix ms   2 how many at most
+KEYS  1 due   2 outbox   3 clock
+ARGV  1 how many at most
 Returns how many.
 --]]
-local due, outbox = KEYS[1], KEYS[2]
-local now, most = ARGV[1], ARGV[2]
+-- include steady.lua
+local due, outbox, clock = KEYS[1], KEYS[2], KEYS[3]
+local most = ARGV[1]
 
-local members = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'LIMIT', 0, most)
-for _, member in ipairs(members) do
+if redis.call('EXISTS', due) == 0 then
+  return 0
+end
+local now = string.format('%.0f', steady(clock))
+local waiting = redis.call('ZRANGEBYSCORE', due, '-inf', now, 'WITHSCORES', 'LIMIT', 0, most)
+for at = 1, #waiting, 2 do
+  local member, since = waiting[at], waiting[at + 1]
   local webinar, field = string.match(member, '^(%S+) (%S+)$')
   redis.call('ZREM', due, member)
-  redis.call('XADD', outbox, '*', 'webinar', webinar or '', 'field', field or member)
+  redis.call('XADD', outbox, '*', 'webinar', webinar or '', 'field', field or member, 'at', since)
 end
-return #members
+return #waiting / 2

@@ -6,7 +6,7 @@ look that is broken off is taken up by the next one; two at once do no harm.
 
 import asyncio
 import logging
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from room_server.clock import utc_now
@@ -38,6 +38,15 @@ class Retention:
         self._store = store
         self._stopping = stopping or asyncio.Event()
         self._expire = Script.read("expire")
+
+    async def now(self) -> datetime:
+        """The moment by which records age, in whole seconds: this host's clock or Redis', whichever is behind.
+
+        What is deleted is gone, so a clock that is ahead must delete nothing too soon. Raises StateUnavailable.
+        """
+        async with deadline():
+            seconds, _ = await self._store.ask("TIME")
+        return min(utc_now(), datetime.fromtimestamp(int(seconds), UTC))
 
     async def expire(self, before: datetime) -> list[str]:
         """Delete what was archived before then, with all its facts; the webinars' ids. Raises StateUnavailable.

@@ -68,6 +68,7 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
                 keys.evaluations(keys.tag(webinar_id)),
                 keys.done(webinar_id, token),
                 keys.forgotten(keys.tag(webinar_id)),
+                keys.clock(keys.tag(webinar_id)),
             ],
             arguments,
         )

@@ -15,12 +15,12 @@ from redis.exceptions import RedisError
 from room_server.clock import utc_now
 from room_server.core.messages import Fate
 from room_server.core.room import Status
+from room_server.errors import StateUnavailable
 from room_server.state import catalogue, presence
-from room_server.state.commits import unix_ms
-from room_server.state.evaluation import Evaluations
-from room_server.state.partitions import ANSWER_SECONDS, answer, ask_each
+from room_server.state.evaluation import Evaluations, Schedule
+from room_server.state.outbox import Outbox
+from room_server.state.partitions import ANSWER_SECONDS, answer
 from room_server.state.patience import deadline
-from room_server.state.pipeline import Command, pairs
 from room_server.state.store import Store
 
 
@@ -70,23 +70,19 @@ async def read(store: Store) -> Vitals:
 
 async def _lags(store: Store) -> dict[str, Any]:
     """Evaluations on the schedule, and by how many seconds the first of them and the first message are late."""
-    keys, at, evaluations = store.keys, unix_ms(utc_now()), Evaluations(store)
-    asked: dict[str, list[Command]] = {
-        tag: [
-            ("XRANGE", keys.outbox(tag), "-", "+", "COUNT", 1),
-            ("ZRANGE", keys.due(tag), 0, 0, "WITHSCORES"),
-        ]
-        for tag in keys.tags
-    }
-    there = await ask_each(store, asked)
-    schedules = await asyncio.gather(*(answer(store, tag, partial(evaluations.schedule, tag, 0)) for tag in there))
-    replies = [reply for answered in there.values() for reply in answered]
-    messages = [float(name.decode().partition("-")[0]) for reply in replies[0::2] for name, _ in reply]
-    messages += [float(score) for reply in replies[1::2] for _, score in pairs(reply)]
+    evaluations, outbox = Evaluations(store), Outbox(store)
+
+    async def read_one(tag: str) -> tuple[Schedule, float]:
+        return await evaluations.schedule(tag, 0), await outbox.lag(tag)
+
+    found = await asyncio.gather(*(answer(store, tag, partial(read_one, tag)) for tag in store.keys.tags))
+    there = [one for one in found if one is not None]
+    if not there:
+        raise StateUnavailable
     return {
-        "evaluations": sum(schedule.waiting for schedule in schedules if schedule),
-        "evaluation_lag": max((schedule.late for schedule in schedules if schedule), default=0.0),
-        "delivery_lag": max((at - min(messages, default=at)) / 1000, 0.0),
+        "evaluations": sum(schedule.waiting for schedule, _ in there),
+        "evaluation_lag": max(schedule.late for schedule, _ in there),
+        "delivery_lag": max(late for _, late in there),
     }
 
 

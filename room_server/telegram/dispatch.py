@@ -88,7 +88,8 @@ class Dispatch:
         if deliveries.lapsed(delivery, now):
             await self._record(work, deliveries.doubt(delivery, "its sender died", now))
         elif delivery.status is Fate.SENDING and delivery.lease_until is not None:
-            await self._put_off(work, soon(delivery.lease_until, now))
+            wanted = deliveries.within_lease(delivery, now)
+            await self._record(work, Step(delivery=wanted, again_in=soon(wanted.lease_until or now, now)))
         elif delivery.status not in deliveries.CLAIMABLE:
             await self._outbox.acknowledge(work.entry)
         elif delivery.chat_id is None:

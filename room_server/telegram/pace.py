@@ -1,6 +1,7 @@
 """How fast messages may go out: one clock in Redis for the bot and for each chat, whatever number of workers there is.
 
-Telegram allows a bot 30 messages a second and one a second to a chat (Bots FAQ, "My bot is hitting limits").
+It is a clock that is never set back (see state/steady.lua): a step of the server's own stops no delivery. Telegram
+allows a bot 30 messages a second and one a second to a chat (Bots FAQ, "My bot is hitting limits").
 """
 
 from typing import NamedTuple
@@ -49,14 +50,14 @@ class Pace:
     async def hold(self, chat_id: int, seconds: float) -> bool:
         """Telegram said to wait: this chat does; whether the bot does, too. Raises StateUnavailable."""
         key = self._store.keys.pace
-        keys = [key("bot"), key(str(chat_id)), key("floods")]
+        keys = [key("bot"), key(str(chat_id)), key("floods"), key("clock")]
         async with deadline():
             arguments = [chat_id, round(seconds * 1000), FLOODED_CHATS]
             return bool(await self._store.ask_script(self._flood, keys, arguments))
 
     async def _ask(self, chat_id: int, passed: str) -> Turn:
         key = self._store.keys.pace
-        keys = [key("bot"), key(str(chat_id)), key(f"{chat_id}:line")]
+        keys = [key("bot"), key(str(chat_id)), key(f"{chat_id}:line"), key("clock")]
         async with deadline():
             reply = await self._store.ask_script(self._pace, keys, [BOT_GAP_MS, CHAT_GAP_MS, HORIZON_MS, passed])
         word, milliseconds = reply

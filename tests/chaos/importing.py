@@ -46,7 +46,7 @@ async def forget_beside_import(state: State, webinar_id: str, lead: int) -> Forg
 
     async def forgetting_once() -> bool:
         with suppress(Refusal):
-            await forgetting.forget(state, lead)
+            await forgetting.forget(state.store, lead)
             return True
         return False
 

@@ -24,11 +24,10 @@ from room_server.core.delivery import (
     claim,
     doubt,
     end,
-    is_moved,
     lapsed,
-    moved,
     overtaken,
     settle,
+    within_lease,
 )
 from room_server.core.messages import Fate, Kind
 from room_server.core.room import Recording, RosterEntry
@@ -220,31 +219,10 @@ def test_what_begins_anew_goes_where_roster_and_recording_are_now(
     assert after == replace(before, status=Fate(fate), chat_id=chat_id, **first)
 
 
-LINK, NONE = Recording(url="https://example.org/r"), Recording(is_expected=False)
+def test_a_recording_that_will_never_be_is_not_waited_for() -> None:
+    after = anew(delivery("held", kind=Kind.RECORDING), Recording(is_expected=False), entry(), NOW)
 
-
-@pytest.mark.parametrize(
-    ("status", "recording", "after"),
-    [
-        *(("held", Recording(), "held"), ("held", LINK, "queued"), ("held", NONE, "undeliverable")),
-        *(("queued", Recording(), "held"), ("queued", LINK, "queued"), ("queued", NONE, "undeliverable")),
-        *(("doubtful", Recording(), "held"), ("doubtful", LINK, "doubtful"), ("doubtful", NONE, "undeliverable")),
-        *((status, NONE, status) for status in FATES if status not in {"held", "queued", "doubtful"}),
-    ],
-)
-def test_what_is_known_of_the_recording_moves_what_rests_on_it(status: str, recording: Recording, after: str) -> None:
-    """What is being sent is on the line; what has ended stays ended."""
-    known = delivery(status, kind=Kind.RECORDING, doubts=1)
-    went = moved(known, recording, entry(), NOW) if is_moved(known, recording) else known
-
-    assert is_moved(known, recording) == (status != after)
-    assert (went.status, went.error) == (after, "no_recording" if went.status != status and recording is NONE else None)
-
-
-@pytest.mark.parametrize("kind", [Kind.ATTENDANCE, Kind.FOLLOW_UP])
-@pytest.mark.parametrize("status", FATES)
-def test_what_rests_on_no_recording_is_never_moved_by_it(kind: Kind, status: str) -> None:
-    assert not any(is_moved(delivery(status, kind=kind), recording) for recording in (Recording(), LINK, NONE))
+    assert (after.status, after.error) == (Fate.UNDELIVERABLE, "no_recording")
 
 
 @pytest.mark.parametrize("status", ["held", "sending", "queued", "parked"])
@@ -255,13 +233,29 @@ def test_a_message_that_ends_says_why_and_is_nobodys(status: str, fate: str) -> 
     assert end(delivery(status, owner="w1", lease_until=at(9)), Fate(fate), "no_recording", NOW) == expected
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(-5, -5), (0, 0), (8, 8), (8.001, 8), (3600, 8)])
+def test_a_lease_by_a_clock_that_is_ahead_is_cut_to_a_whole_one(seconds: float, left: float) -> None:
+    known = sending(lease_until=at(seconds))
+
+    assert within_lease(known, NOW) == replace(known, lease_until=at(left))
+    assert (within_lease(known, NOW) is known) == (seconds == left)
+
+
+def test_what_has_no_lease_is_not_cut() -> None:
+    known = delivery("sending")
+
+    assert within_lease(known, NOW) is known
+
+
 @pytest.mark.parametrize(
     ("standing", "may"),
     [
+        ({"status": Fate.SENDING, "lease_until": at(1)}, True),
+        ({"status": Fate.SENDING, "owner": "w2"}, False),
         ({"status": Fate.DOUBTFUL, "doubts": 1, "attempts": 1}, True),
         ({"status": Fate.PARKED, "doubts": 1, "attempts": 1}, True),
         ({"status": Fate.DOUBTFUL, "doubts": 1, "attempts": 2}, False),
-        ({"status": Fate.SENDING, "doubts": 1, "attempts": 2}, False),
+        ({"status": Fate.SENDING, "doubts": 1, "attempts": 2, "owner": "w2"}, False),
         ({"status": Fate.SENT, "doubts": 1, "attempts": 1}, False),
         ({"status": Fate.DOUBTFUL, "doubts": 2, "attempts": 1}, False),
         ({"status": Fate.UNDELIVERABLE, "doubts": 0, "attempts": 1}, False),

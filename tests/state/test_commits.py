@@ -47,7 +47,7 @@ def completed() -> tuple[Facts, Change]:
 
 def tail(arguments: list[Any]) -> tuple[int, int, list[Any]]:
     """How many events and messages are appended, and the counters."""
-    rest = arguments[14:]
+    rest = arguments[15:]
     events = rest[0]
     messages = rest[1 + 2 * events]
     return events, messages, rest[2 + 2 * events + 3 * messages :]
@@ -60,7 +60,7 @@ def test_the_keys_stand_in_the_scripts_order() -> None:
         *(KEYS.room(WEBINAR), KEYS.participations(WEBINAR), KEYS.roster(WEBINAR)),
         *(KEYS.events(TAG), KEYS.outbox(TAG), KEYS.deliveries(WEBINAR), KEYS.evaluations(TAG)),
         *(KEYS.webinars(TAG), KEYS.tally(WEBINAR), KEYS.channel(TAG), KEYS.fates(TAG)),
-        KEYS.archived(TAG),
+        *(KEYS.archived(TAG), KEYS.clock(TAG)),
     ]
 
 
@@ -163,7 +163,7 @@ def test_each_thing_is_counted_once(known: Facts, hook: builders.Hook, counted: 
 def test_only_a_queued_message_wakes_the_sender() -> None:
     known, change = completed()
     arguments = argued(known, change)
-    start = 14 + 2 + 2 * len(change.events)
+    start = 15 + 2 + 2 * len(change.events)
     rows = [arguments[start + 3 * n : start + 3 * n + 3] for n in range(len(change.messages))]
 
     assert [(name, wakes) for name, _, wakes in rows] == [

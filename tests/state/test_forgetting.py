@@ -290,7 +290,7 @@ async def test_a_completion_that_was_decided_before_brings_nobody_back(any_state
     await begin(store, "w", LEAD, OTHER)
     await does(store, "w", builders.stop(), "speaker")
     stored = [await store.ask("HGET", key("w"), LEAD) for key in (store.keys.participations, store.keys.roster)]
-    loaded = seen(await store.load("w"), Lead(b"%d" % LEAD, *stored))
+    loaded = store.seen("w", await store.load("w"), *stored)
 
     await forget(store, LEAD)
     hook = replace(builders.complete(LEAD), webinar_id="w")

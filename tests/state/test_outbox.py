@@ -24,9 +24,11 @@ from room_server.state.outbox import (
     Outbox,
     soon,
 )
+from room_server.state.pipeline import Script
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, at, evaluate
-from tests.state.acts import done, prepare
+from tests.proxy import proxy_to
+from tests.state.acts import another, done, prepare
 
 OWNER = "w1"
 LEADS = range(1, 6)
@@ -226,6 +228,26 @@ async def test_a_reader_that_leaves_is_forgotten_unless_it_has_something_in_hand
 
     known = await outbox.store.ask("XINFO", "CONSUMERS", stream(outbox), GROUP)
     assert len(known) == 2
+
+
+async def test_a_reader_that_takes_something_while_others_are_forgotten_keeps_it(valkey_url: str) -> None:
+    """What a reader has in hand would be lost with it."""
+    script = Script.read("leave").sha.encode()
+    async with another(valkey_url) as store, proxy_to(valkey_url) as proxy, another(proxy.url) as far:
+        await prepare(store, "finished")
+        await roster.adopt(store, WEBINAR, [RosterEntry(lead_id=1, partner_chat_id=1)], False)
+        await done(store, evaluate(1))
+        outbox = Outbox(store)
+        await outbox.open(tag(outbox))
+        await store.ask("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, OWNER)
+        leaving = proxy.hold(script)
+        forgetting = asyncio.create_task(Outbox(far).leave("", -1))
+        await leaving.arrived.wait()
+        entries = await taken(outbox)
+        leaving.released.set()
+        await forgetting
+
+        assert (len(entries), await pending(outbox)) == (1, 1)
 
 
 @pytest.mark.parametrize("fields", [("webinar", WEBINAR), ("field", "1:attendance"), ("nonsense", b"\xff\xfe")])

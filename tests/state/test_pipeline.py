@@ -1,6 +1,7 @@
 """What is asked together travels together, and each caller hears of its own command only."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -119,11 +120,19 @@ async def test_a_script_is_sent_whole_where_the_server_does_not_know_it(any_stat
     assert await any_state.store.pipeline.run(script, ["rs:k"], [1, b"two"]) == [b"rs:k", b"1", b"two"]
 
 
+def test_a_script_holds_what_it_includes() -> None:
+    script = Script.read("pace")
+
+    assert b"local function steady(clock)" in script.text
+    assert b"-- include steady.lua\n" not in script.text
+    assert script.sha == hashlib.sha1(script.text, usedforsecurity=False).hexdigest()
+
+
 async def test_a_script_runs_by_its_hash(line: Line) -> None:
     script = Script.read("load")
     await line.call("SCRIPT LOAD", script.text)
 
-    assert await line.call("EVALSHA", script.sha, 3, "rs:a", "rs:b", "rs:c", "1") == [None, None, None]
+    assert await line.call("EVALSHA", script.sha, 3, "rs:a", "rs:b", "rs:c", "1") == [None, None, None, None]
 
 
 async def test_a_cut_line_fails_those_in_flight_and_carries_the_next(line: Line, proxy: Proxy) -> None:

@@ -192,13 +192,13 @@ async def test_a_person_is_forgotten_when_replicas_have_forgotten_it() -> None:
         await roster.adopt(state.store, WEBINAR, [RosterEntry(lead_id=1)], replace=False)
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):
-            await forget(state, 1)
+            await forget(state.store, 1)
         async with open_state(settings_for(servers.primary.url, replicas=1)) as again:
             with pytest.raises(StateUnavailable):
-                await forget(again, 1)
+                await forget(again.store, 1)
         servers.replica.thaw()
 
-        assert await healed(lambda: forget(state, 1)) == Forgotten()
+        assert await healed(lambda: forget(state.store, 1)) == Forgotten()
 
 
 async def test_messages_are_discarded_when_replicas_have_it() -> None:

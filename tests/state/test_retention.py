@@ -24,6 +24,7 @@ from room_server.state.pipeline import Script
 from room_server.state.retention import TAKEN, Retention
 from room_server.state.scan import SLICE
 from room_server.state.store import Store
+from tests.clocks import own_clock
 from tests.conftest import redis_server, settings_for
 from tests.core import builders
 from tests.core.builders import Hook
@@ -34,6 +35,7 @@ from tests.support import eventually, room
 PEOPLE = [
     RosterEntry(lead_id=lead, name=f"L{lead}", candidate_chat_id=100 + lead, partner_chat_id=900) for lead in (1, 2)
 ]
+YEAR = timedelta(days=365)
 WAVES = 20
 EACH = 50
 
@@ -96,7 +98,7 @@ async def a_thousand_pass(state: State) -> None:
         after.append(await sizes(state))
 
     keys = store.keys
-    assert set(after[-1]) == {"rs:partitions", keys.events(tag), keys.outbox(tag), keys.fates(tag)}
+    assert set(after[-1]) == {"rs:partitions", keys.events(tag), keys.outbox(tag), keys.fates(tag), keys.clock(tag)}
     assert after[-1].keys() == after[0].keys()
     assert sum(after[-1].values()) < 1.5 * sum(after[0].values()) < 10_000
     assert [await store.ask("XLEN", key) for key in (keys.events(tag), keys.outbox(tag))] == [0, 0]
@@ -167,6 +169,27 @@ async def test_one_that_was_made_anew_meanwhile_is_left_alone(any_store: Store) 
     kept = (await any_store.load("w")).room
     assert kept is not None
     assert kept.status is Status.ARCHIVED
+
+
+@pytest.mark.parametrize("years", [-1, 1])
+async def test_a_clock_that_is_wrong_deletes_nothing_too_soon(years: int) -> None:
+    """Redis' own: while a webinar is archived it is behind, or it is ahead when the records are looked at."""
+    with own_clock() as server:
+        async with open_state(settings_for(server.url, evaluation_grace=0)) as state:
+            server.set(min(years, 0) * YEAR.total_seconds())
+            await live_through(state.store, "w")
+            server.set(max(years, 0) * YEAR.total_seconds())
+            retention = Retention(state.store)
+
+            assert abs(await retention.now() - utc_now()) < timedelta(minutes=1)
+            assert await retention.expire(await retention.now() - timedelta(days=1)) == []
+
+
+async def test_while_redis_clock_is_behind_records_age_by_it() -> None:
+    with own_clock() as server:
+        server.set(-YEAR.total_seconds())
+        async with open_state(settings_for(server.url)) as behind:
+            assert abs(await Retention(behind.store).now() + YEAR - utc_now()) < timedelta(minutes=1)
 
 
 async def test_the_first_word_on_when_it_was_archived_holds(any_store: Store) -> None:

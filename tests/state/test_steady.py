@@ -1,0 +1,158 @@
+"""Redis' own clock is set back and forth, on a real server: what waits goes on, and the lag tells the truth."""
+
+import random
+import time
+from collections.abc import AsyncIterator, Iterator
+from importlib.resources import files
+from itertools import pairwise
+
+import pytest
+
+from room_server.core.room import RosterEntry
+from room_server.state import roster, vitals
+from room_server.state.opening import State, open_state
+from room_server.state.outbox import TAKEN_OVER_MS, Next, Outbox
+from room_server.state.store import Store
+from tests.clocks import OwnClock, own_clock
+from tests.conftest import settings_for
+from tests.core.builders import WEBINAR, evaluate
+from tests.state.acts import done, prepare
+from tests.support import eventually
+
+HOUR = 3600.0
+STEP = 0.1
+"""Seconds by which the clock may seem to go back, at most."""
+SLACK = 5.0
+"""Seconds that a test may take between two looks at the clock."""
+STEADY = (files("room_server.state") / "steady.lua").read_text() + "return steady(KEYS[1])"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[OwnClock]:
+    """One server for the tests of this file."""
+    with own_clock() as running:
+        yield running
+
+
+@pytest.fixture
+async def state(server: OwnClock) -> AsyncIterator[State]:
+    """Empty, and its clock is right."""
+    server.set(0)
+    async with open_state(settings_for(server.url)) as opened:
+        await opened.client.flushall()
+        yield opened
+
+
+@pytest.fixture
+async def outbox(state: State) -> Outbox:
+    """A message to the partner for each of three leads, on its way."""
+    await prepare(state.store, "finished")
+    await more(state.store, 1, 2, 3)
+    made = Outbox(state.store)
+    await made.open(tag(made))
+    return made
+
+
+async def more(store: Store, *leads: int) -> None:
+    people = [RosterEntry(lead_id=lead, partner_chat_id=lead) for lead in leads]
+    await roster.adopt(store, WEBINAR, people, replace=False)
+    for lead in leads:
+        await done(store, evaluate(lead))
+
+
+def tag(outbox: Outbox) -> str:
+    return outbox.store.keys.tag(WEBINAR)
+
+
+async def steady(store: Store) -> float:
+    """What the clock for waits says, in seconds."""
+    return int(await store.ask("EVAL", STEADY, 1, store.keys.clock(store.keys.tags[0]))) / 1000
+
+
+async def test_it_goes_on_whatever_happens_to_the_servers_own(server: OwnClock, state: State) -> None:
+    chance, own, said = random.Random(3), 0.0, [await steady(state.store)]
+    ahead = 0.0
+    for _ in range(200):
+        step = chance.choice([-HOUR, -0.5, 0.0, 0.0, 0.5, HOUR]) * chance.random()
+        own += step
+        ahead += max(step, 0.0)
+        server.set(own)
+        said.append(await steady(state.store))
+
+    assert min(later - earlier for earlier, later in pairwise(said)) >= -STEP
+    assert said[-1] - said[0] == pytest.approx(ahead, abs=SLACK + 200 * STEP)
+
+
+async def test_while_the_servers_own_clock_is_right_it_is_that(state: State) -> None:
+    assert await steady(state.store) == pytest.approx(time.time(), abs=SLACK)
+
+
+@pytest.mark.parametrize("step", [-HOUR, HOUR, -0.2])
+async def test_what_waits_is_due_when_it_was_said_to_be(server: OwnClock, outbox: Outbox, step: float) -> None:
+    first, second, _ = await outbox.take(tag(outbox), "w1", 10)
+    for entry, seconds in ((first, 0.5), (second, HOUR / 2)):
+        held = await outbox.held(WEBINAR, entry.field)
+        assert held is not None
+        await outbox.record(WEBINAR, held, None, Next(seconds, entry=entry))
+    server.set(step)
+
+    async def promoted() -> int:
+        return await outbox.promote(tag(outbox))
+
+    came = await eventually(promoted, "what was due is on its way")
+    assert came == (2 if step > 0 else 1)  # time that is jumped over has passed
+
+
+async def test_the_lag_goes_on_when_the_clock_is_set_back(server: OwnClock, outbox: Outbox) -> None:
+    """The messages wait, and nobody looks at them."""
+    began = time.monotonic()
+    before = await outbox.lag(tag(outbox))
+    server.set(-HOUR)
+
+    async def later() -> bool:
+        return await outbox.lag(tag(outbox)) > before + 3 * STEP
+
+    await eventually(later, "the lag grows")
+    waited = time.monotonic() - began
+    read = (await vitals.read(outbox.store)).delivery_lag
+    assert before + 2 * STEP < read <= waited + before + SLACK
+
+
+async def test_what_comes_after_the_clock_was_set_back_is_late_as_anything_else(
+    server: OwnClock, outbox: Outbox
+) -> None:
+    """Its place in the stream has a time that is still to come."""
+    await outbox.take(tag(outbox), "w1", 10)
+    server.set(-HOUR)
+    await outbox.store.ask("XTRIM", outbox.store.keys.outbox(tag(outbox)), "MAXLEN", 0)
+    await more(outbox.store, 4)
+
+    async def late() -> bool:
+        return await outbox.lag(tag(outbox)) > 3 * STEP
+
+    await eventually(late, "it is late")
+    assert await outbox.lag(tag(outbox)) < SLACK
+
+
+async def test_what_is_due_and_nobody_promotes_is_late(server: OwnClock, outbox: Outbox) -> None:
+    for entry in await outbox.take(tag(outbox), "w1", 10):
+        held = await outbox.held(WEBINAR, entry.field)
+        assert held is not None
+        await outbox.record(WEBINAR, held, None, Next(0.2, entry=entry))
+    server.set(-HOUR)
+
+    async def late() -> bool:
+        return await outbox.lag(tag(outbox)) > 2 * STEP
+
+    await eventually(late, "it is late")
+
+
+async def test_the_dead_are_found_also_when_the_clock_was_set_back(server: OwnClock, outbox: Outbox) -> None:
+    entries = await outbox.take(tag(outbox), "dead", 10)
+    server.set(-HOUR)
+    at_once = await outbox.take_over(tag(outbox), "heir", 10)
+    server.set(-HOUR + TAKEN_OVER_MS / 1000)
+
+    later = await outbox.take_over(tag(outbox), "heir", 10)
+
+    assert (at_once, [entry.id for entry in later]) == ([], [entry.id for entry in entries])

@@ -1,0 +1,63 @@
+"""The lease of a sender whose clock is ahead of the others', or that was alive before a clock was set back."""
+
+from datetime import timedelta
+
+from msgspec.structs import replace
+from starlette.responses import Response
+
+from room_server.clock import utc_now
+from room_server.core.delivery import LEASE, claim, within_lease
+from room_server.state.outbox import Entry, Next
+from room_server.telegram.dispatch import Dispatch
+from room_server.telegram.sender import Sender
+from tests.telegram.bot_api import BotApi, take
+from tests.telegram.outgoing import Outgoing
+
+HOUR = timedelta(hours=1)
+
+
+async def entry_of(outgoing: Outgoing) -> Entry:
+    """The one message that there is, in the hand of a reader."""
+    tag = outgoing.store.keys.tags[0]
+    await outgoing.outbox.open(tag)
+    (entry,) = await outgoing.outbox.take(tag, "w0", 10)
+    return entry
+
+
+async def test_a_dead_sender_whose_clock_was_ahead_is_waited_for_no_longer_than_a_lease(outgoing: Outgoing) -> None:
+    await outgoing.put(11)
+    entry = await entry_of(outgoing)
+    held = await outgoing.outbox.held("w", "11:attendance")
+    assert held is not None
+    assert await outgoing.outbox.record("w", held, claim(held.delivery, "dead", utc_now() + HOUR), Next())
+
+    await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
+
+    standing = await outgoing.record(11)
+    keys, tag = outgoing.store.keys, outgoing.store.keys.tags[0]
+    ((_, due),) = await outgoing.store.ask("ZRANGE", keys.due(tag), 0, -1, "WITHSCORES")
+    assert (standing.status, standing.owner) == ("sending", "dead")
+    assert standing.lease_until is not None
+    assert standing.lease_until - utc_now() <= LEASE
+    assert float(due) / 1000 - utc_now().timestamp() <= LEASE.total_seconds()
+
+
+async def test_a_living_sender_whose_lease_was_cut_still_tells_its_outcome(outgoing: Outgoing, api: BotApi) -> None:
+    """Its clock is ahead: to another worker, which looked meanwhile, its lease seemed to end in an hour."""
+
+    async def take_and_be_cut(api: BotApi, chat_id: int, text: str) -> Response:
+        for ahead in (HOUR, timedelta()):
+            standing = await outgoing.outbox.held("w", "11:attendance")
+            assert standing is not None
+            assert standing.delivery.lease_until is not None
+            longer = replace(standing.delivery, lease_until=standing.delivery.lease_until + ahead)
+            assert await outgoing.outbox.record("w", standing, within_lease(longer, utc_now()), Next())
+        return await take(api, chat_id, text)
+
+    api.next[11].append(take_and_be_cut)
+    await outgoing.put(11)
+
+    async with outgoing.delivering():
+        sent = await outgoing.until(11, "sent")
+
+    assert (sent.attempts, sent.doubts, len(api.texts(11))) == (1, 0, 1)
