@@ -31,7 +31,7 @@ MAX_BACK_OFF = 300.0
 """Seconds between two tries at most."""
 MAX_DOUBTS = 2
 DOUBT_PAUSE = 2.0
-"""Seconds before a doubtful message is tried once more."""
+"""Seconds before a doubtful message is tried once more, at least."""
 
 CLAIMABLE = frozenset({Fate.QUEUED, Fate.DOUBTFUL})
 ENDED = frozenset({Fate.SENT, Fate.DRY_RUN, Fate.NO_CHAT, Fate.UNDELIVERABLE, Fate.PARKED})
@@ -68,7 +68,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     chat_id: int | None = None
     """Where a migrated chat went."""
     seconds: float = 0.0
-    """How long Telegram asks to wait."""
+    """How long the message is to wait, as Telegram asks or as its trouble advises."""
     error: str | None = None
 
 
@@ -115,15 +115,15 @@ def settle(delivery: Delivery, outcome: Outcome, now: datetime) -> Step:
         return Step(delivery=_waiting(replace(free, attempts=delivery.attempts - 1)), again_in=outcome.seconds)
     if outcome.kind == "refused":
         return _again(free, min(MAX_BACK_OFF, 2.0 ** min(free.attempts - 1, 10)))
-    return doubt(free, outcome.error, now)
+    return doubt(free, outcome.error, now, max(DOUBT_PAUSE, outcome.seconds))
 
 
-def doubt(delivery: Delivery, error: str | None, now: datetime) -> Step:
+def doubt(delivery: Delivery, error: str | None, now: datetime, pause: float = DOUBT_PAUSE) -> Step:
     """It may have arrived or not: once more, then it is parked for a person to decide."""
     doubted = replace(delivery, owner=None, lease_until=None, at=now, error=error, doubts=delivery.doubts + 1)
     if doubted.doubts >= MAX_DOUBTS:
         return Step(delivery=replace(doubted, status=Fate.PARKED))
-    return Step(delivery=replace(doubted, status=Fate.DOUBTFUL), again_in=DOUBT_PAUSE)
+    return Step(delivery=replace(doubted, status=Fate.DOUBTFUL), again_in=pause)
 
 
 def overtaken(claimed: Delivery, standing: Delivery) -> bool:

@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -31,6 +32,8 @@ IN_FLIGHT = 4
 """Messages on the line at once, per worker."""
 STEP_SECONDS = 3.0
 """For connecting, writing and reading each."""
+TROUBLE_SECONDS = 30.0
+"""How long a message rests after a server error: it is tried once more only, so better when Telegram is well again."""
 HALTED_SECONDS = 1.0
 """How long messages rest that were tried with a token that is refused: then a worker with the right one has them."""
 NOT_SENT = (
@@ -84,8 +87,12 @@ class Sender:
         self.halted = True
 
 
+class ServerError(TelegramError):
+    """An answer of 5xx. It came after the request was written, so nobody knows whether the message arrived."""
+
+
 def outcome_of(error: Exception) -> Outcome:
-    """What a failed try means for its message."""
+    """What a failed try means for its message; only what is in Telegram's own form is its last word."""
     word = f"{type(error).__name__}: {error}"[:200]
     cause = error.__cause__
     match error:
@@ -93,12 +100,15 @@ def outcome_of(error: Exception) -> Outcome:
             return Outcome(kind="flood", seconds=_seconds(error), error="flood")
         case ChatMigrated():
             return Outcome(kind="migrated", chat_id=error.new_chat_id, error="migrated")
+        case Forbidden() | BadRequest() if isinstance(cause, TelegramError):
+            return Outcome(kind="refused", error=word)  # no JSON: a proxy or a firewall said so, not Telegram
         case Forbidden() | BadRequest():
             return Outcome(kind="final", error=error.message[:200])
         case NetworkError() if isinstance(cause, NOT_SENT) or cause is None or isinstance(cause, TelegramError):
-            return Outcome(kind="refused", error=word)  # never sent, or answered with an HTTP error
+            return Outcome(kind="refused", error=word)  # never sent, or refused with an HTTP status
         case _:
-            return Outcome(kind="unknown", error=word)
+            seconds = TROUBLE_SECONDS if isinstance(error, ServerError) else 0.0
+            return Outcome(kind="unknown", seconds=seconds, error=word)
 
 
 def _seconds(error: RetryAfter) -> float:
@@ -108,6 +118,13 @@ def _seconds(error: RetryAfter) -> float:
 
 class Request(HTTPXRequest):
     """Reads no more of an answer than is needed: what else it holds must not put a message that arrived in doubt."""
+
+    async def do_request(self, *args: Any, **more: Any) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises ServerError for 5xx, TelegramError."""
+        status, body = await super().do_request(*args, **more)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise ServerError(f"HTTP {status}")
+        return status, body
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:

@@ -300,7 +300,7 @@ CELLS: dict[str, tuple[str, str, str]] = {
     "late": ("queued in 7", "doubtful in 7", "queued in 7"),
     "unconfirmed": ("queued in 7", "doubtful in 7", "queued in 7"),
     "migrated": ("queued in 0", "doubtful in 0", "parked"),
-    "unknown": ("doubtful in 2", "parked", "doubtful in 2"),
+    "unknown": ("doubtful in 7", "parked", "doubtful in 7"),
 }
 CLAIMS = {
     "queued": "sending",

@@ -115,6 +115,16 @@ async def take_slowly(api: BotApi, chat_id: int, text: str) -> Response:
     return taken
 
 
+def take_and_say(code: int) -> Answer:
+    """The message arrives, and something between says that it knows of no answer."""
+
+    async def answer(api: BotApi, chat_id: int, text: str) -> Response:
+        await take(api, chat_id, text)
+        return Response("<html>", code)
+
+    return answer
+
+
 async def take_and_hang(api: BotApi, chat_id: int, text: str) -> Response:
     """The message arrives, and the answer does not come in time."""
     await take(api, chat_id, text)

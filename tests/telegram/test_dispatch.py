@@ -122,8 +122,8 @@ async def test_three_chats_in_flood_stop_the_bot(outgoing: Outgoing, api: BotApi
 
 async def test_what_telegram_cannot_take_now_is_sent_later(outgoing: Outgoing, api: BotApi) -> None:
     api.next[11].append(refuse(429, "Too Many Requests"))
-    api.next[12].append(plain("<html><h1>502 Bad Gateway</h1></html>", 502))
-    api.next[13].append(refuse(500, "Internal Server Error"))
+    api.next[12].append(plain("<html><h1>The firewall</h1></html>", 403))
+    api.next[13].append(plain("<html><h1>Too large</h1></html>", 413))
     await outgoing.put(11, 12, 13)
 
     async with outgoing.delivering():

@@ -9,7 +9,7 @@ import pytest
 from room_server.config import Settings
 from room_server.core.delivery import Outcome
 from room_server.server import bind
-from room_server.telegram.sender import HALTED_SECONDS, Sender, open_sender
+from room_server.telegram.sender import HALTED_SECONDS, TROUBLE_SECONDS, Sender, open_sender
 from tests.telegram.bot_api import (
     TOKEN,
     Answer,
@@ -21,6 +21,7 @@ from tests.telegram.bot_api import (
     take,
     take_and_cut,
     take_and_hang,
+    take_and_say,
 )
 
 CHAT = 11
@@ -38,7 +39,12 @@ async def sender(api: BotApi) -> AsyncIterator[Sender]:
         yield made
 
 
-BROKEN_502 = "NetworkError: Bad Gateway (502). Parsing the server response b'<html>' failed"
+NO_JSON = "Parsing the server response b'<html>' failed"
+
+
+def broken(status: int) -> Outcome:
+    """Nobody knows whether the message arrived, and Telegram is in trouble."""
+    return Outcome(kind="unknown", seconds=TROUBLE_SECONDS, error=f"ServerError: HTTP {status}")
 
 
 @pytest.mark.parametrize(
@@ -54,8 +60,11 @@ BROKEN_502 = "NetworkError: Bad Gateway (502). Parsing the server response b'<ht
          Outcome(kind="migrated", chat_id=-1007, error="migrated")),
         (flood(17), Outcome(kind="flood", seconds=17.0, error="flood")),
         (refuse(429, "Too Many Requests"), Outcome(kind="refused", error="NetworkError: Too Many Requests")),
-        (refuse(500, "Internal Server Error"), Outcome(kind="refused", error="NetworkError: Internal Server Error")),
-        (plain("<html>", 502), Outcome(kind="refused", error=BROKEN_502)),
+        (refuse(500, "Internal Server Error"), broken(500)),
+        (plain("<html>", 502), broken(502)),
+        (take_and_say(504), broken(504)),
+        (plain("<html>", 403), Outcome(kind="refused", error=f"Forbidden: Forbidden (403). {NO_JSON}")),
+        (plain("<html>", 400), Outcome(kind="refused", error=f"BadRequest: Bad Request (400). {NO_JSON}")),
         (refuse(409, "Conflict: terminated"), Outcome(kind="unknown", error="Conflict: Conflict: terminated")),
         (plain("<html>"), Outcome(kind="unknown", error="TelegramError: Invalid server response")),
         (plain('{"ok":false}'), Outcome(kind="unknown", error="KeyError: 'result'")),
