@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from room_server import tracing
 from room_server.channels.presence import Heartbeat, node_name
+from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.errors import Refusal, UnreadableRecord
 from room_server.process import vital
@@ -84,7 +85,7 @@ async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:
     while not stopping.is_set():
         try:
             if days:
-                await retention.expire(await retention.now() - timedelta(days=days))
+                await retention.expire(utc_now() - timedelta(days=days))
             await outbox.tidy()
         except Refusal as refusal:
             logger.warning("what is over cannot be deleted now, and will be soon: %s", refusal.detail)

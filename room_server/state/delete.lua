@@ -17,7 +17,10 @@ if archived_at ~= '' and redis.call('ZSCORE', archived, webinar) ~= archived_at 
 end
 redis.call('SET', done, '1', 'EX', keep)
 for _, record in ipairs(redis.call('HVALS', deliveries)) do
-  redis.call('HINCRBY', fates, string.match(record, '"status":"([a-z_]+)"'), -1)
+  local fate = string.match(record, '"status":"([a-z_]+)"')
+  if fate then -- none in a record that cannot be read
+    redis.call('HINCRBY', fates, fate, -1)
+  end
 end
 redis.call('UNLINK', unpack(KEYS, 7))
 redis.call('ZREM', webinars, webinar)

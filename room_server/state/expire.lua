@@ -15,7 +15,10 @@ local deleted = 0
 for at = 3, #ARGV do
   local record = redis.call('HGET', deliveries, ARGV[at])
   if record then
-    redis.call('HINCRBY', fates, string.match(record, '"status":"([a-z_]+)"'), -1)
+    local fate = string.match(record, '"status":"([a-z_]+)"')
+    if fate then -- none in a record that cannot be read
+      redis.call('HINCRBY', fates, fate, -1)
+    end
     redis.call('ZREM', due, webinar .. ' ' .. ARGV[at])
     deleted = deleted + redis.call('HDEL', deliveries, ARGV[at])
   end

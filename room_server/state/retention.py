@@ -6,10 +6,15 @@ look that is broken off is taken up by the next one; two at once do no harm.
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
+import msgspec
+from msgspec import Struct
+
 from room_server.clock import utc_now
+from room_server.core.delivery import ENDED
+from room_server.core.messages import Fate
 from room_server.errors import StateUnavailable
 from room_server.state import traces
 from room_server.state.commits import unix_ms
@@ -22,6 +27,15 @@ logger = logging.getLogger(__name__)
 
 TAKEN = 500
 """Webinars that go together: one pass over the streams serves them all."""
+
+
+class Standing(Struct, frozen=True):
+    """How far a message has come."""
+
+    status: Fate
+
+
+_STANDING = msgspec.json.Decoder(Standing)
 
 
 class Over(NamedTuple):
@@ -37,16 +51,8 @@ class Retention:
     def __init__(self, store: Store, stopping: asyncio.Event | None = None) -> None:
         self._store = store
         self._stopping = stopping or asyncio.Event()
+        self._find = Script.read("over")
         self._expire = Script.read("expire")
-
-    async def now(self) -> datetime:
-        """The moment by which records age, in whole seconds: this host's clock or Redis', whichever is behind.
-
-        What is deleted is gone, so a clock that is ahead must delete nothing too soon. Raises StateUnavailable.
-        """
-        async with deadline():
-            seconds, _ = await self._store.ask("TIME")
-        return min(utc_now(), datetime.fromtimestamp(int(seconds), UTC))
 
     async def expire(self, before: datetime) -> list[str]:
         """Delete what was archived before then, with all its facts; the webinars' ids. Raises StateUnavailable.
@@ -66,9 +72,11 @@ class Retention:
         return gone
 
     async def _over(self, tag: str, before: datetime) -> list[Over]:
-        key, last = self._store.keys.archived(tag), f"({unix_ms(before)}"
+        ago = round((utc_now() - before).total_seconds() * 1000)
         async with deadline():
-            found = await self._store.ask("ZRANGEBYSCORE", key, "-inf", last, "WITHSCORES", "LIMIT", 0, TAKEN)
+            found = await self._store.ask_script(
+                self._find, [self._store.keys.archived(tag)], [unix_ms(before), ago, TAKEN]
+            )
         return [Over(name.decode(), f"{float(score):.0f}") for name, score in pairs(found)]
 
     async def _delete(self, tag: str, over: list[Over]) -> list[str]:
@@ -83,10 +91,24 @@ class Retention:
         return gone
 
     async def _empty(self, one: Over) -> None:
-        """A large webinar's messages go slice by slice, each with its time to be sent and its place in the counts."""
+        """A large webinar's messages go slice by slice, each with its time to be sent and its place in the counts.
+
+        Those that had not come to an end are told of: nothing is dropped in silence.
+        """
         keys, name = self._store.keys, one.webinar_id
         tag = keys.tag(name)
         places = [keys.archived(tag), keys.deliveries(name), keys.due(tag), keys.fates(tag)]
+        unsent = 0
         async for found in slices(self._store, keys.deliveries(name)):
             async with deadline():
                 await self._store.ask_script(self._expire, places, [*one, *found])
+            unsent += sum(_is_on_its_way(record) for record in found.values())
+        if unsent:
+            logger.warning("retention: %d messages of %s were never sent, and are deleted", unsent, name)
+
+
+def _is_on_its_way(record: bytes) -> bool:
+    try:
+        return _STANDING.decode(record).status not in ENDED
+    except ValueError:  # as msgspec's errors of decoding are
+        return False
