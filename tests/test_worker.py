@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.config import Settings
@@ -186,12 +188,12 @@ async def test_a_worker_is_seen_among_the_processes(valkey_url: str) -> None:
         assert (during, await presence.living(state.store)) == (["worker"], [])
 
 
-async def test_a_worker_that_fails_takes_the_process_beside_it_along() -> None:
+async def test_a_worker_that_fails_takes_the_process_beside_it_along(valkey_url: str) -> None:
     """Else `demo` would serve on, and nobody would be evaluated or written to."""
-    async with own_redis() as server, open_state(made := settings(server.url)) as state:
-        await state.store.ask("ZADD", state.store.keys.evaluations(state.store.keys.tags[0]), 0, b"\xff")
+    nothing: Any = None
+    async with open_state(made := settings(valkey_url)) as state:
         with sigterm() as asked:
-            async with working_beside(made, state), asyncio.timeout(PATIENCE):
+            async with working_beside(made, replace(state, store=nothing)), asyncio.timeout(PATIENCE):
                 await asked.wait()
 
 
