@@ -64,6 +64,8 @@ class Host:
     def __init__(self, name: str, folder: Path, words: tuple[str, ...], environment: dict[str, str]) -> None:
         self.name = name
         self.lives = 0
+        self.serves = False
+        """Whether it has said that it is ready, in its present life."""
         self.port: int | None = None
         """Where a web process listens."""
         self.clock = Clock(folder / f"{name}.clock")
@@ -83,6 +85,7 @@ class Host:
                     env=clean(**self._environment), stdout=PIPE, stderr=log, start_new_session=True, cwd=ROOT,
                 )  # fmt: skip
             if await self._is_ready(self._process):
+                self.serves = True
                 return
         raise TimeoutError(f"no {self.name} could be started; its log:\n{self.log.read_text()[-2000:]}")
 
@@ -111,6 +114,7 @@ class Host:
 
     async def end(self) -> None:
         """For good, if it was begun."""
+        self.serves = False
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
