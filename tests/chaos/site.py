@@ -172,6 +172,11 @@ class Site:
         self.server_clocks: tuple[Clock, ...] = ()
         """Those of all servers, where they can be set."""
 
+    @property
+    def settings(self) -> Settings:
+        """With which another process opens the same state."""
+        return Settings(redis_url=self.state.url, replicas=1 if self.couples else 0, evaluation_grace=GRACE)
+
     def victims(self) -> dict[str, Victim]:
         """Whoever may be killed or frozen."""
         return {**self.hosts, **self.others, **{couple.name: couple for couple in self.couples}}
