@@ -23,6 +23,7 @@ from tests.chaos.rehearsal import Size, rehearse
 from tests.chaos.storm import storm
 
 BEGAN = time.monotonic()
+END_SECONDS = 10.0
 
 
 def say(line: str) -> None:
@@ -44,8 +45,16 @@ def tell(run: Callable[[Path], Coroutine[Any, Any, Report]]) -> bool:
     report = uvloop.run(until_ended(run(folder)))
     sys.stdout.write(f"{report}\n")
     if report.passed:
-        shutil.rmtree(folder)
+        remove(folder)
     return report.passed
+
+
+def remove(folder: Path) -> None:
+    """Delete it; the embedded server may be ending in it still."""
+    deadline = time.monotonic() + END_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.05)  # bounded by the deadline
 
 
 def main() -> int:

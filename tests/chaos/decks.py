@@ -46,6 +46,7 @@ SERVERS = (
     Row("depose", COUPLES, of_server.depose, (0.0, 2.0), alone=PRIMARIES),
     Row("strand", COUPLES, of_server.strand, (2.5, 4.0), begins=(0.9, 1.0), alone=PRIMARIES),
     Row("away", COUPLES, of_server.away, (0.0, 9.0), alone=(*PRIMARIES, *WEBS)),
+    Row("dead", COUPLES, of_server.dead, (0.0, 9.0), alone=(*PRIMARIES, *WEBS)),
     Row("absent", COUPLES, of_server.absent, ABSENT, begins=(0.7, 1.0)),
 )
 """On a Cluster of three primaries with a replica each, ROOM_SERVER_REPLICAS=1: three of them in each round."""

@@ -1,20 +1,22 @@
 """A person is forgotten while an import with that person in it is under way."""
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from room_server.config import Settings
 from room_server.core.room import RosterEntry
-from room_server.errors import Refusal
+from room_server.errors import Refusal, RoomServerError
 from room_server.state import forgetting, roster
-from room_server.state.opening import State
+from room_server.state.opening import State, open_state
 from room_server.state.patience import deadline
 from tests.chaos.show import planned
 from tests.support import eventually, room
 
-LEADS = 4 * roster.BATCH
-"""So many leads travel in several commands, and whoever is forgotten stands in the last one."""
+LEADS = 3 * roster.BATCH
+"""So many travel in three commands: whoever is forgotten stands in the last one, and is forgotten before it is sent."""
 PATIENCE = 60.0
 
 
@@ -26,35 +28,53 @@ class Forgotten(NamedTuple):
     is_back: bool
 
 
-async def forget_beside_import(state: State, webinar_id: str, lead: int) -> Forgotten:
-    """The import begins first, and is not repeated when it is refused; the forgetting is, until it is done."""
-    halfway = asyncio.Event()
+class Import:
+    """An import on a loop of its own, as another process has it; it stops before its last lead until `go_on` is set."""
 
-    def entries() -> Iterator[RosterEntry]:
-        for number in range(1, LEADS):
-            if number > LEADS // 2:
-                halfway.set()
-            yield RosterEntry(lead_id=lead + number)
-        yield RosterEntry(lead_id=lead)
+    def __init__(self, settings: Settings, webinar_id: str, lead: int) -> None:
+        self._settings = settings
+        self._webinar_id = webinar_id
+        self._lead = lead
+        self.has_begun = threading.Event()
+        self.go_on = threading.Event()
 
-    async def importing() -> None:
+    def run(self) -> None:
+        """Until it has ended, taken or refused."""
         try:
-            with suppress(Refusal):
-                await roster.adopt(state.store, webinar_id, entries(), replace=False)
+            with suppress(RoomServerError):
+                asyncio.run(self._import())
         finally:
-            halfway.set()
+            self.has_begun.set()
 
-    async def forgetting_once() -> bool:
+    async def _import(self) -> None:
+        async with open_state(self._settings) as state:
+            await roster.adopt(state.store, self._webinar_id, self._entries(), replace=False)
+
+    def _entries(self) -> Iterator[RosterEntry]:
+        yield from (RosterEntry(lead_id=self._lead + number) for number in range(1, LEADS))
+        self.has_begun.set()
+        self.go_on.wait(PATIENCE)
+        yield RosterEntry(lead_id=self._lead)
+
+
+async def forget_beside_import(state: State, settings: Settings, webinar_id: str, lead: int) -> Forgotten:
+    """The import is not repeated when it is refused; the forgetting is, until it is done."""
+
+    async def forgotten() -> bool:
         with suppress(Refusal):
             await forgetting.forget(state.store, lead)
             return True
         return False
 
     await planned(state.store, room(webinar_id))
-    async with asyncio.TaskGroup() as both:
-        both.create_task(importing())
-        await halfway.wait()
-        await eventually(forgetting_once, f"lead {lead} is forgotten", PATIENCE)
+    beside = Import(settings, webinar_id, lead)
+    running = asyncio.create_task(asyncio.to_thread(beside.run))
+    try:
+        await asyncio.to_thread(beside.has_begun.wait, PATIENCE)
+        await eventually(forgotten, f"lead {lead} is forgotten", PATIENCE)
+    finally:
+        beside.go_on.set()
+        await running
     found = await eventually(lambda: _looked(state, webinar_id, lead), "the roster can be read", PATIENCE)
     return Forgotten(webinar_id, lead, found == "back")
 

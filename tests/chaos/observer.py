@@ -48,7 +48,7 @@ class Told(NamedTuple):
 
 
 class Living(NamedTuple):
-    """Which processes that lived had no sign of life in the counts of a web process, out of so many."""
+    """Which processes that serve had no sign of life in the counts of a web process, out of so many."""
 
     process: str
     missing: frozenset[str]
@@ -187,9 +187,9 @@ class Observer:
         answer = await _get(host, "/monitor/counts")
         nodes: list[Any] = answer.json()["nodes"] if answer is not None and answer.status_code == 200 else []
         pids = {int(node["node"].split("-")[-2]) for node in nodes}
-        hosts = self._site.hosts
-        missing = frozenset(name for name, one in hosts.items() if one.pid not in pids)
-        return Living(host.name, missing, len(hosts))
+        serving = {name: one.pid for name, one in self._site.hosts.items() if one.serves}
+        missing = frozenset(name for name, pid in serving.items() if pid not in pids)
+        return Living(host.name, missing, len(serving))
 
 
 async def _get(host: Host, path: str) -> httpx.Response | None:

@@ -113,8 +113,8 @@ class Rehearsal:
         self.found += [await checker.weighed(self._site, before, HEAL_SECONDS), checker.logs(self._site)]
 
     async def _forget(self) -> None:
-        """Once the primary that holds the import has been killed."""
-        self._forgotten.append(await forget_beside_import(self._site.state, "import", FORGOTTEN))
+        site = self._site
+        self._forgotten.append(await forget_beside_import(site.state, site.settings, "import", FORGOTTEN))
 
     async def _kill_the_worker(self) -> None:
         """In the middle of the evaluation; before it, when it is too short to have a middle."""

@@ -63,13 +63,18 @@ async def absent(scene: Scene, fault: Fault) -> None:
 
 async def away(scene: Scene, fault: Fault) -> None:
     """The primary is frozen, nobody may take over, and all others are watched until they have shown that they go on."""
-    await scene.observer.all_is_well()
-    async with _struck(scene, fault) as couple:
-        await couple.bar(True)
+    async with _bereft(scene, fault) as couple:
         couple.signal(signal.SIGSTOP)
-        await scene.observer.watch_without(scene.site.couples.index(couple), fault.seconds)
+        await scene.observer.watch_without(_place(scene, fault), fault.seconds)
         couple.signal(signal.SIGCONT)
-        await couple.bar(False)
+
+
+async def dead(scene: Scene, fault: Fault) -> None:
+    """The same of a primary that is killed: whoever connects is refused, and need not wait."""
+    async with _bereft(scene, fault) as couple:
+        await couple.end(couple.primary)
+        await scene.observer.watch_without(_place(scene, fault), fault.seconds)
+        couple.begin(couple.primary)
 
 
 async def set_back(scene: Scene, _: Fault) -> None:
@@ -86,7 +91,21 @@ async def set_back(scene: Scene, _: Fault) -> None:
 @asynccontextmanager
 async def _struck(scene: Scene, fault: Fault) -> AsyncIterator[Couple]:
     """The couple that is struck, while somebody acts in a room of its primary; it is whole again afterwards."""
-    place = next(place for place, couple in enumerate(scene.site.couples) if couple.name == fault.victim)
+    place = _place(scene, fault)
     async with scene.observer.acting(place):
         yield scene.site.couples[place]
         await scene.site.couples[place].whole()
+
+
+@asynccontextmanager
+async def _bereft(scene: Scene, fault: Fault) -> AsyncIterator[Couple]:
+    """The same, from a moment when all is well, and with a replica that has to wait for its primary."""
+    await scene.observer.all_is_well()
+    async with _struck(scene, fault) as couple:
+        await couple.bar(True)
+        yield couple
+        await couple.bar(False)
+
+
+def _place(scene: Scene, fault: Fault) -> int:
+    return next(place for place, couple in enumerate(scene.site.couples) if couple.name == fault.victim)

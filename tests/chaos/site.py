@@ -64,6 +64,8 @@ class Host:
     def __init__(self, name: str, folder: Path, words: tuple[str, ...], environment: dict[str, str]) -> None:
         self.name = name
         self.lives = 0
+        self.serves = False
+        """Whether it has said that it is ready, in its present life."""
         self.port: int | None = None
         """Where a web process listens."""
         self.clock = Clock(folder / f"{name}.clock")
@@ -83,6 +85,7 @@ class Host:
                     env=clean(**self._environment), stdout=PIPE, stderr=log, start_new_session=True, cwd=ROOT,
                 )  # fmt: skip
             if await self._is_ready(self._process):
+                self.serves = True
                 return
         raise TimeoutError(f"no {self.name} could be started; its log:\n{self.log.read_text()[-2000:]}")
 
@@ -111,6 +114,7 @@ class Host:
 
     async def end(self) -> None:
         """For good, if it was begun."""
+        self.serves = False
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -167,6 +171,11 @@ class Site:
         """The primaries of the Cluster in the order of their slots, each with its replica; none on one server."""
         self.server_clocks: tuple[Clock, ...] = ()
         """Those of all servers, where they can be set."""
+
+    @property
+    def settings(self) -> Settings:
+        """With which another process opens the same state."""
+        return Settings(redis_url=self.state.url, replicas=1 if self.couples else 0, evaluation_grace=GRACE)
 
     def victims(self) -> dict[str, Victim]:
         """Whoever may be killed or frozen."""

@@ -113,7 +113,8 @@ class Storm:
         return couples[self._site.couple(self._store.keys.tag(name))].promotions if couples else 0
 
     async def _forget(self, name: str, number: int) -> None:
-        self._forgotten.append(await forget_beside_import(self._site.state, name, FORGOTTEN + STRIDE * number))
+        lead = FORGOTTEN + STRIDE * number
+        self._forgotten.append(await forget_beside_import(self._site.state, self._site.settings, name, lead))
 
     async def _look(self, plays: Sequence[Play]) -> None:
         """What readers hold and what is counted, once all faults of the round are over."""
