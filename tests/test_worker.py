@@ -188,8 +188,11 @@ async def test_a_worker_is_seen_among_the_processes(valkey_url: str) -> None:
 
 async def test_a_worker_that_fails_takes_the_process_beside_it_along() -> None:
     """Else `demo` would serve on, and nobody would be evaluated or written to."""
-    async with own_redis() as server, open_state(made := settings(server.url)) as state:
-        await state.store.ask("ZADD", state.store.keys.evaluations(state.store.keys.tags[0]), 0, b"\xff")
+    beyond_all_dates = 10**9
+    async with (
+        own_redis() as server,
+        open_state(made := settings(server.url, retention_days=beyond_all_dates)) as state,
+    ):
         with sigterm() as asked:
             async with working_beside(made, state), asyncio.timeout(PATIENCE):
                 await asked.wait()
