@@ -190,10 +190,10 @@ async def test_a_worker_is_seen_among_the_processes(valkey_url: str) -> None:
 
 async def test_a_worker_that_fails_takes_the_process_beside_it_along(valkey_url: str) -> None:
     """Else `demo` would serve on, and nobody would be evaluated or written to."""
-    nothing: Any = None
-    async with open_state(made := settings(valkey_url)) as state:
+    beyond_all_dates = 10**9
+    async with open_state(made := settings(valkey_url, retention_days=beyond_all_dates)) as state:
         with sigterm() as asked:
-            async with working_beside(made, replace(state, store=nothing)), asyncio.timeout(PATIENCE):
+            async with working_beside(made, state), asyncio.timeout(PATIENCE):
                 await asked.wait()
 
 

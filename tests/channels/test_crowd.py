@@ -1,8 +1,12 @@
+import asyncio
+
 import pytest
 
-from room_server.channels.crowd import Crowd, scope_watched, watching
+from room_server.channels.crowd import PAST, Crowd, Partition, scope_watched, watching
 from room_server.channels.frames import room_state
 from room_server.channels.receipts import Receipts
+from room_server.core.room import public_text
+from tests.support import room
 
 
 @pytest.mark.parametrize("scope", ["*", "w", "counts"])
@@ -23,3 +27,27 @@ def test_an_answer_counts_for_the_newest_change_only() -> None:
     crowd.receive(new, 10.2)
 
     assert sum(crowd.receipts.told().buckets) == 1
+
+
+def test_the_epochs_that_were_left_are_remembered_as_far_as_is_bounded() -> None:
+    crowd = Crowd("w")
+    for number in range(PAST + 3):
+        for version in (1, 2):
+            crowd.turn_to(room_state(public_text(room("w", epoch=f"e{number}", version=version))))
+
+    assert crowd.state is not None
+    assert (crowd.state.head.epoch, crowd.state.head.version) == (f"e{PAST + 2}", 2)
+    assert crowd.past == tuple(f"e{number}" for number in range(2, PAST + 2))
+
+
+async def test_a_room_that_is_asked_for_again_is_to_be_read_once() -> None:
+    partition = Partition()
+    for name in ("a", "b", "a"):
+        partition.ask_for(name)
+
+    assert await partition.asked_for() == ["a", "b"]
+    partition.ask_for("a")
+    assert await partition.asked_for() == ["a"]
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await partition.asked_for()
