@@ -56,11 +56,25 @@ async def test_sockets_of_all_processes_are_summed_by_room_and_role(site: Site) 
     await eventually(gone, "nobody is counted any more")
 
 
-async def test_a_token_for_one_webinar_gets_that_room_only(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE))
-    await site.store.create(room("other", status=Status.LIVE))
-    assert [one["webinar_id"] for one in (await counts(site))["rooms"]] == ["other", "w"]
-    assert [one["webinar_id"] for one in (await counts(site, "speaker", "w"))["rooms"]] == ["w"]
+async def test_a_token_for_one_webinar_gets_that_room_only_and_a_total_of_it(site: Site) -> None:
+    for name in ("w", "other"):
+        await site.store.create(room(name, status=Status.LIVE))
+    async with site.socket() as one, site.socket(webinar_id="other") as two, site.socket(claims={"sub": "2"}) as three:
+        for socket in (one, two, three):
+            await next_state(socket)
+
+        async def all_counted() -> bool:
+            return seen(await counts(site)) == (3, {"other": 1, "w": 2})
+
+        await eventually(all_counted, "all three are counted")
+        assert seen(await counts(site, "speaker", "w")) == (2, {"w": 2})
+        assert seen(await counts(site, "speaker", "other")) == (1, {"other": 1})
+        assert seen(await counts(site, "speaker", "nowhere")) == (0, {})
+
+
+def seen(counted: dict[str, Any]) -> tuple[int, dict[str, int]]:
+    """The total, and that of each room."""
+    return counted["total"], {one["webinar_id"]: one["total"] for one in counted["rooms"]}
 
 
 async def test_hooks_are_counted_by_their_answer(site: Site) -> None:

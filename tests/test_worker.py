@@ -6,10 +6,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
-from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.config import Settings

@@ -165,7 +165,7 @@ def _accepted(request: Handshake) -> bytes:
     headers = request.headers
     key = headers.get("sec-websocket-key", "")
     if request.method != "GET":
-        raise BadInput("method_not_allowed", "a handshake is a GET request", status=405)
+        raise BadInput("method_not_allowed", "a handshake is a GET request")
     if sum(map(len, headers.values())) > MAX_HEAD:
         raise BadInput("malformed_request", f"a handshake's headers have at most {MAX_HEAD} bytes")
     if headers.get("sec-websocket-version") != "13":

@@ -1,13 +1,14 @@
 """Frames out, built once; and what a client's bytes say, whole or in pieces. The `websockets` package is the reader."""
 
 import struct
+from typing import Any
 
 import msgspec
 import pytest
 from websockets.frames import Frame, Opcode
 
-from room_server.channels import frames
-from room_server.channels.frames import Heard, heard, room_state, text_frame
+from room_server.channels import frames, receipts
+from room_server.channels.frames import Head, Heard, heard, room_state, text_frame
 from room_server.core.room import Status, public_text
 from room_server.errors import CloseCode
 from tests.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
@@ -25,7 +26,29 @@ def test_a_room_state_is_the_stored_text_and_the_frame_around_it() -> None:
     state = room_state(text)
     head = state.head
     assert (head.webinar_id, head.epoch, head.version, head.status) == ("w", "e", 7, Status.LIVE)
-    assert (state.text, state.frame) == (text, text_frame(text))
+    assert (state.text, state.frame, state.ping) == (text, text_frame(text), receipts.ping("e", 7))
+
+
+def test_the_counts_are_a_numbered_state_of_whoever_watches_them() -> None:
+    first, second = frames.counts("*", 7, b'{"total":1}'), frames.counts("*", 8, b'{"total":2}')
+    assert first == (Head("*", "", 7, Status.LIVE), b'{"total":1}', text_frame(b'{"total":1}'), receipts.ping("", 7))
+    assert (second.replaces(first), first.replaces(second)) == (True, False)
+
+
+def test_a_state_of_the_same_epoch_that_is_not_newer_has_gone_back() -> None:
+    held = room_state(public_text(room(epoch="e", version=5)))
+    judged = {
+        (epoch, version, title): room_state(public_text(room(epoch=epoch, version=version, title=title))).went_back(
+            held
+        )
+        for epoch, version in (("e", 6), ("e", 5), ("e", 4), ("f", 5), ("f", 1))
+        for title in ("Webinar", "Another")
+    }
+    assert {stood for stood, went_back in judged.items() if went_back} == {
+        ("e", 4, "Webinar"),
+        ("e", 4, "Another"),
+        ("e", 5, "Another"),
+    }
 
 
 @pytest.mark.parametrize("text", [b"", b"{}", b"[]", b"\xff", b'{"webinar_id":"w","epoch":"e","version":"1"}'])
@@ -73,6 +96,28 @@ def test_a_close_ends_what_is_said() -> None:
     assert heard(PINGED + CLOSED + masked(TEXT, b"x")) == Heard(
         pings=PINGED, close=CLOSED + masked(TEXT, b"x"), controls=1
     )
+
+
+RECEIPT, NEWER = (masked(PONG, receipts.payload("e", version)) for version in (7, 8))
+
+
+@pytest.mark.parametrize(
+    ("behind", "rest"),
+    [
+        (b"", {}),
+        (PINGED[:3], {"rest": PINGED[:3]}),
+        (CLOSED, {"close": CLOSED}),
+        (masked(TEXT, b"x"), {"rest": masked(TEXT, b"x"), "fault": CloseCode.READ_ONLY}),
+    ],
+)
+def test_the_latest_receipt_is_found_among_whatever_else_is_said(behind: bytes, rest: dict[str, Any]) -> None:
+    latest = receipts.payload("e", 8)
+    own = masked(PING, latest)  # as long as ours, and no answer
+    for said in ([RECEIPT, NEWER], [PINGED, NEWER, PONGED], [NEWER, own], [own, RECEIPT, PINGED, NEWER]):
+        pings = b"".join(frame for frame in said if frame[0] == PING)
+        expected = Heard(**{"pings": pings, "pong": latest, "controls": len(said), **rest})
+        assert heard(b"".join(said) + behind) == expected
+    assert heard(own + PONGED).pong == b""
 
 
 @pytest.mark.parametrize("frame", [PINGED, PONGED, CLOSED, masked(PING), masked(PONG, b"x" * 125)])

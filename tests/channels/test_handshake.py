@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
-from room_server.channels.handshake import Door
+from room_server.channels.handshake import Door, Handshake
 from room_server.channels.hub import Hub
 from room_server.channels.wheel import Wheel
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Status
+from room_server.errors import BadInput, Refusal, Unknown
 from tests.conftest import settings_for
 from tests.raw import Answer, connecting, handshake, in_room, upgrade
 from tests.support import Site, next_state, room, serving, wait_until
@@ -273,3 +274,62 @@ def test_a_door_forgets_who_has_gone(valkey_url: str) -> None:
     for actor in actors:
         door.exit(actor)
     assert (door.total, door.persons) == (0, {})
+
+
+def door_of(valkey_url: str, **more: int) -> Door:
+    """A door that no process has: whoever calls is a system for all webinars, named as its token."""
+    settings = settings_for(valkey_url, **more)
+    return Door(settings, Hub.__new__(Hub), Wheel(), lambda token: Actor(role=Role.SYSTEM, subject=token))
+
+
+def asked(target: str = SOCKET, **more: str) -> Handshake:
+    """A valid handshake, its headers 100 bytes and those in `more`."""
+    headers = {
+        "host": "example.org",
+        "authorization": "Bearer " + "x" * 47,
+        "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "sec-websocket-version": "13",
+        "sec-websocket-protocol": "room.v1",
+    }
+    assert sum(map(len, headers.values())) == 98
+    return Handshake("GET", target, {**headers, "connection": "xx", **more})
+
+
+def test_an_address_may_be_written_with_escapes(valkey_url: str) -> None:
+    door = door_of(valkey_url)
+    crowds = {
+        "/rooms/w/socket": "w",
+        "/rooms/w%2D1/socket?x=%2F": "w-1",
+        "/%72ooms/%77/socket": "w",
+        "/rooms/%FF/socket": "\ufffd",
+        "/monitor/socket": "counts:*",
+        "/monitor%2Fsocket": "counts:*",
+    }
+    assert {target: door.check(asked(target)).crowd for target in crowds} == crowds
+    with pytest.raises(Unknown):
+        door.check(asked("/rooms/w%2Fv/socket"))
+
+
+def test_a_handshakes_headers_have_eight_kilobytes_together(valkey_url: str) -> None:
+    door = door_of(valkey_url)
+    door.shake_hands(asked(cookie="x" * (8192 - 100)))
+    with pytest.raises(BadInput, match="8192"):
+        door.shake_hands(asked(cookie="x" * (8192 - 99)))
+
+
+def test_each_address_shakes_so_many_hands_a_second_where_that_is_asked_for(valkey_url: str) -> None:
+    careless, careful = door_of(valkey_url), door_of(valkey_url, max_requests_per_address=1)
+    assert (careless.asks_for_addresses, careful.asks_for_addresses) == (False, True)
+    for address in ("192.0.2.1", "192.0.2.2"):
+        assert shakes(careless, address) == 50
+        assert 2 <= shakes(careful, address) < 50
+
+
+def shakes(door: Door, address: str) -> int:
+    """How many of fifty handshakes from there, one right after the other, are accepted."""
+    for accepted in range(50):
+        try:
+            door.shake_hands(asked(), address)
+        except Refusal as refusal:
+            return accepted if refusal.code == "too_many_sockets" else -1
+    return 50

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from room_server.channels.receipts import PONG_SIZE, Receipts, Tally, payload, ping, pong
-from room_server.core.reach import merged
+from room_server.core.reach import Reach, merged
 from tests.support import Site, eventually, next_state, room, serving, state_where
 from tests.test_counts import counts
 
@@ -35,12 +35,10 @@ def test_anything_else_is_no_receipt(data: bytes) -> None:
 
 
 def test_answers_are_counted_by_their_time() -> None:
-    receipts = Receipts("e", 7, of=3, started=0.0)
-    receipts.count(0.001)
-    receipts.count(0.1)
-    found = merged([receipts.told()])
-    assert found is not None
-    assert (found.version, found.of, found.reached, found.p50_ms, found.p99_ms) == (7, 3, 2, 1, 100)
+    receipts = Receipts("e", 7, of=4, started=0.0)
+    for seconds in (0.001, 0.001, 0.1):
+        receipts.count(seconds)
+    assert merged([receipts.told()]) == Reach(version=7, of=4, reached=3, p50_ms=1, p99_ms=100)
 
 
 async def reach(site: Site) -> dict[str, int] | None:
@@ -87,6 +85,14 @@ def test_the_answers_to_a_change_are_kept_when_another_takes_its_place() -> None
 
     assert answers == [one + other for one, other in zip(first.buckets, second.buckets, strict=True)]
     assert (sum(answers), sum(tally.answers([]))) == (3, 2)
+
+    tally.keep(second)
+    assert tally.answers([]) == answers
+
+
+def test_nothing_was_told_before_the_first_change() -> None:
+    tally = Tally()
+    assert (tally.frames, tally.healed, sum(tally.answers([])), sum(tally.writing.counts)) == (0, 0, 0, 0)
 
 
 def test_a_change_is_told_once_with_what_joins_it_to_its_commit(caplog: pytest.LogCaptureFixture) -> None:

@@ -21,18 +21,18 @@ from tests.support import AT, room
 WEBINAR = "demo"
 
 
-def on(url: str, work: Callable[[Store], Awaitable[Any]]) -> Any:
+def on(url: str, work: Callable[[Store], Awaitable[Any]], grace: float = 0) -> Any:
     """What `work` gives, on the server at `url`; the commands run loops of their own."""
 
     async def opened() -> Any:
-        async with open_state(settings_for(url, evaluation_grace=0)) as state:
+        async with open_state(settings_for(url, evaluation_grace=grace)) as state:
             return await work(state.store)
 
     return asyncio.run(opened())
 
 
-def over(url: str, *people: RosterEntry, **fields: Any) -> None:
-    """The webinar `demo` with this roster; lead 1 completed, lead 2 entered, all are evaluated."""
+def ended(url: str, *people: RosterEntry, grace: float = 120, **fields: Any) -> None:
+    """The webinar `demo` with this roster; lead 1 completed, lead 2 entered, and the evaluation waits for its grace."""
 
     async def work(store: Store) -> None:
         await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT, **fields))
@@ -41,9 +41,14 @@ def over(url: str, *people: RosterEntry, **fields: Any) -> None:
             await done(store, enter(lead))
         await done(store, stop())
         await done(store, complete(1))
-        await Evaluations(store).run_pending(WEBINAR)
 
-    on(url, work)
+    on(url, work, grace)
+
+
+def over(url: str, *people: RosterEntry, **fields: Any) -> None:
+    """The same webinar once everybody is evaluated."""
+    ended(url, *people, grace=0, **fields)
+    on(url, lambda store: Evaluations(store).run_pending(WEBINAR))
 
 
 def change(url: str, lead: int, kind: Kind, **fields: Any) -> None:

@@ -10,7 +10,7 @@ from room_server.clock import utc_now
 from room_server.core.messages import Fate
 from room_server.core.room import RosterEntry
 from room_server.state.evaluation import Evaluations
-from tests.commands.aftermath import WEBINAR, on, over, standing
+from tests.commands.aftermath import WEBINAR, ended, on, over, standing
 from tests.terminal import Terminal
 
 AT = ("--at", "2026-11-22T18:00:00+03:00")
@@ -221,6 +221,24 @@ def test_an_act_that_is_done_already_says_so(launch: Terminal) -> None:
 @pytest.mark.parametrize("act", ["schedule", "pause", "resume", "archive", "show"])
 def test_what_is_not_there_is_unknown(terminal: Terminal, act: str) -> None:
     assert terminal.refuses("webinar", act, "nowhere") == "Error: there is no webinar nowhere (webinar_unknown)\n"
+
+
+def test_archive_evaluates_first_what_waits_for_its_grace(terminal: Terminal, valkey_url: str) -> None:
+    """Afterwards the room is closed for good, and nobody may be left without a classification and a message."""
+    ended(valkey_url, RosterEntry(lead_id=2, candidate_chat_id=5), RosterEntry(lead_id=3))
+    before = shown(terminal, WEBINAR)
+    assert before["status"] == "finished"
+    assert before["evaluation"] is not None
+
+    assert terminal.says("webinar", "archive", WEBINAR) == f"{WEBINAR} is archived\n"
+    after = shown(terminal, WEBINAR)
+    assert (after["status"], after["evaluation"]) == ("archived", None)
+    assert {name: held.delivery.status for name, held in standing(valkey_url).items() if name[0] == "2"} == {
+        "2:attendance": "no_chat",
+        "2:follow_up": "queued",
+        "2:recording": "held",
+    }
+    assert {name[0] for name in standing(valkey_url)} == {"1", "2", "3"}
 
 
 def test_list_shows_the_latest_first(launch: Terminal) -> None:

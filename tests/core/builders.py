@@ -155,17 +155,21 @@ def code_of(attempt: Callable[[], object]) -> str:
     try:
         attempt()
     except Refusal as refusal:
-        return refusal.code
+        return told(refusal)
     return "ok"
+
+
+def told(refusal: Refusal) -> str:
+    """Its code, where it says why in words as well."""
+    assert refusal.detail, refusal.code
+    return refusal.code
 
 
 def answer(wish: Command, known: Facts) -> str:
     """How a command is answered: `ok`, `duplicate`, or the code of its refusal."""
-    try:
-        change = decide(wish, known, NOW)
-    except Refusal as refusal:
-        return refusal.code
-    return "duplicate" if change.duplicate else "ok"
+    changes: list[Change] = []
+    code = code_of(lambda: changes.append(decide(wish, known, NOW)))
+    return "duplicate" if code == "ok" and changes[0].duplicate else code
 
 
 def decided(hook: Hook, known: Facts, role: str = "system") -> Change:

@@ -73,7 +73,7 @@ def test_a_lead_that_entered_completes_only_when_finished(status: str, code: str
 
 @pytest.mark.parametrize("known", [None, NEVER_CAME])
 def test_a_lead_that_never_entered_completes_nothing(known: Participation | None) -> None:
-    with pytest.raises(Conflict) as refusal:
+    with pytest.raises(Conflict, match="never entered") as refusal:
         check_complete(case("finished", participation=known))
 
     expected = (409, NOT_ENTERED)

@@ -7,18 +7,21 @@ from msgspec.structs import replace
 
 from room_server.core.decide import decide
 from room_server.core.facts import Change, Facts
-from room_server.core.room import Participation
+from room_server.core.room import Participation, RosterEntry
 from room_server.errors import Unknown
 from tests.core.builders import (
+    CANDIDATE_CHAT,
     LEAD,
     NOW,
     OTHER_LEAD,
+    PARTNER_CHAT,
     ROLES,
     STATUSES,
     Hook,
     act,
     answer,
     attended,
+    classified,
     command,
     complete,
     cta,
@@ -30,6 +33,7 @@ from tests.core.builders import (
     facts,
     missed,
     room,
+    routed,
     start,
     stop,
     visible,
@@ -221,6 +225,17 @@ def test_a_webinar_that_is_not_there_is_unknown(word: str) -> None:
     assert expected == (refusal.value.status, refusal.value.code)
 
 
+@pytest.mark.parametrize("hook", [enter(), complete()])
+def test_an_attendee_cannot_tell_a_draft_from_nothing_by_what_a_hook_is_answered(hook: Hook) -> None:
+    answers = []
+    for known in (Facts(), facts("draft"), facts("draft", participation=entered())):
+        with pytest.raises(Unknown) as refusal:
+            decide(command(hook, "attendee"), known, NOW)
+        answers.append((refusal.value.status, refusal.value.code, refusal.value.detail))
+
+    assert {(404, UNKNOWN, "there is no webinar demo")} == set(answers)
+
+
 def test_a_start_is_told_and_changes_the_room_alone() -> None:
     change = decided(start(), facts("scheduled"), "speaker")
 
@@ -289,6 +304,27 @@ def test_a_completion_after_the_classification_is_kept_and_emits_nothing(role: s
 
     late = replace(missed(), completed_at=NOW)
     assert Change(room=room("finished"), participation=late, duplicate=True) == change
+
+
+@pytest.mark.parametrize("status", ["finished", "archived"])
+@pytest.mark.parametrize(
+    ("known", "on_roster", "chats"),
+    [
+        (None, entry(), (PARTNER_CHAT, CANDIDATE_CHAT, CANDIDATE_CHAT)),
+        (entered(), entry(), (PARTNER_CHAT, CANDIDATE_CHAT, CANDIDATE_CHAT)),
+        (entered(), None, (None, None, None)),
+    ],
+)
+def test_the_evaluation_finds_that_whoever_did_not_complete_was_not_there(
+    status: str, known: Participation | None, on_roster: RosterEntry | None, chats: tuple[int | None, ...]
+) -> None:
+    change = decided(evaluate(), facts(status, participation=known, entry=on_roster))
+
+    absent = replace(known or Participation(lead_id=LEAD), attended=False, classified_at=NOW, route="not_attended")
+    told = (classified(False), routed("not_attended"))
+    expected = Change(room=room(status), participation=absent, events=told, messages=change.messages)
+    assert expected == change
+    assert chats == tuple(message.chat_id for message in change.messages)
 
 
 def test_a_lead_that_nobody_knows_is_not_classified() -> None:

@@ -150,6 +150,17 @@ def test_a_refused_try_backs_off_twice_as_long_each_time(attempts: int, seconds:
     assert Step(delivery=waiting, again_in=seconds) == settled("refused", known, error="network")
 
 
+def test_a_telegram_that_is_away_is_waited_for_for_more_than_two_hours() -> None:
+    known, waited = delivery(), 0.0
+    assert (known.attempts, known.doubts) == (0, 0)
+    while claimed := claim(known, "w1", NOW):
+        step = settled("refused", claimed, error="network")
+        known, waited = step.delivery, waited + (step.again_in or 0.0)
+
+    assert (known.status, known.attempts) == (Fate.PARKED, MAX_ATTEMPTS)
+    assert 2 * 3600 < waited < 3 * 3600
+
+
 @pytest.mark.parametrize("attempts", [MAX_ATTEMPTS, MAX_ATTEMPTS + 1])
 def test_a_message_that_was_tried_too_often_is_parked(attempts: int) -> None:
     known = sending(attempts=attempts)

@@ -46,6 +46,22 @@ def test_who_was_there_gets_no_recording() -> None:
     assert nothing == recording_follow_up(routed("attended"), case(room=room("finished", recording_url=RECORDING)))
 
 
+@pytest.mark.parametrize(
+    ("none_comes", "fate", "why"), [(False, "held", {}), (True, "undeliverable", {"error": "no_recording"})]
+)
+def test_without_a_recording_only_the_message_about_it_waits_or_ends(
+    none_comes: bool, fate: str, why: dict[str, str]
+) -> None:
+    missing = case(room=room("finished", recording_url=None, no_recording=none_comes))
+
+    assert Reaction(messages=(message("recording", False, CANDIDATE_CHAT, fate, **why),)) == recording_follow_up(
+        routed("not_attended"), missing
+    )
+    assert Reaction(messages=(message("follow_up", False, CANDIDATE_CHAT),)) == follow_up(
+        routed("not_attended"), missing
+    )
+
+
 def test_a_message_is_in_the_language_of_the_roster_entry() -> None:
     expected = Reaction(messages=(message("follow_up", True, CANDIDATE_CHAT, locale="en"),))
     assert expected == follow_up(routed("attended"), case(entry=entry(locale="en")))

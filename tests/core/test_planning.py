@@ -70,6 +70,23 @@ def test_a_time_is_kept_in_utc() -> None:
 
 
 @pytest.mark.parametrize(
+    "scheduled_at",
+    [
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=3))),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-3))),
+    ],
+)
+def test_a_time_that_is_none_in_utc_is_refused_by_name(scheduled_at: datetime) -> None:
+    with pytest.raises(BadInput, match="scheduled_at: the calendar ends") as of_new:
+        new_room(WEBINAR, "e1", replace(PLAN, scheduled_at=scheduled_at), draft=False)
+    with pytest.raises(BadInput, match="scheduled_at: the calendar ends") as of_old:
+        amend(room("scheduled"), Plan(scheduled_at=scheduled_at))
+
+    expected = (422, "invalid_payload")
+    assert [expected, expected] == [(refusal.value.status, refusal.value.code) for refusal in (of_new, of_old)]
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         ("title", ""),
@@ -106,8 +123,10 @@ def test_what_was_said_before_leaves_the_very_same_room(said: dict[str, Any], st
 
 @pytest.mark.parametrize("said", SAYINGS)
 def test_an_archived_room_is_locked(said: dict[str, Any]) -> None:
-    code = LOCKED
-    assert code == code_of(lambda: amend(room("archived"), Plan(**said)))
+    with pytest.raises(Conflict, match="archived") as refusal:
+        amend(room("archived"), Plan(**said))
+
+    assert (409, LOCKED) == (refusal.value.status, refusal.value.code)
 
 
 @pytest.mark.parametrize(

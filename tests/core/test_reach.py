@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from room_server.core.reach import BOUNDS_MS, Reached, bucket, merged, no_answers, percentile
+from room_server.core.reach import BOUNDS_MS, Reach, Reached, bucket, merged, no_answers, percentile
 
 
 def answers(*milliseconds: float) -> list[int]:
@@ -12,7 +12,8 @@ def answers(*milliseconds: float) -> list[int]:
     return counted
 
 
-def test_bounds_grow_by_about_a_fifth_each() -> None:
+def test_bounds_grow_by_about_a_fifth_each_from_one_millisecond_to_82_seconds() -> None:
+    assert (BOUNDS_MS[0], BOUNDS_MS[-1]) == (1, 82_000)
     ratios = [after / before for before, after in pairwise(BOUNDS_MS)]
     assert min(ratios) > 1.1
     assert max(ratios) < 1.3
@@ -39,12 +40,20 @@ def test_the_99th_percentile_leaves_one_of_a_hundred_out() -> None:
 def test_processes_are_summed_for_the_newest_version_only() -> None:
     old = Reached(epoch="e", version=2, of=5, buckets=answers(1, 1))
     new = [
-        Reached(epoch="e", version=3, of=4, buckets=answers(10, 10, 10)),
+        Reached(epoch="e", version=3, of=4, buckets=answers(10, 10, 1000)),
         Reached(epoch="e", version=3, of=1, buckets=no_answers()),
     ]
-    found = merged([old, *new])
-    assert found is not None
-    assert (found.version, found.of, found.reached, found.p50_ms) == (3, 5, 3, 10)
+    assert merged([old, *new]) == Reach(version=3, of=5, reached=3, p50_ms=10, p99_ms=1000)
+    assert merged([*new, old]) == merged([old, *new])
+
+
+def test_another_epoch_of_the_same_version_is_not_summed() -> None:
+    parts = [Reached(epoch=epoch, version=3, of=4, buckets=answers(10)) for epoch in ("e", "f")]
+    assert merged(parts) == Reach(version=3, of=4, reached=1, p50_ms=10, p99_ms=10)
+
+
+def test_a_histogram_has_a_bucket_for_each_bound_and_one_beyond_them() -> None:
+    assert (len(no_answers()), bucket(1e9)) == (len(BOUNDS_MS) + 1, len(BOUNDS_MS))
 
 
 def test_where_nothing_was_told_there_is_no_reach() -> None:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from room_server.core.room import (
+    Description,
     Label,
     Locale,
     Participation,
@@ -70,6 +71,13 @@ def test_the_public_text_is_the_one_of_the_design() -> None:
     state = room("live", description="О сокетах", cta_visibility=Visibility.VISIBLE)
 
     assert WHOLE.encode() == text_of(state)
+
+
+def test_the_public_text_of_a_webinar_that_is_over_says_when_it_ended() -> None:
+    state = told(room("finished"))
+
+    times = ("2026-11-22T18:30:00Z", "2026-11-22T18:59:00Z", 600_000, None)
+    assert times == tuple(state[name] for name in ("started_at", "finished_at", "on_air_ms", "on_air_since"))
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -162,11 +170,12 @@ def test_a_record_is_stored_without_what_was_never_set() -> None:
     assert b"texts" not in msgspec.json.encode(room("draft"))
 
 
-def test_two_rooms_do_not_share_their_texts() -> None:
+def test_a_room_that_is_new_was_never_on_air_and_shares_its_texts_with_no_other() -> None:
     first, second = (
         Room(webinar_id=name, epoch="e", version=1, status=Status.DRAFT, title=name, scheduled_at=at(0))
         for name in ("a", "b")
     )
+    assert (first.on_air_ms, first.on_air_since, first.started_at) == (0, None, None)
     assert first.texts is not second.texts
 
 
@@ -202,13 +211,13 @@ def test_any_other_url_is_refused(url: str) -> None:
         msgspec.convert(url, Url)
 
 
-@pytest.mark.parametrize(("kind", "longest"), [(Title, 200), (Label, 80)])
-def test_a_title_and_a_label_are_bounded_and_not_empty(kind: type[str], longest: int) -> None:
-    for text in ("я", "я" * longest):
-        assert text == msgspec.convert(text, kind)
-    for text in ("", "я" * (longest + 1)):
+@pytest.mark.parametrize(("kind", "shortest", "longest"), [(Title, 1, 200), (Label, 1, 80), (Description, 0, 4000)])
+def test_texts_are_bounded_and_only_a_description_may_be_empty(kind: type[str], shortest: int, longest: int) -> None:
+    for size in (shortest, longest):
+        assert "я" * size == msgspec.convert("я" * size, kind)
+    for size in {0, longest + 1} - {shortest}:
         with pytest.raises(msgspec.ValidationError):
-            msgspec.convert(text, kind)
+            msgspec.convert("я" * size, kind)
 
 
 @pytest.mark.parametrize("chat_id", [1, -1001234567890, 2**52, -(2**52)])

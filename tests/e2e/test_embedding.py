@@ -8,7 +8,7 @@ from playwright.async_api import Browser, FrameLocator, Page, expect
 
 from tests.conftest import settings_for
 from tests.e2e.visitors import LAPTOP, Visitors, due
-from tests.support import Site, serving
+from tests.support import Site, serving, wait_until
 
 PAGE = """<!doctype html><html lang="ru"><title>Школа</title><h1>Школа</h1>
 <iframe src="{address}" allow="autoplay; fullscreen" width="800" height="600"></iframe></html>"""
@@ -21,10 +21,13 @@ class School:
         self.frame = "about:blank"
         """What the page embeds."""
         self.origin = ""
+        self.asked: list[str] = []
+        """The heads of the requests that came, in lower case."""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer any request with the page, and any but the first address with nothing."""
         head = await reader.readuntil(b"\r\n\r\n")
+        self.asked.append(head.decode("latin-1").lower())
         body = PAGE.format(address=self.frame).encode() if head.startswith(b"GET / ") else b""
         kind = b"HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nConnection: close\r\nContent-Length: "
         writer.write(kind + str(len(body)).encode() + b"\r\n\r\n" + body)
@@ -94,3 +97,14 @@ async def schedule_as_read_by(page: Page, site: Site) -> int | None:
     read = "address => fetch(address).then((answer) => answer.json()).then((body) => body.webinars.length, () => null)"
     count: int | None = await page.evaluate(read, f"http://{site.address}/webinars")
     return count
+
+
+async def test_the_player_is_told_which_site_shows_it_and_no_more(site: Site, visitors: Visitors) -> None:
+    """Players refuse to play where they cannot tell who shows them; the page's path and its token are not theirs."""
+    async with school() as there:
+        visitors.hosts.add(there.origin.removeprefix("http://"))
+        await site.store.create(due(status="live", player_url=f"{there.origin}/embed"))
+        await visitors.attendee()
+        heads = await wait_until(lambda: [head for head in there.asked if "/embed" in head], "the player was asked for")
+    told = [line.partition(": ")[2] for line in heads[0].splitlines() if line.startswith("referer: ")]
+    assert told == [f"http://{site.address}/"]

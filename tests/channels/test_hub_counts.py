@@ -1,0 +1,118 @@
+"""What the hub counts: sockets by room and role, frames and answers of each change, rooms that were healed."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from room_server.channels.crowd import watching
+from room_server.channels.frames import counts
+from room_server.channels.hub import SLICE, Hub
+from room_server.core.messages import Role
+from room_server.state.store import Store
+from tests.channels.test_hub import Peer, everyone, put, raw, running, store, text
+from tests.channels.test_reader import reread
+from tests.support import room, wait_until
+
+__all__ = ["raw", "store"]
+
+MANY = 2 * SLICE + 3
+
+
+async def crowd_of(hub: Hub, number: int) -> list[Peer]:
+    """So many peers in the room `w`, whose version is 1."""
+    peers = [Peer(hub) for _ in range(number)]
+    for peer in peers:
+        peer.enter()
+    await wait_until(everyone(peers, 1), "everyone is in")
+    return peers
+
+
+def all_asked(peers: list[Peer], version: int) -> Callable[[], bool]:
+    return lambda: {tuple(peer.asked) for peer in peers} == {tuple(range(2, version + 1))}
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The log, from `info` on."""
+    with caplog.at_level(logging.INFO):
+        yield caplog
+
+
+async def test_who_goes_is_counted_no_more_and_who_stays_is(store: Store) -> None:
+    await store.create(room())
+    async with running(store) as hub:
+        peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER, Role.SPEAKER)]
+        crowds = [peer.enter() for peer in peers]
+        await wait_until(everyone(peers, 1), "everyone is in")
+        for gone in (0, 4):
+            hub.leave(crowds[gone], peers[gone])
+        assert hub.counted() == {"total": 3, "rooms": {"w": {"attendee": 2, "speaker": 1}}, "reach": {}}
+
+
+async def test_each_change_counts_its_frames_and_answers(store: Store, told: pytest.LogCaptureFixture) -> None:
+    await store.create(room("w", epoch="e"))
+    async with running(store) as hub:
+        peers = await crowd_of(hub, MANY)
+        crowd = hub.crowds["w"]
+        for version in (2, 3):
+            hub.tell(text(version))
+            await wait_until(all_asked(peers, version), "everyone was asked for this one too")
+            assert crowd.state is not None
+            now = asyncio.get_running_loop().time()
+            crowd.receive(crowd.state, now)
+            crowd.receive(crowd.state, now + 5)
+            reach = hub.counted()["reach"]["w"]
+            assert (reach.epoch, reach.version, reach.of, sum(reach.buckets)) == ("e", version, MANY, 2)
+            assert hub.tally.frames == MANY * (version - 1)
+        assert (sum(hub.tally.answers([])), sum(hub.tally.answers([crowd.receipts]))) == (2, 4)
+        for peer in peers:
+            hub.leave(crowd, peer)
+        assert sum(hub.tally.answers([])) == 4
+    lines = [vars(record)["facts"] for record in told.records if record.getMessage() == "room told"]
+    assert [(line["webinar"], line["version"], line["sockets"]) for line in lines] == [("w", 2, MANY), ("w", 3, MANY)]
+
+
+async def test_who_watches_the_counts_is_told_and_not_asked(store: Store) -> None:
+    async with running(store) as hub:
+        watcher = Peer(hub)
+        watcher.enter(watching("*"))
+        for number in (1, 2):
+            hub.show(watching("*"), counts("*", number, b"{}"))
+            for crowd in hub.crowds.values():
+                hub.join(crowd, watcher)
+        await wait_until(lambda: watcher.version == 2, "the watcher is told")
+        await wait_until(lambda: hub.tally.frames == 1, "it is counted")
+        assert (hub.scopes(), hub.rooms(), hub.counted()["reach"], watcher.asked) == (["*"], {}, {}, [])
+
+
+async def test_who_comes_with_the_newest_state_is_not_told_it_again(store: Store) -> None:
+    await store.create(room("w", epoch="e"))
+    async with running(store) as hub:
+        peers = await crowd_of(hub, 2)
+        hub.tell(text(2))
+        late = Peer(hub)
+        late.enter()
+        await wait_until(everyone([*peers, late], 2), "everyone has the newest")
+        assert [[state.head.version for state in peer.pushed] for peer in (*peers, late)] == [[2], [2], []]
+
+
+async def test_every_room_whose_change_was_lost_is_healed_and_counted(store: Store, raw: Redis) -> None:
+    """Rooms that stand as they stood come first, last and in between."""
+    names = ["a", "b", "c", "d", "e"]
+    for name in names:
+        await store.create(room(name, epoch="e"))
+    async with running(store) as hub:
+        peers = {name: Peer(hub) for name in names}
+        for name, peer in peers.items():
+            peer.enter(name)
+        await wait_until(everyone([*peers.values()], 1), "everyone is in")
+        for version, lost, healed in ((2, ["b", "d"], 2), (3, ["d"], 3)):
+            for name in lost:
+                await put(raw, store, room(name, epoch="e", version=version))
+            await reread(store, hub)
+            assert hub.tally.healed == healed
+        newest = {"a": 1, "b": 2, "c": 1, "d": 3, "e": 1}
+        await wait_until(lambda: {name: peer.version for name, peer in peers.items()} == newest, "all are healed")
