@@ -34,14 +34,18 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, str]]:
-    """Addresses of running servers, by kind; started when first asked for."""
+def servers() -> Iterator[Callable[[str], str]]:
+    """The address of a running server of each kind; it is started when first asked for."""
     started: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        for kind in KINDS:
-            binary = embedded.find_binary() if kind == "valkey" else str(shutil.which("redis-server"))
-            started[kind] = stack.enter_context(redis_server(binary))
-        yield started
+
+        def address(kind: str) -> str:
+            if kind not in started:
+                binary = embedded.find_binary() if kind == "valkey" else str(shutil.which("redis-server"))
+                started[kind] = stack.enter_context(redis_server(binary))
+            return started[kind]
+
+        yield address
 
 
 @contextlib.contextmanager
@@ -77,15 +81,15 @@ def answering(url: str) -> None:
 
 
 @pytest.fixture(params=KINDS)
-def redis_url(request: pytest.FixtureRequest, servers: dict[str, str]) -> Iterator[str]:
+def redis_url(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Iterator[str]:
     """An empty server of each kind; what the test leaves behind must be bounded."""
-    yield from emptied(servers[request.param])
+    yield from emptied(servers(request.param))
 
 
 @pytest.fixture
-def valkey_url(servers: dict[str, str]) -> Iterator[str]:
+def valkey_url(servers: Callable[[str], str]) -> Iterator[str]:
     """An empty Valkey, for tests in which the kind of server makes no difference."""
-    yield from emptied(servers["valkey"])
+    yield from emptied(servers("valkey"))
 
 
 def emptied(url: str) -> Iterator[str]:

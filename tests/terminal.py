@@ -14,11 +14,9 @@ import click
 from click.testing import CliRunner, Result
 
 from room_server.cli import main
-from tests.support import TOKEN_SECRET
+from tests.support import PATIENCE, TOKEN_SECRET
 
 COMMAND = [sys.executable, "-W", "error", "-m", "room_server"]
-PATIENCE = 30.0
-"""Seconds for a process to start or to end: it may start a server of its own."""
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:

@@ -21,7 +21,7 @@ from room_server.state import catalogue, roster
 from room_server.state.outbox import Outbox
 from tests.conftest import settings_for
 from tests.support import TOKEN_SECRET, Site, eventually, next_state, room, serving, state_where
-from tests.terminal import PATIENCE, Running, running
+from tests.terminal import Running, running
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MADE = re.compile(r"[0-9a-f]{12}-[0-9a-f]{6}")

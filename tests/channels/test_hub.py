@@ -159,7 +159,7 @@ async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_
         redis.freeze()
         peer, next_one = Peer(hub), Peer(hub)
         peer.enter()
-        await wait_until(lambda: peer.refused, "the peer was refused", 2)
+        await wait_until(lambda: peer.refused, "the peer was refused")
         assert (peer.refused, hub.crowds) == (["state_unavailable"], {})
         redis.thaw()
         next_one.enter()

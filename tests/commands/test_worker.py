@@ -11,7 +11,7 @@ from tests.outage import own_redis
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api, outgoing
 from tests.telegram.outgoing import Outgoing
-from tests.terminal import PATIENCE, Terminal, clean, finished, running
+from tests.terminal import Terminal, clean, finished, running
 
 SOURCE = Path(__file__).parents[2] / "room_server"
 __all__ = ["api", "outgoing"]
