@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import secrets
 import socket
 import time

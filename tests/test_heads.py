@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from room_server import auth
+from room_server.server import BoundedHttp
 from room_server.state.opening import open_state
 from tests.conftest import settings_for
-from tests.support import PATIENCE, TOKEN_SECRET, room
+from tests.support import TOKEN_SECRET, room
 from tests.terminal import running
 
 SEED = 7
@@ -72,7 +73,7 @@ async def statuses(address: str, data: bytes) -> list[int]:
     try:
         writer.write(data)
         received = b""
-        async with asyncio.timeout(PATIENCE / 2):
+        async with asyncio.timeout(BoundedHttp.request_seconds - 1):
             while chunk := await reader.read(2**16):
                 received += chunk
     except ConnectionError:

@@ -71,7 +71,7 @@ async def test_any_worker_tells_of_all_and_counters_survive_a_kill(valkey_url: s
     at = ("--at", "2026-11-22T18:00:00Z")
     assert (await finished("webinar", "create", "demo", "--title", "Launch", *at, **environment))[0] == 0
     async with running("web", "--port", "0", "--workers", "2", **environment) as site:
-        told = await eventually(lambda: whole(site), "both workers are there", 20)
+        told = await eventually(lambda: whole(site), "both workers are there")
         await hook(site, "core_webinar_set_status", status="start")
         workers = workers_of(site.process.pid)
         for worker in workers:
@@ -84,9 +84,9 @@ async def test_any_worker_tells_of_all_and_counters_survive_a_kill(valkey_url: s
         begun = {told[STARTED.format(number)] for number in (0, 1)}
 
         os.kill(workers[0], signal.SIGKILL)
-        await wait_until(lambda: set(workers_of(site.process.pid)) - set(workers), "another worker is started", 20)
+        await wait_until(lambda: set(workers_of(site.process.pid)) - set(workers), "another worker is started")
         seen: set[float] = set()
-        await eventually(lambda: renewed(site, begun, seen), "a scrape tells of the new worker", 20)
+        await eventually(lambda: renewed(site, begun, seen), "a scrape tells of the new worker")
         assert seen == {2}
         await hook(site)
         await eventually(lambda: accepted(site, 3), "the next hook is told")

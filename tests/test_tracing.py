@@ -20,7 +20,7 @@ from room_server.core.room import RosterEntry
 from room_server.state import catalogue, roster
 from room_server.state.outbox import Outbox
 from tests.conftest import settings_for
-from tests.support import TOKEN_SECRET, Site, eventually, next_state, room, serving, state_where
+from tests.support import PATIENCE, TOKEN_SECRET, Site, eventually, next_state, room, serving, state_where
 from tests.terminal import Running, running
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from room_server.core.room import Room
 from tests.conftest import settings_for
-from tests.raw import CLOSE, PING, PONG, TEXT, Raw, in_room, masked
+from tests.raw import CLOSE, PING, PONG, TEXT, in_room, masked
 from tests.support import Site, next_state, room, serving, state_where, wait_until
 
 

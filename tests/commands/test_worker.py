@@ -8,6 +8,7 @@ from asyncio.subprocess import PIPE, create_subprocess_exec
 from pathlib import Path
 
 from tests.outage import own_redis
+from tests.support import PATIENCE
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api, outgoing
 from tests.telegram.outgoing import Outgoing
