@@ -28,6 +28,25 @@ from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room, serving
 KINDS = ["valkey", "redis"] if shutil.which("redis-server") else ["valkey"]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--soak`: see the fixture `soak`."""
+    parser.addoption("--soak", action="store_true", help="only the tests that have a long form, in that form")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--soak`, leave out the tests that have no long form."""
+    if config.getoption("--soak"):
+        long = [item for item in items if "soak" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if "soak" not in getattr(item, "fixturenames", ())])
+        items[:] = long
+
+
+@pytest.fixture(scope="session")
+def soak(pytestconfig: pytest.Config) -> bool:
+    """Whether the test is to take its long form (`make soak`) instead of its short one (`make test`)."""
+    return bool(pytestconfig.getoption("--soak"))
+
+
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The loop that the product runs on."""
     return {"uvloop": uvloop.new_event_loop}

@@ -11,7 +11,7 @@ from room_server import auth
 from room_server.config import Settings
 from room_server.snapshots import Snapshot, labelled
 from tests.commands.test_running import frozen, workers_of
-from tests.support import TOKEN_SECRET, eventually, wait_until
+from tests.support import PATIENCE, TOKEN_SECRET, eventually, wait_until
 from tests.terminal import Running, finished, running
 from tests.test_metrics import samples
 
@@ -23,7 +23,7 @@ STARTED = 'process_start_time_seconds{{worker="{}"}}'
 async def scraped(site: Running) -> dict[str, float]:
     """The metrics, by whichever worker takes a new connection; none when that one dies."""
     try:
-        async with httpx.AsyncClient(base_url=site.address) as http:
+        async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
             return samples((await http.get("/metrics")).text)
     except httpx.TransportError:
         return {}
@@ -34,8 +34,9 @@ async def hook(site: Running, name: str = "core_webinar_set_cta_visibility", **s
     claims = {"sub": "s", "role": "speaker", "webinar_id": "demo"}
     bearer = auth.issue(Settings(token_secret=TOKEN_SECRET), claims, 600)
     payload = {"webinar_id": "demo", **(said or {"visible": True})}
-    async with httpx.AsyncClient(base_url=site.address, headers={"Authorization": f"Bearer {bearer}"}) as http:
-        answer = await http.post(f"/hooks/{name}", json=payload)
+    async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
+        headers = {"Authorization": f"Bearer {bearer}"}
+        answer = await http.post(f"/hooks/{name}", json=payload, headers=headers)
     assert answer.status_code == 200, answer.text
 
 

@@ -222,7 +222,7 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
         offered = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{site.token()}")]
         async with (
             connect(f"ws{web.address[4:]}/rooms/w/socket", subprotocols=offered) as socket,
-            httpx.AsyncClient(base_url=web.address, headers=site.bearer()) as http,
+            httpx.AsyncClient(base_url=web.address, headers=site.bearer(), timeout=PATIENCE) as http,
         ):
             for word, status in (("start", "live"), ("stop", "finished")):
                 body = {"webinar_id": "w", "status": word}

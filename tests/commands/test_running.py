@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from room_server import auth
 from room_server.commands.running import address_of
 from room_server.config import Settings
 from room_server.server import bind
-from tests.support import TOKEN_SECRET, next_state, state_where, wait_until
+from tests.support import PATIENCE, TOKEN_SECRET, next_state, state_where, wait_until
 from tests.terminal import Running, Terminal, finished, running
 
 LINKS = ["schedule", "attendee", "attendee 2", "speaker", "monitor"]
@@ -36,7 +35,7 @@ def token_of(link: str) -> str:
 
 async def post(site: Running, hook: str, link: str, payload: dict[str, object]) -> httpx.Response:
     """Send a hook with the token of a printed link."""
-    async with httpx.AsyncClient(base_url=site.address) as http:
+    async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
         headers = {"Authorization": f"Bearer {token_of(link)}"}
         return await http.post(f"/hooks/{hook}", json={"webinar_id": "demo", **payload}, headers=headers)
 
@@ -45,7 +44,7 @@ async def test_demo_prints_links_and_serves_once_it_says_ready(tmp_path: Path) -
     async with demo(tmp_path) as site:
         assert site.address.startswith("http://127.0.0.1:")
         assert [re.split(r"\s+http", line)[0] for line in site.said] == LINKS
-        async with httpx.AsyncClient() as http:
+        async with httpx.AsyncClient(timeout=PATIENCE) as http:
             for line in site.said:
                 page = await http.get(line[line.index("http") :])
                 assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
@@ -72,7 +71,7 @@ async def test_commands_work_beside_a_running_demo(tmp_path: Path) -> None:
         assert (status, out.split()[:2], complaints) == (0, ["demo", "scheduled"], "")
 
         await finished("webinar", "set", "demo", "--title", "Changed", "--data-dir", str(tmp_path))
-        async with httpx.AsyncClient(base_url=site.address) as http:
+        async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
             headers = {"Authorization": f"Bearer {token_of(site.said[1])}"}
             assert (await http.get("/rooms/demo/state", headers=headers)).json()["title"] == "Changed"
 
@@ -159,15 +158,6 @@ def test_an_address_can_be_opened_in_a_browser_here(host: str, shown: str) -> No
         assert address_of(listening) == f"http://{shown}:{listening.getsockname()[1]}"
 
 
-async def test_an_answer_does_not_wait_for_an_acknowledgement(tmp_path: Path) -> None:
-    """Nagle's algorithm and a delayed ACK cost 40 ms a request on a connection that is kept."""
-    async with demo(tmp_path) as site, httpx.AsyncClient(base_url=site.address) as http:
-        started = time.monotonic()
-        for _ in range(25):
-            await http.get("/healthz")
-    assert time.monotonic() - started < 25 * 0.04
-
-
 async def test_a_hook_at_one_of_two_workers_is_heard_by_sockets_on_both(valkey_url: str) -> None:
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
     at = ("--at", "2026-11-22T18:00:00Z")
@@ -203,8 +193,16 @@ def on_socket(site: Running) -> connect:
 
 def workers_of(parent: int) -> list[int]:
     """The worker processes of a server (Linux's /proc)."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    return [int(child) for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    children = map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
+    return [child for child in children if b"spawn_main" in command_line(child)]
+
+
+def command_line(process: int) -> bytes:
+    """What a process was started with; nothing once it has gone."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @contextlib.contextmanager
