@@ -61,4 +61,4 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 
 .PHONY: browser
 browser:
-	@sh scripts/install-system chromium redis-server
+	@sh scripts/install-system chromium faketime redis-server

@@ -23,7 +23,7 @@ from room_server.state import embedded
 from room_server.state.keys import PARTITIONS, PERMANENT
 from room_server.state.opening import State, open_state
 from room_server.state.store import Store
-from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room, serving
+from tests.support import AT, HOOK_SECRET, PATIENCE, TOKEN_SECRET, Site, room, serving
 
 KINDS = ["valkey", "redis"] if shutil.which("redis-server") else ["valkey"]
 
@@ -88,7 +88,7 @@ def redis_server(binary: str, *arguments: str) -> Iterator[str]:
 def answering(url: str) -> None:
     """Return when the server at `url` answers PING."""
     with BlockingRedis.from_url(url) as client:
-        for _ in range(200):
+        for _ in range(int(20 * PATIENCE)):
             try:
                 client.ping()
             except (RedisError, OSError):
@@ -164,6 +164,12 @@ async def stage(valkey_url: str) -> AsyncIterator[Site]:
 @pytest.fixture(autouse=True)
 async def no_task_is_left() -> AsyncIterator[None]:
     """Whatever a test starts ends with it."""
+    async for _ in tasks_end():
+        yield
+
+
+async def tasks_end() -> AsyncIterator[None]:
+    """For a fixture: of the tasks in its loop, none may be left that was not there before."""
     before = asyncio.all_tasks()
     yield
     left = {task for task in asyncio.all_tasks() - before if not task.done() and task is not asyncio.current_task()}

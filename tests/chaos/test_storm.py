@@ -15,9 +15,10 @@ SECONDS = 4.0
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="processes are weighed in /proc")
 
 
-def test_whatever_goes_wrong_every_claim_holds() -> None:
-    """As `make chaos` runs it, for one deck of faults."""
-    report = chaos("--minutes", str(SECONDS / 60), "--seed", str(SEED))
+def test_whatever_goes_wrong_every_claim_holds(soak: bool) -> None:
+    """As `make chaos` runs it: one deck of faults, or many."""
+    seconds = 180 if soak else SECONDS
+    report = chaos("--minutes", str(seconds / 60), "--seed", str(SEED), seconds=seconds)
 
     assert report[0] == f"seed {SEED}, 2 webinars"
     assert sorted(claims(report)) == sorted(documented())
