@@ -61,7 +61,7 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 
 .PHONY: browser
 browser:
-	@sh scripts/install-system chromium redis-server
+	@sh scripts/install-system chromium faketime redis-server
 
 .PHONY: clocks
 clocks:

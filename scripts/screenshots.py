@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 ROOM_SERVER = [sys.executable, "-m", "room_server"]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CROWD = [3, 7, 9, 8, 12, 17, 22, 26, 31, 30, 33, 36, 36, 35, 37, 38]
 """How many attendees hold a socket, one number every few seconds."""
 STEP_MS = 2800

@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 
 from room_server.state import embedded
 from room_server.state.keys import SLOTS
+from tests.support import PATIENCE
 
-PATIENCE = 20.0
 TICK = 0.02
 
 

@@ -23,9 +23,28 @@ from room_server.state import embedded
 from room_server.state.keys import PARTITIONS, PERMANENT
 from room_server.state.opening import State, open_state
 from room_server.state.store import Store
-from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room, serving
+from tests.support import AT, HOOK_SECRET, PATIENCE, TOKEN_SECRET, Site, room, serving
 
 KINDS = ["valkey", "redis"] if shutil.which("redis-server") else ["valkey"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--soak`: see the fixture `soak`."""
+    parser.addoption("--soak", action="store_true", help="only the tests that have a long form, in that form")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--soak`, leave out the tests that have no long form."""
+    if config.getoption("--soak"):
+        long = [item for item in items if "soak" in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=[item for item in items if "soak" not in getattr(item, "fixturenames", ())])
+        items[:] = long
+
+
+@pytest.fixture(scope="session")
+def soak(pytestconfig: pytest.Config) -> bool:
+    """Whether the test is to take its long form (`make soak`) instead of its short one (`make test`)."""
+    return bool(pytestconfig.getoption("--soak"))
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -34,14 +53,18 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[dict[str, str]]:
-    """Addresses of running servers, by kind; started when first asked for."""
+def servers() -> Iterator[Callable[[str], str]]:
+    """The address of a running server of each kind; it is started when first asked for."""
     started: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
-        for kind in KINDS:
-            binary = embedded.find_binary() if kind == "valkey" else str(shutil.which("redis-server"))
-            started[kind] = stack.enter_context(redis_server(binary))
-        yield started
+
+        def address(kind: str) -> str:
+            if kind not in started:
+                binary = embedded.find_binary() if kind == "valkey" else str(shutil.which("redis-server"))
+                started[kind] = stack.enter_context(redis_server(binary))
+            return started[kind]
+
+        yield address
 
 
 @contextlib.contextmanager
@@ -65,7 +88,7 @@ def redis_server(binary: str, *arguments: str) -> Iterator[str]:
 def answering(url: str) -> None:
     """Return when the server at `url` answers PING."""
     with BlockingRedis.from_url(url) as client:
-        for _ in range(200):
+        for _ in range(int(20 * PATIENCE)):
             try:
                 client.ping()
             except (RedisError, OSError):
@@ -77,15 +100,15 @@ def answering(url: str) -> None:
 
 
 @pytest.fixture(params=KINDS)
-def redis_url(request: pytest.FixtureRequest, servers: dict[str, str]) -> Iterator[str]:
+def redis_url(request: pytest.FixtureRequest, servers: Callable[[str], str]) -> Iterator[str]:
     """An empty server of each kind; what the test leaves behind must be bounded."""
-    yield from emptied(servers[request.param])
+    yield from emptied(servers(request.param))
 
 
 @pytest.fixture
-def valkey_url(servers: dict[str, str]) -> Iterator[str]:
+def valkey_url(servers: Callable[[str], str]) -> Iterator[str]:
     """An empty Valkey, for tests in which the kind of server makes no difference."""
-    yield from emptied(servers["valkey"])
+    yield from emptied(servers("valkey"))
 
 
 def emptied(url: str) -> Iterator[str]:
@@ -141,6 +164,12 @@ async def stage(valkey_url: str) -> AsyncIterator[Site]:
 @pytest.fixture(autouse=True)
 async def no_task_is_left() -> AsyncIterator[None]:
     """Whatever a test starts ends with it."""
+    async for _ in tasks_end():
+        yield
+
+
+async def tasks_end() -> AsyncIterator[None]:
+    """For a fixture: of the tasks in its loop, none may be left that was not there before."""
     before = asyncio.all_tasks()
     yield
     left = {task for task in asyncio.all_tasks() - before if not task.done() and task is not asyncio.current_task()}

@@ -17,9 +17,8 @@ from msgspec.structs import replace
 
 from room_server.errors import StateUnavailable
 from room_server.state.store import Store
+from tests.support import PATIENCE
 
-PATIENCE = 30.0
-"""Seconds within which a crowd of thousands must have come or heard, on a machine that does other things too."""
 _STATE = re.compile(rb'"epoch":"(\w+)","version":(\d+)')
 _AFTER = re.compile(rb'"after_ms":(\d+)')
 

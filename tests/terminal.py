@@ -14,13 +14,11 @@ import click
 from click.testing import CliRunner, Result
 
 from room_server.cli import main
-from tests.support import TOKEN_SECRET
+from tests.support import PATIENCE, TOKEN_SECRET
 
 COMMAND = [sys.executable, "-W", "error", "-m", "room_server"]
 WAITS = "this process waits for Redis before it starts: ROOM_SERVER_REDIS_URL: no answer from"
 """What a process that stays says while Redis is away."""
-PATIENCE = 30.0
-"""Seconds for a process to start or to end: it may start a server of its own."""
 
 
 def commands(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:

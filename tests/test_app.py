@@ -16,7 +16,7 @@ import pytest
 
 from room_server.config import PREFIX
 from tests.conftest import settings_for
-from tests.support import TOKEN_SECRET, Site, next_state, room, serving, state_where
+from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, serving, state_where, wait_until
 
 ROOT = Path(__file__).parents[1]
 ORIGIN = "https://site.example"
@@ -113,9 +113,7 @@ async def holding(sites: list[Site], each: int) -> AsyncIterator[list[list[dict[
         for site in sites * each:
             heard.append([])
             listeners.create_task(listen(site, heard[-1]))
-        async with asyncio.timeout(10):
-            while not all(heard):
-                await asyncio.sleep(0.01)
+        await wait_until(lambda: all(heard), "everybody is in")
         yield heard
 
 
@@ -213,7 +211,7 @@ async def test_a_process_without_a_vital_task_sends_its_sockets_elsewhere_and_en
         assert (await next_state(socket))["status"] == "scheduled"
         await socket.wait_closed()
         assert socket.close_code == 1012
-    _, log = await asyncio.wait_for(process.communicate(), 10)
+    _, log = await asyncio.wait_for(process.communicate(), PATIENCE)
     lines = [msgspec.json.decode(line) for line in log.splitlines()]
     assert process.returncode == -signal.SIGTERM
     assert [line["message"] for line in lines if line["level"] == "critical"] == [

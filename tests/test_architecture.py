@@ -4,10 +4,9 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "room_server"
@@ -49,6 +48,7 @@ UNPAIRED = {
 """Source files without a test file of their own, each with its reason."""
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     """The file's syntax tree."""
     return ast.parse(path.read_text("utf-8"), str(path))
@@ -75,34 +75,43 @@ def own_imports(path: Path) -> set[str]:
 
 
 def name_of(path: Path) -> str:
-    """How a test's id shows a file."""
+    """How a failure shows a file."""
     return str(path.relative_to(ROOT))
 
 
-modules = pytest.mark.parametrize("path", MODULES, ids=name_of)
+def offenders(found: Mapping[str, Collection[str]]) -> dict[str, list[str]]:
+    """The files of which something was found, and what."""
+    return {name: sorted(what) for name, what in found.items() if what}
 
 
-@modules
-def test_a_module_imports_only_what_its_place_allows(path: Path) -> None:
-    if path == SOURCE / "__init__.py":
-        assert own_imports(path) == set()
-        return
-    allowed = MAY_IMPORT[place(path)]
+def allowed(path: Path) -> frozenset[str]:
+    """What the file's place may import of its own package."""
+    return frozenset() if path == SOURCE / "__init__.py" else MAY_IMPORT[place(path)]
 
-    assert allowed == EVERYTHING or own_imports(path) <= allowed
+
+def test_a_module_imports_only_what_its_place_allows() -> None:
+    strangers = {name_of(path): own_imports(path) - allowed(path) for path in MODULES if allowed(path) != EVERYTHING}
+
+    assert offenders(strangers) == {}
 
 
 def test_every_place_that_has_rules_is_there() -> None:
     assert MAY_IMPORT.keys() == {place(path) for path in MODULES} - {"__init__"}
 
 
-@pytest.mark.parametrize("path", sorted((SOURCE / "core").rglob("*.py")), ids=name_of)
-def test_the_core_has_no_clock_no_chance_and_no_outside(path: Path) -> None:
-    asynchronous = [node for node in ast.walk(tree(path)) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
-    outside = re.findall(r"\b(?:open|print|input|now|utcnow|today)\(", path.read_text("utf-8"))
+def outside(path: Path) -> list[str]:
+    """The imports, the calls and the `async` and `await` of a file that reach beyond what it was given."""
+    imported = {name.split(".")[0] for name in imports(path)} & NOT_IN_THE_CORE
+    calls = re.findall(r"\b(?:open|print|input|now|utcnow|today)\(", path.read_text("utf-8"))
+    waits = [node for node in ast.walk(tree(path)) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+    return [*imported, *calls, *(f"line {node.lineno}" for node in waits)]
 
-    assert {name.split(".")[0] for name in imports(path)} & NOT_IN_THE_CORE == set()
-    assert (asynchronous, outside) == ([], [])
+
+def test_the_core_has_no_clock_no_chance_and_no_outside() -> None:
+    core = sorted((SOURCE / "core").rglob("*.py"))
+
+    assert core
+    assert offenders({name_of(path): outside(path) for path in core}) == {}
 
 
 def test_only_the_state_knows_a_redis_key() -> None:
@@ -111,19 +120,19 @@ def test_only_the_state_knows_a_redis_key() -> None:
     assert speakers == {"state"}
 
 
-@pytest.mark.parametrize("path", [*MODULES, *TESTS], ids=name_of)
-def test_a_file_can_be_read_in_one_sitting(path: Path) -> None:
-    most = SOURCE_LINES if path.is_relative_to(SOURCE) else TEST_LINES
+def test_a_file_can_be_read_in_one_sitting() -> None:
+    lines = {path: len(path.read_text("utf-8").splitlines()) for path in [*MODULES, *TESTS]}
+    most = {path: SOURCE_LINES if path.is_relative_to(SOURCE) else TEST_LINES for path in lines}
 
-    assert len(path.read_text("utf-8").splitlines()) <= most
+    assert {name_of(path): count for path, count in lines.items() if count > most[path]} == {}
 
 
-@modules
-def test_a_function_is_short_and_takes_few_arguments(path: Path) -> None:
-    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+def test_a_function_is_short_and_takes_few_arguments() -> None:
+    functions = {f"{name_of(path)}:{node.name}": node for path in MODULES for node in ast.walk(tree(path))
+                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}  # fmt: skip
 
-    assert [node.name for node in functions if length(node) > FUNCTION_LINES] == []
-    assert [node.name for node in functions if len(arguments(node)) > ARGUMENTS] == []
+    assert [name for name, node in functions.items() if length(node) > FUNCTION_LINES] == []
+    assert [name for name, node in functions.items() if len(arguments(node)) > ARGUMENTS] == []
 
 
 def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -138,20 +147,21 @@ def arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
     return [name for name in names if name not in {"self", "cls"}]
 
 
-@modules
-def test_a_source_file_has_a_test_file(path: Path) -> None:
+def has_a_test_file(path: Path) -> bool:
+    """Whether the file that tests this one is where it belongs."""
     inside = path.relative_to(SOURCE)
-    if len(tree(path).body) == 1:
-        return  # a package's docstring
     named = inside.parent.with_suffix(".py") if inside.name == "__init__.py" else inside
-    paired = ROOT / "tests" / named.with_name(f"test_{named.name}")
-
-    assert paired.exists() != (str(inside) in UNPAIRED)
+    return (ROOT / "tests" / named.with_name(f"test_{named.name}")).exists()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_a_module_says_what_it_is_for(path: Path) -> None:
-    assert ast.get_docstring(tree(path))
+def test_a_source_file_has_a_test_file() -> None:
+    code = [path for path in MODULES if len(tree(path).body) > 1]  # the others are a package's docstring
+
+    assert [str(path.relative_to(SOURCE)) for path in code if not has_a_test_file(path)] == sorted(UNPAIRED)
+
+
+def test_a_module_says_what_it_is_for() -> None:
+    assert [name_of(path) for path in MODULES if not ast.get_docstring(tree(path))] == []
 
 
 WATCHED = """

@@ -106,7 +106,7 @@ async def test_everyone_is_told_what_is_so_through_a_flood_and_a_kill(valkey_url
         killed = time.monotonic()
         before = len(api.tries)
         async with running("worker", **environment):
-            await eventually(lambda: all_sent(site), "everything was sent", 25)
+            await eventually(lambda: all_sent(site), "everything was sent")
         lines = await reports.attendance(site.store, "w")
         doubted = await doubts(site)
 

@@ -1,5 +1,7 @@
 """Whom a room's page may frame, told by the header of the page."""
 
+import time
+
 import httpx
 import pytest
 
@@ -63,11 +65,11 @@ async def test_pages_come_without_redis_and_with_what_was_known() -> None:
 async def test_strangers_cost_redis_little(site: Site) -> None:
     asked = Framing(site.store)
     await site.store.load("w")
-    before = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    before, began = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"], time.monotonic()
     for number in range(3 * framing.READS_A_SECOND):
         await asked.sources(f"w{number}")
     after = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    assert after - before < 3 * framing.READS_A_SECOND
+    assert after - before <= framing.READS_A_SECOND * (2 + time.monotonic() - began)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import os
 import secrets
 import signal
-import time
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -17,7 +16,6 @@ from tests.crowds import Audience
 from tests.support import PATIENCE, TOKEN_SECRET, eventually, room
 from tests.terminal import Running, running
 
-WITHIN = 10.0
 ATTENDEES, SPEAKERS = 30, 8
 
 
@@ -63,14 +61,12 @@ async def test_counts_are_exact_at_rest_and_heal_after_a_kill(valkey_url: str) -
             await eventually(exact, "each process counts everybody, half of them at each")
 
         ports.remove(port_of(one))
-        killed_at = time.monotonic()
         os.kill(one.process.pid, signal.SIGKILL)
 
         async def healed() -> bool:
             return bool(await counts(settings, other) == (total, roles, [total]))
 
-        await eventually(healed, "everybody came back and is counted once", WITHIN)
-        assert time.monotonic() - killed_at < WITHIN
+        await eventually(healed, "everybody came back and is counted once")
         assert [crowd.without for crowd in crowds] == [ATTENDEES // 2, SPEAKERS // 2]
         for crowd in crowds:
             await crowd.leave()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import time
 
 import httpx
 import pytest
@@ -54,9 +55,11 @@ async def test_every_metric_is_told(live: Site) -> None:
 
 
 async def test_a_hook_is_counted_by_name_and_code_and_timed(live: Site) -> None:
+    began = time.monotonic()
     await live.status("start")
     await live.status("start")
     await live.hook(HOOK, {"webinar_id": "w", "status": "sideways"})
+    took = time.monotonic() - began
     await live.hook("no_such_hook_1", {})
     await live.hook("no_such_hook_2", {})
     told = await scraped(live.http)
@@ -66,7 +69,7 @@ async def test_a_hook_is_counted_by_name_and_code_and_timed(live: Site) -> None:
     assert told['room_server_hooks_total{code="hook_unknown",hook="unknown"}'] == 2
     assert told['room_server_hooks_total{code="ok",hook="client_webinar_entered"}'] == 0
     assert told[f'room_server_hook_seconds_count{{hook="{HOOK}"}}'] == 3
-    assert 0 < told[f'room_server_hook_seconds_sum{{hook="{HOOK}"}}'] < 3
+    assert 0 < told[f'room_server_hook_seconds_sum{{hook="{HOOK}"}}'] < took
     assert not any("no_such_hook" in name for name in told)
 
 
@@ -89,12 +92,13 @@ async def test_sockets_are_counted_while_they_are_there_and_handshakes_for_ever(
 async def test_a_change_is_timed_until_its_last_write_and_until_its_receipts(live: Site) -> None:
     async with live.socket() as one, live.socket() as other:
         await asyncio.gather(next_state(one), next_state(other))
+        began = time.monotonic()
         await live.status("start")
         await asyncio.gather(state_where(one, status="live"), state_where(other, status="live"))
         counted = await eventually(lambda: reached(live, 2), "both receipts are counted")
         assert counted["room_server_frames_total"] == 2
         assert counted["room_server_broadcast_seconds_count"] == 1
-        assert 0 < counted["room_server_broadcast_seconds_sum"] < 1
+        assert 0 < counted["room_server_broadcast_seconds_sum"] < time.monotonic() - began
         await live.status("stop")
         await asyncio.gather(state_where(one, status="finished"), state_where(other, status="finished"))
         await eventually(lambda: reached(live, 4), "those of the change before are kept")
@@ -102,7 +106,7 @@ async def test_a_change_is_timed_until_its_last_write_and_until_its_receipts(liv
     told = await scraped(live.http)
 
     assert told["room_server_reach_seconds_count"] == 4
-    assert 0 < told["room_server_reach_seconds_sum"] < 4
+    assert 0 < told["room_server_reach_seconds_sum"] < 4 * (time.monotonic() - began)
     assert told['room_server_reach_seconds_bucket{le="82.0"}'] == 4
 
 

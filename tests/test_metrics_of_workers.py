@@ -11,7 +11,7 @@ from room_server import auth
 from room_server.config import Settings
 from room_server.snapshots import Snapshot, labelled
 from tests.commands.test_web_workers import frozen, workers_of
-from tests.support import TOKEN_SECRET, eventually, wait_until
+from tests.support import PATIENCE, TOKEN_SECRET, eventually, wait_until
 from tests.terminal import Running, finished, running
 from tests.test_metrics import samples
 
@@ -23,7 +23,7 @@ STARTED = 'process_start_time_seconds{{worker="{}"}}'
 async def scraped(site: Running) -> dict[str, float]:
     """The metrics, by whichever worker takes a new connection; none when that one dies."""
     try:
-        async with httpx.AsyncClient(base_url=site.address) as http:
+        async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
             return samples((await http.get("/metrics")).text)
     except httpx.TransportError:
         return {}
@@ -34,8 +34,9 @@ async def hook(site: Running, name: str = "core_webinar_set_cta_visibility", **s
     claims = {"sub": "s", "role": "speaker", "webinar_id": "demo"}
     bearer = auth.issue(Settings(token_secret=TOKEN_SECRET), claims, 600)
     payload = {"webinar_id": "demo", **(said or {"visible": True})}
-    async with httpx.AsyncClient(base_url=site.address, headers={"Authorization": f"Bearer {bearer}"}) as http:
-        answer = await http.post(f"/hooks/{name}", json=payload)
+    async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
+        headers = {"Authorization": f"Bearer {bearer}"}
+        answer = await http.post(f"/hooks/{name}", json=payload, headers=headers)
     assert answer.status_code == 200, answer.text
 
 
@@ -71,7 +72,7 @@ async def test_any_worker_tells_of_all_and_counters_survive_a_kill(valkey_url: s
     at = ("--at", "2026-11-22T18:00:00Z")
     assert (await finished("webinar", "create", "demo", "--title", "Launch", *at, **environment))[0] == 0
     async with running("web", "--port", "0", "--workers", "2", **environment) as site:
-        told = await eventually(lambda: whole(site), "both workers are there", 20)
+        told = await eventually(lambda: whole(site), "both workers are there")
         await hook(site, "core_webinar_set_status", status="start")
         workers = workers_of(site.process.pid)
         for worker in workers:
@@ -84,9 +85,9 @@ async def test_any_worker_tells_of_all_and_counters_survive_a_kill(valkey_url: s
         begun = {told[STARTED.format(number)] for number in (0, 1)}
 
         os.kill(workers[0], signal.SIGKILL)
-        await wait_until(lambda: set(workers_of(site.process.pid)) - set(workers), "another worker is started", 20)
+        await wait_until(lambda: set(workers_of(site.process.pid)) - set(workers), "another worker is started")
         seen: set[float] = set()
-        await eventually(lambda: renewed(site, begun, seen), "a scrape tells of the new worker", 20)
+        await eventually(lambda: renewed(site, begun, seen), "a scrape tells of the new worker")
         assert seen == {2}
         await hook(site)
         await eventually(lambda: accepted(site, 3), "the next hook is told")

@@ -11,14 +11,26 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from room_server.clock import utc_now
+from room_server.state.patience import DEADLINE
 from tests.channels.test_hub import put
 from tests.conftest import settings_for
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import proxy_to
 from tests.raw import connecting, handshake
-from tests.support import HOOK_SECRET, Site, eventually, next_state, room, serving, state_where, wait_until
+from tests.support import (
+    HOOK_SECRET,
+    PATIENCE,
+    SLACK,
+    Site,
+    eventually,
+    next_state,
+    room,
+    serving,
+    state_where,
+    wait_until,
+)
 
-WITHIN = 2.5
+WITHIN = DEADLINE + SLACK
 """Seconds within which a caller hears that the state cannot be reached."""
 
 
@@ -96,7 +108,7 @@ async def survived(redis: OwnRedis, frozen: bool) -> None:
             await asyncio.gather(
                 *hooks, nothing_can_be_read(one), nobody_new_comes_in(other), alive_and_not_ready(one, not frozen)
             )
-            assert await asyncio.wait_for(await here.ping(), 1) >= 0
+            assert await asyncio.wait_for(await here.ping(), PATIENCE) >= 0
             await (to_thread(redis.thaw) if frozen else redis.start())
             answer = await started(other)
             assert await eventually(lambda: ready(one), "the process is ready again")
@@ -121,7 +133,7 @@ async def test_a_change_whose_publish_was_lost_meanwhile_reaches_everyone() -> N
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(put(site.raw, site.store, newer))
             listener = site.inside["listener"]
-            await wait_until(lambda: not listener.subscribed.is_set(), "the listener is deaf, and knows it", 5)
+            await wait_until(lambda: not listener.subscribed.is_set(), "the listener is deaf, and knows it")
             redis.thaw()
         assert (await state_where(socket, title="newer"))["version"] == 5
 
@@ -155,6 +167,6 @@ async def test_redis_gone_for_a_moment_is_not_noticed() -> None:
     async with on_its_own() as (redis, site), site.socket() as socket:
         await next_state(socket)
         redis.freeze()
-        asyncio.get_running_loop().call_later(0.5, redis.thaw)
+        asyncio.get_running_loop().call_later(0.3, redis.thaw)
         assert (await site.status("start")).status_code == 200
         assert (await state_where(socket, status="live"))["version"] == 2

@@ -14,7 +14,7 @@ from websockets.typing import Subprotocol
 from room_server.core.room import RosterEntry
 from room_server.state import catalogue, roster
 from tests.conftest import settings_for
-from tests.support import HOOK_SECRET, TOKEN_SECRET, Site, eventually, room, serving, state_where
+from tests.support import HOOK_SECRET, PATIENCE, TOKEN_SECRET, Site, eventually, room, serving, state_where
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
 from tests.terminal import Running, running
@@ -41,7 +41,7 @@ class Webinar(NamedTuple):
         self.tokens.append(token)
         body = {"webinar_id": "w", **({"lead_id": lead} if lead else {}), **payload}
         headers = {"Authorization": f"Bearer {token}"}
-        async with httpx.AsyncClient(base_url=self.web.address, headers=headers) as http:
+        async with httpx.AsyncClient(base_url=self.web.address, headers=headers, timeout=PATIENCE) as http:
             answer = await http.post(f"/hooks/{name}", json=body)
         assert answer.status_code == 200, answer.text
         return answer.headers["x-request-id"]
@@ -92,7 +92,7 @@ async def held(running: Webinar) -> dict[str, str]:
         ids["stop"] = await running.hook("core_webinar_set_status", status="stop")
         await state_where(socket, status="finished")
         ids["complete"] = await running.hook("client_webinar_completed", "attendee", LEADS[0], completed_at=1)
-    await eventually(lambda: all_sent(running.site), "everybody was told", 20)
+    await eventually(lambda: all_sent(running.site), "everybody was told")
     return ids
 
 
@@ -133,7 +133,7 @@ def _check_frames(web: list[dict[str, Any]], ids: dict[str, str]) -> None:
         assert (line["version"], line["status"]) == (version, status)
         frame = told["w", line["epoch"], version]
         assert frame["sockets"] == 1
-        assert 0 <= frame["ms"] < 1000
+        assert frame["ms"] >= 0
     assert len(changed) == len(told) == 2
 
 
@@ -155,7 +155,7 @@ async def troubled(running: Webinar) -> None:
     """What is refused, or breaks off, is not told with its secrets either."""
     token = running.site.token("attendee", sub=str(LEADS[0]), name=NAMES[0])
     running.tokens.append(token)
-    async with httpx.AsyncClient(base_url=running.web.address) as http:
+    async with httpx.AsyncClient(base_url=running.web.address, timeout=PATIENCE) as http:
         for headers in ({"Authorization": f"Bearer {token}x"}, {"Authorization": token}, {"X-Request-ID": token}):
             await http.post("/hooks/client_webinar_entered", json={"name": NAMES[1]}, headers=headers)
             await http.get("/metrics", headers=headers)

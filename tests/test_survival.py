@@ -14,7 +14,6 @@ from tests.support import PATIENCE, TOKEN_SECRET, wait_until
 from tests.terminal import Running, finished, running
 
 START = {"webinar_id": "demo", "status": "start"}
-LEADS = range(1, 301)
 
 
 def web(data: Path) -> AbstractAsyncContextManager[Running]:
@@ -90,8 +89,9 @@ async def test_a_start_answered_just_before_everything_is_killed_is_there_after_
 
 
 async def test_every_entering_answered_before_everything_is_killed_under_load_is_there_after_the_restart(
-    tmp_path: Path,
+    tmp_path: Path, soak: bool
 ) -> None:
+    leads = range(1, 3001) if soak else range(1, 301)
     await create(tmp_path)
     answered: set[int] = set()
 
@@ -104,17 +104,17 @@ async def test_every_entering_answered_before_everything_is_killed_under_load_is
             assert (answer.status_code, answer.json()["duplicate"]) == (200, False)
             answered.add(lead_id)
 
-        crowd = [asyncio.create_task(enter(lead_id)) for lead_id in LEADS]
+        crowd = [asyncio.create_task(enter(lead_id)) for lead_id in leads]
         await wait_until(lambda: len(answered) >= 100, "a hundred leads had entered")
         kill_everything(site, tmp_path)
         ends = await asyncio.gather(*crowd, return_exceptions=True)
         await caller.http.aclose()
     assert all(isinstance(end, httpx.TransportError) for end in ends if end is not None)
-    assert len(answered) < len(LEADS)
+    assert len(answered) < len(leads)
 
     async with web(tmp_path) as site:
         caller = Caller(site)
-        again = await asyncio.gather(*map(caller.enter, LEADS))
+        again = await asyncio.gather(*map(caller.enter, leads))
         await caller.http.aclose()
     known = {answer.json()["lead_id"] for answer in again if answer.json()["duplicate"]}
     assert answered <= known

@@ -20,8 +20,8 @@ from room_server.core.room import RosterEntry
 from room_server.state import catalogue, roster
 from room_server.state.outbox import Outbox
 from tests.conftest import settings_for
-from tests.support import TOKEN_SECRET, Site, eventually, next_state, room, serving, state_where
-from tests.terminal import PATIENCE, Running, running
+from tests.support import PATIENCE, TOKEN_SECRET, Site, eventually, next_state, room, serving, state_where
+from tests.terminal import Running, running
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MADE = re.compile(r"[0-9a-f]{12}-[0-9a-f]{6}")
@@ -221,7 +221,7 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
         offered = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{site.token()}")]
         async with (
             connect(f"ws{web.address[4:]}/rooms/w/socket", subprotocols=offered) as socket,
-            httpx.AsyncClient(base_url=web.address, headers=site.bearer()) as http,
+            httpx.AsyncClient(base_url=web.address, headers=site.bearer(), timeout=PATIENCE) as http,
         ):
             for word, status in (("start", "live"), ("stop", "finished")):
                 body = {"webinar_id": "w", "status": word}

@@ -76,16 +76,16 @@ async def test_nobody_is_evaluated_before_the_grace_is_over(valkey_url: str) -> 
     async with open_state(made) as state, working_beside(made, state):
         await prepare(state.store)
         await done(state.store, stop())
-        ended = utc_now()
         await eventually(lambda: all_are(state.store, 6, "dry_run", "held"), "everyone is evaluated")
 
         lines = await reports.attendance(state.store, WEBINAR)
         known = [await state.store.load(WEBINAR, line.lead_id) for line in lines]
-        waits = [(facts.participation.classified_at - ended).total_seconds()
-                 for facts in known if facts.participation and facts.participation.classified_at]  # fmt: skip
+        waits = [(facts.participation.classified_at - facts.room.finished_at).total_seconds()
+                 for facts in known if facts.participation and facts.participation.classified_at
+                 and facts.room and facts.room.finished_at]  # fmt: skip
 
     assert len(waits) == 2
-    assert 1.4 <= min(waits) <= max(waits) < 1.5 + 2
+    assert min(waits) >= 1.5
 
 
 async def test_a_webinar_that_cannot_be_read_stops_no_other(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -210,7 +210,7 @@ async def test_a_worker_that_is_to_stop_ends_and_leaves_the_rest(
         await eventually(lambda: state.store.ask("HGET", state.store.keys.tally(WEBINAR), "classified"), "it has begun")
 
         stopping.set()
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(PATIENCE):
             await task
 
         left = [line for line in await reports.attendance(state.store, WEBINAR) if line.route is None]

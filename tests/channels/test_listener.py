@@ -56,7 +56,7 @@ async def listening(url: str, reread_seconds: float = NEVER, **settings: object)
         await state.store.create(room("w", epoch="e"))
         work = (ears.listener.run(), ears.listener.refresh(), ears.reader.run(), ears.hub.teller())
         running = [tasks.create_task(one) for one in work]
-        await asyncio.wait_for(ears.listener.subscribed.wait(), 5)
+        await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
         ears.peer.enter()
         await ears.hears(1)
         yield ears
@@ -93,7 +93,7 @@ async def test_a_change_that_is_published_while_the_line_is_cut_is_found(redis_u
                 both.hset(ears.state.store.keys.room("w"), mapping=fields(room("w", epoch="e", version=number)))
                 await both.execute()
             await ears.hears(number)
-            await asyncio.wait_for(ears.listener.subscribed.wait(), 5)
+            await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
         await ears.state.store.renew("w")
         await ears.hears(6)
 
@@ -107,7 +107,7 @@ async def test_a_line_that_only_seems_to_stand_is_found_out(valkey_url: str) -> 
     ):
         proxy.freeze()
         await other.store.renew("w")
-        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it", 5)
+        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
         proxy.thaw()
         await ears.hears(2)
 
@@ -124,7 +124,7 @@ async def test_a_server_that_was_killed_is_heard_again_when_it_is_back() -> None
         await redis.kill()
         await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
         await redis.start()
-        await asyncio.wait_for(ears.listener.subscribed.wait(), 5)
+        await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
         await ears.state.store.renew("w")
         await ears.hears(2)
 
@@ -147,7 +147,7 @@ async def test_what_is_lost_without_any_sign_is_found_by_the_slow_clock(valkey_u
         stored = (await ears.state.store.load("w")).room
         assert stored is not None
         await raw.client_kill_filter(_type="pubsub")  # from here on the new clock is used
-        await asyncio.wait_for(ears.listener.subscribed.wait(), 5)
+        await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
         await put(raw, ears.state.store, room("w", epoch=stored.epoch, version=5))
         await ears.hears(5)
         await put(raw, ears.state.store, room("w", epoch=stored.epoch, version=6))
@@ -156,13 +156,13 @@ async def test_what_is_lost_without_any_sign_is_found_by_the_slow_clock(valkey_u
 
 
 async def test_a_re_read_that_fails_is_tried_again() -> None:
-    async with owned() as (redis, ears), Redis.from_url(redis.url, socket_timeout=10) as raw:
+    async with owned() as (redis, ears), Redis.from_url(redis.url, socket_timeout=PATIENCE) as raw:
         ears.listener.reread_seconds = 0.1
         await raw.client_kill_filter(_type="pubsub")  # from here on the new clock is used
         await raw.ping()
         redis.freeze()
         written = asyncio.create_task(put(raw, ears.state.store, room("w", epoch="e", version=3)))
-        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it", 5)
+        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
         redis.thaw()
         await written
         await ears.hears(3)

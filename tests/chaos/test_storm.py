@@ -17,10 +17,10 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="proc
 
 
 @pytest.mark.parametrize("ground", GROUNDS)
-def test_whatever_goes_wrong_every_claim_holds(ground: str) -> None:
-    """As `make chaos` runs it, for one deck of faults."""
-    seed = SEED or str(SEEDS[ground])
-    report = chaos("chaos", "--on", ground, "--minutes", str(SECONDS / 60), "--seed", seed)
+def test_whatever_goes_wrong_every_claim_holds(ground: str, soak: bool) -> None:
+    """As `make chaos` runs it: one deck of faults, or many."""
+    seed, seconds = SEED or str(SEEDS[ground]), 180 if soak else SECONDS
+    report = chaos("chaos", "--on", ground, "--minutes", str(seconds / 60), "--seed", seed, seconds=seconds)
 
     assert report[0].startswith(f"{ground}, seed {seed}, ")
     assert sorted(claims(report)) == sorted(documented(ground))

@@ -116,13 +116,14 @@ def test_a_file_that_is_not_there_is_wrong_usage(launch: Terminal) -> None:
     assert "does not exist" in launch.misunderstands("roster", "import", "launch", "no-such-file.csv")
 
 
-def test_a_hundred_thousand_leads_are_imported_in_under_a_minute(launch: Terminal, tmp_path: Path) -> None:
-    file = leads(tmp_path, *range(1, 100_001))
+def test_a_large_roster_is_imported_in_under_a_minute(launch: Terminal, tmp_path: Path, soak: bool) -> None:
+    many = 100_000 if soak else 10_000
+    file = leads(tmp_path, *range(1, many + 1))
     started = time.monotonic()
 
     said = launch.says("roster", "import", "launch", file)
 
-    assert said.startswith("100000 leads imported; the roster of launch holds 100000")
+    assert said.startswith(f"{many} leads imported; the roster of launch holds {many}")
     assert time.monotonic() - started < 60
 
 

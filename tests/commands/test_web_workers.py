@@ -21,8 +21,8 @@ from room_server.config import Settings
 from room_server.server import uvicorn_config
 from tests.commands.test_running import post
 from tests.outage import own_redis
-from tests.support import TOKEN_SECRET, eventually, next_state, state_where, wait_until
-from tests.terminal import PATIENCE, WAITS, Running, finished, running
+from tests.support import PATIENCE, TOKEN_SECRET, eventually, next_state, state_where, wait_until
+from tests.terminal import WAITS, Running, finished, running
 
 
 async def test_a_hook_at_one_of_two_workers_is_heard_by_sockets_on_both(valkey_url: str) -> None:

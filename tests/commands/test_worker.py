@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.outage import own_redis
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api, outgoing
 from tests.telegram.outgoing import Outgoing
-from tests.terminal import PATIENCE, WAITS, Terminal, clean, finished, running, starting
+from tests.terminal import WAITS, Terminal, clean, finished, running, starting
 
 SOURCE = Path(__file__).parents[2] / "room_server"
 __all__ = ["api", "outgoing"]

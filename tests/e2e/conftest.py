@@ -4,16 +4,19 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Playwright, async_playwright
 
+from tests.conftest import settings_for, tasks_end
 from tests.e2e.visitors import Visitors
 from tests.e2e.wire import Wire
-from tests.support import Site
+from tests.support import PATIENCE, Site, serving
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUIET = [
     "--headless",
     "--no-sandbox",
@@ -32,7 +35,19 @@ QUIET = [
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
+    "--renderer-process-limit=1",  # these three: as few processes as it can do with
+    "--in-process-gpu",
+    "--disable-features=SpareRendererForSitePerProcess",
 ]
+
+
+in_the_drivers_loop = pytest_asyncio.fixture(loop_scope="session")
+
+
+def pytest_pycollect_makeitem(name: str, obj: object) -> None:
+    """Playwright's objects belong to the loop in which its driver was started: the tests here share it."""
+    if name.startswith("test_") and iscoroutinefunction(obj):
+        pytest.mark.asyncio(loop_scope="session")(obj)
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +68,7 @@ def chromium() -> Iterator[str]:
 
 def address_of_browser(told: Path) -> str:
     """Where it listens, once it has written that down."""
-    for _ in range(400):
+    for _ in range(int(20 * PATIENCE)):
         lines = told.read_text().split() if told.exists() else []
         if len(lines) == 2:
             return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
@@ -61,23 +76,43 @@ def address_of_browser(told: Path) -> str:
     raise TimeoutError("the browser does not listen")
 
 
-@pytest.fixture
-async def browser(chromium: str) -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def playwright() -> AsyncIterator[Playwright]:
+    """The browser's driver: a process that takes half a second to start, so it is started once."""
+    async with async_playwright() as driver:
+        yield driver
+
+
+@in_the_drivers_loop
+async def browser(playwright: Playwright, chromium: str) -> AsyncIterator[Browser]:
     """The browser; what a test opened in it is closed with the test."""
-    async with async_playwright() as playwright:
-        connected = await playwright.chromium.connect_over_cdp(chromium)
-        yield connected
-        await connected.close()
+    connected = await playwright.chromium.connect_over_cdp(chromium)
+    yield connected
+    await connected.close()
 
 
-@pytest.fixture
+@in_the_drivers_loop
+async def site(valkey_url: str) -> AsyncIterator[Site]:
+    """As for every other test, in the driver's loop."""
+    async with serving(settings_for(valkey_url)) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
+async def no_task_is_left() -> AsyncIterator[None]:
+    """As for every other test, in the driver's loop."""
+    async for _ in tasks_end():
+        yield
+
+
+@in_the_drivers_loop
 async def visitors(site: Site, browser: Browser) -> AsyncIterator[Visitors]:
     """People with browsers in front of a running site."""
     async with Visitors(browser, site) as people:
         yield people
 
 
-@pytest.fixture
+@in_the_drivers_loop
 async def wire(site: Site, visitors: Visitors) -> AsyncIterator[Wire]:
     """A network between those people and the site that a test can spoil."""
     async with Wire(site.address) as relay:

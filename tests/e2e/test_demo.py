@@ -12,8 +12,7 @@ from playwright.async_api import Browser, expect
 
 from room_server.config import PREFIX
 from tests.e2e.visitors import LAPTOP, PHONE, shows
-
-READY_SECONDS = 20
+from tests.support import PATIENCE
 
 
 async def start_demo(folder: Path, port: str) -> tuple[Process, dict[str, str]]:
@@ -24,7 +23,7 @@ async def start_demo(folder: Path, port: str) -> tuple[Process, dict[str, str]]:
     )
     assert process.stdout is not None
     links: dict[str, str] = {}
-    async with asyncio.timeout(READY_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         async for line in process.stdout:
             name, _, link = line.decode().strip().rpartition(" ")
             links[name.strip()] = link

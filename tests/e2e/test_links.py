@@ -61,8 +61,9 @@ async def test_a_forged_token_is_told_from_an_expired_one(site: Site, visitors: 
 async def test_a_token_that_runs_out_ends_the_visit(site: Site, visitors: Visitors) -> None:
     await site.store.create(room())
     visitors.may_be_refused = True
-    page = await visitors.open("/room/w", site.token("attendee", ttl=3))
+    page = await visitors.open("/room/w", site.token("attendee"))
     await shows(page, connection="open")
+    site.expire_tokens()
     await shows(page, connection="refused")
     await expect(page.locator("#trouble-title")).to_have_text("Срок ссылки истёк")
 

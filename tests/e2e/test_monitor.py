@@ -18,9 +18,7 @@ LEADS = [RosterEntry(lead_id=number, name=f"Lead {number}", candidate_chat_id=nu
 
 async def monitor(visitors: Visitors, scope: str = "*", **options: Any) -> Page:
     """Somebody who watches everything."""
-    ttl = options.pop("ttl", 3600)
-    token = visitors.site.token("monitor", scope, ttl=ttl)
-    return await visitors.open("/monitor", token, **{**LAPTOP, **options})
+    return await visitors.open("/monitor", visitors.site.token("monitor", scope), **{**LAPTOP, **options})
 
 
 async def table(page: Page, name: str) -> dict[str, str]:
@@ -155,10 +153,12 @@ async def test_a_socket_that_fell_silent_is_let_go(site: Site, visitors: Visitor
     await expect(page.locator("[data-room=w]")).to_be_visible()
 
 
-async def test_a_token_that_runs_out_ends_the_watch(visitors: Visitors) -> None:
+async def test_a_token_that_runs_out_ends_the_watch(site: Site, visitors: Visitors) -> None:
     visitors.may_be_refused = True
-    page = await monitor(visitors, ttl=6)
+    page = await monitor(visitors)
     await expect(page.locator("#no-rooms")).to_be_visible()
+    await shows(page, connection="open")
+    site.expire_tokens()
     await shows(page, connection="refused")
     await expect(page.locator("#trouble-title")).to_have_text("Срок ссылки истёк")
     await expect(page.locator("#stale")).to_be_hidden()

@@ -8,11 +8,11 @@ from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, 
 
 from room_server.clock import utc_now
 from room_server.core.room import Room, Status
-from tests.support import Site, room
+from tests.support import PATIENCE, Site, room
 
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-PATIENCE_MS = 15_000
+PATIENCE_MS = 1000 * PATIENCE
 NETWORK_ERRORS = ("Failed to load resource", "WebSocket connection to")
 """What the browser itself writes to the console when a request was refused; no page can prevent it."""
 

@@ -1,6 +1,5 @@
 """The documents as they are served."""
 
-import httpx
 import pytest
 
 from room_server.interfaces import asyncapi, openapi
@@ -33,8 +32,7 @@ async def test_who_has_a_document_is_not_sent_it_again(site: Site, address: str)
 
 @addresses
 async def test_a_document_travels_compressed(site: Site, address: str) -> None:
-    async with httpx.AsyncClient(base_url=f"http://{site.address}", headers={"Accept-Encoding": "gzip"}) as client:
-        answer = await client.get(address)
+    answer = await site.http.get(address, headers={"Accept-Encoding": "gzip"})
 
     assert answer.headers["content-encoding"] == "gzip"
     assert int(answer.headers["content-length"]) < 12_000

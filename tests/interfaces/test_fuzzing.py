@@ -25,19 +25,18 @@ parameters = {{ "path.path" = "app.css" }}
 """
 ARGUMENTS = (
     ("--phases", "coverage,fuzzing"),
-    ("--max-examples", "10"),
     ("--generation-deterministic",),
     ("--continue-on-failure", "--no-color"),
 )
 
 
-async def attack(site: Site, folder: Path) -> tuple[int | None, str]:
+async def attack(site: Site, folder: Path, examples: int) -> tuple[int | None, str]:
     """The program's verdict and its words."""
     system, speaker = site.token("system", "*"), site.token("speaker", "*")
     configuration = folder / "schemathesis.toml"
     configuration.write_text(CONFIGURATION.replace("SYSTEM", system).replace("SPEAKER", speaker), "utf-8")
     program = Path(sys.executable).with_name("schemathesis")
-    words = [word for argument in ARGUMENTS for word in argument]
+    words = [*(word for argument in ARGUMENTS for word in argument), "--max-examples", str(examples)]
     process = await create_subprocess_exec(
         str(program),
         *("--config-file", str(configuration), "run", f"http://{site.address}/openapi.json", *words),
@@ -50,10 +49,10 @@ async def attack(site: Site, folder: Path) -> tuple[int | None, str]:
     return process.returncode, printed.decode()
 
 
-async def test_nothing_that_the_document_leads_to_contradicts_it(valkey_url: str, tmp_path: Path) -> None:
+async def test_nothing_that_the_document_leads_to_contradicts_it(valkey_url: str, tmp_path: Path, soak: bool) -> None:
     async with serving(settings_for(valkey_url, max_hooks_per_person=0, max_reads_per_person=0)) as site:
         await prepare(site)
-        verdict, printed = await attack(site, tmp_path)
+        verdict, printed = await attack(site, tmp_path, 300 if soak else 10)
         answered = set(site.inside["hooks"].by_code())
 
     assert verdict == 0, printed

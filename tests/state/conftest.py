@@ -43,7 +43,7 @@ def any_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if request.param == "cluster":
         yield request.getfixturevalue("cluster_url")
     else:
-        yield from emptied(request.getfixturevalue("servers")[request.param])
+        yield from emptied(request.getfixturevalue("servers")(request.param))
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ class Beside:
     async def has_said(self, count: int) -> None:
         """Return once it has printed so many lines, or has ended."""
         await wait_until(
-            lambda: len(self.said) >= count or self.process.returncode is not None, f"{count} lines", 3 * PATIENCE
+            lambda: len(self.said) >= count or self.process.returncode is not None, f"{count} lines", PATIENCE
         )
 
     def kill(self) -> None:
@@ -114,7 +114,7 @@ async def command(*arguments: object, **environment: str) -> tuple[int, str]:
         cwd=ROOT,
         env={**os.environ, **environment},
     )
-    async with asyncio.timeout(3 * PATIENCE):
+    async with asyncio.timeout(PATIENCE):
         output, _ = await process.communicate()
     return process.returncode or 0, output.decode()
 

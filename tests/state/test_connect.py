@@ -27,7 +27,7 @@ from tests.core.builders import WEBINAR
 from tests.outage import own_redis
 from tests.proxy import proxy_to
 from tests.state.acts import answer, prepare
-from tests.support import eventually
+from tests.support import SLACK, eventually
 
 NAME = "leader"
 
@@ -171,7 +171,7 @@ async def test_the_leader_is_found_by_the_sentinel_that_answers(sentinel_url: st
         await prepare(state.store)
 
         assert (await state.store.load(WEBINAR)).room is not None
-    assert opened < 2
+    assert opened < REPLY_SECONDS + SLACK
 
 
 async def test_a_leader_that_the_sentinels_do_not_know_is_said(sentinel_url: str) -> None:

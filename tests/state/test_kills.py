@@ -81,17 +81,17 @@ async def missing(data: Path, names: list[str]) -> list[str]:
     return [name for name, text in zip(names, texts, strict=True) if text is None]
 
 
-async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path) -> None:
-    chance = random.Random(2026)
+async def test_nothing_acknowledged_is_lost_whatever_is_killed(tmp_path: Path, soak: bool) -> None:
+    chance, rounds = random.Random(2026), 20 if soak else 1
     async with AsyncExitStack() as stack, counting(tmp_path) as seen:
         scene = Scene(tmp_path, stack, chance)
-        for victim in chance.sample(VICTIMS, len(VICTIMS)):
+        for victim in [victim for _ in range(rounds) for victim in chance.sample(VICTIMS, len(VICTIMS))]:
             await scene.complete()
             await scene.strike(victim)
         await scene.complete()
         await scene.strike("everything")
 
         assert await missing(tmp_path, scene.acknowledged()) == []
-        assert len(scene.acknowledged()) > len(VICTIMS) * AHEAD
+        assert len(scene.acknowledged()) > rounds * len(VICTIMS) * AHEAD
         assert max(seen) == 1
     await nothing_is_left(tmp_path)

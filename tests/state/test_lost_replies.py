@@ -8,6 +8,7 @@ import pytest
 
 from room_server.errors import StateUnavailable
 from room_server.state.opening import State, open_state
+from room_server.state.patience import DEADLINE
 from room_server.state.pipeline import Script, pairs
 from room_server.state.store import Store
 from tests.conftest import settings_for
@@ -16,7 +17,7 @@ from tests.core.builders import LEAD, WEBINAR
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import Proxy
 from tests.state.acts import answer, done, events, everything, history, prepare
-from tests.support import eventually
+from tests.support import SLACK, eventually
 
 COMMIT = Script.read("commit").sha.encode()
 DELETE = Script.read("delete").sha.encode()
@@ -112,7 +113,7 @@ async def test_a_deletion_takes_everything_of_its_webinar_and_nothing_else(any_s
     assert {int(count) for count in fates.values()} == {0}
 
 
-async def test_a_redis_that_has_gone_is_said_within_two_seconds_and_all_heals() -> None:
+async def test_a_redis_that_has_gone_is_said_in_time_and_all_heals() -> None:
     assert all(await asyncio.gather(outlives("killed"), outlives("frozen")))
 
 
@@ -124,7 +125,7 @@ async def outlives(gone: str) -> bool:
         times = await asyncio.gather(*(refused(state.store, lead) for lead in range(1, 31)))
         await resume(redis, gone)
 
-        assert max(times) < 2.0
+        assert max(times) < DEADLINE + SLACK
         assert await eventually(lambda: entered(state.store), "leads can enter again")
         return set(Counter(await history(state)).values()) == {1}
 

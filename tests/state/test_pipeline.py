@@ -182,7 +182,7 @@ async def test_whoever_waits_hears_that_the_line_is_closed(proxy: Proxy) -> None
 @pytest.mark.parametrize("turns", range(12))
 async def test_a_line_closes_whatever_its_flights_are_just_doing(valkey_url: str, turns: int) -> None:
     """One of these moments is the one in which redis-py loses the cancellation."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         async with line_to(valkey_url) as line:
             await line.call("PING")
             asked = line.ask(("PING",))

@@ -1,7 +1,6 @@
 """Load, decide, commit, and decide again when someone else was first."""
 
 import asyncio
-import time
 from itertools import islice
 
 import pytest
@@ -215,11 +214,9 @@ async def test_a_renewed_room_is_the_same_under_another_epoch(any_store: Store) 
 async def test_what_redis_refuses_is_said(any_state: State) -> None:
     await prepare(any_state.store)
     await any_state.store.ask("SET", any_state.store.keys.room(WEBINAR), "not a hash")
-    started = time.monotonic()
+
     with pytest.raises(StateUnavailable, match="WRONGTYPE"):
         await any_state.store.load(WEBINAR)
-
-    assert time.monotonic() - started < 1
 
 
 async def test_a_full_redis_takes_nothing_and_says_so(any_state: State) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+from redis.asyncio import Redis
+
 from room_server.state import traces
 from room_server.state.outbox import GROUP, Outbox
 from room_server.state.store import Store
@@ -40,9 +42,12 @@ async def test_a_webinars_entries_go_and_those_of_no_other(store: Store) -> None
     assert await left(store) == [4, 4, 4]
 
 
-async def test_a_long_stream_is_read_to_its_end(store: Store) -> None:
+async def test_a_long_stream_is_read_to_its_end(store: Store, redis_url: str) -> None:
     payloads = [json.dumps({"webinar_id": "w", "lead_id": lead}) for lead in range(1, 2 * SLICE + 2)]
-    await store.ask_all([("XADD", store.keys.events("p2"), "*", "payload", payload) for payload in payloads])
+    async with Redis.from_url(redis_url) as raw, raw.pipeline(transaction=False) as pipeline:
+        for payload in payloads:
+            pipeline.xadd(store.keys.events("p2"), {"payload": payload})
+        await pipeline.execute()
 
     assert await erase(store, "p2", lambda _, lead: lead in {1, SLICE, SLICE + 1, 2 * SLICE + 1}) == Erased(4, 0)
     assert (await left(store))[0] == 2 * SLICE - 3

@@ -17,7 +17,7 @@ from room_server.state.opening import State, open_state
 from room_server.state.outbox import Outbox
 from room_server.telegram.sender import open_sender
 from room_server.telegram.worker import Worker
-from tests.support import AT, eventually, room
+from tests.support import AT, PATIENCE, eventually, room
 from tests.telegram.bot_api import BotApi
 
 ROOM = room(status=Status.FINISHED, started_at=AT, finished_at=AT, no_recording=True)
@@ -64,7 +64,7 @@ class Outgoing:
         """The status of each."""
         return [await self.fate(lead) for lead in leads]
 
-    async def until(self, lead: int, fate: str, seconds: float = 10.0, kind: Kind = Kind.ATTENDANCE) -> Delivery:
+    async def until(self, lead: int, fate: str, seconds: float = PATIENCE, kind: Kind = Kind.ATTENDANCE) -> Delivery:
         """The message once it has come to this status."""
 
         async def there() -> bool:

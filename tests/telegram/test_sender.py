@@ -130,7 +130,7 @@ async def test_a_line_that_breaks_after_the_request_leaves_the_outcome_unknown(
 ) -> None:
     api.next[CHAT].append(answer)
 
-    outcome = await sender.send(CHAT, "text", 0.3)
+    outcome = await sender.send(CHAT, "text", 1.0)
 
     assert (outcome.kind, len(api.texts(CHAT))) == ("unknown", 1)
 
