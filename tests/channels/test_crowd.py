@@ -5,6 +5,7 @@ import pytest
 from room_server.channels.crowd import PAST, Crowd, Partition, scope_watched, watching
 from room_server.channels.frames import room_state
 from room_server.channels.receipts import Receipts
+from room_server.core.reach import bucket
 from room_server.core.room import public_text
 from tests.support import room
 
@@ -24,9 +25,10 @@ def test_an_answer_counts_for_the_newest_change_only() -> None:
     crowd.state, crowd.receipts = new, Receipts("e", 2, 2, 10.0)
 
     crowd.receive(old, 10.1)
-    crowd.receive(new, 10.2)
+    crowd.receive(new, 10.5)
 
-    assert sum(crowd.receipts.told().buckets) == 1
+    buckets = crowd.receipts.told().buckets
+    assert (sum(buckets), buckets[bucket(0.5)]) == (1, 1)
 
 
 def test_the_epochs_that_were_left_are_remembered_as_far_as_is_bounded() -> None:

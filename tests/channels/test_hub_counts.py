@@ -52,6 +52,26 @@ async def test_who_goes_is_counted_no_more_and_who_stays_is(store: Store) -> Non
         assert hub.counted() == {"total": 3, "rooms": {"w": {"attendee": 2, "speaker": 1}}, "reach": {}}
 
 
+def held(hub: Hub) -> list[str]:
+    """The rooms that a reading of all partitions would read."""
+    return [name for partition in hub.partitions.values() for name in partition.crowds]
+
+
+async def test_a_room_that_everybody_left_or_that_is_gone_is_held_no_more(store: Store) -> None:
+    for name in ("left", "deleted"):
+        await store.create(room(name))
+    async with running(store) as hub:
+        peers = {name: Peer(hub) for name in ("left", "deleted", "nowhere")}
+        crowds = {name: peer.enter(name) for name, peer in peers.items()}
+        assert sorted(held(hub)) == ["deleted", "left", "nowhere"]
+        await wait_until(lambda: sorted(held(hub)) == ["deleted", "left"], "what is not there is refused")
+        await wait_until(everyone([peers["left"], peers["deleted"]], 1), "the others are in")
+        hub.leave(crowds["left"], peers["left"])
+        hub.let_go("deleted")
+        hub.let_go("never held")
+        assert (held(hub), hub.crowds) == ([], {})
+
+
 async def test_each_change_counts_its_frames_and_answers(store: Store, told: pytest.LogCaptureFixture) -> None:
     await store.create(room("w", epoch="e"))
     async with running(store) as hub:
