@@ -10,12 +10,13 @@ import pytest
 
 from room_server.core.room import RosterEntry
 from room_server.state import roster, vitals
+from room_server.state.evaluation import Evaluations
 from room_server.state.opening import State, open_state
 from room_server.state.outbox import TAKEN_OVER_MS, Next, Outbox
 from room_server.state.store import Store
 from tests.clocks import OwnClock, own_clock
 from tests.conftest import settings_for
-from tests.core.builders import WEBINAR, evaluate
+from tests.core.builders import WEBINAR, evaluate, stop
 from tests.state.acts import done, prepare
 from tests.support import eventually
 
@@ -101,6 +102,20 @@ async def test_what_waits_is_due_when_it_was_said_to_be(server: OwnClock, outbox
 
     came = await eventually(promoted, "what was due is on its way")
     assert came == (2 if step > 0 else 1)  # time that is jumped over has passed
+
+
+async def test_an_evaluation_is_due_when_it_was_said_to_be(server: OwnClock, state: State) -> None:
+    async with open_state(settings_for(server.url, evaluation_grace=0.5)) as opened:
+        store = opened.store
+        await prepare(store, "live")
+        await done(store, stop())
+        server.set(-HOUR)
+
+        async def late() -> bool:
+            return (await Evaluations(store).schedule(store.keys.tag(WEBINAR))).late > 0
+
+        await eventually(late, "it is due")
+        assert (await vitals.read(store)).evaluation_lag < SLACK
 
 
 async def test_the_lag_goes_on_when_the_clock_is_set_back(server: OwnClock, outbox: Outbox) -> None:
