@@ -65,6 +65,11 @@ async def read_room(request: Request) -> Response:
     return await rooms.state(request)
 
 
+async def read_standing(request: Request) -> Response:
+    rooms: Rooms = request.state.rooms
+    return await rooms.standing(request)
+
+
 async def read_schedule(request: Request) -> Response:
     rooms: Rooms = request.state.rooms
     return await rooms.schedule(request)
@@ -98,6 +103,7 @@ async def read_asyncapi(request: Request) -> Response:
 ROUTES: list[BaseRoute] = [
     Route("/hooks/{name}", ReceiveHook(), methods=["POST"]),
     Route("/rooms/{webinar_id}/state", read_room, methods=ANY_METHOD),
+    Route("/rooms/{webinar_id}/me", read_standing, methods=["GET"]),
     Route("/webinars", read_schedule, methods=["GET"]),
     Route("/monitor/counts", read_counts, methods=["GET"]),
     Route("/healthz", monitor.alive, methods=["GET"]),
