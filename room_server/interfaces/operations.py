@@ -179,6 +179,7 @@ FILES = {
             id="page_" + name.removesuffix(".html").replace("-", "_"),
             says="A page for people; its token travels in the fragment of the address and is not sent.",
             answers={200: Answer("The page.", media=("text/html",), headers=_FILE)},
+            codes=("not_found",) if "{webinar_id}" in path else (),
             tag="pages",
         )
         for path, name in PAGES.items()
