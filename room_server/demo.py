@@ -15,7 +15,7 @@ from room_server.state import roster
 from room_server.state.store import Store, new_epoch
 
 WEBINAR = "demo"
-TOKEN_SECONDS = 12 * 3600
+TOKEN_SECONDS = 24 * 3600
 LEADS = [
     RosterEntry(lead_id=1, name="Анна Смирнова", candidate_chat_id=1001, partner_chat_id=2001),
     RosterEntry(lead_id=2, name="Борис Иванов", candidate_chat_id=1002, partner_chat_id=2001),
