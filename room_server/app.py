@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from room_server import config, logs, memory, monitor, pages, problems, snapshots, tracing
+from room_server import config, logs, memory, monitor, navigation, pages, snapshots, tracing
 from room_server.auth import Authenticator
 from room_server.channels.goodbye import Goodbye, before_the_end, ended_at_once
 from room_server.channels.handshake import Door
@@ -66,6 +66,11 @@ async def read_room(request: Request) -> Response:
     return await rooms.state(request)
 
 
+async def read_standing(request: Request) -> Response:
+    rooms: Rooms = request.state.rooms
+    return await rooms.standing(request)
+
+
 async def read_schedule(request: Request) -> Response:
     rooms: Rooms = request.state.rooms
     return await rooms.schedule(request)
@@ -99,6 +104,7 @@ async def read_asyncapi(request: Request) -> Response:
 ROUTES: list[BaseRoute] = [
     Route("/hooks/{name}", ReceiveHook(), methods=["POST"]),
     Route("/rooms/{webinar_id}/state", read_room, methods=ANY_METHOD),
+    Route("/rooms/{webinar_id}/me", read_standing, methods=["GET"]),
     Route("/webinars", read_schedule, methods=["GET"]),
     Route("/monitor/counts", read_counts, methods=["GET"]),
     Route("/healthz", monitor.alive, methods=["GET"]),
@@ -128,7 +134,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
         Middleware(pages.SecurityHeaders, origins),
     ]
     if settings.max_requests_per_address:
-        middleware.append(Middleware(PerAddress, settings.max_requests_per_address))
+        middleware.append(Middleware(PerAddress, settings.max_requests_per_address, navigation.response))
     if origins:
         middleware.append(
             Middleware(
@@ -142,7 +148,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     app = Starlette(
         routes=[*ROUTES, *pages.routes()],
         middleware=middleware,
-        exception_handlers={Refusal: problems.answer, HTTPException: _http_exception, Exception: _failure},
+        exception_handlers={Refusal: _refusal, HTTPException: _http_exception, Exception: _failure},
         lifespan=lambda _: lifespan(settings, shared),
     )
     app.router.redirect_slashes = False  # an unknown address is unknown
@@ -217,7 +223,12 @@ def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
     }
 
 
-async def _http_exception(_: Request, error: Exception) -> Response:
+async def _refusal(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refusal)  # noqa: S101 - registered for this class alone
+    return navigation.response(request, error)
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
     refusal = (
         BadInput("method_not_allowed", "this address does not take this method")
@@ -225,11 +236,11 @@ async def _http_exception(_: Request, error: Exception) -> Response:
         else Unknown("not_found", "there is nothing at this address")
     )
     refusal.headers = dict(error.headers or {})
-    return problems.response(refusal)
+    return navigation.response(request, refusal)
 
 
-async def _failure(_: Request, __: Exception) -> Response:
+async def _failure(request: Request, _: Exception) -> Response:
     """Starlette answers this outside of every middleware."""
-    answer = problems.response(Refusal("internal_error", "something went wrong here; it is in the log"))
+    answer = navigation.response(request, Refusal("internal_error", "something went wrong here; it is in the log"))
     answer.headers["X-Request-ID"] = tracing.request_id.get()
     return answer

@@ -16,7 +16,7 @@ from room_server.state import roster
 from room_server.state.store import Store, new_epoch
 
 WEBINAR = "demo"
-TOKEN_SECONDS = 12 * 3600
+TOKEN_SECONDS = 24 * 3600
 PAGES = {"player_url": "/demo/player", "cta_url": "/demo/cta", "recording_url": "/demo/recording"}
 """Where this server has what the sample's addresses lead to."""
 OVER = frozenset({Status.FINISHED, Status.ARCHIVED})

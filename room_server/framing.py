@@ -1,14 +1,15 @@
-"""Whom a room's page may frame: the origin of its webinar's player, and nobody else. Part of the page's policy.
+"""Whom the pages of a room may frame: its player's origin, and those that the operator names beside it.
+
+Part of the policy of the room and of the speaker's console, which previews the player.
 
 Strangers load pages, and Redis is not theirs: an answer serves everybody for a second, and only so many rooms a second
 are looked up. Whoever was told too little loads the page again when the player comes.
 """
 
-import re
 import time
 from collections import OrderedDict
-from urllib.parse import urlsplit
 
+from room_server.core.players import origin
 from room_server.core.room import Room, Status
 from room_server.errors import StateUnavailable, TooManyRequests
 from room_server.limits import Throttle
@@ -22,7 +23,6 @@ KNOWN = 1000
 """Rooms that are remembered; the one looked up longest ago is forgotten first."""
 READS_A_SECOND = 100
 WITHOUT_PLAYER = frozenset({Status.DRAFT, Status.FINISHED, Status.ARCHIVED})
-_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d{1,5})?")
 
 
 class Framing:
@@ -34,7 +34,7 @@ class Framing:
         self._known: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     async def sources(self, webinar_id: str) -> str:
-        """The value of `frame-src` for this room's page; NOBODY when it cannot be told."""
+        """The value of `frame-src` for the pages of this room; NOBODY when it cannot be told."""
         read_at, sources = self._known.get(webinar_id, (0.0, NOBODY))
         if time.monotonic() - read_at < FRESH_SECONDS:
             return sources
@@ -52,17 +52,13 @@ class Framing:
 
 
 def allowed(room: Room | None) -> str:
-    """The player's origin while a player is shown or may come."""
+    """The sources of the player while one is shown or may come."""
     if room is None or room.player_url is None or room.status in WITHOUT_PLAYER:
         return NOBODY
-    return source(room.player_url)
+    own = source(room.player_url)
+    return own if own == ANYBODY else " ".join(dict.fromkeys([own, *room.frame_origins]))
 
 
 def source(address: str) -> str:
-    """The origin of an http(s) address as a policy names it: ASCII, and nothing that could end a directive."""
-    try:
-        parts = urlsplit(address)
-        host = parts.netloc.rpartition("@")[2].encode("idna").decode().lower()
-    except ValueError:  # UnicodeError among them
-        return ANYBODY
-    return f"{parts.scheme}://{host}" if _HOST.fullmatch(host) else ANYBODY
+    """The origin of an http(s) address as a policy names it."""
+    return origin(address) or ANYBODY

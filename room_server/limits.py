@@ -6,12 +6,14 @@ much (docs/operations.md, "Limits"). A limit of 0 lets everything through.
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from room_server import problems
-from room_server.errors import TooManyRequests
+from room_server.errors import Refusal, TooManyRequests
 
 KNOWN = 100_000
 """Callers that are remembered; the one seen longest ago is forgotten first."""
@@ -52,10 +54,14 @@ def address(peer: str, forwarded: str, proxies: Any) -> str:
 
 
 class PerAddress:
-    """ASGI: how often one address may ask, whoever it is; behind a trusted proxy that is the proxy's word for it."""
+    """ASGI: how often one address may ask, whoever it is; behind a trusted proxy that is the proxy's word for it.
 
-    def __init__(self, app: ASGIApp, rate: float) -> None:
+    `answer` makes the response to who asks too often.
+    """
+
+    def __init__(self, app: ASGIApp, rate: float, answer: Callable[[HTTPConnection, Refusal], Response]) -> None:
         self._app = app
+        self._answer = answer
         self._throttle = Throttle(rate, 2 * rate)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +70,6 @@ class PerAddress:
             try:
                 self._throttle.check(scope["client"][0])
             except TooManyRequests as refusal:
-                await problems.response(refusal)(scope, receive, send)
+                await self._answer(HTTPConnection(scope), refusal)(scope, receive, send)
                 return
         await self._app(scope, receive, send)

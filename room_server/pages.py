@@ -1,5 +1,6 @@
 """The pages and their files, from the wheel or from the source tree, under a strict Content-Security-Policy."""
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from room_server.errors import Unknown
+
 PAGES = {
     "/": "schedule.html",
     "/room/{webinar_id}": "room.html",
@@ -21,9 +24,9 @@ PAGES = {
     "/demo/cta": "demo-cta.html",
     "/demo/recording": "demo-recording.html",
 }
+NOBODY = "'none'"
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 )
 
 
@@ -54,9 +57,12 @@ class Whole:
         await self._app({**scope, "headers": headers}, receive, send)
 
 
-PLAYS = "room.html"
-"""The one page with a frame: its player's."""
+PLAYS = ("room.html", "speaker.html")
+"""The pages of one webinar, with a frame for its player."""
 _FRAMED = "frame_sources"
+_SOCKETS = "socket_sources"
+_WEBINAR_ID = re.compile("[A-Za-z0-9_-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?")
 COMPRESSED = [Middleware(GZipMiddleware, minimum_size=500), Middleware(Whole)]
 HEADERS = {"Cache-Control": "no-cache", "Accept-Ranges": "none"}
 
@@ -73,24 +79,32 @@ class Files(StaticFiles):
 
 def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
-        if path.name == PLAYS:
+        if path.name in PLAYS:
             webinar_id = request.path_params["webinar_id"]
+            if not _WEBINAR_ID.fullmatch(webinar_id):
+                raise Unknown("not_found", "there is nothing at this address")
             setattr(request.state, _FRAMED, await request.state.framing.sources(webinar_id))
+        setattr(request.state, _SOCKETS, _sockets_of(request.headers.get("host", "")))
         return FileResponse(path, headers=HEADERS)
 
     return page
 
 
+def _sockets_of(host: str) -> str:
+    """What `connect-src` says beside 'self', which holds no sockets before Safari 16 (WebKit 235873)."""
+    return f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
+
+
 class SecurityHeaders:
     """Sends with every answer what browsers should hold us to. `origins` may embed the pages.
 
-    The request's state may say whom its page may frame; else that is nobody.
+    The request's state may say whom its page may frame, else that is nobody, and which sockets it may open.
     """
 
     def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
         self._app = app
         ancestors = " ".join(["'self'", *sorted(origins)])
-        self._policy = f"{_POLICY}; frame-ancestors {ancestors}; frame-src "
+        self._policy = f"{_POLICY}; frame-ancestors {ancestors}; "
         self._headers = (
             (b"referrer-policy", b"no-referrer"),
             (b"x-content-type-options", b"nosniff"),
@@ -101,7 +115,9 @@ class SecurityHeaders:
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                policy = self._policy + scope.get("state", {}).get(_FRAMED, "'none'")
+                state = scope.get("state", {})
+                sockets, framed = state.get(_SOCKETS, ""), state.get(_FRAMED, NOBODY)
+                policy = f"{self._policy}connect-src 'self'{sockets}; frame-src {framed}"
                 own = (b"content-security-policy", policy.encode())
                 message["headers"] = [*message["headers"], own, *self._headers]
             await send(message)

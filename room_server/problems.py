@@ -4,7 +4,6 @@ from http import HTTPStatus
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import Request
 from starlette.responses import Response
 
 from room_server.errors import PROBLEMS, Refusal
@@ -41,12 +40,6 @@ def body(refusal: Refusal) -> bytes:
 def response(refusal: Refusal) -> Response:
     """The answer to a request."""
     return Response(body(refusal), refusal.status, {"Cache-Control": "no-store", **refusal.headers}, MEDIA_TYPE)
-
-
-async def answer(_: Request, refusal: Exception) -> Response:
-    """Starlette's handler for Refusal."""
-    assert isinstance(refusal, Refusal)  # noqa: S101 - registered for this class alone
-    return response(refusal)
 
 
 def raw(refusal: Refusal) -> bytes:

@@ -1,4 +1,8 @@
-"""Reading: GET /rooms/{id}/state, the canonical snapshot, and GET /webinars, the public schedule. Changes nothing."""
+"""Reading, which changes nothing: a room's state, an attendee's own standing in it, and the public schedule.
+
+`GET /rooms/{id}/state` is the canonical snapshot; `GET /rooms/{id}/me` says what is stored of the lead that asks;
+`GET /webinars` is for everybody.
+"""
 
 import re
 from datetime import datetime
@@ -9,8 +13,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from room_server.auth import Authenticator
+from room_server.core.messages import LeadId, WebinarId
 from room_server.core.permissions import Reading, check_read, check_visible
-from room_server.core.room import PublicRoom, Status
+from room_server.core.room import Participation, PublicRoom, Status
 from room_server.errors import BadInput
 from room_server.limits import Throttle
 from room_server.shared_read import SharedRead
@@ -48,6 +53,25 @@ class Schedule(Struct, frozen=True):
     webinars: list[Card]
 
 
+class TelegramStanding(Struct, frozen=True):
+    """Whether the lead's Telegram is connected; `url` is where it connects it, null where that cannot be done."""
+
+    connected: bool = False
+    url: str | None = None
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """What is stored of one lead in one webinar. `attended` is null until the lead is classified."""
+
+    webinar_id: WebinarId
+    lead_id: LeadId
+    entered_at: datetime | None
+    completed_at: datetime | None
+    attended: bool | None
+    watched_s: int = 0
+    telegram: TelegramStanding = TelegramStanding()
+
+
 _HEAD = msgspec.json.Decoder(Head)
 
 
@@ -76,6 +100,19 @@ class Rooms:
         check_visible(actor, webinar_id, head.status if head else None)
         return _with_tag(request, head, text or b"")
 
+    async def standing(self, request: Request) -> Response:
+        """What is stored of the attendee that asks. Raises Refusal."""
+        webinar_id = request.path_params["webinar_id"]
+        actor = self._authenticator.bearer(request.headers)
+        check_read(actor, Reading.STANDING, webinar_id)
+        self._throttle.check(actor.person)
+        lead_id = actor.lead_id or 0
+        facts = await self._store.load(webinar_id, lead_id)
+        check_visible(actor, webinar_id, facts.room.status if facts.room else None)
+        content = msgspec.json.encode(standing(webinar_id, facts.participation or Participation(lead_id=lead_id)))
+        headers = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
+        return Response(content, media_type="application/json", headers=headers)
+
     async def schedule(self, _: Request) -> Response:
         """Upcoming, live and past webinars, never drafts. Raises StateUnavailable."""
         content = await self._schedule.get()
@@ -90,6 +127,17 @@ class Rooms:
 def card(room: PublicRoom) -> Card:
     """What a stranger may know of a webinar."""
     return msgspec.convert(room, Card, from_attributes=True)
+
+
+def standing(webinar_id: str, participation: Participation) -> Standing:
+    """What a lead may know of its own participation."""
+    return Standing(
+        webinar_id=webinar_id,
+        lead_id=participation.lead_id,
+        entered_at=participation.entered_at,
+        completed_at=participation.completed_at,
+        attended=participation.attended,
+    )
 
 
 def _with_tag(request: Request, head: Head | None, text: bytes) -> Response:

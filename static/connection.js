@@ -1,6 +1,6 @@
 // Follows one room as closely as the network allows: a socket, and the REST state while there is none.
 
-import { get } from './api.js';
+import { getState, roomPath } from './api.js';
 import { isFinal, PushSocket } from './socket.js';
 import { Backoff, between, onWake, Sleeper } from './timing.js';
 
@@ -13,7 +13,7 @@ const doubtDelay = () => between(120_000, 240_000);
 
 const REASON_BY_CLOSE = { 1008: 'refused', 4501: 'expired', 4504: 'unknown' };
 
-/** Why the REST state was refused for good; undefined when it was not. */
+/** Why the server itself refused the REST state for good; undefined when it did not. */
 const reasonByCode = (code) => ({ unauthenticated: 'unauthenticated', webinar_unknown: 'unknown' })[code]
   ?? (code.startsWith('forbidden_') ? 'no_access' : undefined);
 
@@ -30,7 +30,7 @@ export class RoomConnection {
   /** When the next socket is tried, in Unix milliseconds. */
   retryAt = 0;
 
-  #path;
+  #webinarId;
   #token;
   #onState;
   #onStatus;
@@ -47,7 +47,7 @@ export class RoomConnection {
    * @param {(connection: RoomConnection) => void} room.onStatus called when `status`, `reason` or `retryAt` changed
    */
   constructor({ webinarId, token, onState, onStatus }) {
-    this.#path = `/rooms/${encodeURIComponent(webinarId)}`;
+    this.#webinarId = webinarId;
     this.#token = token;
     this.#onState = onState;
     this.#onStatus = onStatus;
@@ -107,7 +107,7 @@ export class RoomConnection {
   }
 
   #open() {
-    return new PushSocket(`${this.#path}/socket`, this.#token, (message) => this.#hear(message));
+    return new PushSocket(`${roomPath(this.#webinarId)}/socket`, this.#token, (message) => this.#hear(message));
   }
 
   #adopt(socket) {
@@ -148,7 +148,7 @@ export class RoomConnection {
   }
 
   async #read() {
-    const answer = await get(`${this.#path}/state`, this.#token, this.state && this.#etag);
+    const answer = await getState(this.#webinarId, this.#token, this.state && this.#etag);
     if (this.status === 'refused') return;
     const reason = reasonByCode(answer.code);
     if (reason) {
@@ -167,10 +167,10 @@ export class RoomConnection {
     this.#take(body);
   }
 
-  /** Whether the open socket still lives, given what a read brought. */
-  #doubt({ status }) {
+  /** Whether the open socket still lives, given what a read brought. An answer of somebody else says nothing of it. */
+  #doubt({ status, foreign }) {
     const socket = this.#socket;
-    if (status === 0) {
+    if (!status && !foreign) {
       socket.close();
     } else if (this.#heard && supersedes(this.state, this.#heard)) {
       setTimeout(() => socket === this.#socket && supersedes(this.state, this.#heard) && this.#replace(), CATCH_UP_MS);

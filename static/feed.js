@@ -1,6 +1,6 @@
 // The monitor's counts: pushed each second by a socket, asked for one by one while there is none.
 
-import { get } from './api.js';
+import { getCounts } from './api.js';
 import { isFinal, PushSocket } from './socket.js';
 import { Backoff, onWake, Sleeper } from './timing.js';
 
@@ -20,6 +20,7 @@ export class CountsFeed {
   #socket = null;
   #openedAt = 0;
   #pulse = new Sleeper();
+  #waitMs = POLL_MS;
   #pause = new Sleeper();
 
   /**
@@ -61,14 +62,15 @@ export class CountsFeed {
   /** Asks while there is no socket, and finds out a socket that died in silence. */
   async #watch() {
     while (this.status !== 'refused') {
-      await this.#pulse.sleep(POLL_MS);
+      await this.#pulse.sleep(this.#waitMs);
       if (!this.#socket) await this.#read();
       else if (Date.now() - Math.max(this.heardAt, this.#openedAt) > SILENT_MS) this.#socket.close();
     }
   }
 
   async #read() {
-    const { status, body } = await get('/monitor/counts', this.#token);
+    const { status, body, retryAfterMs } = await getCounts(this.#token);
+    this.#waitMs = Math.max(POLL_MS, retryAfterMs);
     if (status === 401 || status === 403) this.#refuse(status === 401 ? 'unauthenticated' : 'no_access');
     if (this.#socket) return; // which has opened meanwhile and knows better
     if (status === 200) this.#hear(body);

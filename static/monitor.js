@@ -4,7 +4,7 @@ import { learnClock } from './api.js';
 import { serverNow } from './clock.js';
 import { byId, setText, showView } from './dom.js';
 import { CountsFeed } from './feed.js';
-import { t, tOr, translatePage } from './i18n.js';
+import { start, t, tOr } from './i18n.js';
 import { fillTable } from './keep.js';
 import { inWords, showHistory, showRooms, timeInWords } from './rooms.js';
 import { looksLikeToken, takeToken } from './session.js';
@@ -130,9 +130,10 @@ function open(token) {
   learnClock();
 }
 
-translatePage();
-byId('again').addEventListener('click', () => location.reload());
-const token = takeToken();
-if (!token) showTrouble('no_link');
-else if (looksLikeToken(token)) open(token);
-else showTrouble('invalid');
+start(() => {
+  byId('again').addEventListener('click', () => location.reload());
+  const token = takeToken({ staysInAddress: false });
+  if (!token) showTrouble('no_link');
+  else if (looksLikeToken(token)) open(token);
+  else showTrouble('invalid');
+}, 'staff');

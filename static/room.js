@@ -4,20 +4,20 @@ import { learnClock } from './api.js';
 import { Attendance } from './attendance.js';
 import { formatLength, formatMoment, parts, serverNow } from './clock.js';
 import { RoomConnection } from './connection.js';
+import { offerLink } from './device.js';
 import { byId, make, safeUrl, setText, showView } from './dom.js';
-import { t, translatePage } from './i18n.js';
-import { looksLikeToken, readClaims, recall, remember, takeToken, webinarInAddress } from './session.js';
+import { start, t } from './i18n.js';
+import { watchPlayer } from './player.js';
+import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
 import { announce, followConnection, showStatus, showTrouble } from './shell.js';
 import { Tabs } from './tabs.js';
-import { between } from './timing.js';
 
 const VIEWS = { draft: 'before', scheduled: 'before', live: 'stage', paused: 'stage', finished: 'after', archived: 'after' };
 
-const SPREAD_MS = 3000;
-const REFRAME_MS = 15_000; // a page that was just loaded for its player and may not show it stays as it is
-
 let state = null;
 let isElsewhere = false; // another tab of this browser plays the broadcast
+let isRefused = false; // the page's policy keeps the player out
+let reloadForPlayer = () => {};
 
 function showCountdown() {
   if (VIEWS[state?.status] !== 'before') return;
@@ -50,10 +50,11 @@ function showPlayer() {
   const player = byId('player');
   if (address && player.src !== address) player.src = address;
   player.title = t('player.title', { title: state.title });
-  player.hidden = !address;
+  player.hidden = !address || isRefused;
   player.inert = state.status === 'paused';
   byId('elsewhere').hidden = !isElsewhere;
   byId('no-player').hidden = Boolean(address) || isElsewhere;
+  byId('refused-player').hidden = !(address && isRefused);
   byId('paused').hidden = state.status !== 'paused' || isElsewhere;
 }
 
@@ -84,9 +85,21 @@ function showAfter() {
   if (recording) byId('recording').href = recording;
 }
 
+function showCounted(counted) {
+  document.body.dataset.counted = counted;
+  byId('completed').hidden = !counted;
+  byId('not-counted').hidden = counted;
+}
+
+function leaveAfter() {
+  delete document.body.dataset.counted;
+  for (const id of ['completed', 'not-counted']) byId(id).hidden = true;
+}
+
 function showState(newer) {
   const changed = state?.status !== newer.status;
   state = newer;
+  if (isRefused) reloadForPlayer(); // what has changed may be whom the page may frame
   const view = VIEWS[state.status];
   showStatus(state.status);
   document.title = `${state.title} · ${t(`status.${state.status}`)}`;
@@ -97,6 +110,7 @@ function showState(newer) {
   if (view === 'stage') [showPlayer, showCta].forEach((show) => show());
   else leaveStage();
   if (view === 'after') showAfter();
+  else leaveAfter();
   showView(view);
 }
 
@@ -105,19 +119,22 @@ function attendanceOf(webinarId, token) {
   const { role, sub } = readClaims(token);
   const leadId = Number(sub);
   if (role !== 'attendee' || !Number.isSafeInteger(leadId) || leadId < 1) return null;
-  const onStep = (step) => {
-    document.body.dataset.attendance = step;
-    byId(step).hidden = false;
+  const on = {
+    step: (step) => {
+      document.body.dataset.attendance = step;
+      byId('entered').hidden = false;
+    },
+    counted: showCounted,
+    trouble: (isTrying) => {
+      byId('unreported').hidden = !isTrying;
+    },
   };
-  return new Attendance({ webinarId, leadId, token, onStep });
+  return new Attendance({ webinarId, leadId, token, on });
 }
 
-/** The page's policy names one player: when that has changed, the page is loaded again, not all of them at once. */
-function reloadForPlayer({ effectiveDirective }) {
-  const last = Number(recall('reframed') ?? 0);
-  if (effectiveDirective !== 'frame-src' || Date.now() - last < REFRAME_MS) return;
-  remember('reframed', String(Date.now()));
-  setTimeout(() => location.reload(), between(0, SPREAD_MS));
+function showRefusedPlayer() {
+  isRefused = true;
+  if (VIEWS[state?.status] === 'stage') showPlayer();
 }
 
 function enter(token) {
@@ -137,17 +154,19 @@ function enter(token) {
     if (VIEWS[state?.status] === 'stage') showPlayer();
   });
   tabs.claim();
-  document.addEventListener('securitypolicyviolation', reloadForPlayer);
+  reloadForPlayer = watchPlayer(() => `${state?.epoch}.${state?.version}`, showRefusedPlayer);
   byId('watch-here').addEventListener('click', () => tabs.claim());
   byId('try-now').addEventListener('click', () => connection.wake());
   setInterval(showCountdown, 500);
+  offerLink(token);
   learnClock();
   connection.start();
 }
 
-translatePage();
-byId('again').addEventListener('click', () => location.reload());
-const token = takeToken();
-if (!token) showTrouble('no_link');
-else if (looksLikeToken(token)) enter(token);
-else showTrouble('invalid');
+start(() => {
+  for (const id of ['again', 'reload']) byId(id).addEventListener('click', () => location.reload());
+  const token = takeToken({ staysInAddress: true });
+  if (!token) showTrouble('no_link');
+  else if (looksLikeToken(token)) enter(token);
+  else showTrouble('invalid');
+});

@@ -1,11 +1,13 @@
 // The public schedule: what is on now, what comes, what was.
 
-import { get } from './api.js';
+import { getSchedule } from './api.js';
 import { formatMoment } from './clock.js';
 import { byId, make, setText } from './dom.js';
-import { t, translatePage } from './i18n.js';
+import { start, t } from './i18n.js';
+import { Backoff, onWake, Sleeper } from './timing.js';
 
 const REFRESH_MS = 15_000;
+const UNSEEN_MS = 600_000; // a page that nobody sees; it wakes when it is shown
 const GROUPS = { live: 'now', paused: 'now', scheduled: 'upcoming', finished: 'past', archived: 'past' };
 
 function lineOf(webinar) {
@@ -35,14 +37,23 @@ function show(webinars) {
   byId('empty').hidden = webinars.length > 0;
 }
 
-async function refresh() {
-  const { status, body } = await get('/webinars');
-  if (status === 200) show(body.webinars);
-  byId('stale').hidden = status === 200;
+/** Reads the schedule again and again: at leisure while that works, with back-off while it does not. */
+async function follow() {
+  const backoff = new Backoff();
+  const pause = new Sleeper();
+  onWake(() => pause.wake());
+  for (;;) {
+    const { status, body, retryAfterMs } = await getSchedule();
+    if (status === 200) show(body.webinars);
+    byId('stale').hidden = status === 200;
+    if (status === 200) backoff.reset();
+    const delay = status === 200 ? REFRESH_MS : backoff.next();
+    await pause.sleep(document.hidden ? UNSEEN_MS : Math.max(delay, retryAfterMs));
+  }
 }
 
-translatePage();
-setText(byId('zone'), t('schedule.zone', { zone: Intl.DateTimeFormat().resolvedOptions().timeZone }));
-refresh();
-setInterval(() => document.hidden || refresh(), REFRESH_MS);
-document.addEventListener('visibilitychange', () => document.hidden || refresh());
+start(() => {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (zone) setText(byId('zone'), t('schedule.zone', { zone }));
+  follow();
+});

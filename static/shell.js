@@ -21,6 +21,7 @@ export const announce = (text) => setText(byId('announcer'), text);
 export function showTrouble(reason) {
   delete document.body.dataset.status;
   hide('status', true);
+  hide('device', true);
   setText(byId('trouble-title'), t(`trouble.${reason}`));
   setText(byId('trouble-text'), t(`trouble.${reason}.text`));
   document.title = t(`trouble.${reason}`);

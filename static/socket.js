@@ -10,7 +10,7 @@ const addressOf = (path) => {
 };
 
 export class PushSocket {
-  #socket;
+  #socket = null;
   #end;
 
   /** Resolves to the close code. */
@@ -23,20 +23,30 @@ export class PushSocket {
 
   /** @param {(message: object) => void} onMessage called with each decoded frame until the end */
   constructor(path, token, onMessage) {
-    this.#socket = new WebSocket(addressOf(path), ['room.v1', `room.bearer.${token}`]);
-    this.#socket.onmessage = ({ data }) => onMessage(JSON.parse(data));
-    this.#socket.onclose = ({ code }) => this.#end(code);
     const deadline = setTimeout(() => this.close(), HANDSHAKE_MS);
     this.opened = new Promise((resolve) => {
-      this.#socket.onopen = () => resolve(true);
       this.closed.then(() => resolve(false));
+      this.#connect(path, token, onMessage, () => resolve(true));
     }).finally(() => clearTimeout(deadline));
+  }
+
+  /** A browser that may not open sockets at all throws; to the page that is a handshake that failed. */
+  #connect(path, token, onMessage, onOpen) {
+    try {
+      this.#socket = new WebSocket(addressOf(path), ['room.v1', `room.bearer.${token}`]);
+    } catch {
+      this.#end(ABNORMAL);
+      return;
+    }
+    this.#socket.onmessage = ({ data }) => onMessage(JSON.parse(data));
+    this.#socket.onclose = ({ code }) => this.#end(code);
+    this.#socket.onopen = onOpen;
   }
 
   /** Ends it here and now, without waiting for a peer that may be gone. */
   close() {
-    this.#socket.onmessage = null;
-    this.#socket.close();
+    if (this.#socket) this.#socket.onmessage = null;
+    this.#socket?.close();
     this.#end(ABNORMAL);
   }
 }

@@ -33,12 +33,14 @@ function stretches(values, most) {
   const found = [[]];
   values.forEach((value, x) => {
     if (value === null) found.push([]);
-    else found.at(-1).push(`${x},${(HEIGHT - (value / most) * (HEIGHT - 2)).toFixed(1)}`);
+    else found[found.length - 1].push(`${x},${(HEIGHT - (value / most) * (HEIGHT - 2)).toFixed(1)}`);
   });
   return found.filter((points) => points.length > 0);
 }
 
 const bottom = (point) => `${point.split(',')[0]},${HEIGHT}`;
+
+const areaUnder = (points) => `M${bottom(points[0])}L${points.join('L')}L${bottom(points[points.length - 1])}Z`;
 
 /** An empty picture; `draw` fills it. */
 export function makeSparkline() {
@@ -61,6 +63,6 @@ export function draw(svg, history) {
   const lines = stretches(values, Math.max(1, most));
   const [area, line] = svg.children;
   line.setAttribute('d', lines.map((points) => `M${points.join('L')}`).join(''));
-  area.setAttribute('d', lines.map((points) => `M${bottom(points[0])}L${points.join('L')}L${bottom(points.at(-1))}Z`).join(''));
+  area.setAttribute('d', lines.map(areaUnder).join(''));
   return { least: Math.min(...known), most };
 }

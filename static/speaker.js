@@ -1,10 +1,13 @@
 // The speaker's console: start, stop and the call to action, each as the hook made for it.
 
-import { get, learnClock, sendHook } from './api.js';
+import { getCounts, isFinal, learnClock, sendHook } from './api.js';
 import { formatClock, formatLength, formatMoment, onAir, serverNow } from './clock.js';
 import { RoomConnection } from './connection.js';
+import { offerLink } from './device.js';
+import { closeDialog, openDialog } from './dialog.js';
 import { byId, setText, showView } from './dom.js';
-import { t, tOr, translatePage } from './i18n.js';
+import { start, t, tOr } from './i18n.js';
+import { Preview } from './preview.js';
 import { reachText } from './reach.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
 import { announce, followConnection, showStatus, showTrouble } from './shell.js';
@@ -47,6 +50,7 @@ const webinarId = webinarInAddress();
 const underWay = new Set();
 let token = null;
 let connection = null;
+let preview = null;
 let mayAct = false;
 let asked = ''; // the action that the open dialog asks about
 
@@ -91,12 +95,18 @@ function showState(state) {
   byId('cta').hidden = byId('actions').hidden = isOver;
   showOnAir();
   showButtons(state);
-  if (!ACTIONS[asked]?.during.includes(state.status)) byId('question').close();
+  if (!ACTIONS[asked]?.during.includes(state.status)) closeDialog(byId('question'));
+  preview.follow(state);
   showView('console');
 }
 
-function showRefusal({ status, code, detail }) {
-  const reason = tOr(`problem.${code}`, detail) || t(status ? 'problem.other' : 'problem.offline', { status });
+function reasonOf({ status, foreign, code, detail }) {
+  if (foreign) return t('problem.foreign', { status: foreign });
+  return tOr(`problem.${code}`, detail) || t(status ? 'problem.other' : 'problem.offline', { status });
+}
+
+function showRefusal(answer) {
+  const reason = reasonOf(answer);
   setText(byId('refusal-text'), reason);
   byId('refusal').hidden = false;
 }
@@ -117,7 +127,8 @@ async function act(action) {
 }
 
 async function showConnections() {
-  const { status, body } = await get('/monitor/counts', token);
+  const answer = await getCounts(token);
+  const { status, body } = answer;
   const room = body?.rooms?.find((one) => one.webinar_id === webinarId);
   byId('connections').hidden = status !== 200;
   const number = document.querySelector('[data-connections]');
@@ -125,8 +136,9 @@ async function showConnections() {
   setText(number, String(room?.total ?? 0));
   byId('reach').hidden = !room?.reach;
   if (room?.reach) setText(byId('reach-text'), reachText(room.reach));
-  const again = ![401, 403, 404].includes(status) && connection.status !== 'refused';
-  if (again) setTimeout(showConnections, document.hidden ? 5 * COUNTS_MS : COUNTS_MS);
+  const isRefused = status !== 200 && isFinal(answer);
+  if (isRefused || connection.status === 'refused') return;
+  setTimeout(showConnections, Math.max(document.hidden ? 5 * COUNTS_MS : COUNTS_MS, answer.retryAfterMs));
 }
 
 /** Asks first where that is wise; the answer "yes" acts. */
@@ -144,17 +156,17 @@ function press(action) {
   setText(confirm, t(`${question.name}.confirm`));
   confirm.classList.toggle('danger', action === 'stop');
   setText(dialog.querySelector('[data-cancel]'), t(`${question.name}.cancel`));
-  dialog.showModal();
+  openDialog(dialog);
 }
 
 function listen() {
   const dialog = byId('question');
   for (const action of Object.keys(ACTIONS)) buttonOf(action).addEventListener('click', () => press(action));
   dialog.querySelector('[data-confirm]').addEventListener('click', () => {
-    dialog.close();
+    closeDialog(dialog);
     act(asked);
   });
-  dialog.querySelector('[data-cancel]').addEventListener('click', () => dialog.close());
+  dialog.querySelector('[data-cancel]').addEventListener('click', () => closeDialog(dialog));
   byId('refusal-close').addEventListener('click', () => {
     byId('refusal').hidden = true;
   });
@@ -170,16 +182,19 @@ function open() {
     onState: showState,
     onStatus: (changed) => followConnection(changed, token),
   });
+  preview = new Preview(webinarId);
   listen();
+  offerLink(token);
   setInterval(showOnAir, 250);
   learnClock();
   connection.start();
 }
 
-translatePage();
-byId('again').addEventListener('click', () => location.reload());
-token = takeToken();
-if (!token) showTrouble('no_link');
-else if (!looksLikeToken(token)) showTrouble('invalid');
-else if (readClaims(token).role === 'attendee') showTrouble('not_speaker');
-else open();
+start(() => {
+  byId('again').addEventListener('click', () => location.reload());
+  token = takeToken({ staysInAddress: false });
+  if (!token) showTrouble('no_link');
+  else if (!looksLikeToken(token)) showTrouble('invalid');
+  else if (readClaims(token).role === 'attendee') showTrouble('not_speaker');
+  else open();
+}, 'staff');

@@ -31,6 +31,7 @@ LEAD = 42
 ANYBODY = frozenset(ROLES)
 READERS = frozenset({"organizer", "speaker", "moderator", "attendee", "system"})
 COUNTERS = frozenset({"organizer", "speaker", "system", "monitor"})
+ATTENDEES = frozenset({"attendee"})
 LEADERS = frozenset({"organizer", "speaker"})
 SPEAKING_FOR_LEADS = frozenset({"attendee", "system"})
 NOBODY: frozenset[str] = frozenset()
@@ -53,6 +54,7 @@ OPEN = {
 """What everybody may read, whatever token comes along: the route, and one address on it."""
 READ = {
     "/rooms/{webinar_id}/state": ("/rooms/live/state", READERS, True),
+    "/rooms/{webinar_id}/me": ("/rooms/live/me", ATTENDEES, True),
     "/monitor/counts": ("/monitor/counts", COUNTERS, False),
 }
 WATCHED = {

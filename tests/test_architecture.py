@@ -28,6 +28,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     **dict.fromkeys(("hooks", "rooms", "counts", "framing"), EDGE),
     **dict.fromkeys((*LEAVES, "entrance", "logs", "memory", "pages", "secrets_file"), LEAVES),
     "server": LEAVES | {"entrance"},
+    "navigation": LEAVES | {"pages"},
     "interfaces": LEAVES | {"core", "channels", "counts", "hooks", "interfaces", "monitor", "pages", "rooms", "state"},
     "snapshots": LEAVES,
     "exposition": LEAVES | {"core", "snapshots"},

@@ -1,5 +1,7 @@
 """The sample webinar of `room-server demo`."""
 
+import time
+from pathlib import Path
 from urllib.parse import unquote
 
 import msgspec
@@ -14,6 +16,7 @@ from room_server.core.room import Status
 from room_server.state import roster
 from tests.support import Site
 
+README = Path(__file__).parents[1] / "README.md"
 ADDRESS = "http://127.0.0.1:8000"
 
 
@@ -136,6 +139,16 @@ def test_each_speaker_and_monitor_is_a_person_of_its_own() -> None:
 
     assert sorted(set(persons))[:2] == ["attendee:1", "attendee:2"]
     assert len(set(persons)) == 6
+
+
+def test_the_links_hold_a_day_as_the_readme_says() -> None:
+    settings = Settings(token_secret="s" * 32)
+    began = time.time()
+    for line in list(demo.links(settings, ADDRESS))[1:]:
+        expires = Authenticator(settings).token(unquote(line.partition("#token=")[2])).expires_at
+        assert expires is not None
+        assert 24 * 3600 - 1 <= expires - began <= 24 * 3600 + 60
+    assert "which hold a day" in README.read_text("utf-8")
 
 
 @pytest.mark.parametrize("secret", ["", "s" * 32])

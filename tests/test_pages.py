@@ -75,6 +75,10 @@ OUTSIDE = [
     "/static/nothing.js",
     "/room/",
     "/room/w/",
+    "/room/%0d%0ax",
+    "/room/%D0%B2",
+    "/room/" + "w" * 65,
+    "/speaker/w%23token=x",
     "/nothing",
 ]
 
@@ -100,6 +104,18 @@ async def test_every_answer_says_what_browsers_should_hold_us_to(site: Site) -> 
         assert policy(answer)["default-src"] == "'none'", address
         assert policy(answer)["script-src"] == "'self'", address
         assert policy(answer)["frame-ancestors"] == "'self'", address
+
+
+async def test_a_page_may_open_sockets_of_its_own_host_alone(site: Site) -> None:
+    """Safari before 16 does not count them to 'self' (WebKit 235873)."""
+    for address in ADDRESSES:
+        sockets = policy(await site.http.get(address))["connect-src"]
+        assert sockets == f"'self' ws://{site.address} wss://{site.address}", address
+
+
+async def test_a_host_that_no_policy_can_name_stays_out_of_it(site: Site) -> None:
+    answers = [await site.http.get("/", headers={"Host": host}) for host in ("[::1]:8000", "a,b", "a;script-src")]
+    assert [answer.status_code for answer in answers if policy(answer)["connect-src"] == "'self'"] == [200] * 3
 
 
 async def test_a_site_that_is_allowed_may_embed_the_pages(valkey_url: str) -> None:

@@ -3,15 +3,17 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
 from room_server.core.messages import Role
 from room_server.core.room import Room, Status, Visibility, public
 from room_server.rooms import SCHEDULE_SECONDS, card
+from room_server.state.evaluation import Evaluations
 from tests.conftest import settings_for
 from tests.raw import connecting, in_room, request
 from tests.support import AT, Site, eventually, room, serving
@@ -196,10 +198,77 @@ async def test_who_reads_too_often_hears_when_to_come_back(valkey_url: str) -> N
     assert other.status_code == 200
 
 
+async def me(site: Site, webinar_id: str = "w", **claims: Any) -> httpx.Response:
+    """What the attendee is told of itself."""
+    return await site.http.get(f"/rooms/{webinar_id}/me", headers=site.bearer("attendee", webinar_id, **claims))
+
+
+async def test_an_attendee_reads_what_is_stored_of_it_to_the_letter(site: Site) -> None:
+    await site.store.create(room())
+    stranger = {
+        "webinar_id": "w",
+        "lead_id": 42,
+        "entered_at": None,
+        "completed_at": None,
+        "attended": None,
+        "watched_s": 0,
+        "telegram": {"connected": False, "url": None},
+    }
+    assert list((await me(site)).json().items()) == list(stranger.items())
+
+    await site.status("start")
+    await site.entered(42)
+    here = (await me(site)).json()
+    assert here == stranger | {"entered_at": here["entered_at"]}
+    assert datetime.fromisoformat(here["entered_at"]).tzinfo is not None
+
+    await site.status("stop")
+    await site.completed(42)
+    stayed = (await me(site)).json()
+    assert stayed == here | {"completed_at": stayed["completed_at"], "attended": True}
+    assert stayed["completed_at"] is not None
+    assert (await me(site, sub="43")).json() == stranger | {"lead_id": 43}
+
+
+async def test_an_attendee_hears_that_it_was_not_counted(site: Site) -> None:
+    await site.store.create(room())
+    await site.status("start")
+    await site.entered(42)
+    await site.status("stop")
+    await Evaluations(site.store).run_pending("w")
+    late = (await site.completed(42)).json()
+    assert (late["attended"], (await me(site)).json()["attended"]) == (False, False)
+
+
+async def test_ones_own_standing_is_kept_by_no_cache_and_is_of_no_draft(site: Site) -> None:
+    await site.store.create(room())
+    await site.store.create(room("draft", status=Status.DRAFT))
+    answer = await me(site)
+    told = (answer.headers["cache-control"], answer.headers["vary"], answer.headers["content-type"])
+    assert told == ("private, no-store", "Authorization", "application/json")
+    for webinar_id in ("draft", "nowhere"):
+        unknown = await me(site, webinar_id)
+        assert (unknown.status_code, unknown.json()["code"]) == (404, "webinar_unknown")
+
+
+async def test_state_and_standing_are_throttled_together(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url, max_reads_per_person=1)) as site:
+        await site.store.create(room())
+        answers = [(await site.state("attendee")).status_code for _ in range(4)]
+        refused = await me(site)
+    assert answers == [200] * 4
+    assert (refused.status_code, refused.json()["code"], refused.headers["retry-after"]) == (
+        429,
+        "too_many_requests",
+        "1",
+    )
+
+
 async def test_reading_changes_nothing(site: Site) -> None:
     await site.store.create(room())
     before = await site.everything()
     await site.state()
+    await me(site)
     await site.http.get("/webinars")
     assert await site.everything() == before
 

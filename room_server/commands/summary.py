@@ -23,6 +23,8 @@ def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
         yield "on air", str(_on_air(room, now))
     yield "CTA", _cta(room)
     yield "player", room.player_url or "none"
+    if room.frame_origins:
+        yield "leads to", " ".join(room.frame_origins)
     yield "recording", room.recording_url or ("there will be none" if room.no_recording else "none yet")
     if room.texts:
         yield "own texts", ", ".join(f"{locale}: {' '.join(sorted(texts))}" for locale, texts in room.texts.items())

@@ -4,6 +4,7 @@ import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import click
 import msgspec
@@ -14,6 +15,7 @@ from room_server.commands.summary import Shown, numbers, progress, summary
 from room_server.core.facts import Act, Command
 from room_server.core.lifecycle import Trigger
 from room_server.core.planning import Plan, new_room
+from room_server.core.players import origin
 from room_server.core.room import Description, Label, PublicRoom, Status, Title, Url
 from room_server.errors import Unknown
 from room_server.state import reports
@@ -24,6 +26,7 @@ from room_server.telegram import texts
 TITLE = Text("TEXT", Title, "a title of 1 to 200 characters")
 DESCRIPTION = Text("TEXT", Description, "a description of at most 4000 characters")
 LABEL = Text("TEXT", Label, "a label of 1 to 80 characters")
+NO_ORIGIN = "none"
 URL = Text("URL", Url, "an address that begins with http:// or https://")
 
 
@@ -41,6 +44,27 @@ class Moment(click.ParamType[datetime]):
             return moment.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 2030-11-22T18:00:00+03:00", param, ctx)
+
+
+class FrameOrigin(click.ParamType[str]):
+    """An origin, written as people write it; `none` stands for no origin at all."""
+
+    name = "ORIGIN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The origin as a policy names it, or `none`."""
+        if value == NO_ORIGIN:
+            return NO_ORIGIN
+        found = origin(value)
+        if found is None or not _is_bare(urlsplit(value)):
+            self.fail(f"{value!r} is not an origin like https://player.example.org", param, ctx)
+        return found
+
+
+def _is_bare(parts: SplitResult) -> bool:
+    """Whether an address is nothing but an http(s) origin."""
+    is_page = parts.scheme in {"http", "https"}
+    return is_page and parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)
 
 
 @click.group()
@@ -61,6 +85,8 @@ def _plan_options(command: Any) -> Any:
                      help="Telegram texts of this webinar's own, TOML or JSON: locale -> name -> text."),
         click.option("--recording-url", type=URL, metavar="URL",
                      help="Shown, and sent to those who were not there, at the end."),
+        click.option("--frame-origin", "frame_origins", type=FrameOrigin(), multiple=True, metavar="ORIGIN",
+                     help="Another origin that the player leads to; may be repeated; none takes all back."),
         click.option("--player-url", type=URL, metavar="URL", help="The player's page, shown while live and paused."),
         click.option("--cta-url", type=URL, metavar="URL", help="Where the call to action leads."),
         click.option("--cta-label", type=LABEL, metavar="TEXT", help="What the call to action says."),
@@ -137,7 +163,11 @@ def _split(said: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
             said["texts"] = texts.own(said["texts"].read_bytes())
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--texts") from error
-    return flags, Plan(**said)
+    origins = said.pop("frame_origins", ())
+    if NO_ORIGIN in origins and len(origins) > 1:
+        raise click.BadParameter("none goes with no other origin", param_hint="--frame-origin")
+    frame_origins = tuple(one for one in origins if one != NO_ORIGIN) if origins else None
+    return flags, Plan(**said, frame_origins=frame_origins)
 
 
 def _act(trigger: str, explanation: str) -> None:

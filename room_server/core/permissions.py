@@ -18,9 +18,10 @@ from room_server.errors import Forbidden, Unknown
 
 
 class Reading(StrEnum):
-    """The two things that can be read with a token."""
+    """What can be read with a token."""
 
     ROOM = "room"
+    STANDING = "standing"
     COUNTS = "counts"
 
 
@@ -33,6 +34,7 @@ MAY_SEND: dict[type[Inbound], frozenset[Role]] = {
 
 MAY_READ: dict[Reading, frozenset[Role]] = {
     Reading.ROOM: frozenset({Role.ORGANIZER, Role.SPEAKER, Role.MODERATOR, Role.ATTENDEE, Role.SYSTEM}),
+    Reading.STANDING: frozenset({Role.ATTENDEE}),
     Reading.COUNTS: frozenset({Role.ORGANIZER, Role.SPEAKER, Role.SYSTEM, Role.MONITOR}),
 }
 

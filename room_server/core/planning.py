@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from room_server.core.facts import Change
-from room_server.core.room import Description, Label, Recording, Room, Status, Title, Url
+from room_server.core.players import check_player
+from room_server.core.room import Description, Label, Origin, Recording, Room, Status, Title, Url
 from room_server.errors import BadInput, Conflict
 
 
@@ -21,6 +22,7 @@ class Plan(Struct, frozen=True, kw_only=True):
     cta_label: Label | None = None
     cta_url: Url | None = None
     player_url: Url | None = None
+    frame_origins: tuple[Origin, ...] | None = None
     recording_url: Url | None = None
     no_recording: bool | None = None
     texts: dict[str, dict[str, str]] | None = None
@@ -97,6 +99,8 @@ def _said(plan: Plan) -> dict[str, Any]:
             said["scheduled_at"] = said["scheduled_at"].astimezone(UTC)
         except OverflowError:
             raise BadInput("invalid_payload", "scheduled_at: the calendar ends before that time") from None
+    if plan.player_url:
+        check_player(plan.player_url)
     if plan.recording_url:
         said["no_recording"] = False
     elif plan.no_recording:

@@ -30,6 +30,8 @@ class Visibility(StrEnum):
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x1f]+(?!\n)$", max_length=2000)]
 """An absolute http(s) address: it becomes a link or a frame, so nothing else may stand there."""
+Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d{1,5})?(?!\n)$", max_length=255)]
+"""An origin as a policy names it: whatever stands there goes into a header of a page."""
 Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Description = Annotated[str, Meta(max_length=4000)]
 Label = Annotated[str, Meta(min_length=1, max_length=80)]
@@ -66,6 +68,8 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cta_label: Label | None = None
     cta_url: Url | None = None
     player_url: Url | None = None
+    frame_origins: Annotated[tuple[Origin, ...], Meta(max_length=10)] = ()
+    """Origins that the player leads to, beside its own."""
     recording_url: Url | None = None
     no_recording: bool = False
     """The operator said that there will be none."""

@@ -18,9 +18,12 @@ ABOUT = """\
 Webinar rooms: hooks come in, room states go out. The sockets and the stream of events are in `/asyncapi.json`.
 
 Whatever takes GET takes HEAD too and answers it alike, without a body. A method that an address does not take is
-answered as its `x-other-methods` says, any other address with 404 `not_found`. Sites that the operator allows
-(`ROOM_SERVER_ALLOWED_ORIGINS`) may ask from a browser (CORS). Integers are written without a fraction or an exponent.
-More fields may be added to what is answered, and fields of a request that are not known are ignored.
+answered as its `x-other-methods` says, any other address with 404 `not_found`. A browser that opens an address as a
+page (`Accept: text/html`) gets a page in the place of a problem, or is led to the page that was meant.
+
+Sites that the operator allows (`ROOM_SERVER_ALLOWED_ORIGINS`) may ask from a browser (CORS). Integers are written
+without a fraction or an exponent. More fields may be added to what is answered, and fields of a request that are not
+known are ignored.
 """
 _TEXT = {"type": "string"}
 HEADERS: dict[str, Json] = {
@@ -96,7 +99,10 @@ PARAMETERS: dict[str, Json] = {
     "If-None-Match": {"description": "ETags of answers that the caller has.", "schema": _TEXT},
 }
 OF_FILES: dict[str, Json] = {
-    "webinar_id": {"description": "Any text: it is the page that asks for the room.", "schema": {"pattern": "^[^/]+$"}},
+    "webinar_id": {
+        "description": "The webinar, whether there is one or not: it is the page that asks for the room.",
+        "schema": schemas.of(WebinarId),
+    },
     "path": {"description": "The file.", "schema": _TEXT},
 }
 

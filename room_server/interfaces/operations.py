@@ -15,7 +15,7 @@ from room_server.counts import Counted
 from room_server.hooks import ANSWERS
 from room_server.monitor import Alive, Readiness
 from room_server.pages import PAGES
-from room_server.rooms import Schedule
+from room_server.rooms import Schedule, Standing
 
 AT_THE_EDGE = ("malformed_request", "request_timeout", "head_too_large", "too_many_requests", "internal_error")
 """Codes that any request may be answered with."""
@@ -117,6 +117,14 @@ READING: dict[str, Operation] = {
         roles=MAY_READ[Reading.ROOM],
         asks=("If-None-Match",),
     ),
+    "/rooms/{webinar_id}/me": Operation(
+        id="own_standing",
+        says="What is stored of the attendee that asks: whether it entered, completed, attended.",
+        answers={200: Answer("Its standing.", Standing, headers=("Cache-Control", "Vary"))},
+        codes=("unauthenticated", "forbidden_role", "forbidden_webinar", "webinar_unknown", "state_unavailable"),
+        callers=(TOKEN,),
+        roles=MAY_READ[Reading.STANDING],
+    ),
     "/webinars": Operation(
         id="schedule",
         says="The public schedule.",
@@ -171,6 +179,7 @@ FILES = {
             id="page_" + name.removesuffix(".html").replace("-", "_"),
             says="A page for people; its token travels in the fragment of the address and is not sent.",
             answers={200: Answer("The page.", media=("text/html",), headers=_FILE)},
+            codes=("not_found",) if "{webinar_id}" in path else (),
             tag="pages",
         )
         for path, name in PAGES.items()

@@ -93,6 +93,12 @@ def test_an_id_that_cannot_be_is_wrong_usage(terminal: Terminal, command: str, w
         ("--cta-label", "x" * 81, "1 to 80 characters"),
         ("--cta-url", "javascript:alert(1)", "http:// or https://"),
         ("--player-url", "//example.org", "http:// or https://"),
+        ("--frame-origin", "player.example.org", "an origin like https://player.example.org"),
+        ("--frame-origin", "https://example.org/player", "an origin like https://player.example.org"),
+        ("--frame-origin", "https://me@example.org", "an origin like https://player.example.org"),
+        ("--frame-origin", "ftp://example.org", "an origin like https://player.example.org"),
+        ("--frame-origin", "https://*.example.org", "an origin like https://player.example.org"),
+        ("--frame-origin", "https://[::1]", "an origin like https://player.example.org"),
         ("--recording-url", "recording", "http:// or https://"),
         ("--texts", "no-such-file.json", "does not exist"),
     ],
@@ -107,6 +113,26 @@ def test_an_option_that_cannot_be_is_named_with_what_would_be_right(
     assert f"Invalid value for '{option}'" in complaint
     assert right in complaint
     assert shown(launch) == before
+
+
+def test_origins_that_a_player_leads_to_are_named_and_taken_back(launch: Terminal) -> None:
+    given = ("--frame-origin", "https://CDN.Example.org/", "--frame-origin", "http://плеер.рф:8080")
+    launch.says("webinar", "set", "launch", *given)
+    assert shown(launch)["frame_origins"] == ["https://cdn.example.org", "http://xn--e1aaqpi.xn--p1ai:8080"]
+    assert "https://cdn.example.org http://xn--" in launch.says("webinar", "show", "launch")
+
+    launch.says("webinar", "set", "launch", "--title", "Again")
+    assert len(shown(launch)["frame_origins"]) == 2  # type: ignore[arg-type]
+    complaint = launch.misunderstands("webinar", "set", "launch", *given, "--frame-origin", "none")
+    assert "none goes with no other origin" in complaint
+    launch.says("webinar", "set", "launch", "--frame-origin", "none")
+    assert "frame_origins" not in shown(launch) or shown(launch)["frame_origins"] == []
+
+
+def test_a_page_to_watch_on_is_no_player_and_the_player_is_named(launch: Terminal) -> None:
+    complaint = launch.refuses("webinar", "set", "launch", "--player-url", "https://youtu.be/dQw4w9WgXcQ")
+
+    assert "https://www.youtube.com/embed/dQw4w9WgXcQ" in complaint
 
 
 @pytest.mark.parametrize("missing", ["--title", "--at"])

@@ -43,13 +43,13 @@ SEND: dict[str, dict[str, str]] = {
 }
 
 READ: dict[str, dict[str, str]] = {
-    "organizer": {"room": YES, "counts": YES},
-    "speaker": {"room": YES, "counts": YES},
-    "moderator": {"room": YES, "counts": NO},
-    "attendee": {"room": YES, "counts": NO},
-    "guest": {"room": NO, "counts": NO},
-    "system": {"room": YES, "counts": YES},
-    "monitor": {"room": NO, "counts": YES},
+    "organizer": {"room": YES, "standing": NO, "counts": YES},
+    "speaker": {"room": YES, "standing": NO, "counts": YES},
+    "moderator": {"room": YES, "standing": NO, "counts": NO},
+    "attendee": {"room": YES, "standing": YES, "counts": NO},
+    "guest": {"room": NO, "standing": NO, "counts": NO},
+    "system": {"room": YES, "standing": NO, "counts": YES},
+    "monitor": {"room": NO, "standing": NO, "counts": YES},
 }
 
 

@@ -24,6 +24,7 @@ SAYINGS: list[dict[str, Any]] = [
     {"cta_label": "Купить"},
     {"cta_url": "https://example.org/buy"},
     {"player_url": "https://example.org/another"},
+    {"frame_origins": ("https://cdn.example.org", "http://other.example:8080")},
     {"recording_url": RECORDING},
     {"no_recording": True},
     {"texts": TEXTS},
@@ -95,6 +96,9 @@ def test_a_time_that_is_none_in_utc_is_refused_by_name(scheduled_at: datetime) -
         ("cta_label", ""),
         ("cta_url", "javascript:alert(1)"),
         ("player_url", "/player"),
+        ("frame_origins", ("https://example.org/",)),
+        ("frame_origins", ("https://a; script-src *",)),
+        ("frame_origins", ("https://example.org",) * 11),
         ("recording_url", "ftp://example.org"),
         ("texts", {"ru": "no table"}),
     ],
@@ -168,6 +172,12 @@ def test_a_recording_may_be_expected_again() -> None:
     amended = amend(room("finished", no_recording=True), Plan(no_recording=False))
 
     assert room("finished", version=8) == amended
+
+
+def test_origins_that_a_player_leads_to_can_be_taken_back() -> None:
+    named = room("scheduled", frame_origins=("https://cdn.example.org",))
+
+    assert room("scheduled", version=8) == amend(named, Plan(frame_origins=()))
 
 
 def test_a_refusal_says_where_the_webinar_stands() -> None:

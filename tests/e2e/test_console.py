@@ -171,7 +171,7 @@ async def test_six_hours_on_air_are_said_loudly(
 
 def test_every_refusal_that_a_speaker_can_meet_has_words() -> None:
     """The server's own words are English, for developers."""
-    worded = set(re.findall(r"^  'problem\.(\w+)':", (folder() / "strings.ru.js").read_text(), re.MULTILINE))
+    worded = set(re.findall(r"^  'problem\.(\w+)':", (folder() / "strings.staff.ru.js").read_text(), re.MULTILINE))
     states = {code for code in PROBLEMS if code.startswith("webinar_state_invalid_")} - {
         f"webinar_state_invalid_{trigger}" for trigger in ("pause", "resume", "archive", "rewind")
     }

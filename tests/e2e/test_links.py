@@ -1,19 +1,157 @@
 """Personal links: what a page does with the token in its address, and what it says when the token opens nothing."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from playwright.async_api import expect
 
-from tests.e2e.visitors import Visitors, due, shows
+from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, fits, shows
 from tests.support import Site, eventually, room
 
 
-async def test_the_token_leaves_the_address_and_stays_in_the_tab(site: Site, visitors: Visitors) -> None:
+async def test_the_rooms_address_stays_the_persons_link(site: Site, visitors: Visitors) -> None:
+    """It can be copied and opened elsewhere; a fragment is neither sent nor told to other sites."""
     await site.store.create(room())
-    page = await visitors.attendee()
+    token = site.token("attendee")
+    page = await visitors.open("/room/w", token)
     await shows(page, connection="open")
-    assert page.url == f"http://{site.address}/room/w"
+    assert page.url == f"http://{site.address}/room/w#token={token}"
     await page.reload()
     await shows(page, connection="open", status="scheduled")
+
+
+@pytest.mark.parametrize(("path", "role"), [("/speaker/w", "speaker"), ("/monitor", "monitor")])
+async def test_a_token_with_power_leaves_the_address_and_stays_in_the_tab(
+    site: Site, visitors: Visitors, path: str, role: str
+) -> None:
+    """Such pages are shown on shared screens."""
+    await site.store.create(room())
+    page = await visitors.open(path, site.token(role, "*"))
+    await shows(page, connection="open")
+    assert page.url == f"http://{site.address}{path}"
+    await page.reload()
+    await shows(page, connection="open")
+
+
+TOKEN_IN = [
+    "/room/w#token={}",
+    "/room/w#token%3D{}",
+    "/room/w#/token={}",
+    "/room/w#token=3D{}",
+    "/room/w#token={}.",
+    "/room/w#token={}%3E",
+    "/room/w#token={}&utm_source=mail",
+    "/room/w#token={}?utm_source=mail",
+    "/room/w?utm_source=mail&lang=ru#token={}",
+    "/room/w?token={}",
+    "/room/w?lang=ru&amp;token={}",
+    "/room/w%23token={}",
+    "/room/w%2523token%253D{}",
+    "/room/w/?token={}",
+    "/room/w/{}",
+    "/room/w%3Ftoken={}%3E",
+    "//room/w/#token={}",
+    "/rooms/w#token={}",
+]
+"""What becomes of a link on its way through mailers, click counters and messengers."""
+
+
+async def test_a_link_is_understood_whatever_happened_to_it_on_its_way(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    token = site.token("attendee")
+    page = await visitors.blank()
+    for spoiled in TOKEN_IN:
+        await page.goto("about:blank")
+        await page.goto(f"http://{site.address}{spoiled.replace('{}', token)}")
+        await shows(page, connection="open", status="scheduled")
+        parts = urlsplit(page.url)
+        assert (parts.path, parts.fragment) == ("/room/w", f"token={token}"), spoiled
+        assert "token" not in parts.query, spoiled
+
+
+async def test_a_link_that_was_wrapped_is_put_together(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    token = site.token("attendee")
+    page = await visitors.blank()
+    for end in ("%0D%0A", "%3D%0D%0A", " "):
+        wrapped = f"{token[:70]}{end}{token[70:]}"
+        await page.goto("about:blank")
+        await page.goto(f"http://{site.address}/room/w#token={wrapped}")
+        await shows(page, connection="open", status="scheduled")
+
+
+async def test_the_rest_of_the_query_stays(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    token = site.token("attendee")
+    page = await visitors.blank()
+    await page.goto(f"http://{site.address}/room/w?lang=en&token={token}&utm_source=mail")
+    await shows(page, connection="open")
+    assert page.url == f"http://{site.address}/room/w?lang=en&utm_source=mail#token={token}"
+    await expect(page.locator("html")).to_have_attribute("lang", "en")
+
+
+async def test_a_console_link_with_a_slash_opens_too(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    for path, role in (("/speaker/w/", "speaker"), ("/monitor/", "monitor"), ("/speaker/w%23token={}", "speaker")):
+        token = site.token(role, "*")
+        page = await visitors.open(path.replace("{}", token), None if "{}" in path else token)
+        await shows(page, connection="open")
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/room/", "/room", "/room/w/chat", "/static/none.js"])
+async def test_nobody_who_strays_sees_the_words_of_programs(visitors: Visitors, path: str) -> None:
+    visitors.may_be_refused = True
+    page = await visitors.open(path)
+    await expect(page.locator("h1")).to_have_text("Такой страницы нет")
+    await expect(page.locator("[lang=en] h2")).to_have_text("There is no such page")
+    assert await fits(page)
+    await page.click("[lang=en] a")
+    await expect(page.locator("h1")).to_have_text("Webinar schedule")
+
+
+async def test_the_link_for_another_device_is_copied(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    for path, role in (("/room/w", "attendee"), ("/speaker/w", "speaker")):
+        token = site.token(role)
+        page = await visitors.open(path, token, **LAPTOP, permissions=["clipboard-read", "clipboard-write"])
+        await shows(page, connection="open")
+        await page.click("#device-link")
+        await expect(page.locator("#device-said")).to_contain_text("Ссылка скопирована. Она личная")
+        copied = await page.evaluate("navigator.clipboard.readText()")
+        assert copied == f"http://{site.address}{path}#token={token}"
+        other = await visitors.blank()
+        await other.goto(copied)
+        await shows(other, connection="open", status="scheduled")
+
+
+async def test_the_link_is_shown_where_it_cannot_be_copied(site: Site, visitors: Visitors) -> None:
+    """Without HTTPS, and in frames of other sites."""
+    await site.store.create(room())
+    page = await visitors.blank(**LAPTOP)
+    await page.context.add_init_script("delete Navigator.prototype.clipboard;")
+    await page.goto(f"http://{site.address}/room/w#token={site.token('attendee')}")
+    await page.click("#device-link")
+    await expect(page.locator("#device-said")).to_contain_text("Скопируйте эту ссылку.")
+    await expect(page.locator("#device-address")).to_have_value(page.url)
+    selected = "(field) => field.value.slice(field.selectionStart, field.selectionEnd)"
+    assert await page.locator("#device-address").evaluate(selected) == page.url
+    assert await fits(page)
+
+
+async def test_a_phone_offers_what_it_shares_with(site: Site, visitors: Visitors) -> None:
+    await site.store.create(room())
+    page = await visitors.blank(**PHONE)
+    await page.context.add_init_script("Navigator.prototype.share = async (what) => { window.shared = what; };")
+    await page.goto(f"http://{site.address}/room/w#token={site.token('attendee')}")
+    await page.click("#device-link")
+    await page.wait_for_function("window.shared")
+    assert await page.evaluate("window.shared.url") == page.url
+
+
+async def test_whoever_has_no_link_has_none_to_hand_on(visitors: Visitors) -> None:
+    page = await visitors.open("/room/w")
+    await expect(page.locator("#trouble-title")).to_be_visible()
+    await expect(page.locator("#device-link")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

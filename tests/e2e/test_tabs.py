@@ -66,6 +66,39 @@ async def test_two_tabs_report_one_person_once(site: Site, visitors: Visitors) -
     assert (await site.completed(42)).json()["duplicate"] is True
 
 
+async def test_pages_that_are_gone_back_to_go_on_where_they_were(site: Site, visitors: Visitors) -> None:
+    """The browser keeps the whole page and shows it again without loading it; its socket was closed meanwhile."""
+    await site.store.create(due())
+    visitors.may_be_refused = True
+    phone, console = await visitors.attendee(), await visitors.speaker()
+    monitor = await visitors.open("/monitor", site.token("monitor", "*"))
+    for page in (phone, console, monitor):
+        await shows(page, connection="open")
+        await page.evaluate("addEventListener('pageshow', ({ persisted }) => { window.wasKept = persisted; })")
+        await page.goto(f"http://{visitors.address}/demo/cta")
+    await site.status("start")
+    for page in (phone, console, monitor):
+        await page.go_back(wait_until="commit")
+        await shows(page, connection="open")
+        assert await page.evaluate("window.wasKept") is True
+    await shows(phone, status="live", attendance="entered")
+    await shows(console, status="live")
+    await console.click("button[data-hook=stop]")
+    await console.click("[data-confirm]")
+    await shows(phone, status="finished", counted="true")
+
+
+async def test_a_tab_that_is_opened_anew_needs_nothing_but_its_address(site: Site, visitors: Visitors) -> None:
+    """A session that is restored, a bookmark, a copied address, "open in Safari"."""
+    await site.store.create(due())
+    await site.status("start")
+    page = await visitors.attendee()
+    await shows(page, attendance="entered")
+    other = await visitors.blank()
+    await other.goto(page.url)
+    await shows(other, connection="open", status="live", attendance="entered")
+
+
 async def test_a_frozen_tab_that_wakes_shows_what_is_now(site: Site, visitors: Visitors, wire: Wire) -> None:
     """A phone freezes the pages that nobody sees; their sockets die meanwhile, and nobody tells them."""
     await site.store.create(due(cta_label="Записаться", cta_url="https://example.org/"))

@@ -15,6 +15,8 @@ LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 PATIENCE_MS = 1000 * PATIENCE
 NETWORK_ERRORS = ("Failed to load resource", "WebSocket connection to")
 """What the browser itself writes to the console when a request was refused; no page can prevent it."""
+OLD_AND_NEW = "Allow attribute will take precedence over 'allowfullscreen'"
+"""Its word on a frame that speaks to browsers of every age."""
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -85,6 +87,8 @@ class Visitors:
 
     def _heard(self, message: ConsoleMessage) -> None:
         if message.type not in {"error", "warning"}:
+            return
+        if message.text.startswith(OLD_AND_NEW):
             return
         if self.may_be_refused and message.text.startswith(NETWORK_ERRORS):
             return

@@ -1,7 +1,10 @@
-"""The network between browser and server, as bad as a test wants it: a TCP relay that can cut, freeze and refuse."""
+"""The network between browser and server, as bad as a test wants it: it cuts, freezes, refuses and answers itself."""
 
 import asyncio
 import contextlib
+import re
+import time
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +20,10 @@ class Wire:
         self.blocks_sockets = False
         """Whether WebSocket handshakes are dropped, as some proxies of companies do."""
         self.sockets_opened = 0
+        self.instead: dict[str, bytes] = {}
+        """What is answered in the server's place, by the beginning of an address: bytes as they go over the wire."""
+        self.taken: list[tuple[str, float]] = []
+        """Requests that were answered so: address, and the time of `time.monotonic`."""
         self._pairs: set[Pair] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -67,6 +74,10 @@ class Wire:
         is_socket = b"upgrade: websocket" in head.lower()
         if is_socket and self.blocks_sockets:
             return
+        if await self._takes(head, reader, writer):
+            return
+        if not is_socket:  # one request a connection, so that none is relayed unseen
+            head = re.sub(rb"(?i)\r\nconnection: [^\r]*", b"", head).replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
         self.sockets_opened += is_socket
         host, _, port = self.target.rpartition(":")
         to_server = await asyncio.open_connection(host, int(port))
@@ -75,6 +86,31 @@ class Wire:
         self._pairs.add(pair)
         await pair.run()
         self._pairs.discard(pair)
+
+    async def _takes(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Whether the request is answered here; its body is read first, as every server does."""
+        address = head.split(b" ", 2)[1].decode()
+        answer = next((answer for path, answer in self.instead.items() if address.startswith(path)), None)
+        if answer is None:
+            return False
+        if length := re.search(rb"(?i)\r\ncontent-length: (\d+)", head):
+            await reader.readexactly(int(length[1]))
+        self.taken.append((address, time.monotonic()))
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        return True
+
+
+def answered(status: int, body: str | bytes = b"", kind: str = "text/html", **headers: str) -> bytes:
+    """A whole answer, after which the connection is closed; `Retry_After` stands for the header Retry-After."""
+    content = body if isinstance(body, bytes) else body.encode()
+    phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Odd"
+    lines = [f"HTTP/1.1 {status} {phrase}", f"Content-Type: {kind}", "Connection: close"]
+    named = {"Content-Length": str(len(content)), **{name.replace("_", "-"): value for name, value in headers.items()}}
+    lines += [f"{name}: {value}" for name, value in named.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
 
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -157,14 +157,17 @@ async def read(site: Site) -> None:
             answer = await site.http.request(method, address, headers={**site.bearer("speaker", "*"), "Origin": ORIGIN})
             tag = {"If-None-Match": answer.headers.get("etag", '"none"')}
             await site.http.request(method, address, headers={**site.bearer("speaker", "*"), **tag})
-    for path in ("/rooms/{webinar_id}/state", "/monitor/counts"):
+    for path in ("/rooms/{webinar_id}/state", "/rooms/{webinar_id}/me", "/monitor/counts"):
         address = path.format(webinar_id="live")
         for headers in ({}, site.bearer("guest", "*"), site.bearer("attendee", "*"), site.bearer("speaker", "other")):
             await site.http.get(address, headers=headers)
     await site.http.get("/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
     await site.http.get("/metrics", headers={"Accept": "application/openmetrics-text"})
-    await site.http.get("/static/none.js")
+    for address in ("/static/none.js", "/room/a b", "/speaker/a b"):
+        await site.http.get(address)
     await site.http.get("/rooms/nowhere/state", headers=site.bearer("speaker", "*"))
+    await site.http.get("/rooms/nowhere/me", headers=site.bearer("attendee", "*"))
+    await site.http.get("/rooms/live/me", headers=site.bearer("attendee", "other"))
     site.inside["door"].draining = True
     await site.http.get("/readyz")
 
@@ -215,6 +218,7 @@ async def test_without_redis_everything_is_answered_as_the_document_says() -> No
             site.status("start"),
             site.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True}),
             site.state(),
+            site.http.get("/rooms/w/me", headers=site.bearer("attendee")),
             site.http.get("/webinars"),
             site.http.get("/monitor/counts", headers=site.bearer("monitor", "*")),
             site.http.get("/readyz"),

@@ -72,6 +72,7 @@ def test_a_conflict_of_a_row_can_be_met() -> None:
 
 def test_who_may_read_is_who_the_code_lets_in() -> None:
     assert OPERATIONS["/rooms/{webinar_id}/state"]["get"].roles == MAY_READ[Reading.ROOM]
+    assert OPERATIONS["/rooms/{webinar_id}/me"]["get"].roles == MAY_READ[Reading.STANDING]
     assert OPERATIONS["/monitor/counts"]["get"].roles == MAY_READ[Reading.COUNTS]
     assert Role.GUEST not in MAY_READ[Reading.ROOM]
 

@@ -1,0 +1,70 @@
+"""Player addresses: their origin, as a policy names it, and the pages that are no players, though people take them."""
+
+import re
+from urllib.parse import urlsplit
+
+from room_server.errors import BadInput
+
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_WATCH_PAGES = [
+    (re.compile(r"(?:(?:www|m|music)\.)?youtube\.com/watch\?(?:.*&)?v=([\w-]+)"), "https://www.youtube.com/embed/{1}"),
+    (re.compile(r"(?:(?:www|m)\.)?youtube\.com/(?:live|shorts|v)/([\w-]+)"), "https://www.youtube.com/embed/{1}"),
+    (
+        re.compile(r"(?:(?:www|m)\.)?youtube\.com/channel/([\w-]+)/live"),
+        "https://www.youtube.com/embed/live_stream?channel={1}",
+    ),
+    (re.compile(r"youtu\.be/([\w-]+)"), "https://www.youtube.com/embed/{1}"),
+    (
+        re.compile(r"(?:(?:www|m)\.)?(vk\.com|vk\.ru|vkvideo\.ru)/(?:.*[/?=&])?(?:video|clip)(-?\d+)_(\d+)"),
+        "https://{1}/video_ext.php?oid={2}&id={3}",
+    ),
+    (
+        re.compile(r"(?:www\.|m\.)?rutube\.ru/(?:live/)?video/private/(\w+)/?\?(?:.*&)?p=([\w-]+)"),
+        "https://rutube.ru/play/embed/{1}/?p={2}",
+    ),
+    (
+        re.compile(r"(?:www\.|m\.)?rutube\.ru/(?:live/)?(?:video|shorts)/(?!embed/|private/)(\w+)"),
+        "https://rutube.ru/play/embed/{1}",
+    ),
+    (re.compile(r"(?:www\.)?vimeo\.com/(\d+)"), "https://player.vimeo.com/video/{1}"),
+    (re.compile(r"(?:(?:www|m)\.)?ok\.ru/(?:video|live)/(\d+)"), "https://ok.ru/videoembed/{1}"),
+]
+"""Pages to watch a video on, and the player that such a site has for the frames of others."""
+_NO_PLAYERS = re.compile(
+    r"(?:(?:www|m|music)\.)?youtube\.com/(?!embed/)|youtu\.be/|(?:(?:www|m)\.)?(?:vk\.com|vk\.ru|vkvideo\.ru)/(?!video_ext\.php)"
+    r"|(?:www\.|m\.)?rutube\.ru/(?:live/)?(?:video/(?!embed/)|channel|u/|$)"
+)
+"""Other pages of those sites: channels, playlists, front pages."""
+
+
+def check_player(address: str) -> None:
+    """Raises BadInput for a page that shows nothing inside another page; it names the player where that is known."""
+    parts = urlsplit(address)
+    page = f"{(parts.hostname or '')}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+    for pattern, player in _WATCH_PAGES:
+        if found := pattern.match(page):
+            raise _refused(address, f"its player is {player.format(None, *found.groups())}")
+    if _NO_PLAYERS.match(page):
+        raise _refused(address, "take the address after src= in the code that the site gives for embedding")
+
+
+def _refused(address: str, instead: str) -> BadInput:
+    refusal = BadInput(
+        "invalid_payload", f"player_url: {address} is a page to watch on, which no other page may frame; {instead}"
+    )
+    refusal.field = "player_url"
+    return refusal
+
+
+def origin(address: str) -> str | None:
+    """The origin of an http(s) address as a Content-Security-Policy names it: lower case, ASCII; None where none can.
+
+    What comes back can end no directive. An IPv6 address is a host that no policy can name (CSP 3, 2.3.1).
+    """
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna").decode()
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:  # UnicodeError among them
+        return None
+    return f"{parts.scheme}://{host}{port}" if _HOST.fullmatch(host) else None
