@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from benchmarks.processes import OTHERS, await_ready, free_port, last_words, module, program
 from room_server import auth
+from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.state import embedded, keeper
 
@@ -122,7 +123,7 @@ def serving(launcher: Sequence[str] = (PRODUCT,)) -> Iterator[Server]:
     """A web process with the first core to itself: `room_server`, or a launcher that runs it otherwise."""
     with valkey() as url:
         environment = {**ENVIRONMENT, "ROOM_SERVER_REDIS_URL": url}
-        create = [*module(PRODUCT), "webinar", "create", WEBINAR, "--title", "Benchmark", "--at", "2030-01-01T00:00Z"]
+        create = [*module(PRODUCT), "webinar", "create", WEBINAR, "--title", "Benchmark", "--at", utc_now().isoformat()]
         action = ["--cta-label", "Join", "--cta-url", "https://example.org/join"]
         with program([*create, *action], environment, OTHERS) as created:
             assert created.wait() == 0, last_words(created.pid)

@@ -30,6 +30,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from room_server import auth
+from room_server.clock import utc_now
 from room_server.config import Settings
 
 ROOM_SERVER = [sys.executable, "-m", "room_server"]
@@ -209,7 +210,7 @@ async def server(complaints: Path) -> AsyncIterator[tuple[int, int]]:
         told = {"TOKEN_SECRET": SETTINGS.token_secret, "DATA_DIR": folder, "MAX_SOCKETS_PER_PERSON": "0",
                 "MAX_HOOKS_PER_PERSON": "0", "STALL_SECONDS": "2"}  # fmt: skip
         environment = kept | {f"ROOM_SERVER_{name}": value for name, value in told.items()}
-        words = ["webinar", "create", "w", "--title", "W", "--at", "2030-01-01T00:00:00Z",
+        words = ["webinar", "create", "w", "--title", "W", "--at", utc_now().isoformat(),
                  "--cta-label", "Join", "--cta-url", "https://example.org/join"]  # fmt: skip
         subprocess.run([*ROOM_SERVER, *words], env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603, ASYNC221
         with complaints.open("wb") as stderr:

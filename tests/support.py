@@ -9,7 +9,6 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -23,6 +22,7 @@ from websockets.typing import Subprotocol
 
 from room_server import auth
 from room_server.app import create_app
+from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.facts import Act, Command
 from room_server.core.messages import Actor, Role
@@ -37,7 +37,8 @@ PATIENCE = 60.0
 """Seconds that a test waits for what must come: only a failure takes that long, however slow and busy the machine."""
 SLACK = 5.0
 """Seconds that a slow and busy machine may add to what the product promises to do in time."""
-AT = datetime(2026, 11, 22, 18, tzinfo=UTC)
+AT = utc_now().replace(microsecond=0)
+"""When the webinars of tests are planned, and begin and end unless it is said: as the tests begin, on whatever day."""
 OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
 
 

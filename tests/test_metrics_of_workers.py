@@ -11,7 +11,7 @@ from room_server import auth
 from room_server.config import Settings
 from room_server.snapshots import Snapshot, labelled
 from tests.commands.test_web_workers import frozen, workers_of
-from tests.support import PATIENCE, TOKEN_SECRET, eventually, wait_until
+from tests.support import AT, PATIENCE, TOKEN_SECRET, eventually, wait_until
 from tests.terminal import Running, finished, running
 from tests.test_metrics import samples
 
@@ -69,7 +69,7 @@ async def accepted(site: Running, count: int) -> bool:
 async def test_any_worker_tells_of_all_and_counters_survive_a_kill(valkey_url: str, tmp_path: Path) -> None:
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
     environment["TMPDIR"] = str(tmp_path)
-    at = ("--at", "2026-11-22T18:00:00Z")
+    at = ("--at", AT.isoformat())
     assert (await finished("webinar", "create", "demo", "--title", "Launch", *at, **environment))[0] == 0
     async with running("web", "--port", "0", "--workers", "2", **environment) as site:
         told = await eventually(lambda: whole(site), "both workers are there")

@@ -48,7 +48,7 @@ async def test_the_answer_says_the_whole_state_to_the_letter(site: Site) -> None
         "status": "live",
         "title": "Webinar",
         "description": "D",
-        "scheduled_at": "2026-11-22T18:00:00Z",
+        "scheduled_at": f"{AT:%FT%TZ}",
         "started_at": started_at,
         "finished_at": None,
         "on_air_ms": 0,
@@ -290,7 +290,7 @@ async def test_the_schedule_lists_all_but_drafts_the_latest_first(site: Site) ->
         "title": "scheduled",
         "description": "",
         "status": "scheduled",
-        "scheduled_at": "2026-11-23T18:00:00Z",
+        "scheduled_at": f"{AT + timedelta(days=1):%FT%TZ}",
         "started_at": None,
         "finished_at": None,
     }

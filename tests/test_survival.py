@@ -10,7 +10,7 @@ import httpx
 
 from room_server import auth
 from room_server.config import Settings
-from tests.support import PATIENCE, TOKEN_SECRET, wait_until
+from tests.support import AT, PATIENCE, TOKEN_SECRET, wait_until
 from tests.terminal import Running, finished, running
 
 START = {"webinar_id": "demo", "status": "start"}
@@ -23,7 +23,7 @@ def web(data: Path) -> AbstractAsyncContextManager[Running]:
 
 async def create(data: Path) -> None:
     """The webinar that all this is about."""
-    at = ("--at", "2026-11-22T18:00:00Z")
+    at = ("--at", AT.isoformat())
     status, _, _ = await finished("webinar", "create", "demo", "--title", "Demo", *at, "--data-dir", str(data))
     assert status == 0
 

@@ -138,7 +138,7 @@ def set_(webinar_id: str, **said: Any) -> None:
 
     \b
     Examples:
-      room-server webinar set launch --title "The launch" --at 2026-11-23T18:00:00+03:00
+      room-server webinar set launch --title "The launch" --at 2030-11-23T18:00:00+03:00
       room-server webinar set launch --no-recording
     """
     flags, plan = _split(said)

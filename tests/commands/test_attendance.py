@@ -10,6 +10,7 @@ from room_server.commands.attendance import as_csv
 from room_server.core.room import RosterEntry
 from room_server.state.reports import Line
 from tests.commands.aftermath import over
+from tests.support import AT
 from tests.terminal import Terminal, finished
 
 HEADER = [
@@ -87,7 +88,7 @@ EMPTY = {"json": b"[]\n", "csv": b"\xef\xbb\xbf" + ",".join(HEADER).encode() + b
 
 @pytest.mark.parametrize("form", EMPTY)
 def test_a_webinar_with_nobody_is_an_empty_list(terminal: Terminal, form: str) -> None:
-    terminal.says("webinar", "create", "demo", "--title", "Demo", "--at", "2026-11-22T18:00:00Z")
+    terminal.says("webinar", "create", "demo", "--title", "Demo", "--at", AT.isoformat())
 
     assert terminal.run("attendance", "export", "demo", "--format", form).stdout_bytes == EMPTY[form]
 
@@ -156,7 +157,7 @@ def test_help_shows_an_example(terminal: Terminal, words: tuple[str, ...]) -> No
 
 async def test_a_process_writes_bytes_that_no_locale_changes(valkey_url: str) -> None:
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "LC_ALL": "C", "PYTHONUTF8": "0"}
-    at = ("--at", "2026-11-22T18:00:00Z")
+    at = ("--at", AT.isoformat())
     await finished("webinar", "create", "demo", "--title", "Demo", *at, **environment)
 
     status, out, _ = await finished("attendance", "export", "demo", **environment)

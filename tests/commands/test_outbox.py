@@ -1,9 +1,10 @@
 """`room-server outbox …`: what a person sees of the messages that were not sent, and what becomes of their decision."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from room_server.clock import utc_now
 from room_server.core.messages import Fate, Kind
 from room_server.core.room import RosterEntry
 from room_server.state import roster
@@ -169,7 +170,7 @@ def test_discard_ends_a_message_for_good(terminal: Terminal, url: str) -> None:
 
 
 def test_what_was_sent_or_is_being_sent_cannot_be_discarded(terminal: Terminal, url: str) -> None:
-    change(url, 2, Kind.ATTENDANCE, status=Fate.SENDING, owner="w", lease_until=AT)
+    change(url, 2, Kind.ATTENDANCE, status=Fate.SENDING, owner="w", lease_until=utc_now() + timedelta(hours=1))
 
     said = terminal.says("outbox", "discard", "demo")
 

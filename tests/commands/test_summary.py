@@ -1,6 +1,6 @@
 """What `webinar show` says of a room in each of its states."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,9 +8,11 @@ import pytest
 from room_server.commands.summary import summary
 from room_server.core.lifecycle import Trigger, move
 from room_server.core.room import Room, Status, Visibility
-from tests.support import AT, room
+from tests.support import room
 
 MINUTE = timedelta(minutes=1)
+AT = datetime(2026, 11, 22, 18, tzinfo=UTC)
+PLANNED = room(scheduled_at=AT)
 
 
 def lines(shown: Room) -> dict[str, str]:
@@ -19,14 +21,14 @@ def lines(shown: Room) -> dict[str, str]:
 
 
 def test_a_scheduled_room_has_not_started() -> None:
-    told = lines(room())
+    told = lines(PLANNED)
 
     assert told["planned"] == "2026-11-22 18:00:00 UTC"
     assert not {"started", "finished", "on air"} & told.keys()
 
 
 def test_the_time_on_air_goes_on_while_live_and_leaves_pauses_out() -> None:
-    live = move(room(), Trigger.START, AT)
+    live = move(PLANNED, Trigger.START, AT)
     paused = move(live, Trigger.PAUSE, AT + 5 * MINUTE)
     resumed = move(paused, Trigger.RESUME, AT + 10 * MINUTE)
 
@@ -34,7 +36,7 @@ def test_the_time_on_air_goes_on_while_live_and_leaves_pauses_out() -> None:
 
 
 def test_an_ended_room_says_when() -> None:
-    ended = move(move(room(), Trigger.START, AT), Trigger.STOP, AT + 11 * MINUTE)
+    ended = move(move(PLANNED, Trigger.START, AT), Trigger.STOP, AT + 11 * MINUTE)
 
     assert (lines(ended)["finished"], lines(ended)["on air"]) == ("2026-11-22 18:11:00 UTC", "0:11:00")
 

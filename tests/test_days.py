@@ -1,0 +1,45 @@
+"""What asks for the time is tested on other days, too: in processes whose clock is turned by libfaketime."""
+
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from room_server.clock import utc_now
+
+ROOT = Path(__file__).parents[1]
+FILES = (
+    *("commands/test_roster.py", "test_auth.py", "test_demo.py", "test_documented_commands.py", "test_rooms.py"),
+    *("test_signed.py", "test_tour.py", "state/test_retention.py", "state/test_vitals.py"),
+)
+"""Those that would know: plans and links, tokens, the demo, whole webinars, what is late and what is over, and every
+documented command."""
+DAYS = {"a year from now": utc_now() + timedelta(days=365), "a leap day": datetime(2028, 2, 29, 12, tzinfo=UTC)}
+
+
+def on(day: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """A Python that runs on another day, and so does all that it starts. (Clocks that only count are as far ahead.)"""
+    faketime = shutil.which("faketime")
+    assert faketime, "no faketime on the PATH; `make test` installs it"
+    ahead = round((DAYS[day] - utc_now()).total_seconds())
+    command = [faketime, "-f", f"{ahead:+}s", sys.executable, *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_the_clock_is_turned(day: str) -> None:
+    told = on(day, "-c", "from room_server.clock import utc_now; print(utc_now().date())")
+
+    assert told.stdout.strip() == str(DAYS[day].date())
+
+
+@pytest.mark.parametrize("day", DAYS)
+def test_the_tests_pass_on_any_day(day: str) -> None:
+    files = [f"tests/{name}" for name in FILES]
+
+    done = on(day, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not cluster", *files)
+
+    assert done.returncode == 0, done.stdout + done.stderr
