@@ -213,6 +213,30 @@ async def test_a_reading_from_before_another_epoch_does_not_bring_the_old_one_ba
     assert (await store.load("w")).room == renewed
 
 
+async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
+    valkey_url: str, store: Store, raw: Redis
+) -> None:
+    await store.create(room("w", epoch="e"))
+    async with proxy_to(valkey_url) as proxy, open_state(settings_for(proxy.url)) as state, running(state.store) as hub:
+        peer, done_before = Peer(hub), await reads(raw)
+        proxy.delay = 0.3
+        peer.enter()
+
+        async def is_read() -> bool:
+            return await reads(raw) > done_before
+
+        await eventually(is_read, "the old state is on its way here")
+        renewed = await store.renew("w")
+        hub.tell(public_text(renewed))
+        proxy.delay = 0.0
+        late = Peer(hub)
+        late.enter("nowhere")  # is read after it
+        await wait_until(lambda: late.refused, "the readings are done")
+
+        assert peer.has is not None
+        assert (peer.has.head.epoch, peer.pushed) == (renewed.epoch, [])
+
+
 async def test_a_message_of_an_epoch_that_is_over_changes_nothing(store: Store) -> None:
     async with with_peer(store) as (hub, peer):
         renewed = await store.renew("w")
