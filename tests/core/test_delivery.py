@@ -23,7 +23,6 @@ from room_server.core.delivery import (
     lapsed,
     overtaken,
     settle,
-    within_lease,
 )
 from room_server.core.messages import Fate, Kind
 from room_server.core.room import Recording, RosterEntry
@@ -238,20 +237,6 @@ def test_a_message_that_ends_says_why_and_is_nobodys(status: str, fate: str) -> 
     expected = delivery(fate, error="no_recording", at=NOW)
 
     assert end(delivery(status, owner="w1", lease_until=at(9)), Fate(fate), "no_recording", NOW) == expected
-
-
-@pytest.mark.parametrize(("seconds", "left"), [(-5, -5), (0, 0), (8, 8), (8.001, 8), (3600, 8)])
-def test_a_lease_by_a_clock_that_is_ahead_is_cut_to_a_whole_one(seconds: float, left: float) -> None:
-    known = sending(lease_until=at(seconds))
-
-    assert within_lease(known, NOW) == replace(known, lease_until=at(left))
-    assert (within_lease(known, NOW) is known) == (seconds == left)
-
-
-def test_what_has_no_lease_is_not_cut() -> None:
-    known = delivery("sending")
-
-    assert within_lease(known, NOW) is known
 
 
 @pytest.mark.parametrize(
