@@ -72,7 +72,7 @@ async function request(path, options, question) {
   const headers = { ...options.headers, ...(token && { Authorization: `Bearer ${token}` }) };
   const stop = new AbortController();
   const timer = setTimeout(() => stop.abort(), DEADLINE_MS); // AbortSignal.timeout came with Safari 16
-  try {
+  try { // cookies go along: a challenge of a firewall knows by them who has passed it
     const response = await fetch(path, { ...options, headers, signal: stop.signal, cache: 'no-store', redirect: 'error' });
     return answerOf(response, decoded(await response.text()), question);
   } catch {

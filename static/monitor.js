@@ -132,7 +132,7 @@ function open(token) {
 
 start(() => {
   byId('again').addEventListener('click', () => location.reload());
-  const token = takeToken({ staysInAddress: false });
+  const token = takeToken();
   if (!token) showTrouble('no_link');
   else if (looksLikeToken(token)) open(token);
   else showTrouble('invalid');

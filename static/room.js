@@ -165,7 +165,7 @@ function enter(token) {
 
 start(() => {
   for (const id of ['again', 'reload']) byId(id).addEventListener('click', () => location.reload());
-  const token = takeToken({ staysInAddress: true });
+  const token = takeToken();
   if (!token) showTrouble('no_link');
   else if (looksLikeToken(token)) enter(token);
   else showTrouble('invalid');

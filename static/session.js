@@ -67,16 +67,16 @@ function cleanQuery() {
 
 /**
  * The token of this page: from its address, else as kept for the tab; null when there is none.
- * With `staysInAddress` the address can be copied, opened elsewhere and restored. Else the token leaves it, since such
- * a page is shown on shared screens, unless a reload would lose it then.
+ * An attendee's stays in the address, which can be copied, opened elsewhere and restored. Any other leaves it, since
+ * whoever may do more shares their screen, unless a reload would lose it then.
  */
-export function takeToken({ staysInAddress }) {
+export function takeToken() {
   const given = tokenIn(location.hash) ?? tokenIn(location.search);
   const token = given ?? recall(tokenKey());
   if (token) {
     const isKept = remember(tokenKey(), token);
-    const fragment = staysInAddress || !isKept ? `#token=${token}` : '';
-    replaceEntry(location.pathname + cleanQuery() + fragment);
+    const stays = readClaims(token).role === 'attendee' || !isKept;
+    replaceEntry(location.pathname + cleanQuery() + (stays ? `#token=${token}` : ''));
   }
   // A new link pasted into the same tab changes only the fragment, which loads nothing.
   addEventListener('hashchange', () => tokenIn(location.hash) !== null && location.reload());

@@ -192,7 +192,7 @@ function open() {
 
 start(() => {
   byId('again').addEventListener('click', () => location.reload());
-  token = takeToken({ staysInAddress: false });
+  token = takeToken();
   if (!token) showTrouble('no_link');
   else if (!looksLikeToken(token)) showTrouble('invalid');
   else if (readClaims(token).role === 'attendee') showTrouble('not_speaker');

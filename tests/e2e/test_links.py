@@ -20,11 +20,13 @@ async def test_the_rooms_address_stays_the_persons_link(site: Site, visitors: Vi
     await shows(page, connection="open", status="scheduled")
 
 
-@pytest.mark.parametrize(("path", "role"), [("/speaker/w", "speaker"), ("/monitor", "monitor")])
+@pytest.mark.parametrize(
+    ("path", "role"), [("/speaker/w", "speaker"), ("/monitor", "monitor"), ("/room/w", "organizer")]
+)
 async def test_a_token_with_power_leaves_the_address_and_stays_in_the_tab(
     site: Site, visitors: Visitors, path: str, role: str
 ) -> None:
-    """Such pages are shown on shared screens."""
+    """Whoever holds it shares the screen now and then."""
     await site.store.create(room())
     page = await visitors.open(path, site.token(role, "*"))
     await shows(page, connection="open")
