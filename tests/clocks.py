@@ -1,4 +1,4 @@
-"""A Valkey whose clock a test may set: libfaketime shows it another time of day than there is.
+"""Clocks that a test may set: libfaketime shows a process another time of day than there is.
 
 What durations are measured by (CLOCK_MONOTONIC) is left alone, as NTP leaves it.
 """
@@ -35,35 +35,53 @@ def _told(client: BlockingRedis) -> float:
     return float(seconds) + float(microseconds) / 1_000_000
 
 
-class OwnClock:
-    """A server at `url`, and the time of day that it is shown."""
+class Clock:
+    """The time of day that processes with this environment are shown: ours and `ahead` seconds."""
+
+    def __init__(self, file: Path, ahead: float = 0.0, cached: int = 0) -> None:
+        self._file = file
+        self._cached = cached
+        """Seconds for which a process goes by what it has read: reading costs a fifth of a millisecond each time."""
+        self.ahead = ahead
+        self.step(ahead)
+
+    def step(self, ahead: float) -> None:
+        """So many seconds ahead of the time there is; negative: behind it. Processes see it when they read again."""
+        fresh = self._file.with_suffix(".new")
+        fresh.write_text(f"{ahead:+f}\n")
+        fresh.replace(self._file)
+        self.ahead = ahead
+
+    def environment(self) -> dict[str, str]:
+        """What a process is started with. Raises FileNotFoundError: there is no libfaketime."""
+        return {
+            "LD_PRELOAD": str(library()),
+            "FAKETIME_TIMESTAMP_FILE": str(self._file),
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            **({"FAKETIME_CACHE_DURATION": str(self._cached)} if self._cached else {"FAKETIME_NO_CACHE": "1"}),
+        }
+
+
+def sweep(pid: int) -> None:
+    """Take away what libfaketime leaves in shared memory of a process that has ended."""
+    for left in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+        (SHARED / left).unlink(missing_ok=True)
+
+
+class OwnClock(Clock):
+    """That of a server at `url`."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(folder / "clock")
         self.url = f"unix://{folder}/s"
-        self._file = folder / "clock"
-        self._write(0)
-
-    def _write(self, seconds: float) -> None:
-        fresh = self._file.with_suffix(".new")
-        fresh.write_text(f"{seconds:+f}\n")
-        fresh.replace(self._file)
 
     def set(self, seconds: float) -> None:
-        """So far ahead of the time there is; negative: behind it. Return when the server goes by it."""
-        self._write(seconds)
+        """The same as `step`; return when the server goes by it."""
+        self.step(seconds)
         until = time.monotonic() + PATIENCE
         with BlockingRedis.from_url(self.url) as client:
             while abs(_told(client) - time.time() - seconds) > SEEN:
                 assert time.monotonic() < until, "the server does not go by its clock"
-
-    def environment(self) -> dict[str, str]:
-        """What the server is started with."""
-        return {
-            "LD_PRELOAD": str(library()),
-            "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
 
 
 @contextmanager
@@ -79,5 +97,4 @@ def own_clock() -> Iterator[OwnClock]:
         finally:
             process.kill()
             process.wait()
-            for left in (f"faketime_shm_{process.pid}", f"sem.faketime_sem_{process.pid}"):
-                (SHARED / left).unlink(missing_ok=True)
+            sweep(process.pid)

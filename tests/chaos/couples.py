@@ -10,7 +10,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from tests.chaos.clocks import Clock, sweep
+from tests.clocks import Clock, sweep
 from tests.support import eventually
 
 NEAR = 5.0

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from room_server.config import Settings
 from room_server.state.opening import open_state
-from tests.chaos.clocks import Clock, sweep
 from tests.chaos.couples import Couple
 from tests.chaos.decks import EMBEDDED, EVERYWHERE, HOSTS, SERVERS, SET_BACK
 from tests.chaos.faults import Row
 from tests.chaos.site import GRACE, Embedded, Site
+from tests.clocks import Clock, sweep
 from tests.cluster import follow, form, processes, url_of
 from tests.proxy import proxy_to
 
@@ -46,7 +46,7 @@ async def cluster_site(
     folder: Path, hosts: Iterable[str] = HOSTS, partitions: int = 3, **environment: str
 ) -> AsyncIterator[Site]:
     """Three primaries with a replica each, and processes that answer a hook once a replica has it."""
-    clocks = Clock(folder / "primaries.clock"), Clock(folder / "replicas.clock", BEHIND)
+    clocks = Clock(folder / "primaries.clock", cached=1), Clock(folder / "replicas.clock", BEHIND, cached=1)
     async with AsyncExitStack() as stack:
         environments = [clock.environment() for clock in clocks for _ in range(3)]
         started = stack.enter_context(processes(6, environments, **DURABLE))

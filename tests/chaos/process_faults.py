@@ -60,7 +60,7 @@ async def lose(scene: Scene, fault: Fault) -> None:
 
 async def step(scene: Scene, fault: Fault) -> None:
     """Its clock becomes another one, a minute ahead of ours, right, or a minute behind; it stays so."""
-    scene.site.hosts[fault.victim].clock.set(scene.chance.choice(APART))
+    scene.site.hosts[fault.victim].clock.step(scene.chance.choice(APART))
 
 
 async def drop(scene: Scene, _: Fault) -> None:

@@ -88,7 +88,7 @@ class Rehearsal:
     async def run(self) -> None:
         """From the schedule to the last message."""
         for name, ahead in CLOCKS.items():
-            self._site.hosts[name].clock.set(ahead)
+            self._site.hosts[name].clock.step(ahead)
         await self.show.prepare(0)
         async with self.recorder.lines():
             await self.observer.prepare()

@@ -83,7 +83,7 @@ async def set_back(scene: Scene, _: Fault) -> None:
     For as long as they have jumped, the servers of a Cluster take nobody for dead: no fail-over may be needed by then.
     """
     for clock in scene.site.server_clocks:
-        clock.set(clock.ahead - SET_BACK)
+        clock.step(clock.ahead - SET_BACK)
     for couple in scene.site.couples:
         await couple.show_time()
 

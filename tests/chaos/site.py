@@ -17,8 +17,8 @@ from room_server.config import Settings
 from room_server.server import bind
 from room_server.state.keys import SLOTS, slot
 from room_server.state.opening import State
-from tests.chaos.clocks import Clock, sweep
 from tests.chaos.couples import Couple
+from tests.clocks import Clock, sweep
 from tests.crowds import descriptors, memory
 from tests.outage import answers
 from tests.proxy import Proxy
@@ -68,7 +68,7 @@ class Host:
         """Whether it has said that it is ready, in its present life."""
         self.port: int | None = None
         """Where a web process listens."""
-        self.clock = Clock(folder / f"{name}.clock")
+        self.clock = Clock(folder / f"{name}.clock", cached=1)
         self._words = words
         self._environment = {**ENVIRONMENT, **environment, **self.clock.environment()}
         self.log, self._tasks = folder / f"{name}.log", folder / f"{name}.tasks"

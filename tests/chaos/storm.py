@@ -74,7 +74,7 @@ class Storm:
         """Those of all processes, apart by chance; how far each is ahead."""
         ahead = random.Random(f"{self._seed}/clocks").sample(APART, len(APART))
         for host, seconds in zip(self._site.hosts.values(), ahead, strict=True):
-            host.clock.set(seconds)
+            host.clock.step(seconds)
         return dict(zip(self._site.hosts, ahead, strict=True))
 
     async def round(self, seconds: float, deal: Callable[[random.Random], Sequence[Row]]) -> None:

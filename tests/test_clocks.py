@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.chaos.clocks import SHARED, Clock, sweep
+from tests.clocks import SHARED, Clock, sweep
 from tests.terminal import clean
 
 TELL = """
@@ -35,7 +35,7 @@ def test_the_time_of_day_is_another_one_and_durations_are_not(tmp_path: Path) ->
             return day - time.time(), passed - time.monotonic()
 
         first = told()
-        clock.set(-3600)
+        clock.step(-3600)
         deadline = time.monotonic() + NEAR
         while (then := told())[0] > 0 and time.monotonic() < deadline:
             pass
