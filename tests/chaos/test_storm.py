@@ -8,7 +8,7 @@ import pytest
 from tests.chaos.command import ROOT, chaos, claims, documented
 from tests.chaos.grounds import GROUNDS
 
-SEEDS = {"embedded": 5, "cluster": 50}
+SEEDS = {"embedded": 5, "cluster": 176}
 """Plans that strike each kind of process once, and of the servers the worst."""
 SEED = os.environ.get("ROOM_SERVER_CHAOS_SEED")
 SECONDS = 4.0
