@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CORES  := $(shell getconf _NPROCESSORS_ONLN)
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos rehearsal screenshots lock clean
+.PHONY: help demo test soak check bench chaos rehearsal screenshots lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -14,6 +14,9 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRES
 
 test: $(VENV)/dev browser clocks ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist loadfile  # many of them wait
+
+soak: $(VENV)/dev browser clocks ## the slowest tests in their long form: kills, restarts, storms, 100,000 leads, nonsense
+	$(BIN)/python -m pytest --soak
 
 bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
 	$(BIN)/python -m benchmarks
