@@ -1,4 +1,4 @@
-"""What this product uses of uvicorn's inside, which any version may change: pyproject.toml has the bound, here is why."""
+"""What this product uses of uvicorn's inside, and any version may change: why pyproject.toml has a bound."""
 
 import ast
 import inspect
@@ -14,6 +14,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from room_server.server import BoundedHttp
 
@@ -33,7 +34,8 @@ INSIDE: dict[type, set[str]] = {
     ProxyHeadersMiddleware: {"trusted_hosts"},
     Server: {"_serve", "lifespan", "on_tick", "serve", "server_state", "servers", "started", "startup"},
     LifespanOn: {"shutdown", "state"},
-    Multiprocess: {"run"},
+    Multiprocess: {"config", "join_all", "keep_subprocess_alive", "processes", "run", "should_exit", "sockets"},
+    Process: {"exitcode", "is_ready", "process", "start"},
 }
 """Methods that are called or replaced, and attributes, by class: those of the product and of its tests."""
 
@@ -41,9 +43,8 @@ INSIDE: dict[type, set[str]] = {
 def of_self(kind: type, context: type[ast.expr_context]) -> Iterator[str]:
     """The attributes that the methods of a class read of `self`, or give to it."""
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(kind)))):
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, context) and isinstance(node.value, ast.Name):
-            if node.value.id == "self":
-                yield node.attr
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, context) and ast.unparse(node.value) == "self":
+            yield node.attr
 
 
 @pytest.mark.parametrize("kind", INSIDE, ids=lambda kind: kind.__name__)
