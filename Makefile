@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 CORES  := $(shell getconf _NPROCESSORS_ONLN)
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench chaos rehearsal screenshots lock clean
+.PHONY: help demo test soak check bench chaos rehearsal screenshots lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -12,8 +12,11 @@ help: ## what can be made
 demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRESH=1 begins anew)
 	@$(BIN)/room-server demo $(if $(filter-out 0,$(FRESH)),--fresh)
 
-test: $(VENV)/dev browser clocks ## all tests, on real servers, sockets and a real browser
-	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist loadfile  # many of them wait
+test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
+	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist worksteal  # many of them wait
+
+soak: $(VENV)/dev browser ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
+	$(BIN)/python -m pytest --soak
 
 bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
 	$(BIN)/python -m benchmarks
@@ -44,7 +47,7 @@ lock: ## pin the newest versions that fit (needs uv)
 	    pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
 
 clean: ## remove what was installed and made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis dist
 
 $(BIN)/python:
 	@sh scripts/make-venv $(PYTHON) $(VENV)
