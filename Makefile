@@ -12,8 +12,11 @@ help: ## what can be made
 demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRESH=1 begins anew)
 	@$(BIN)/room-server demo $(if $(filter-out 0,$(FRESH)),--fresh)
 
-test: $(VENV)/dev browser clocks ## all tests, on real servers, sockets and a real browser
-	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist loadfile  # many of them wait
+test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
+	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist worksteal  # many of them wait
+
+soak: $(VENV)/dev browser ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
+	$(BIN)/python -m pytest --soak
 
 soak: $(VENV)/dev browser clocks ## the slowest tests in their long form: kills, restarts, storms, 100,000 leads, nonsense
 	$(BIN)/python -m pytest --soak
@@ -47,7 +50,7 @@ lock: ## pin the newest versions that fit (needs uv)
 	    pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
 
 clean: ## remove what was installed and made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis dist
 
 $(BIN)/python:
 	@sh scripts/make-venv $(PYTHON) $(VENV)

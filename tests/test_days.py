@@ -18,13 +18,16 @@ FILES = (
 )
 """Those that would know: plans and links, tokens, the demo, whole webinars, what is late and what is over, and every
 documented command."""
-BUT = "cluster or stays or wave"
-"""Tests in them that sleep, which libfaketime forbids beside a clock of its own, or that only take long."""
+BUT = "clock or cluster or stays or wave"
+"""Tests in them that set a clock themselves, that sleep, which libfaketime forbids, or that take long."""
 DAYS = {"a year from now": utc_now() + timedelta(days=365), "a leap day": datetime(2028, 2, 29, 12, tzinfo=UTC)}
 
 
 def on(day: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """A Python that runs on another day, and so does all that it starts; clocks that only count go on as they are."""
+    """A Python that runs on another day, and so does all that it starts; clocks that only count go on as they are.
+
+    (tests/clocks.py sets the clock of a single process, while it runs.)
+    """
     faketime = shutil.which("faketime")
     assert faketime, "no faketime on the PATH; `make test` installs it"
     ahead = round((DAYS[day] - utc_now()).total_seconds())

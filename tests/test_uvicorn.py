@@ -1,4 +1,4 @@
-"""What this product uses of uvicorn's inside, and any version may change: why pyproject.toml has a bound."""
+"""What this product uses of uvicorn's inside, which any version may change: hence the bound in pyproject.toml."""
 
 import ast
 import inspect

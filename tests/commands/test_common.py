@@ -10,6 +10,7 @@ from room_server.commands.common import ID, run, state_options
 from room_server.errors import StateUnavailable
 from room_server.state.keys import PARTITIONS, SLOTS, Keys, slot
 from tests.cluster import form, processes, url_of
+from tests.support import AT
 from tests.terminal import Terminal
 
 
@@ -83,7 +84,7 @@ def test_a_list_says_when_a_part_of_the_cluster_is_away(terminal: Terminal) -> N
         url = url_of(form(list(started)))
         names = [f"w-{number}" for number in range(12)]
         for name in names:
-            terminal.says("webinar", "create", name, "--title", "T", "--at", "2030-01-01T00:00:00Z", "--redis-url", url,
+            terminal.says("webinar", "create", name, "--title", "T", "--at", AT.isoformat(), "--redis-url", url,
                           ROOM_SERVER_PARTITIONS="8")  # fmt: skip
         silent = (slot(PARTITIONS) * 3 // SLOTS + 1) % 3
         list(started.values())[silent].send_signal(signal.SIGSTOP)

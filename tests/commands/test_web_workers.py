@@ -21,13 +21,13 @@ from room_server.config import Settings
 from room_server.server import uvicorn_config
 from tests.commands.test_running import post
 from tests.outage import own_redis
-from tests.support import PATIENCE, TOKEN_SECRET, eventually, next_state, state_where, wait_until
+from tests.support import AT, PATIENCE, TOKEN_SECRET, eventually, next_state, state_where, wait_until
 from tests.terminal import WAITS, Running, finished, running
 
 
 async def test_a_hook_at_one_of_two_workers_is_heard_by_sockets_on_both(valkey_url: str) -> None:
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
-    at = ("--at", "2026-11-22T18:00:00Z")
+    at = ("--at", AT.isoformat())
     assert (await finished("webinar", "create", "demo", "--title", "Launch", *at, **environment))[0] == 0
     async with (
         running("web", "--port", "0", "--workers", "2", **environment) as site,

@@ -33,13 +33,8 @@ NEW_CHAT = 9003
 
 
 def delivery(status: str = "queued", **fields: Any) -> Delivery:
-    known: dict[str, Any] = {
-        "lead_id": LEAD,
-        "kind": Kind.FOLLOW_UP,
-        "attended": True,
-        "chat_id": CANDIDATE_CHAT,
-        "locale": "ru",
-    }
+    known: dict[str, Any] = {"lead_id": LEAD, "kind": Kind.FOLLOW_UP, "attended": True,
+                             "chat_id": CANDIDATE_CHAT, "locale": "ru"}  # fmt: skip
     return Delivery(status=Fate(status), **(known | fields))
 
 
