@@ -15,7 +15,8 @@ REPORTING = """async ([token, random]) => {
     const { Attendance } = await import('/static/attendance.js');
     Math.random = () => random;
     window.steps = [];
-    window.attendance = new Attendance({ webinarId: 'w', leadId: 42, token, onStep: (step) => steps.push(step) });
+    const on = { step: (step) => steps.push(step), counted: () => {}, trouble: () => {} };
+    window.attendance = new Attendance({ webinarId: 'w', leadId: 42, token, on });
 }"""
 BACKING_OFF = """async ([random, times]) => {
     const { Backoff } = await import('/static/timing.js');
