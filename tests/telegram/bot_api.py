@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 from msgspec import Struct
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -61,7 +61,10 @@ class BotApi:
         """SendMessage."""
         if request.path_params["token"] != self.token:
             return problem(401, "Unauthorized")
-        form = dict(parse_qsl((await request.body()).decode()))
+        try:
+            form = dict(parse_qsl((await request.body()).decode()))
+        except ClientDisconnect:  # the sender was killed; nobody hears the answer
+            return problem(400, "Bad Request: it never came")
         if form.get("parse_mode") != MARKUP:
             return problem(400, "Bad Request: these tests send HTML")
         chat_id, text = int(form["chat_id"]), form["text"]
