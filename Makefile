@@ -15,10 +15,7 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRES
 test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n $$(( ($(CORES) * 3 + 1) / 2 )) --dist worksteal  # many of them wait
 
-soak: $(VENV)/dev browser ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
-	$(BIN)/python -m pytest --soak
-
-soak: $(VENV)/dev browser clocks ## the slowest tests in their long form: kills, restarts, storms, 100,000 leads, nonsense
+soak: $(VENV)/dev browser clocks ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
 	$(BIN)/python -m pytest --soak
 
 bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)

@@ -48,11 +48,10 @@ class Told(NamedTuple):
 
 
 class Living(NamedTuple):
-    """Which processes that serve had no sign of life in the counts of a web process, out of so many."""
+    """Which processes that serve had no sign of life in the counts of a web process."""
 
     process: str
     missing: frozenset[str]
-    of: int
 
 
 class Observer:
@@ -189,7 +188,7 @@ class Observer:
         pids = {int(node["node"].split("-")[-2]) for node in nodes}
         serving = {name: one.pid for name, one in self._site.hosts.items() if one.serves}
         missing = frozenset(name for name, pid in serving.items() if pid not in pids)
-        return Living(host.name, missing, len(serving))
+        return Living(host.name, missing)
 
 
 async def _get(host: Host, path: str) -> httpx.Response | None:

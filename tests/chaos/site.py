@@ -28,6 +28,8 @@ from tests.terminal import clean
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 """For a process to be ready, begun as often as it takes: it may be born while its Redis is away."""
+ANSWER_SECONDS = 30.0
+LOOKS = 20
 GRACE = 2.0
 """Seconds from the end of a webinar to its evaluation: a clock that is set back just then must not lengthen them."""
 ENVIRONMENT = {
@@ -123,12 +125,19 @@ class Host:
         sweep(self.pid)
 
     async def weight(self) -> Weight:
-        """What the process holds now."""
+        """What the process holds now; its tasks are told until they are twice the same, as they are at rest."""
+        tasks, again = await self._told_tasks(), await self._told_tasks()
+        for _ in range(LOOKS):
+            if tasks == again:
+                break
+            tasks, again = again, await self._told_tasks()
+        return Weight(again, descriptors(self.pid), memory(self.pid))
+
+    async def _told_tasks(self) -> dict[str, int]:
         self._tasks.unlink(missing_ok=True)
         self.signal(signal.SIGUSR1)
-        await wait_until(self._tasks.exists, f"{self.name} told of its tasks")
-        tasks = msgspec.json.decode(self._tasks.read_bytes(), type=dict[str, int])
-        return Weight(tasks, descriptors(self.pid), memory(self.pid))
+        await wait_until(self._tasks.exists, f"{self.name} told of its tasks", ANSWER_SECONDS)
+        return msgspec.json.decode(self._tasks.read_bytes(), type=dict[str, int])
 
 
 class Embedded:

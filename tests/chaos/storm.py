@@ -84,7 +84,7 @@ class Storm:
         chance = random.Random(seed)
         faults = plan(chance, seconds, deal(chance))
         self._say(f"round {number}" + "".join(f"\n  {fault}" for fault in faults))
-        plays = [await self._play(name, number) for name in self._site.one_on_each(f"w{number}")]
+        plays = [await self._play(name) for name in self._site.one_on_each(f"w{number}")]
         scene = Scene(self._site, self.observer, [play.readers for play in plays], random.Random(f"{seed}/scene"))
         try:
             for play in plays:
@@ -100,7 +100,7 @@ class Storm:
                 await play.readers.leave()
         self.done += scene.done
 
-    async def _play(self, name: str, number: int) -> Play:
+    async def _play(self, name: str) -> Play:
         show = Show(name, range(1, self._ground.leads + 1), self.recorder, self._store)
         await show.prepare(len(self.shows))
         self.shows.append(show)

@@ -53,17 +53,17 @@ CASES: dict[str, tuple[Sequence[Claim], set[str]]] = {
         [promises.told([Told("w", False)])],
         {"one primary away deafens no room of another"},
     ),
-    "all signs of life are there": ([promises.bereft([Living("web", NOBODY, 2)])], set()),
+    "all signs of life are there": ([promises.bereft([Living("web", NOBODY)])], set()),
     "a sign of life is away with a primary": (
-        [promises.bereft([Living("web", frozenset({"worker"}), 2)])],
+        [promises.bereft([Living("web", frozenset({"worker"}))])],
         {"signs of life survive the loss of any one primary"},
     ),
     "a sign of life is late once": (
-        [promises.at_rest([Living("web", frozenset({"worker"}), 2), *[Living("web", NOBODY, 2)] * 3], {"web": 60})],
+        [promises.at_rest([Living("web", frozenset({"worker"})), *[Living("web", NOBODY)] * 3], {"web": 60})],
         set(),
     ),
     "a sign of life is struck off again and again": (
-        [promises.at_rest([Living("web", frozenset({"worker"}), 2), Living("web", NOBODY, 2)], {"web": 60})],
+        [promises.at_rest([Living("web", frozenset({"worker"})), Living("web", NOBODY)], {"web": 60})],
         {"nobody's clock strikes off a sign of life"},
     ),
     "a new epoch after a fail-over": (epochs(2, 2), set()),
