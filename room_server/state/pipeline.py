@@ -36,6 +36,8 @@ FLIGHTS = 2
 """Pipelines in the air at once: the next is packed while the server works on the last."""
 BATCH = 512
 """Commands in one pipeline at most."""
+CLOSED = "the handler is closed"
+"""The end of what uvloop says of a connection that is not there any more."""
 _INCLUDE = re.compile(rb"^-- include (\w+\.lua)$", re.MULTILINE)
 
 
@@ -191,7 +193,8 @@ async def heeding(work: Awaitable[Answer]) -> Answer:
     """What redis-py's `work` gives; it is cancelled when this task is, and only then.
 
     It sends with `asyncio.wait_for`, which swallows a cancellation that comes just as the send is done (Python 3.11).
-    One of something inside of it, which nobody asked of this task, is raised as RedisConnectionError.
+    One of something inside of it, which nobody asked of this task, is raised as RedisConnectionError. So is the
+    RuntimeError by which uvloop says that the connection closed just before it was written to.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
@@ -199,6 +202,10 @@ async def heeding(work: Awaitable[Answer]) -> Answer:
         return await work
     except asyncio.CancelledError as error:
         raise RedisConnectionError("the client gave up") from error
+    except RuntimeError as error:
+        if not str(error).endswith(CLOSED):
+            raise
+        raise RedisConnectionError(str(error)) from error
     finally:
         if task and task.cancelling() > before:
             raise asyncio.CancelledError

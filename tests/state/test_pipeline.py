@@ -243,6 +243,24 @@ async def test_what_is_cancelled_inside_of_the_client_is_a_failure_like_others()
         await heeding(inner)
 
 
+async def test_a_connection_that_breaks_as_it_is_used_is_lost_like_others(valkey_url: str) -> None:
+    """The loop of the product says RuntimeError, which redis-py passes on; any other one is a mistake of ours."""
+    _, writer = await asyncio.open_unix_connection(valkey_url.removeprefix("unix://"))
+    writer.transport.abort()
+    await asyncio.sleep(0)  # the loop's turn in which it ends
+
+    async def use() -> None:
+        writer.writelines([b"PING"])
+
+    async def blunder() -> None:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RedisConnectionError, match="handler is closed"):
+        await heeding(use())
+    with pytest.raises(RuntimeError, match="something else"):
+        await heeding(blunder())
+
+
 class Broken(Histogram):
     """What no flight reckons with."""
 
