@@ -265,6 +265,12 @@ def logs(site: Site) -> Claim:
     return Claim("nobody met what it does not know", f"{read:,} lines of their logs", wrong)
 
 
+def living(site: Site) -> Claim:
+    """Whoever was not killed is there: a process that gives up leaves its sockets to others, and is missed."""
+    ended = [f"{name}: its log says why" for name, host in site.hosts.items() if host.has_ended]
+    return Claim("no process ends but by kill", f"{len(site.hosts)} processes", ended)
+
+
 async def weighed(site: Site, before: dict[str, Weight], seconds: float) -> Claim:
     """Who lived through all holds no more than before, when everything had so many seconds to go."""
     ends = asyncio.get_running_loop().time() + seconds

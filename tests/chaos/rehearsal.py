@@ -110,7 +110,8 @@ class Rehearsal:
                 await self.observer.leave()
         await eventually(partial(checker.settled, self._store, WEBINAR), "everybody was told", 90)
         self._say("everybody is classified and told; the checks")
-        self.found += [await checker.weighed(self._site, before, HEAL_SECONDS), checker.logs(self._site)]
+        self.found += [await checker.weighed(self._site, before, HEAL_SECONDS)]
+        self.found += [checker.living(self._site), checker.logs(self._site)]
 
     async def _forget(self) -> None:
         site = self._site

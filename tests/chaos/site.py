@@ -106,8 +106,14 @@ class Host:
         return self._process.pid
 
     def signal(self, number: signal.Signals) -> None:
-        """To this process alone."""
-        os.kill(self.pid, number)
+        """To this process alone, unless it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was ready, and has ended since, though nobody killed it."""
+        return self.serves and self._process is not None and self._process.returncode is not None
 
     async def kill(self) -> None:
         """`kill -9`, and another life."""
@@ -229,4 +235,5 @@ class Site:
 
     async def weights(self) -> dict[str, Weight]:
         """What each process holds that has lived from the beginning."""
-        return {name: await host.weight() for name, host in self.hosts.items() if host.lives == 1}
+        lived = {name: host for name, host in self.hosts.items() if host.lives == 1 and not host.has_ended}
+        return {name: await host.weight() for name, host in lived.items()}

@@ -163,6 +163,7 @@ class Storm:
             promises.at_rest(self.observer.at_rest, clocks),
             *self._without_a_primary(),
             weighed,
+            checker.living(self._site),
             checker.logs(self._site),
         ]
         return Report(self._done(), claims)

@@ -1,5 +1,6 @@
 """The checker finds what is wrong: each claim fails on what it forbids, and on nothing else."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -191,6 +192,20 @@ def test_a_traceback_in_a_log_is_found(tmp_path: Path) -> None:
     claim = checker.logs(site)
 
     assert (fine.wrong, claim.wrong) == ([], ["web-0: ValueError: z"])
+
+
+async def test_a_process_that_ended_by_itself_is_found(tmp_path: Path) -> None:
+    site = HurtSite(None, tmp_path)  # type: ignore[arg-type] # nothing is asked of Redis
+    host = site.add("worker-0")
+    host._process = await asyncio.create_subprocess_exec("true")
+    await host._process.wait()
+    not_begun = checker.living(site)
+    host.serves = True
+    gave_up = checker.living(site)
+    await host.end()
+
+    assert (not_begun.wrong, gave_up.wrong) == ([], ["worker-0: its log says why"])
+    assert checker.living(site).wrong == []
 
 
 def test_what_a_process_holds_too_much_is_found() -> None:
