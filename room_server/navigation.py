@@ -31,7 +31,9 @@ def response(request: HTTPConnection, refusal: Refusal) -> Response:
     """The answer to a request that is refused: to a browser that opens an address as a page, a page."""
     if not _is_for_a_person(request, refusal):
         return problems.response(refusal)
-    if refusal.status == 404 and (meant := corrected(request.scope["path"], request.scope["query_string"].decode())):
+    if refusal.status == 404 and (
+        meant := corrected(request.scope["path"], request.scope["query_string"].decode("latin-1"))
+    ):
         return RedirectResponse(meant, 302, {"Cache-Control": "no-store"})
     headers = {"Cache-Control": "no-store", "Vary": "Accept", **refusal.headers}
     name = NOT_FOUND if refusal.status == 404 else UNAVAILABLE

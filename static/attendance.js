@@ -90,7 +90,8 @@ export class Attendance {
    * Returns whether there is nothing left to do while the room is of this epoch.
    */
   async #finish(epoch) {
-    let standing = this.#done.enter === epoch ? null : await this.#ask();
+    const isKnown = this.#done.enter === epoch && this.#state.status === 'finished';
+    let standing = isKnown ? null : await this.#ask();
     const isOpen = standing ? Boolean(standing.entered_at && !standing.completed_at) && standing.attended === null
       : Boolean(this.#known.entered);
     if (isOpen && this.#state.status === 'finished') {

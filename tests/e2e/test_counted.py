@@ -74,6 +74,19 @@ async def test_a_phone_that_wakes_after_the_grace_is_told_the_truth(site: Site, 
     assert await has_attended(site) is False
 
 
+async def test_a_phone_that_wakes_in_the_archive_is_told_the_truth(site: Site, visitors: Visitors, wire: Wire) -> None:
+    await site.store.create(due(status="live"))
+    page = await visitors.attendee()
+    await shows(page, attendance="entered")
+    await freeze(page, "frozen")
+    wire.freeze_sockets()
+    await site.status("stop")
+    await Evaluations(site.store).run_pending("w")
+    await site.act("archive")
+    await freeze(page, "active")
+    await shows(page, status="archived", counted="false")
+
+
 async def test_a_link_that_is_opened_again_within_the_grace_completes(site: Site, visitors: Visitors) -> None:
     """The tab that had entered is lost; the server has not forgotten."""
     await site.store.create(due(status="live"))
