@@ -99,11 +99,9 @@ class Rehearsal:
                 await self.readers.join(self._size.sockets)
                 self._say(f"{self._size.sockets:,} sockets hold the state, {time.monotonic() - began:.1f} s")
                 async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(self.show.run(self._size.seconds, WEBINAR))
+                    tasks.create_task(self._hold())
                     tasks.create_task(strike(self._scene, rehearsed(self._place, self._size.seconds)))
                     tasks.create_task(self._forget())
-                self._say("the webinar has ended")
-                await self._kill_the_worker()
                 await self._look()
             finally:
                 await self.readers.leave()
@@ -112,6 +110,12 @@ class Rehearsal:
         self._say("everybody is classified and told; the checks")
         self.found += [await checker.weighed(self._site, before, HEAL_SECONDS)]
         self.found += [checker.living(self._site), checker.logs(self._site)]
+
+    async def _hold(self) -> None:
+        """The webinar, and what follows it."""
+        await self.show.run(self._size.seconds, WEBINAR)
+        self._say("the webinar has ended")
+        await self._kill_the_worker()
 
     async def _forget(self) -> None:
         site = self._site
