@@ -97,6 +97,7 @@ class Host:
             if line.startswith(b"ready "):
                 return True
         await process.wait()
+        sweep(process.pid)
         return False
 
     @property
