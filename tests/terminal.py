@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -33,8 +34,9 @@ COMMANDS = list(commands(main))
 
 
 def clean(**more: str) -> dict[str, str]:
-    """The environment of this process without what would set the product, and with `more`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_SERVER_") and name != "PORT"}
+    """The environment of this process without what would set the product or a `make` inside it, and with `more`."""
+    sets = re.compile(r"ROOM_SERVER_|PORT$|MAKE(FLAGS|LEVEL)$|MFLAGS$")
+    kept = {name: value for name, value in os.environ.items() if not sets.match(name)}
     return {**kept, "PYTHONUNBUFFERED": "1", **more}
 
 
