@@ -37,11 +37,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--soak`, leave out the tests that have no long form."""
+    """With `--soak`, leave out the tests that have no long form; without it, those that have no short one."""
     if config.getoption("--soak"):
-        long = [item for item in items if "soak" in getattr(item, "fixturenames", ())]
-        config.hook.pytest_deselected(items=[item for item in items if "soak" not in getattr(item, "fixturenames", ())])
-        items[:] = long
+        left_out = [item for item in items if "soak" not in getattr(item, "fixturenames", ())]
+    else:
+        left_out = [item for item in items if item.get_closest_marker("long")]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="session")

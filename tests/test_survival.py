@@ -101,6 +101,8 @@ async def test_every_entering_answered_before_everything_is_killed_under_load_is
 
         async def enter(lead_id: int) -> None:
             answer = await caller.enter(lead_id)
+            if answer.status_code == 503:
+                return  # the web process outlived its Redis by a moment, and said so
             assert (answer.status_code, answer.json()["duplicate"]) == (200, False)
             answered.add(lead_id)
 

@@ -1,4 +1,7 @@
-"""A short chaos run on each ground: everything that `make chaos` looks at, after one deck of faults."""
+"""A chaos run on each ground: everything that `make chaos` looks at, after one deck of faults or, by `--soak`, many.
+
+On a Cluster only by `--soak`: `test_rehearsal.py` hurts one in every run of the tests.
+"""
 
 import os
 from pathlib import Path
@@ -6,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.command import ROOT, chaos, claims, documented
-from tests.chaos.grounds import GROUNDS
 
 SEEDS = {"embedded": 5, "cluster": 176}
 """Plans that strike each kind of process once, and of the servers the worst."""
@@ -16,7 +18,7 @@ SECONDS = 4.0
 pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="processes are weighed in /proc")
 
 
-@pytest.mark.parametrize("ground", GROUNDS)
+@pytest.mark.parametrize("ground", ["embedded", pytest.param("cluster", marks=pytest.mark.long)])
 def test_whatever_goes_wrong_every_claim_holds(ground: str, soak: bool) -> None:
     """As `make chaos` runs it: one deck of faults, or many."""
     seed, seconds = SEED or str(SEEDS[ground]), 180 if soak else SECONDS
