@@ -25,9 +25,9 @@ from room_server.config import Settings
 from room_server.core.messages import Role
 from room_server.core.planning import Plan, new_room
 from room_server.core.room import RosterEntry
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from room_server.state.store import Store, new_epoch
 
 CALM_SECONDS = 3.0
@@ -113,7 +113,7 @@ async def prepare(url: str, leads: int) -> None:
             await state.store.create(new_room(name, new_epoch(), plan, draft=False))
         for start in range(0, leads, BATCH):
             numbers = range(start + 1, min(start + BATCH, leads) + 1)
-            await roster.adopt(state.store, "ended", [lead(number) for number in numbers], replace=False)
+            await roster.import_roster(state.store, "ended", [lead(number) for number in numbers], replace=False)
 
 
 def lead(number: int) -> RosterEntry:
@@ -138,7 +138,7 @@ async def observe(url: str, leads: int, address: str, worker: int) -> Result:
         seconds = time.perf_counter() - begun
         hooks.ends.set()
         await asyncio.to_thread(hooks.join)
-        done = await state.store.ask("HGET", state.store.keys.tally("ended"), "classified")
+        done = await state.store.call("HGET", state.store.keys.tally("ended"), "classified")
     assert int(done) == leads
     return Result(leads, seconds, (before, memory_of(worker, "VmHWM")), hooks.took[:calm], hooks.took[calm:])
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from room_server.state import embedded
+from room_server.state.redis import embedded
 
 
 def described(command: str) -> str:

@@ -22,8 +22,8 @@ from benchmarks.report import Findings, Goal, Table, milliseconds
 from benchmarks.servers import Server, Speaker, serving, valkey
 from benchmarks.size import Size
 from room_server.state.keys import Keys
-from room_server.state.pipeline import Script
 from room_server.state.presence import ALIVE_SECONDS
+from room_server.state.redis.pipeline import Script
 
 PROCESSES = 8
 """Web processes of one machine: one for each of its cores."""

@@ -15,7 +15,7 @@ from benchmarks.processes import OTHERS, await_ready, free_port, last_words, mod
 from room_server import auth
 from room_server.clock import utc_now
 from room_server.config import Settings
-from room_server.state import embedded, keeper
+from room_server.state.redis import embedded, supervisor
 
 SECRET = "a-secret-of-the-benchmarks-long-enough"
 SETTINGS = Settings(token_secret=SECRET)
@@ -111,7 +111,7 @@ def valkey(port: int = 0) -> Iterator[str]:
     """The address of a server of its own, with fsync before each reply, as the embedded one; on TCP, too, if asked."""
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
         path = Path(folder) / "s"
-        command = [*keeper.command(Path(folder), path, embedded.find_binary()), "--port", str(port)]
+        command = [*supervisor.command(Path(folder), path, embedded.find_binary()), "--port", str(port)]
         with program(command, cores=OTHERS) as child:
             while not path.exists() and child.poll() is None:
                 time.sleep(0.02)

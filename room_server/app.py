@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -17,31 +18,33 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from room_server import config, logs, memory, monitor, navigation, pages, snapshots, tracing
+from room_server import config, process
+from room_server.api import health, navigation, pages
+from room_server.api.counts import Counts
+from room_server.api.documents.endpoints import Documents
+from room_server.api.frame_sources import FrameSources
+from room_server.api.health import Health
+from room_server.api.hooks import Hooks
+from room_server.api.metrics import Metrics, MetricSources
+from room_server.api.rooms import Rooms
 from room_server.auth import Authenticator
-from room_server.channels.goodbye import Goodbye, before_the_end, ended_at_once
-from room_server.channels.handshake import Door
+from room_server.channels.counts_feed import CountsFeed
+from room_server.channels.drain import Drain, drain_on_sigterm, ended_at_once
+from room_server.channels.handshake import Admission
 from room_server.channels.hub import Hub
 from room_server.channels.listener import Listener
-from room_server.channels.presence import Heartbeat, node_name
 from room_server.channels.reader import Reader
-from room_server.channels.watch import Watch
-from room_server.channels.wheel import Wheel
+from room_server.channels.timer_wheel import TimerWheel
 from room_server.config import Settings
-from room_server.counts import Counts
 from room_server.errors import BadInput, Refusal, Unknown
-from room_server.framing import Framing
-from room_server.hooks import Hooks
-from room_server.interfaces.documents import Documents
-from room_server.limits import PerAddress
-from room_server.metrics import Metrics, Parts
-from room_server.monitor import Monitor
 from room_server.process import vital
-from room_server.rooms import Rooms
-from room_server.secrets_file import with_token_secret
-from room_server.snapshots import Alone
-from room_server.state import checkup
-from room_server.state.opening import State, wait_for_state
+from room_server.rate_limit import PerAddress
+from room_server.state import server_checks
+from room_server.state.heartbeat import Heartbeat, node_name
+from room_server.state.startup import State, wait_for_state
+from room_server.telemetry import logs, multiprocess, tracing
+from room_server.telemetry.multiprocess import SingleProcess
+from room_server.token_secret import with_token_secret
 
 logger = logging.getLogger(__name__)
 
@@ -51,69 +54,61 @@ ANY_METHOD: list[str] = []
 """Starlette lets every method through to the endpoint."""
 
 
+class WebProcess(Struct, kw_only=True):
+    """The objects of a web process. It is each request's `state.web`, and the room sockets' `app_state["web"]`."""
+
+    hub: Hub
+    timers: TimerWheel
+    reader: Reader
+    listener: Listener
+    admission: Admission
+    counts_feed: CountsFeed
+    heartbeat: Heartbeat
+    hooks: Hooks
+    rooms: Rooms
+    counts: Counts
+    metrics: Metrics
+    health: Health
+    documents: Documents
+    frame_sources: FrameSources
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def endpoint(choose: Callable[[WebProcess], Endpoint]) -> Endpoint:
+    """The endpoint that `choose` takes from the process that serves the request: routes are older than processes."""
+
+    async def answer(request: Request) -> Response:
+        web: WebProcess = request.state.web
+        return await choose(web)(request)
+
+    return answer
+
+
 class ReceiveHook:
-    """ASGI itself: what Starlette puts around a function costs as much as deciding."""
+    """The same as plain ASGI: what Starlette puts around a function costs as much as a decision."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One hook; a Refusal is answered further out."""
-        hooks: Hooks = scope["state"]["hooks"]
-        response = await hooks.receive(Request(scope, receive))
+        """One hook; a Refusal is answered by the exception handler."""
+        web: WebProcess = scope["state"]["web"]
+        response = await web.hooks.receive(Request(scope, receive))
         await response(scope, receive, send)
-
-
-async def read_room(request: Request) -> Response:
-    rooms: Rooms = request.state.rooms
-    return await rooms.state(request)
-
-
-async def read_standing(request: Request) -> Response:
-    rooms: Rooms = request.state.rooms
-    return await rooms.standing(request)
-
-
-async def read_schedule(request: Request) -> Response:
-    rooms: Rooms = request.state.rooms
-    return await rooms.schedule(request)
-
-
-async def read_counts(request: Request) -> Response:
-    counts: Counts = request.state.counts
-    return await counts.answer(request)
-
-
-async def read_ready(request: Request) -> Response:
-    health: Monitor = request.state.monitor
-    return await health.ready(request)
-
-
-async def read_metrics(request: Request) -> Response:
-    metrics: Metrics = request.state.metrics
-    return await metrics.answer(request)
-
-
-async def read_openapi(request: Request) -> Response:
-    documents: Documents = request.state.documents
-    return await documents.openapi(request)
-
-
-async def read_asyncapi(request: Request) -> Response:
-    documents: Documents = request.state.documents
-    return await documents.asyncapi(request)
 
 
 ROUTES: list[BaseRoute] = [
     Route("/hooks/{name}", ReceiveHook(), methods=["POST"]),
-    Route("/rooms/{webinar_id}/state", read_room, methods=ANY_METHOD),
-    Route("/rooms/{webinar_id}/me", read_standing, methods=["GET"]),
-    Route("/webinars", read_schedule, methods=["GET"]),
-    Route("/monitor/counts", read_counts, methods=["GET"]),
-    Route("/healthz", monitor.alive, methods=["GET"]),
-    Route("/readyz", read_ready, methods=["GET"]),
-    Route("/metrics", read_metrics, methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/openapi.json", read_openapi, methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/asyncapi.json", read_asyncapi, methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/rooms/{webinar_id}/state", endpoint(lambda web: web.rooms.state), methods=ANY_METHOD),
+    Route("/rooms/{webinar_id}/me", endpoint(lambda web: web.rooms.standing), methods=["GET"]),
+    Route("/webinars", endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
+    Route("/monitor/counts", endpoint(lambda web: web.counts.answer), methods=["GET"]),
+    Route("/healthz", health.alive, methods=["GET"]),
+    Route("/readyz", endpoint(lambda web: web.health.ready), methods=["GET"]),
+    Route("/metrics", endpoint(lambda web: web.metrics.answer), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/openapi.json", endpoint(lambda web: web.documents.openapi), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/asyncapi.json", endpoint(lambda web: web.documents.asyncapi), methods=["GET"], middleware=pages.COMPRESSED),
 ]
-"""`/rooms/<id>/socket` is not ASGI's: uvicorn hands it to channels.socket.RoomSocket."""
+"""`/rooms/<id>/socket` and `/monitor/socket` are not here: uvicorn hands them to channels.socket.RoomSocket."""
 
 
 def from_environment() -> Starlette:
@@ -121,8 +116,8 @@ def from_environment() -> Starlette:
     settings = config.load(os.environ)
     logs.configure(settings.log_format)
     tracing.configure(os.environ)
-    app = create_app(with_token_secret(settings), snapshots.folder_of(os.environ))
-    memory.settle()
+    app = create_app(with_token_secret(settings), multiprocess.folder_of(os.environ))
+    process.freeze_garbage_collector()
     return app
 
 
@@ -156,71 +151,72 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
 
 
 @asynccontextmanager
-async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Mapping[str, Any]]:
-    """Everything a web process holds; what it yields is each request's `state` and the socket's `app_state`.
+async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Mapping[str, WebProcess]]:
+    """Open the state, run every task of a web process, and close both.
 
-    It starts when Redis is there and every change is heard of, however long that takes; on a Cluster it does not wait
-    longer than START_SECONDS for partitions that are away.
+    It begins to serve when Redis answers and the changes of every partition are heard. It waits for Redis without end,
+    but for partitions of a Cluster that are away no longer than START_SECONDS.
     """
     async with AsyncExitStack() as stack:
         stack.callback(tracing.flush)
         starting = stack.enter_context(ExitStack())
         starting.enter_context(ended_at_once())
         state = await stack.enter_async_context(wait_for_state(settings))
-        await checkup.tell(state, settings.replicas)
-        slot = stack.enter_context(snapshots.open_slot(shared))
+        await server_checks.log_problems(state, settings.replicas)
+        slot = stack.enter_context(multiprocess.open_slot(shared))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
-        made = assemble(settings, state, slot)
-        hub, listener = made["hub"], made["listener"]
-        running = [
-            tasks.create_task(vital(work), name=work.__qualname__)
-            for work in (
-                listener.run(),
-                listener.refresh(),
-                made["reader"].run(),
-                hub.teller(),
-                made["watch"].push(),
-                made["wheel"].turn(),
-                made["heartbeat"].beat(),
-                made["metrics"].watch(),
-            )
-        ]
-        await listener.begun(START_SECONDS)
+        web = assemble(settings, state, slot)
+        running = [tasks.create_task(vital(work), name=name) for name, work in works(web).items()]
+        await web.listener.begun(START_SECONDS)
         starting.close()
         try:
-            with before_the_end(tasks.create_task, Goodbye(hub, made["door"], settings.drain_seconds)):
-                yield made
+            with drain_on_sigterm(tasks.create_task, Drain(web.hub, web.admission, settings.drain_seconds)):
+                yield {"web": web}
         finally:
             for task in running:
                 task.cancel()
 
 
-def assemble(settings: Settings, state: State, slot: Alone) -> dict[str, Any]:
+def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
+    """What runs as long as the process serves, by its task's name; if one of them ends, so does the process."""
+    return {
+        "listen": web.listener.run(),
+        "refresh": web.listener.refresh(),
+        "read": web.reader.run(),
+        "broadcast": web.hub.broadcast_loop(),
+        "counts": web.counts_feed.push(),
+        "timers": web.timers.run(),
+        "heartbeat": web.heartbeat.beat(),
+        "metrics": web.metrics.watch(),
+    }
+
+
+def assemble(settings: Settings, state: State, slot: SingleProcess) -> WebProcess:
     """The objects of a web process, each given what it needs."""
     store, authenticator = state.store, Authenticator(settings)
-    hub, wheel = Hub(store), Wheel()
+    hub, timers = Hub(store), TimerWheel()
     reader = Reader(store, hub)
     listener = Listener(state.client, store.keys, hub, reader)
     hooks = Hooks(store, authenticator, settings.max_hooks_per_person)
-    door = Door(settings, hub, wheel, authenticator.token)
+    admission = Admission(settings, hub, timers, authenticator.token)
     counts = Counts(store, authenticator, settings.max_reads_per_person)
-    heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counted(), "hooks": hooks.by_code()})
-    return {
-        "heartbeat": heartbeat,
-        "counts": counts,
-        "documents": Documents(settings.public_url),
-        "framing": Framing(store),
-        "hub": hub,
-        "wheel": wheel,
-        "listener": listener,
-        "reader": reader,
-        "door": door,
-        "hooks": hooks,
-        "metrics": Metrics(settings, store, Parts(hub, door, listener, heartbeat, hooks), slot),
-        "rooms": Rooms(store, authenticator, settings.max_reads_per_person),
-        "monitor": Monitor(store, listener, door),
-        "watch": Watch(hub, counts.seen),
-    }
+    heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counts(), "hooks": hooks.by_code()})
+    return WebProcess(
+        hub=hub,
+        timers=timers,
+        reader=reader,
+        listener=listener,
+        admission=admission,
+        counts_feed=CountsFeed(hub, counts.seen),
+        heartbeat=heartbeat,
+        hooks=hooks,
+        rooms=Rooms(store, authenticator, settings.max_reads_per_person),
+        counts=counts,
+        metrics=Metrics(settings, store, MetricSources(hub, admission, listener, heartbeat, hooks), slot),
+        health=Health(store, listener, admission),
+        documents=Documents(settings.public_url),
+        frame_sources=FrameSources(store),
+    )
 
 
 async def _refusal(request: Request, error: Exception) -> Response:

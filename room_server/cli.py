@@ -9,7 +9,7 @@ from room_server.commands.attendance import attendance
 from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
 from room_server.commands.roster import roster
-from room_server.commands.running import demo, web
+from room_server.commands.serve import demo, web
 from room_server.commands.token import token
 from room_server.commands.webinar import webinar
 from room_server.commands.worker import worker

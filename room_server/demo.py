@@ -50,7 +50,7 @@ async def prepare(store: Store, address: str, fresh: bool) -> Room:
         if refusal.code != "webinar_exists":
             raise
         return await store.edit(WEBINAR, lambda standing: moved(standing, address))
-    await roster.adopt(store, WEBINAR, LEADS, replace=True)
+    await roster.import_roster(store, WEBINAR, LEADS, replace=True)
     return room
 
 

@@ -10,20 +10,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
-from room_server import tracing
-from room_server.channels.presence import Heartbeat, node_name
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.errors import Refusal, UnreadableRecord
+from room_server.jobs.evaluation import Evaluations, ScheduledEvaluation
+from room_server.jobs.retention import Retention
 from room_server.process import vital
-from room_server.state.evaluation import Due, Evaluations
-from room_server.state.opening import State
+from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.outbox import Outbox
-from room_server.state.retention import Retention
+from room_server.state.startup import State
 from room_server.state.store import Store
 from room_server.telegram import texts
 from room_server.telegram.sender import open_sender
 from room_server.telegram.worker import Worker
+from room_server.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
             partitions.create_task(watch(tag))
 
 
-async def _evaluate(evaluations: Evaluations, due: Due) -> None:
+async def _evaluate(evaluations: Evaluations, due: ScheduledEvaluation) -> None:
     """One webinar; what cannot be evaluated now stays on the schedule and stops no other."""
     try:
         with tracing.working_for(""), tracing.span("evaluate", webinar=due.webinar_id):

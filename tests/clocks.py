@@ -12,7 +12,7 @@ from pathlib import Path
 
 from redis import Redis as BlockingRedis
 
-from room_server.state import embedded
+from room_server.state.redis import embedded
 from tests.conftest import answering
 from tests.support import PATIENCE
 

@@ -14,8 +14,8 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from room_server.state import embedded
 from room_server.state.keys import SLOTS
+from room_server.state.redis import embedded
 from tests.support import PATIENCE
 
 TICK = 0.02

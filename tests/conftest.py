@@ -18,16 +18,22 @@ import uvloop
 from redis import Redis as BlockingRedis
 from redis.exceptions import RedisError
 
-from room_server.config import Settings
 from room_server.core.room import Status
-from room_server.state import embedded
 from room_server.state.keys import PARTITIONS, PERMANENT
-from room_server.state.opening import State, open_state
+from room_server.state.redis import embedded
+from room_server.state.redis.pipeline import Script
+from room_server.state.startup import State, open_state
 from room_server.state.store import Store
-from tests.support import AT, HOOK_SECRET, PATIENCE, TOKEN_SECRET, Site, room, serving
+from tests.cluster import cluster, url_of
+from tests.proxy import Proxy, proxy_to
+from tests.state.acts import another, prepare
+from tests.state.processes import nothing_is_left
+from tests.support import AT, PATIENCE, Site, room, serving, settings_for
 
 FAKED = "faketime" in os.environ.get("LD_PRELOAD", "")
 """Whether the clock is turned (tests/test_days.py): Debian's Redis cannot run so, its allocator asks for the time."""
+CLUSTER_PARTITIONS = 8
+"""Of the Cluster."""
 KINDS = ["valkey", "redis"] if shutil.which("redis-server") and not FAKED else ["valkey"]
 
 
@@ -131,11 +137,6 @@ def unbounded_keys(client: BlockingRedis) -> list[str]:
     return [name for name in names if name != PARTITIONS and name.split(":")[2] not in PERMANENT]
 
 
-def settings_for(url: str, **more: object) -> Settings:
-    """Settings for tests on the server at `url`."""
-    return Settings(redis_url=url, token_secret=TOKEN_SECRET, hook_secret=HOOK_SECRET, **more)  # type: ignore[arg-type]
-
-
 @pytest.fixture
 async def state(redis_url: str) -> AsyncIterator[State]:
     """An open state on each kind of server."""
@@ -179,3 +180,70 @@ async def tasks_end() -> AsyncIterator[None]:
     yield
     left = {task for task in asyncio.all_tasks() - before if not task.done() and task is not asyncio.current_task()}
     assert left == set()
+
+
+@pytest.fixture(scope="session")
+def cluster_ports() -> Iterator[list[int]]:
+    """The primaries of a Cluster; formed when first asked for."""
+    with cluster() as ports:
+        yield ports
+
+
+@pytest.fixture
+def cluster_url(cluster_ports: list[int]) -> Iterator[str]:
+    """An empty Cluster; what the test leaves behind must be bounded."""
+    for port in cluster_ports:
+        with BlockingRedis(port=port) as client:
+            client.flushall()
+    yield url_of(cluster_ports)
+    for port in cluster_ports:
+        with BlockingRedis(port=port) as client:
+            assert unbounded_keys(client) == []
+
+
+@pytest.fixture(params=[*KINDS, "cluster"])
+def any_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every kind of place that there is."""
+    if request.param == "cluster":
+        yield request.getfixturevalue("cluster_url")
+    else:
+        yield from emptied(request.getfixturevalue("servers")(request.param))
+
+
+@pytest.fixture
+async def any_state(any_url: str) -> AsyncIterator[State]:
+    """An open state in every kind of place."""
+    partitions = CLUSTER_PARTITIONS if "cluster" in any_url else 1
+    async with open_state(settings_for(any_url, partitions=partitions)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def any_store(any_state: State) -> Store:
+    """The store in every kind of place."""
+    return any_state.store
+
+
+@pytest.fixture
+async def proxy(state: State) -> AsyncIterator[Proxy]:
+    """A proxy to each kind of server, on which the webinar is live and the scripts are known."""
+    for name in ("commit", "load", "delete"):
+        await state.store.call("SCRIPT LOAD", Script.read(name).text)
+    await prepare(state.store)
+    async with proxy_to(state.url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def far(proxy: Proxy) -> AsyncIterator[Store]:
+    """The store of a process that sees Redis through the proxy only."""
+    async with another(proxy.url) as store:
+        yield store
+
+
+@pytest.fixture
+async def data(tmp_path: Path) -> AsyncIterator[Path]:
+    """A folder that does not exist yet; in the end nothing runs on it."""
+    folder = tmp_path / "deep" / "data"
+    yield folder
+    await nothing_is_left(folder)

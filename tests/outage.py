@@ -12,7 +12,7 @@ from pathlib import Path
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from room_server.state import embedded
+from room_server.state.redis import embedded
 from tests.support import eventually
 
 ALWAYS = ["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", ""]

@@ -24,11 +24,11 @@ from room_server import auth
 from room_server.app import create_app
 from room_server.clock import utc_now
 from room_server.config import Settings
-from room_server.core.facts import Act, Command
+from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Room, Status
-from room_server.server import bind, uvicorn_config
-from room_server.state.opening import open_state
+from room_server.protocols.bounded_http import bind, uvicorn_config
+from room_server.state.startup import open_state
 from room_server.state.store import Store, new_epoch
 
 TOKEN_SECRET = "a-secret-of-the-tests-that-is-long-enough"
@@ -86,6 +86,11 @@ def room(webinar_id: str = "w", **more: Any) -> Room:
     return Room(webinar_id=webinar_id, **fields)
 
 
+def settings_for(url: str, **more: object) -> Settings:
+    """Settings for tests on the server at `url`."""
+    return Settings(redis_url=url, token_secret=TOKEN_SECRET, hook_secret=HOOK_SECRET, **more)  # type: ignore[arg-type]
+
+
 class Site:
     """A running web process and everything that a test asks of it."""
 
@@ -96,8 +101,8 @@ class Site:
         self.raw = raw
         """A client of its own on the same Redis, to look at what is stored."""
         self.http = httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE)
-        self.inside: dict[str, Any] = {}
-        """What the lifespan assembled: hub, wheel, door, listener."""
+        self.inside: Any = None
+        """What the lifespan assembled: an `app.WebProcess`."""
 
     def token(self, role: str = "speaker", webinar_id: str = "w", **more: Any) -> str:
         """A token; `sub`, `ttl` and any claim may be given."""
@@ -144,15 +149,15 @@ class Site:
 
     async def act(self, trigger: str, webinar_id: str = "w") -> Room:
         """An internal act of the operator."""
-        command = Command(id=secrets.token_hex(6), actor=OPERATOR, hook=Act(webinar_id, trigger))
+        command = Command(id=secrets.token_hex(6), actor=OPERATOR, hook=OperatorAction(webinar_id, trigger))
         return (await self.store.apply(command)).room
 
     def expire_tokens(self) -> None:
         """The token of every open socket ends now."""
-        for crowd in self.inside["hub"].crowds.values():
+        for crowd in self.inside.hub.groups.values():
             for member in crowd.members:
                 member.actor = replace(member.actor, expires_at=int(time.time()))
-                self.inside["wheel"].put(member, 0.0)
+                self.inside.timers.schedule(member, 0.0)
 
     async def everything(self) -> dict[str, Any]:
         """All that Redis holds but the processes' own signs of life, key by key: for `nothing was changed`."""
@@ -190,7 +195,7 @@ async def serving(settings: Settings, **more: Any) -> AsyncIterator[Site]:
     try:
         async with open_state(settings) as state, _raw(str(settings.redis_url)) as raw:
             site = Site(settings, address, state.store, raw)
-            site.inside = server.lifespan.state
+            site.inside = server.lifespan.state["web"]
             async with site.http:
                 yield site
     finally:

@@ -13,15 +13,25 @@ import pytest
 from starlette.routing import Mount, Route
 from websockets.exceptions import ConnectionClosed
 
-from room_server import pages
+from room_server.api import pages
+from room_server.api.documents.asyncapi import SOCKETS
 from room_server.app import ROUTES
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.room import Status
 from room_server.errors import CLOSE_CODES, CloseCode
-from room_server.interfaces.asyncapi import SOCKETS
-from tests.conftest import settings_for
 from tests.raw import BINARY, CLOSE, TEXT, connecting, handshake, in_room, masked, upgrade
-from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, next_state, room, serving, state_where, wait_until
+from tests.support import (
+    AT,
+    HOOK_SECRET,
+    TOKEN_SECRET,
+    Site,
+    next_state,
+    room,
+    serving,
+    settings_for,
+    state_where,
+    wait_until,
+)
 from tests.test_signed import OTHER_HOOK_SECRET, webhook
 
 ROLES = ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
@@ -168,7 +178,7 @@ async def test_every_role_holds_the_sockets_it_may(site: Site) -> None:
     for (address, allowed, scoped), (role, credential) in itertools.product(WATCHED.values(), EVERYBODY):
         expected = refused(role, credential, allowed, scoped) or (101, "")
         assert expected == await watched(site, address, headers(site, role, credential)), (address, role, credential)
-    await wait_until(lambda: not site.inside["door"].total, "nobody is counted")
+    await wait_until(lambda: not site.inside.admission.total, "nobody is counted")
     assert before == await site.everything()
 
 
@@ -331,8 +341,8 @@ async def kept(site: Site) -> bytes:
     ends: dict[str, tuple[str, ...]] = {"zset": ("0", "-1"), "list": ("0", "-1"), "stream": ("-", "+")}
     found = []
     async for name in site.raw.scan_iter(count=1000):
-        kind = (await site.store.ask("TYPE", name)).decode()
-        found.append(repr(await site.store.ask(reads[kind], name, *ends.get(kind, ()))))
+        kind = (await site.store.call("TYPE", name)).decode()
+        found.append(repr(await site.store.call(reads[kind], name, *ends.get(kind, ()))))
     return "".join(found).encode()
 
 

@@ -15,8 +15,7 @@ import msgspec
 import pytest
 
 from room_server.config import PREFIX
-from tests.conftest import settings_for
-from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, serving, state_where, wait_until
+from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, serving, settings_for, state_where, wait_until
 
 ROOT = Path(__file__).parents[1]
 ORIGIN = "https://site.example"
@@ -51,7 +50,7 @@ async def test_a_method_that_an_address_does_not_take_is_a_problem(site: Site) -
 
 
 async def test_our_own_fault_is_a_problem_and_the_process_goes_on(site: Site) -> None:
-    site.inside["counts"] = "rubbish in place of the part that answers"
+    site.inside.counts = "rubbish in place of the part that answers"
     answer = await site.http.get("/monitor/counts", headers=site.bearer("monitor", "*"))
     assert told(answer) == (500, "application/problem+json", "internal_error")
     assert "rubbish" not in answer.text
@@ -166,25 +165,26 @@ async def test_a_storm_of_hooks_at_two_processes_never_goes_back(valkey_url: str
 
 SERVER = """
 import asyncio, sys
-from room_server import config, logs
+from room_server import config
+from room_server.telemetry import logs
 from room_server.app import create_app
-from room_server.server import bind, uvicorn_config
+from room_server.protocols.bounded_http import bind, uvicorn_config
 import os, uvicorn
 
 class Broken:
-    def __init__(self, door):
-        self.door = door
+    def __init__(self, admission):
+        self.admission = admission
 
-    def due(self, now):
-        if self.door.total:
+    def on_timer(self, now):
+        if self.admission.total:
             raise RuntimeError("broken as soon as somebody is in")
         return now
 
 class Server(uvicorn.Server):
     async def startup(self, sockets=None):
         await super().startup(sockets)
-        inside = self.lifespan.state
-        inside["wheel"].put(Broken(inside["door"]), 0.0)
+        inside = self.lifespan.state["web"]
+        inside.timers.schedule(Broken(inside.admission), 0.0)
         print(listening.getsockname()[1], flush=True)
 
 logs.configure("json")

@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.utils import base64url_encode
 from starlette.requests import Request
 
+from room_server.api.metrics import check_scraper
 from room_server.auth import Authenticator, issue
 from room_server.config import Settings
 from room_server.core.messages import Actor, Role
 from room_server.errors import ConfigurationError, Unauthenticated
-from room_server.metrics import check_scraper
 from tests.raw import connecting, request
 from tests.support import TOKEN_SECRET, Site
 

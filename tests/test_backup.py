@@ -10,10 +10,10 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from room_server.state import embedded
-from room_server.state.opening import open_state
-from tests.conftest import answering, settings_for
-from tests.support import eventually, next_state, room, serving
+from room_server.state.redis import embedded
+from room_server.state.startup import open_state
+from tests.conftest import answering
+from tests.support import eventually, next_state, room, serving, settings_for
 from tests.terminal import finished, running
 
 COPIES = 2

@@ -22,10 +22,9 @@ from websockets.typing import Subprotocol
 
 from room_server import auth
 from room_server.channels import handshake
-from room_server.server import uvicorn_config
-from room_server.state.opening import open_state
-from tests.conftest import settings_for
-from tests.support import PATIENCE, TOKEN_SECRET, eventually, next_state, room
+from room_server.protocols.bounded_http import uvicorn_config
+from room_server.state.startup import open_state
+from tests.support import PATIENCE, TOKEN_SECRET, eventually, next_state, room, settings_for
 from tests.terminal import Running, running
 
 DEPLOY = Path(__file__).parents[1] / "deploy"

@@ -11,7 +11,7 @@ import pytest
 
 from room_server.cli import main
 from room_server.config import PREFIX, Settings
-from room_server.core.messages import EMITTED, INBOUND, Fate, Role
+from room_server.core.messages import EMITTED, INBOUND, DeliveryStatus, Role
 from room_server.core.room import Status
 from room_server.errors import CLOSE_CODES, PROBLEMS
 from tests.terminal import COMMANDS
@@ -173,7 +173,7 @@ def test_the_changelog_is_kept() -> None:
 def test_the_page_about_telegram_tells_of_every_state_of_a_message() -> None:
     text = (ROOT / "docs" / "telegram.md").read_text("utf-8")
 
-    assert [cells[0].strip("`") for cells in rows(text) if cells[0].startswith("`")] == list(Fate)
+    assert [cells[0].strip("`") for cells in rows(text) if cells[0].startswith("`")] == list(DeliveryStatus)
 
 
 def test_what_is_claimed_of_security_names_a_test_that_is_there() -> None:

@@ -16,12 +16,12 @@ from msgspec.structs import replace
 from redis import Redis
 
 from room_server.clock import utc_now
-from room_server.core.facts import Command
-from room_server.core.messages import Actor, Fate, Kind, Role, SetStatus
+from room_server.core.decision_types import Command
+from room_server.core.messages import Actor, DeliveryStatus, MessageKind, Role, SetStatus
 from room_server.core.room import RosterEntry, Status
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
-from room_server.state.outbox import Next, Outbox
+from room_server.state.outbox import FollowOn, Outbox
 from room_server.state.store import Store
 from tests.commands.aftermath import on
 from tests.support import AT, TOKEN_SECRET, room
@@ -78,7 +78,7 @@ async def _waiting(store: Store, status: Status) -> None:
     started = AT if status in {Status.LIVE, Status.PAUSED} else None
     await store.create(room("launch", status=status, started_at=started, on_air_since=on_air))
     people = [RosterEntry(lead_id=42, candidate_chat_id=4242), RosterEntry(lead_id=43)]
-    await roster.adopt(store, "launch", people, replace=False)
+    await roster.import_roster(store, "launch", people, replace=False)
 
 
 async def _over(store: Store) -> None:
@@ -87,10 +87,10 @@ async def _over(store: Store) -> None:
     speaker = Actor(role=Role.SPEAKER, subject="speaker", webinar_id="launch")
     await store.apply(Command(id="stop", actor=speaker, hook=SetStatus(webinar_id="launch", status="stop")))
     await Evaluations(store).run_pending("launch")
-    held = await Outbox(store).held("launch", f"42:{Kind.FOLLOW_UP}")
+    held = await Outbox(store).load("launch", f"42:{MessageKind.FOLLOW_UP}")
     assert held is not None
-    parked = replace(held.delivery, status=Fate.PARKED, at=AT, error="TimedOut: Timed out")
-    assert await Outbox(store).record("launch", held, parked, Next()) is not None
+    parked = replace(held.delivery, status=DeliveryStatus.PARKED, at=AT, error="TimedOut: Timed out")
+    assert await Outbox(store).update("launch", held, parked, FollowOn()) is not None
 
 
 def prepare(url: str, line: Line) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from room_server.core.messages import EMITTED, INBOUND
-from room_server.state.pipeline import Script, pairs
+from room_server.state.redis.pipeline import Script, pairs
 from tests.core.builders import WEBINAR, complete, cta, enter, start, stop
 from tests.state.acts import done, prepare
 from tests.support import Site
@@ -34,7 +34,7 @@ async def hold(site: Site) -> None:
 
 async def stored(site: Site) -> Stored:
     keys = site.store.keys
-    lines = await site.store.ask("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
+    lines = await site.store.call("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
     said = [dict(pairs(fields)) for _, fields in lines]
     assert all(set(fields) == {b"hook", b"payload", b"request_id"} for fields in said)
     return [(fields[b"hook"].decode(), json.loads(fields[b"payload"])) for fields in said]
@@ -117,7 +117,7 @@ async def test_what_a_reader_took_and_never_acknowledged_comes_to_it_again(site:
     await hold(site)
     keys = site.store.keys
     stream = keys.events(keys.tag(WEBINAR))
-    await site.store.ask("XGROUP", "CREATE", stream, "crm", "0")
-    await site.store.ask("XREADGROUP", "GROUP", "crm", "one", "COUNT", 3, "STREAMS", stream, ">")
+    await site.store.call("XGROUP", "CREATE", stream, "crm", "0")
+    await site.store.call("XREADGROUP", "GROUP", "crm", "one", "COUNT", 3, "STREAMS", stream, ">")
 
     assert await read(site, "crm", "one") == await stored(site)

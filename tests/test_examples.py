@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from room_server.core.room import RosterEntry, Status
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
 from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room
 
 ROOT = Path(__file__).parents[1]
@@ -132,7 +132,7 @@ async def lets_in(site: Site, link: str) -> None:
 async def evaluated(site: Site) -> None:
     """Lead 7 stayed to the end, lead 8 did not come."""
     people = [RosterEntry(lead_id=7), RosterEntry(lead_id=8)]
-    await roster.adopt(site.store, "launch", people, replace=False)
+    await roster.import_roster(site.store, "launch", people, replace=False)
     await site.entered(7, "launch")
     await site.status("stop", "launch")
     await site.completed(7, "launch")

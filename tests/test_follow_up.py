@@ -8,12 +8,12 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from room_server.core.messages import Kind
+from room_server.core.messages import MessageKind
 from room_server.core.room import RosterEntry
-from room_server.state import reports, roster
+from room_server.jobs import attendance_report
+from room_server.state import roster
 from room_server.state.outbox import Outbox
-from tests.conftest import settings_for
-from tests.support import AT, Site, eventually, room, serving, wait_until
+from tests.support import AT, Site, eventually, room, serving, settings_for, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi, flood, take_and_hang
 from tests.telegram.conftest import api
 from tests.terminal import running
@@ -67,7 +67,7 @@ async def hold(site: Site) -> None:
     """The webinar, from its start to the last completion."""
     planned = room(title=TITLE, cta_url=CTA, recording_url=RECORDING, scheduled_at=AT)
     await site.store.create(planned)
-    await roster.adopt(site.store, "w", [person(lead) for lead in LEADS], replace=False)
+    await roster.import_roster(site.store, "w", [person(lead) for lead in LEADS], replace=False)
     await site.status("start")
     await asyncio.gather(*(site.entered(lead) for lead in ENTER))
     await site.status("stop")
@@ -76,13 +76,13 @@ async def hold(site: Site) -> None:
 
 
 async def all_sent(site: Site) -> bool:
-    lines = await reports.attendance(site.store, "w")
+    lines = await attendance_report.attendance(site.store, "w")
     return all(len(line.messages) == (2 if line.attended else 3) for line in lines) and {
         message.status.value for line in lines for message in line.messages
     } == {"sent"}
 
 
-async def doubts(site: Site) -> Counter[tuple[int, Kind]]:
+async def doubts(site: Site) -> Counter[tuple[int, MessageKind]]:
     """How often each message may have arrived without our knowing."""
     known = [held.delivery async for held in Outbox(site.store).deliveries("w")]
     return Counter({(delivery.lead_id, delivery.kind): delivery.doubts for delivery in known if delivery.doubts})
@@ -107,7 +107,7 @@ async def test_everyone_is_told_what_is_so_through_a_flood_and_a_kill(valkey_url
         before = len(api.tries)
         async with running("worker", **environment):
             await eventually(lambda: all_sent(site), "everything was sent")
-        lines = await reports.attendance(site.store, "w")
+        lines = await attendance_report.attendance(site.store, "w")
         doubted = await doubts(site)
 
     assert Counter(line.route for line in lines) == {"attended": 20, "not_attended": 41}
@@ -120,7 +120,7 @@ async def test_everyone_is_told_what_is_so_through_a_flood_and_a_kill(valkey_url
     assert api.tried(FLOODED)[1] - api.tried(FLOODED)[0] >= 2
 
 
-def _check_arrivals(api: BotApi, doubted: Counter[tuple[int, Kind]]) -> None:
+def _check_arrivals(api: BotApi, doubted: Counter[tuple[int, MessageKind]]) -> None:
     """Each message arrived, and again only where the first outcome could not be known."""
     arrived = Counter(Wanted(sent.chat_id, sent.text) for sent in api.sent)
     due = {message for lead in LEADS for message in wanted(lead)}

@@ -10,11 +10,10 @@ from typing import cast
 import httpx
 import pytest
 
-from room_server.server import BoundedHttp
-from tests.conftest import settings_for
+from room_server.protocols.bounded_http import BoundedHttp
 from tests.crowds import many_descriptors
 from tests.raw import handshake, request
-from tests.support import PATIENCE, TOKEN_SECRET, Site, eventually, next_state, room, serving, wait_until
+from tests.support import PATIENCE, TOKEN_SECRET, Site, eventually, next_state, room, serving, settings_for, wait_until
 from tests.terminal import running
 
 

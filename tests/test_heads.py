@@ -8,10 +8,9 @@ from collections import Counter
 import pytest
 
 from room_server import auth
-from room_server.server import BoundedHttp
-from room_server.state.opening import open_state
-from tests.conftest import settings_for
-from tests.support import TOKEN_SECRET, room
+from room_server.protocols.bounded_http import BoundedHttp
+from room_server.state.startup import open_state
+from tests.support import TOKEN_SECRET, room, settings_for
 from tests.terminal import running
 
 SEED = 7

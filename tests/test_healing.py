@@ -10,10 +10,9 @@ import httpx
 
 from room_server import auth
 from room_server.config import Settings
-from room_server.state.opening import open_state
-from tests.conftest import settings_for
+from room_server.state.startup import open_state
 from tests.crowds import Audience
-from tests.support import PATIENCE, TOKEN_SECRET, eventually, room
+from tests.support import PATIENCE, TOKEN_SECRET, eventually, room, settings_for
 from tests.terminal import Running, running
 
 ATTENDEES, SPEAKERS = 30, 8

@@ -9,11 +9,11 @@ from msgspec import json
 
 from room_server import auth
 from room_server.config import Settings
-from room_server.snapshots import Snapshot, labelled
+from room_server.telemetry.multiprocess import Snapshot, labelled
+from tests.api.test_metrics import samples
 from tests.commands.test_web_workers import frozen, workers_of
 from tests.support import AT, PATIENCE, TOKEN_SECRET, eventually, wait_until
 from tests.terminal import Running, finished, running
-from tests.test_metrics import samples
 
 ACCEPTED = 'room_server_hooks_total{code="ok",hook="core_webinar_set_cta_visibility"}'
 SERIES = labelled("core_webinar_set_cta_visibility", "ok")

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from room_server.core.messages import EMITTED, INBOUND, Fate, Role
+from room_server.api.hooks import UNKNOWN
+from room_server.core.messages import EMITTED, INBOUND, DeliveryStatus, Role
 from room_server.core.room import Status
 from room_server.errors import PROBLEMS
-from room_server.exposition import FAMILIES
-from room_server.hooks import UNKNOWN
+from room_server.telemetry.prometheus import FAMILIES
 from tests.support import Site
 from tests.test_docs import ROOT, blocks, rows
 
@@ -30,7 +30,7 @@ VALUES: dict[str, set[str]] = {
     "kind": {"web", "worker"},
     "outcome": {"accepted", *PROBLEMS},
     "role": {role.value for role in Role},
-    "status": {*(fate.value for fate in Fate), *(status.value for status in Status)},
+    "status": {*(fate.value for fate in DeliveryStatus), *(status.value for status in Status)},
 }
 """What each label may say."""
 

@@ -13,8 +13,8 @@ import pytest
 
 from room_server.core.room import RosterEntry, Status
 from room_server.state import roster
-from tests.conftest import answering, settings_for
-from tests.support import AT, TOKEN_SECRET, Site, room, serving
+from tests.conftest import answering
+from tests.support import AT, TOKEN_SECRET, Site, room, serving, settings_for
 from tests.test_docs import ROOT, blocks
 
 EXAMPLES = blocks(ROOT / "docs" / "on-call.md", "sh")
@@ -32,7 +32,7 @@ async def troubled(tmp_path: Path) -> AsyncIterator[tuple[Site, Path]]:
         await asyncio.to_thread(answering, f"unix://{tmp_path}/s")
         async with serving(settings_for(f"unix://{tmp_path}/s")) as site:
             await site.store.create(room("launch", status=Status.LIVE, started_at=AT, on_air_since=AT))
-            await roster.adopt(site.store, "launch", [RosterEntry(lead_id=42)], replace=False)
+            await roster.import_roster(site.store, "launch", [RosterEntry(lead_id=42)], replace=False)
             yield site, tmp_path
     finally:
         redis.kill()

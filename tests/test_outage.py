@@ -11,9 +11,8 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from room_server.clock import utc_now
-from room_server.state.patience import DEADLINE
+from room_server.state.redis.retry import DEADLINE
 from tests.channels.test_hub import put
-from tests.conftest import settings_for
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import proxy_to
 from tests.raw import connecting, handshake
@@ -26,6 +25,7 @@ from tests.support import (
     next_state,
     room,
     serving,
+    settings_for,
     state_where,
     wait_until,
 )
@@ -132,7 +132,7 @@ async def test_a_change_whose_publish_was_lost_meanwhile_reaches_everyone() -> N
         redis.freeze()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(put(site.raw, site.store, newer))
-            listener = site.inside["listener"]
+            listener = site.inside.listener
             await wait_until(lambda: not listener.subscribed.is_set(), "the listener is deaf, and knows it")
             redis.thaw()
         assert (await state_where(socket, title="newer"))["version"] == 5

@@ -42,7 +42,7 @@ def test_an_installed_wheel_finds_its_scripts_and_its_pages(wheel: Path, tmp_pat
         archive.extractall(tmp_path / "site")
     (tmp_path / "elsewhere").mkdir()
     program = (
-        "from room_server import pages; from room_server.state.pipeline import Script; "
+        "from room_server.api import pages; from room_server.state.redis.pipeline import Script; "
         "print(pages.folder()); print(len(Script.read('commit').text) > 0)"
     )
     done = subprocess.run(

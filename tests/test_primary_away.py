@@ -10,8 +10,7 @@ from typing import Any
 
 from room_server.state.keys import SLOTS, slot
 from tests.cluster import form, processes, url_of
-from tests.conftest import settings_for
-from tests.support import Site, eventually, next_state, room, serving, state_where
+from tests.support import Site, eventually, next_state, room, serving, settings_for, state_where
 
 PARTITIONS = 8
 NAMES = [f"w-{number}" for number in range(24)]

@@ -1,10 +1,12 @@
 """What the process cannot live without takes it along, however it ends; only who is asked to end does no harm."""
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 
-from room_server.process import vital
+from room_server.process import GC_THRESHOLDS, vital
 from tests.support import PATIENCE, sigterm
 
 
@@ -53,3 +55,16 @@ async def test_a_vital_task_may_end_when_it_was_asked_to(caplog: pytest.LogCaptu
     await vital(ends(), asked)
 
     assert caplog.records == []
+
+
+def test_the_garbage_collector_leaves_alone_what_was_loaded() -> None:
+    """In a process of its own: it is for good."""
+    words = (
+        "import gc; from room_server import process; process.freeze_garbage_collector(); "
+        "print(gc.get_freeze_count(), gc.get_threshold())"
+    )
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+
+    frozen, _, thresholds = done.stdout.partition(" ")
+    assert int(frozen) > 1_000
+    assert thresholds.strip() == str(GC_THRESHOLDS)

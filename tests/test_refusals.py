@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
+from room_server.api.hooks import MAX_BODY
 from room_server.errors import PROBLEMS
-from room_server.hooks import MAX_BODY
 from tests.support import Site
 
 STATUS, CTA = "core_webinar_set_status", "core_webinar_set_cta_visibility"

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from room_server.state.opening import open_state
-from tests.conftest import settings_for
-from tests.support import HOOK_SECRET, PATIENCE, TOKEN_SECRET, room
+from room_server.state.startup import open_state
+from tests.support import HOOK_SECRET, PATIENCE, TOKEN_SECRET, room, settings_for
 from tests.terminal import Running, Terminal, running
 from tests.test_auth import OTHER_SECRET
 from tests.test_signed import OTHER_HOOK_SECRET, webhook

@@ -12,13 +12,22 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from room_server.core.room import RosterEntry
-from room_server.state import catalogue, roster
-from tests.conftest import settings_for
-from tests.support import HOOK_SECRET, PATIENCE, TOKEN_SECRET, Site, eventually, room, serving, state_where
+from room_server.state import roster, webinars
+from tests.support import (
+    HOOK_SECRET,
+    PATIENCE,
+    TOKEN_SECRET,
+    Site,
+    eventually,
+    room,
+    serving,
+    settings_for,
+    state_where,
+)
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
+from tests.telemetry.test_tracing import said
 from tests.terminal import Running, running
-from tests.test_tracing import said
 
 __all__ = ["api"]
 LEADS = (918273, 918274)
@@ -79,7 +88,7 @@ async def webinar(url: str, api: BotApi) -> AsyncIterator[Webinar]:
         running("worker", **environment) as worker,
     ):
         await site.store.create(room(title="A title", recording_url="https://example.org/recording"))
-        await roster.adopt(site.store, "w", people, replace=False)
+        await roster.import_roster(site.store, "w", people, replace=False)
         yield Webinar(web, worker, site, [])
 
 
@@ -98,7 +107,7 @@ async def held(running: Webinar) -> dict[str, str]:
 
 async def all_sent(site: Site) -> bool:
     """Two messages for who stayed, three for who did not."""
-    return await catalogue.fates(site.store) == {"sent": 5}
+    return await webinars.delivery_counts(site.store) == {"sent": 5}
 
 
 def lines(complaints: str) -> list[dict[str, Any]]:

@@ -17,8 +17,7 @@ from room_server.auth import WEBHOOK_TOLERANCE, Authenticator
 from room_server.config import Settings
 from room_server.core.messages import Actor, Role
 from room_server.errors import Unauthenticated
-from tests.conftest import settings_for
-from tests.support import HOOK_SECRET, Site, room, serving
+from tests.support import HOOK_SECRET, Site, room, serving, settings_for
 
 OTHER_HOOK_SECRET = "whsec_" + base64.b64encode(b"fedcba9876543210fedcba9876543210").decode()
 SETTINGS = Settings(hook_secret=HOOK_SECRET)

@@ -7,7 +7,7 @@ import asyncio
 
 import pytest
 
-from room_server.server import BoundedHttp
+from room_server.protocols.bounded_http import BoundedHttp
 from tests.raw import Raw, connecting, handshake, request, upgrade
 from tests.support import Site, room
 
@@ -263,7 +263,7 @@ async def test_a_handshake_in_doubt_is_refused_and_nothing_behind_it_is_done(sch
                 await raw.send(*pieces)
                 assert await told(raw) == REFUSED, (name, pieces)
     assert await scheduled.everything() == before
-    assert (scheduled.inside["door"].total, scheduled.inside["hub"].crowds) == (0, {})
+    assert (scheduled.inside.admission.total, scheduled.inside.hub.groups) == (0, {})
 
 
 async def test_an_upgrade_that_is_no_handshake_is_an_ordinary_request(scheduled: Site) -> None:

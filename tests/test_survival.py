@@ -66,7 +66,7 @@ def keeper_of(data: Path) -> int:
             words = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue  # it has just ended
-        if b"room_server.state.keeper" in words and os.fsencode(data) in words:
+        if b"room_server.state.redis.supervisor" in words and os.fsencode(data) in words:
             return int(process.name)
     raise AssertionError(f"nobody keeps {data}")
 

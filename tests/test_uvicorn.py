@@ -16,7 +16,7 @@ from uvicorn.server import ServerState
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from room_server.server import BoundedHttp
+from room_server.protocols.bounded_http import BoundedHttp
 
 INSIDE: dict[type, set[str]] = {
     HttpToolsProtocol: {

@@ -12,19 +12,19 @@ import pytest
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.room import RosterEntry, Status
-from room_server.state import presence, reports, roster
+from room_server.jobs import attendance_report
+from room_server.jobs.erasure import forget
+from room_server.jobs.evaluation import TAKEN, Evaluations, Schedule
+from room_server.state import presence, roster
 from room_server.state.commits import unix_ms
-from room_server.state.evaluation import TAKEN, Evaluations, Schedule
-from room_server.state.forgetting import forget
-from room_server.state.opening import State, open_state
 from room_server.state.outbox import Outbox
+from room_server.state.startup import State, open_state
 from room_server.state.store import Store
 from room_server.worker import evaluate, tidy, work, working_beside
-from tests.conftest import settings_for
 from tests.core.builders import WEBINAR, complete, enter, stop
 from tests.outage import own_redis
 from tests.state.acts import done
-from tests.support import AT, PATIENCE, eventually, room, sigterm, wait_until
+from tests.support import AT, PATIENCE, eventually, room, settings_for, sigterm, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
 
@@ -42,19 +42,21 @@ def settings(url: str, bot: BotApi | None = None, **more: object) -> Settings:
 
 async def prepare(store: Store) -> None:
     """A live webinar and its roster; lead 1 is in it. The bot was busy a moment ago, so its pace is known."""
-    await store.ask("SET", store.keys.pace("bot"), 0, "PX", 60_000)
+    await store.call("SET", store.keys.pace("bot"), 0, "PX", 60_000)
     await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
-    await roster.adopt(store, WEBINAR, PEOPLE, replace=False)
+    await roster.import_roster(store, WEBINAR, PEOPLE, replace=False)
     await done(store, enter(1))
 
 
 async def routes(store: Store) -> dict[int, str | None]:
-    return {line.lead_id: line.route for line in await reports.attendance(store, WEBINAR)}
+    return {line.lead_id: line.route for line in await attendance_report.attendance(store, WEBINAR)}
 
 
 async def all_are(store: Store, many: int, *fates: str) -> bool:
     """Whether there are so many messages, all with one of these fates."""
-    told = [message.status.value for line in await reports.attendance(store, WEBINAR) for message in line.messages]
+    told = [
+        message.status.value for line in await attendance_report.attendance(store, WEBINAR) for message in line.messages
+    ]
     return len(told) == many and set(told) <= set(fates)
 
 
@@ -78,7 +80,7 @@ async def test_nobody_is_evaluated_before_the_grace_is_over(valkey_url: str) -> 
         await done(state.store, stop())
         await eventually(lambda: all_are(state.store, 6, "dry_run", "held"), "everyone is evaluated")
 
-        lines = await reports.attendance(state.store, WEBINAR)
+        lines = await attendance_report.attendance(state.store, WEBINAR)
         known = [await state.store.load(WEBINAR, line.lead_id) for line in lines]
         waits = [(facts.participation.classified_at - facts.room.finished_at).total_seconds()
                  for facts in known if facts.participation and facts.participation.classified_at
@@ -92,8 +94,8 @@ async def test_a_webinar_that_cannot_be_read_stops_no_other(valkey_url: str, cap
     made = settings(valkey_url)
     async with open_state(made) as state, working_beside(made, state):
         keys = state.store.keys
-        await state.store.ask("HSET", keys.room("broken"), "stamp", "a:1", "record", b"{", "public", b"{}")
-        await state.store.ask("ZADD", keys.evaluations(keys.tag("broken")), 1, "broken")
+        await state.store.call("HSET", keys.room("broken"), "stamp", "a:1", "record", b"{", "public", b"{}")
+        await state.store.call("ZADD", keys.evaluations(keys.tag("broken")), 1, "broken")
         await prepare(state.store)
         await done(state.store, stop())
 
@@ -165,7 +167,7 @@ async def test_two_workers_evaluate_and_send_everything_once(valkey_url: str, ap
     people = [RosterEntry(lead_id=lead, candidate_chat_id=100 + lead, partner_chat_id=900 + lead) for lead in leads]
     async with two(settings(valkey_url, api)) as state:
         await prepare(state.store)
-        await roster.adopt(state.store, WEBINAR, people, replace=True)
+        await roster.import_roster(state.store, WEBINAR, people, replace=True)
         await done(state.store, stop())
 
         await eventually(lambda: all_are(state.store, 30, "sent", "held"), "all was sent that could be")
@@ -204,16 +206,18 @@ async def test_a_worker_that_is_to_stop_ends_and_leaves_the_rest(
     async with open_state(made) as state:
         await prepare(state.store)
         crowd = [RosterEntry(lead_id=lead) for lead in range(1, 5001)]
-        await roster.adopt(state.store, WEBINAR, crowd, replace=True)
+        await roster.import_roster(state.store, WEBINAR, crowd, replace=True)
         await done(state.store, stop())
         task = asyncio.create_task(work(made, state, stopping))
-        await eventually(lambda: state.store.ask("HGET", state.store.keys.tally(WEBINAR), "classified"), "it has begun")
+        await eventually(
+            lambda: state.store.call("HGET", state.store.keys.tally(WEBINAR), "classified"), "it has begun"
+        )
 
         stopping.set()
         async with asyncio.timeout(PATIENCE):
             await task
 
-        left = [line for line in await reports.attendance(state.store, WEBINAR) if line.route is None]
+        left = [line for line in await attendance_report.attendance(state.store, WEBINAR) if line.route is None]
     assert left
 
 
@@ -223,7 +227,7 @@ async def test_what_was_archived_long_enough_ago_is_deleted(valkey_url: str) -> 
         store, key = state.store, state.store.keys.archived(state.store.keys.tag(WEBINAR))
         for name, days in (("over", 3), ("not-yet", 1)):
             await store.create(room(name, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
-            await store.ask("ZADD", key, unix_ms(utc_now() - timedelta(days=days)), name)
+            await store.call("ZADD", key, unix_ms(utc_now() - timedelta(days=days)), name)
         async with working_beside(made, state):
             await eventually(lambda: is_gone(store, "over"), "its time is over")
 
@@ -239,10 +243,10 @@ async def test_without_a_retention_what_is_archived_is_kept(valkey_url: str) -> 
     async with open_state(made) as state:
         keys = state.store.keys
         await state.store.create(room(WEBINAR, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
-        await state.store.ask("ZADD", keys.archived(keys.tag(WEBINAR)), 1, WEBINAR)
+        await state.store.call("ZADD", keys.archived(keys.tag(WEBINAR)), 1, WEBINAR)
         async with working_beside(made, state):
             stream = keys.outbox(keys.tag(WEBINAR))
-            await eventually(lambda: state.store.ask("EXISTS", stream), "the worker has begun")
+            await eventually(lambda: state.store.call("EXISTS", stream), "the worker has begun")
 
         assert not await is_gone(state.store, WEBINAR)
 
@@ -276,7 +280,7 @@ async def test_a_person_who_was_forgotten_is_not_told_anything_any_more(valkey_u
 
 
 async def is_empty(store: Store, stream: str) -> bool:
-    return bool(await store.ask("XLEN", stream) == 0)
+    return bool(await store.call("XLEN", stream) == 0)
 
 
 async def test_whoever_is_forgotten_in_the_middle_of_sending_is_told_nothing_afterwards(
@@ -286,7 +290,7 @@ async def test_whoever_is_forgotten_in_the_middle_of_sending_is_told_nothing_aft
     async with open_state(made) as state:
         await prepare(state.store)
         crowd = [RosterEntry(lead_id=lead, candidate_chat_id=100 + lead) for lead in leads]
-        await roster.adopt(state.store, WEBINAR, crowd, replace=True)
+        await roster.import_roster(state.store, WEBINAR, crowd, replace=True)
         await done(state.store, stop())
         async with working_beside(made, state):
             await wait_until(lambda: len(api.sent) > 5, "some are told")

@@ -13,12 +13,13 @@ from typing import Any
 from redis.asyncio import Redis
 
 from room_server.cli import main
-from room_server.state import opening, pipeline
-from room_server.state.connect import CONNECTIONS
-from room_server.state.pipeline import Command, Line
+from room_server.state import startup
+from room_server.state.redis import pipeline
+from room_server.state.redis.connect import CONNECTIONS
+from room_server.state.redis.pipeline import NodePipeline, RedisCommand
 
 
-class Alone(Line):
+class Alone(NodePipeline):
     """Each command by itself."""
 
     def __init__(self, client: Redis, replicas: int = 0) -> None:
@@ -27,27 +28,27 @@ class Alone(Line):
         self._free = asyncio.Semaphore(CONNECTIONS - 4)  # the listener has some of them
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def ask(self, command: Command) -> asyncio.Future[Any]:
+    def ask(self, command: RedisCommand) -> asyncio.Future[Any]:
         """The reply to come."""
         task = asyncio.create_task(self._travel(command))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _travel(self, command: Command) -> Any:
+    async def _travel(self, command: RedisCommand) -> Any:
         async with self._free:
             return await self._client.execute_command(*command)
 
 
 @asynccontextmanager
-async def alone(client: Redis, replicas: int = 0) -> AsyncIterator[Line]:
+async def alone(client: Redis, replicas: int = 0) -> AsyncIterator[NodePipeline]:
     """In the place of a line with its flights."""
     yield Alone(client, replicas)
 
 
 if __name__ == "__main__":
     if sys.argv.pop(1) == "pool":
-        vars(opening)["open_line"] = alone
+        vars(startup)["open_node_pipeline"] = alone
     else:
         pipeline.FLIGHTS = pipeline.BATCH = 1
     main()

@@ -20,7 +20,7 @@ MAX_CONTROL = 2 + 4 + 125
 """Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
 
 
-class Head(Struct, frozen=True):
+class RoomVersion(Struct, frozen=True):
     """What the hub needs to know of a room state."""
 
     webinar_id: str
@@ -32,7 +32,7 @@ class Head(Struct, frozen=True):
 class RoomState(NamedTuple):
     """A room state as it goes out: the published bytes and the frame around them."""
 
-    head: Head
+    head: RoomVersion
     text: bytes
     frame: bytes
     ping: bytes
@@ -48,7 +48,7 @@ class RoomState(NamedTuple):
         return same_epoch and self.head.version <= before.head.version and self.text != before.text
 
 
-_HEAD = msgspec.json.Decoder(Head)
+_HEAD = msgspec.json.Decoder(RoomVersion)
 
 
 def room_state(text: bytes) -> RoomState:
@@ -59,7 +59,7 @@ def room_state(text: bytes) -> RoomState:
 
 def counts(scope: str, number: int, text: bytes) -> RoomState:
     """The counts as they go to the monitors of a scope: numbered, since the newest stands here too."""
-    head = Head(scope, "", number, Status.LIVE)
+    head = RoomVersion(scope, "", number, Status.LIVE)
     return RoomState(head, text, text_frame(text), receipts.ping("", number))
 
 
@@ -73,7 +73,7 @@ def text_frame(text: bytes) -> bytes:
     return struct.pack("!BBQ", TEXT, 127, size) + text
 
 
-class Heard(NamedTuple):
+class ControlFrames(NamedTuple):
     """What a client's bytes say, as far as they are whole."""
 
     pings: bytes = b""
@@ -89,24 +89,24 @@ class Heard(NamedTuple):
     """How many whole pings and pongs there were; reading ends with the first beyond MOST_CONTROLS."""
 
 
-def heard(inbox: bytes) -> Heard:
+def read_control_frames(inbox: bytes) -> ControlFrames:
     """Read control frames; anything else is a fault as soon as it shows."""
     at, pings, pong, controls = 0, b"", b"", 0
     while at < len(inbox) and controls <= MOST_CONTROLS + 1:  # one of them may be our answer
         if fault := _fault(inbox[at], inbox[at + 1 : at + 2]):
-            return Heard(pings, pong, rest=inbox[at:], fault=fault, controls=controls)
+            return ControlFrames(pings, pong, rest=inbox[at:], fault=fault, controls=controls)
         size = 6 + (inbox[at + 1] & 0x7F) if len(inbox) > at + 1 else 2
         if len(inbox) < at + size:
             break
         if inbox[at] == CLOSE:
-            return Heard(pings, pong, close=inbox[at:], controls=controls)
+            return ControlFrames(pings, pong, close=inbox[at:], controls=controls)
         if inbox[at] == CLIENT_PING:
             pings += inbox[at : at + size]
         elif inbox[at] == CLIENT_PONG:
             pong = receipts.pong(inbox[at : at + size]) or pong
         at += size
         controls += 1
-    return Heard(pings, pong, rest=inbox[at:], controls=controls)
+    return ControlFrames(pings, pong, rest=inbox[at:], controls=controls)
 
 
 def _fault(first: int, second: bytes) -> CloseCode | None:

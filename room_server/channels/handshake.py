@@ -12,14 +12,14 @@ from urllib.parse import unquote_to_bytes
 from msgspec import Struct
 from websockets.utils import accept_key
 
-from room_server.channels.crowd import watching
 from room_server.channels.hub import Hub
-from room_server.channels.wheel import Wheel
+from room_server.channels.subscribers import counts_group
+from room_server.channels.timer_wheel import TimerWheel
 from room_server.config import Settings
 from room_server.core.messages import Actor
 from room_server.core.permissions import Reading, check_read
 from room_server.errors import BadInput, Forbidden, Refusal, TooManyRequests, Unauthenticated, Unknown
-from room_server.limits import Throttle
+from room_server.rate_limit import Throttle
 
 SUBPROTOCOL = "room.v1"
 BEARER = "room.bearer."
@@ -27,7 +27,7 @@ PING_AFTER = 25.0
 """Seconds of silence before a ping."""
 GONE_AFTER = 20.0
 """Seconds that a ping, or a goodbye, may stay unanswered."""
-MAX_HEAD = 8192
+MAX_HANDSHAKE_HEADERS = 8192
 """Bytes of a handshake's headers together."""
 _PATH = re.compile(r"/rooms/([^/]+)/socket")
 _COUNTS = "/monitor/socket"
@@ -44,11 +44,11 @@ class Handshake(Struct, frozen=True):
     headers: dict[str, str]
 
 
-class Ticket(Struct, frozen=True):
+class AdmittedHandshake(Struct, frozen=True):
     """A handshake that may go on: who, and to which crowd."""
 
     actor: Actor
-    crowd: str
+    group: str
 
 
 def handshake(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Handshake:
@@ -60,12 +60,12 @@ def handshake(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes
     return Handshake(method.decode("latin-1"), target.decode("latin-1"), joined)
 
 
-class Door:
+class Admission:
     """What every socket of this process is made with, and how many are in. Its limits know of no other process."""
 
-    def __init__(self, settings: Settings, hub: Hub, wheel: Wheel, authenticate: Callable[[str], Actor]) -> None:
+    def __init__(self, settings: Settings, hub: Hub, timers: TimerWheel, authenticate: Callable[[str], Actor]) -> None:
         self.hub = hub
-        self.wheel = wheel
+        self.timers = timers
         self.stall_seconds = settings.stall_seconds
         self.ping_after, self.gone_after = PING_AFTER, GONE_AFTER
         self.total = 0
@@ -89,7 +89,7 @@ class Door:
             refusal.headers = {"Retry-After": "1"}
             raise refusal
 
-    def shake_hands(self, request: Handshake, address: str = "") -> tuple[Ticket, bytes]:
+    def admit(self, request: Handshake, address: str = "") -> tuple[AdmittedHandshake, bytes]:
         """The ticket of a handshake request, and the 101 that answers it. Raises Refusal."""
         self._check_serving()
         if address:
@@ -97,7 +97,7 @@ class Door:
         ticket = self.check(request)
         return ticket, _accepted(request)
 
-    def check(self, request: Handshake) -> Ticket:
+    def check(self, request: Handshake) -> AdmittedHandshake:
         """The handshake's ticket. Raises Refusal."""
         path = request.target.partition("?")[0]
         path = unquote_to_bytes(path).decode(errors="replace") if "%" in path else path
@@ -113,7 +113,7 @@ class Door:
         actor = self._authenticate(_token(offered, headers))
         check_read(actor, Reading.ROOM if found else Reading.COUNTS, found[1] if found else None)
         self._check_room_for(actor)
-        return Ticket(actor, found[1] if found else watching(actor.webinar_id))
+        return AdmittedHandshake(actor, found[1] if found else counts_group(actor.webinar_id))
 
     def _check_origin(self, given: str, host: str) -> None:
         """The own host, or one that is allowed; several are none. Raises Forbidden."""
@@ -166,8 +166,8 @@ def _accepted(request: Handshake) -> bytes:
     key = headers.get("sec-websocket-key", "")
     if request.method != "GET":
         raise BadInput("method_not_allowed", "a handshake is a GET request")
-    if sum(map(len, headers.values())) > MAX_HEAD:
-        raise BadInput("malformed_request", f"a handshake's headers have at most {MAX_HEAD} bytes")
+    if sum(map(len, headers.values())) > MAX_HANDSHAKE_HEADERS:
+        raise BadInput("malformed_request", f"a handshake's headers have at most {MAX_HANDSHAKE_HEADERS} bytes")
     if headers.get("sec-websocket-version") != "13":
         raise BadInput("malformed_request", "Sec-WebSocket-Version is to be 13")
     if not _KEY.fullmatch(key):

@@ -19,10 +19,10 @@ from redis.exceptions import RedisClusterException, RedisError
 from room_server.channels.hub import Hub
 from room_server.channels.reader import Reader
 from room_server.errors import StateUnavailable, TooManyRequests
-from room_server.limits import Throttle
-from room_server.state.connect import client_of
+from room_server.rate_limit import Throttle
 from room_server.state.keys import Keys, slot
-from room_server.state.pipeline import Client, heeding
+from room_server.state.redis.connect import client_of
+from room_server.state.redis.pipeline import Client, reraise_swallowed_cancellation
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class Listener:
             return [(self._client, channels)] if channels else []
         nodes, by_node = self._client.nodes_manager, dict[str, tuple[Redis, set[str]]]()
         try:
-            await heeding(nodes.initialize())
+            await reraise_swallowed_cancellation(nodes.initialize())
         except (RedisError, RedisClusterException, OSError) as error:
             self._complain("the Cluster's map cannot be read", error)
             return []
@@ -140,9 +140,9 @@ class Listener:
         pubsub: Any = client.pubsub()  # redis-py leaves parts of it untyped
         try:
             for channel in sorted(channels):  # each is in a slot of its own, and a Cluster takes one slot at a time
-                await heeding(pubsub.ssubscribe(channel))
+                await reraise_swallowed_cancellation(pubsub.ssubscribe(channel))
             while channels:
-                message = await heeding(_next_message(pubsub))
+                message = await reraise_swallowed_cancellation(_next_message(pubsub))
                 if message["type"] == "sunsubscribe":  # its slot moved to another server
                     moved = message["channel"].decode()
                     channels.discard(moved)
@@ -155,7 +155,7 @@ class Listener:
 
     def _hear(self, message: dict[str, Any]) -> None:
         if message["type"] == "smessage":
-            self._hub.tell(message["data"])
+            self._hub.publish(message["data"])
         elif message["type"] == "ssubscribe":
             channel = message["channel"].decode()
             self._heard.add(channel)

@@ -42,8 +42,8 @@ class Reader:
 
     async def reread(self, tag: str) -> None:
         """Offer the partition's crowds what Redis stores now: heals whatever was lost. Raises StateUnavailable."""
-        self._store.forget(tag)
-        held = [name for name, crowd in self._hub.partitions[tag].crowds.items() if crowd.state]
+        self._store.drop_copies(tag)
+        held = [name for name, group in self._hub.partitions[tag].groups.items() if group.state]
         self._hub.tally.healed += await self._read(held)
 
     async def _read(self, webinar_ids: list[str]) -> int:
@@ -54,8 +54,8 @@ class Reader:
         return sum(offered)
 
     def _state(self, webinar_id: str) -> RoomState | None:
-        crowd = self._hub.crowds.get(webinar_id)
-        return crowd.state if crowd else None
+        group = self._hub.groups.get(webinar_id)
+        return group.state if group else None
 
     async def _offer(self, webinar_id: str, text: bytes | None, before: RoomState | None) -> bool:
         """What was read of a room that had the state `before` when the reading began; whether it replaces that."""
@@ -77,12 +77,12 @@ class Reader:
         if before is not None and self._is_lost(webinar_id, read, before):
             await self._renew(read)
             return False
-        return self._hub.show(webinar_id, read) and before is not None
+        return self._hub.deliver(webinar_id, read) and before is not None
 
     def _is_lost(self, webinar_id: str, read: RoomState, before: RoomState) -> bool:
         """Whether Redis has lost what was told here: a replica without the last changes took its primary's place."""
-        crowd = self._hub.crowds.get(webinar_id)
-        return read.went_back(before) or (crowd is not None and read.head.epoch in crowd.past)
+        group = self._hub.groups.get(webinar_id)
+        return read.went_back(before) or (group is not None and read.head.epoch in group.past)
 
     async def _renew(self, read: RoomState) -> None:
         """A new epoch, of which the hub hears as of every change; of several processes the first one makes it.

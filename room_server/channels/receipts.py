@@ -10,8 +10,8 @@ import time
 from binascii import crc32
 from collections.abc import Iterable
 
-from room_server.core.reach import Reached, bucket, no_answers
-from room_server.measures import Histogram
+from room_server.core.receipt_stats import ReceiptCounts, bucket, no_answers
+from room_server.telemetry.histogram import Histogram
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +58,12 @@ class Receipts:
         """One socket answered, so long after the change was heard."""
         self.buckets[bucket(seconds)] += 1
 
-    def told(self) -> Reached:
+    def told(self) -> ReceiptCounts:
         """The count as it stands."""
-        return Reached(epoch=self.epoch, version=self.version, of=self.of, buckets=list(self.buckets))
+        return ReceiptCounts(epoch=self.epoch, version=self.version, of=self.of, buckets=list(self.buckets))
 
 
-class Tally:
+class BroadcastStats:
     """What this process has told its sockets since it began, for the metrics."""
 
     def __init__(self) -> None:

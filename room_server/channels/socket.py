@@ -12,17 +12,17 @@ from uvicorn.config import Config
 from uvicorn.protocols.utils import get_remote_addr, is_ssl
 from uvicorn.server import ServerState
 
-from room_server import limits, problems
+from room_server import problems, rate_limit
 from room_server.channels import frames, receipts
-from room_server.channels.crowd import Crowd
+from room_server.channels.closing import FLOOD, ClosingHandshake, open_protocol
 from room_server.channels.frames import RoomState
-from room_server.channels.handshake import Handshake, Ticket, handshake
-from room_server.channels.parting import FLOOD, Parting, open_protocol
+from room_server.channels.handshake import AdmittedHandshake, Handshake, handshake
+from room_server.channels.subscribers import SubscriberGroup
 from room_server.core.permissions import check_visible
 from room_server.errors import CloseCode, Refusal
 
 
-class RoomSocket(Parting, asyncio.Protocol):
+class RoomSocket(ClosingHandshake, asyncio.Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
     __slots__ = (
@@ -30,8 +30,8 @@ class RoomSocket(Parting, asyncio.Protocol):
         "_asked",
         "_config",
         "_connections",
-        "_crowd",
         "_descriptor",
+        "_group",
         "_receipted",
         "has",
     )
@@ -40,10 +40,10 @@ class RoomSocket(Parting, asyncio.Protocol):
     """What was written last."""
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        super().__init__(app_state["door"])
+        super().__init__(app_state["web"].admission)
         self._config = config
         self._connections: set[Any] = server_state.connections
-        self._crowd: Crowd | None = None
+        self._group: SubscriberGroup | None = None
         self._answer: bytes | None = None
         """The handshake's 101, until the room is known."""
         self._asked: RoomState | None = None
@@ -58,11 +58,11 @@ class RoomSocket(Parting, asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
-        self._door.wheel.drop(self)
-        if self._crowd is not None:
-            self._door.hub.leave(self._crowd, self)
-            self._door.exit(self.actor)
-            self._crowd = None
+        self._admission.timers.cancel(self)
+        if self._group is not None:
+            self._admission.hub.leave(self._group, self)
+            self._admission.exit(self.actor)
+            self._group = None
         if exc is None:
             self._transport.close()
 
@@ -73,7 +73,7 @@ class RoomSocket(Parting, asyncio.Protocol):
             self._hear_out(self._closing, data)
         elif self._answer is not None:
             self._transport.abort()  # nobody may speak before the handshake is answered
-        elif self._crowd is None:
+        elif self._group is None:
             return  # refused
         elif (payload := receipts.pong(data)) is not None and not self._inbox:
             if not self._receipt(payload) and self.floods(1):
@@ -81,12 +81,12 @@ class RoomSocket(Parting, asyncio.Protocol):
         else:
             self._read(data)
 
-    def greet(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    def on_handshake(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """The handshake, as an HTTP parser has read it; header names in lower case."""
         asked = handshake(method, target, headers)
-        address = self._address(asked) if self._door.asks_for_addresses else ""
+        address = self._address(asked) if self._admission.asks_for_addresses else ""
         try:
-            ticket, self._answer = self._door.shake_hands(asked, address)
+            ticket, self._answer = self._admission.admit(asked, address)
         except Refusal as refusal:
             self.refuse(refusal)
         else:
@@ -95,46 +95,46 @@ class RoomSocket(Parting, asyncio.Protocol):
     def _address(self, asked: Handshake) -> str:
         """Who is calling; nothing for a connection that comes from no address."""
         peer, proxies = get_remote_addr(self._transport), getattr(self._config.loaded_app, "trusted_hosts", ())
-        return limits.address(peer[0], asked.headers.get("x-forwarded-for", ""), proxies) if peer else ""
+        return rate_limit.address(peer[0], asked.headers.get("x-forwarded-for", ""), proxies) if peer else ""
 
-    def _enter(self, ticket: Ticket) -> None:
+    def _enter(self, ticket: AdmittedHandshake) -> None:
         self.actor = ticket.actor
-        self._door.enter(ticket.actor)
-        self._crowd = self._door.hub.crowd(ticket.crowd)
-        self._crowd.waiting.add(self)
-        if self._crowd.state is not None:
-            self._crowd.waiting.discard(self)
-            self.admit(self._crowd)
+        self._admission.enter(ticket.actor)
+        self._group = self._admission.hub.group(ticket.group)
+        self._group.waiting.add(self)
+        if self._group.state is not None:
+            self._group.waiting.discard(self)
+            self.admit(self._group)
 
-    def admit(self, crowd: Crowd) -> None:
+    def admit(self, group: SubscriberGroup) -> None:
         """The answer and the snapshot in one write; from here on the hub tells."""
-        assert crowd.state is not None and self._answer is not None  # noqa: S101, PT018 - the hub's promise
+        assert group.state is not None and self._answer is not None  # noqa: S101, PT018 - the hub's promise
         try:
-            check_visible(self.actor, crowd.name, crowd.state.head.status)
+            check_visible(self.actor, group.name, group.state.head.status)
         except Refusal as refusal:
             self.refuse(refusal)
             return
         if self._transport.is_closing():
             return  # its loss is about to be told
-        self._door.hub.join(crowd, self)
-        self._door.answered["accepted"] += 1
+        self._admission.hub.join(group, self)
+        self._admission.answered["accepted"] += 1
         self._transport.set_write_buffer_limits(high=0)
         self._descriptor = -1 if is_ssl(self._transport) else self._transport.get_extra_info("socket").fileno()
-        self.has = self._receipted = crowd.state
-        self._write(self._answer + crowd.state.frame)
+        self.has = self._receipted = group.state
+        self._write(self._answer + group.state.frame)
         self._answer = None
         self._silent_since = self._loop.time()
-        self._door.wheel.put(self, self._next(self._silent_since))
+        self._admission.timers.schedule(self, self._next(self._silent_since))
 
     def refuse(self, refusal: Refusal) -> None:
         """A plain HTTP answer, and the end of the connection."""
-        self._door.answered[refusal.code] += 1
-        self.say(problems.raw(refusal))
+        self._admission.answered[refusal.code] += 1
+        self.write(problems.raw(refusal))
         self._transport.close()
 
     def push(self, state: RoomState) -> None:
         """Write the newest state; a peer that is behind gets it when it has caught up."""
-        if self._behind_since or self._closing is not None or self._crowd is None:
+        if self._behind_since or self._closing is not None or self._group is None:
             return  # as _is_spoken_to and _write below, without the calls: this is done for every socket of a broadcast
         self.has = state
         frame = state.frame
@@ -143,15 +143,15 @@ class RoomSocket(Parting, asyncio.Protocol):
         except OSError:
             written = 0  # the transport will find out why
         if written < len(frame):
-            self.say(frame[written:])
+            self.write(frame[written:])
 
-    def ask(self) -> None:
+    def request_receipt(self) -> None:
         """Ask for the receipt of what was written last, unless one is outstanding."""
         if self._asked is None and self.has is not self._receipted and self._is_spoken_to():
             self.ping()
 
     def _is_spoken_to(self) -> bool:
-        return not self._behind_since and self._closing is None and self._crowd is not None
+        return not self._behind_since and self._closing is None and self._group is not None
 
     def _write(self, data: bytes) -> None:
         """Straight to the kernel; the transport, in which nothing waits while nobody is behind, gets what is left."""
@@ -160,20 +160,20 @@ class RoomSocket(Parting, asyncio.Protocol):
         except OSError:
             written = 0  # the transport will find out why
         if written < len(data):
-            self.say(data[written:])
+            self.write(data[written:])
 
-    def farewell(self, seconds: float, closed_after: float) -> None:
+    def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to come back elsewhere in `seconds`; `closed_after` that the socket is closed."""
-        if self._crowd is None:
+        if self._group is None:
             return  # gone meanwhile
         if self._is_spoken_to():
-            self.say(frames.reconnect(seconds))
+            self.write(frames.reconnect(seconds))
         self._leaves_at = self._loop.time() + seconds + closed_after
-        self._door.wheel.put(self, self._next(self._loop.time()))
+        self._admission.timers.schedule(self, self._next(self._loop.time()))
 
-    def caught_up(self) -> None:
-        if self._crowd is not None and self._crowd.state is not None and self.has is not self._crowd.state:
-            self.push(self._crowd.state)
+    def on_drained(self) -> None:
+        if self._group is not None and self._group.state is not None and self.has is not self._group.state:
+            self.push(self._group.state)
 
     def ping(self) -> None:
         """Keepalive and receipt in one; what was asked before is asked again."""
@@ -182,24 +182,24 @@ class RoomSocket(Parting, asyncio.Protocol):
             self._write(self._asked.ping)
 
     def is_admitted(self) -> bool:
-        return self._answer is None and self._crowd is not None
+        return self._answer is None and self._group is not None
 
     def _receipt(self, payload: bytes) -> bool:
         """The peer has what it was asked for; a state that went out meanwhile is asked for next. False: not asked."""
-        asked, crowd = self._asked, self._crowd
-        if asked is None or crowd is None or payload != asked.ping[2:]:
+        asked, group = self._asked, self._group
+        if asked is None or group is None or payload != asked.ping[2:]:
             return False
         self._asked = None
         if asked is not self._receipted:
             self._receipted = asked
-            crowd.receive(asked, self._loop.time())
+            group.receive(asked, self._loop.time())
         if self.has is not asked and not self._behind_since:
             self.ping()
         return True
 
     def _read(self, data: bytes) -> None:
         """Whole control frames go to the library; anything else is refused as soon as it shows."""
-        heard = frames.heard(self._inbox + data)
+        heard = frames.read_control_frames(self._inbox + data)
         self._inbox = heard.rest
         answers = bool(heard.pong) and self._receipt(heard.pong)
         if heard.pings:

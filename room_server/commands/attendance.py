@@ -10,10 +10,10 @@ import click
 import msgspec
 
 from room_server.commands.common import state_options, webinar_argument, with_store
-from room_server.core.messages import Kind
+from room_server.core.messages import MessageKind
 from room_server.errors import Unknown
-from room_server.state import reports
-from room_server.state.reports import Line
+from room_server.jobs import attendance_report
+from room_server.jobs.attendance_report import AttendanceRow
 from room_server.state.store import Store
 
 COLUMNS = ["lead_id", "name", "entered_at", "completed_at", "attended", "route"]
@@ -44,25 +44,25 @@ def export(webinar_id: str, form: str, **flags: Any) -> None:
       room-server attendance export launch --format json
     """
 
-    async def work(store: Store) -> list[Line]:
+    async def work(store: Store) -> list[AttendanceRow]:
         if (await store.load(webinar_id)).room is None:
             raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
-        return await reports.attendance(store, webinar_id)
+        return await attendance_report.attendance(store, webinar_id)
 
-    lines: list[Line] = with_store(flags, work)
+    lines: list[AttendanceRow] = with_store(flags, work)
     out = sys.stdout.buffer
     out.write(msgspec.json.encode(lines) + b"\n" if form == "json" else as_csv(lines))
 
 
-def as_csv(lines: list[Line]) -> bytes:
+def as_csv(lines: list[AttendanceRow]) -> bytes:
     """CSV that spreadsheets open well: UTF-8 with a byte order mark, nothing that runs as a formula."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*COLUMNS, *(f"{kind}_{what}" for kind in Kind for what in ("status", "at", "error"))])
+    writer.writerow([*COLUMNS, *(f"{kind}_{what}" for kind in MessageKind for what in ("status", "at", "error"))])
     for line in lines:
         fields = msgspec.to_builtins(line)
         messages = {message["kind"]: message for message in fields["messages"]}
-        told = [messages.get(kind, {}).get(what) for kind in Kind for what in ("status", "at", "error")]
+        told = [messages.get(kind, {}).get(what) for kind in MessageKind for what in ("status", "at", "error")]
         writer.writerow([_cell(value) for value in [*(fields[name] for name in COLUMNS), *told]])
     return text.getvalue().encode("utf-8-sig")
 

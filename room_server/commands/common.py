@@ -12,8 +12,8 @@ from room_server import config
 from room_server.config import Settings
 from room_server.core.messages import Actor, Role, WebinarId
 from room_server.core.room import PublicRoom
-from room_server.state import catalogue
-from room_server.state.opening import open_state
+from room_server.state import webinars
+from room_server.state.startup import open_state
 from room_server.state.store import Store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -70,7 +70,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 async def listed(store: Store) -> list[PublicRoom]:
     """The webinars, the latest first; a word on stderr when some are missing. Raises StateUnavailable."""
-    rooms = await catalogue.latest(store)
+    rooms = await webinars.latest(store)
     if store.away:
         many = f"{len(store.away)} of {len(store.keys.tags)} partitions do not answer"
         click.echo(f"warning: {many}; their webinars are missing here", err=True)

@@ -4,9 +4,9 @@ import click
 
 from room_server.commands.common import ID, run, settings, state_options
 from room_server.core.messages import MAX_LEAD_ID
-from room_server.state import forgetting
-from room_server.state.forgetting import Forgotten, Place
-from room_server.state.opening import open_state
+from room_server.jobs import erasure
+from room_server.jobs.erasure import Forgotten, KnownIn
+from room_server.state.startup import open_state
 
 
 @click.group()
@@ -42,16 +42,16 @@ def forget(lead_id: int, webinar_id: str | None, yes: bool, **flags: str | None)
     async def work() -> None:
         async with open_state(made) as state:
             if not yes:
-                found = await forgetting.places(state.store, lead_id, webinar_id)
-                forgetting.check(lead_id, found)
+                found = await erasure.webinars_of(state.store, lead_id, webinar_id)
+                erasure.check(lead_id, found)
                 click.confirm(_question(lead_id, found), abort=True, err=True)
-            click.echo(_said(lead_id, await forgetting.forget(state.store, lead_id, webinar_id)))
+            click.echo(_said(lead_id, await erasure.forget(state.store, lead_id, webinar_id)))
             click.echo(f"for a day imports {f'into {webinar_id} ' if webinar_id else ''}leave lead {lead_id} out")
 
     run(work())
 
 
-def _question(lead_id: int, found: list[Place]) -> str:
+def _question(lead_id: int, found: list[KnownIn]) -> str:
     known = ", ".join(place.webinar_id for place in found) or "no webinar, but may be named by events"
     return f"lead {lead_id} is known to {known}; delete all of it for good?"
 

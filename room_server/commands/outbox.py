@@ -10,19 +10,19 @@ import click
 
 from room_server.clock import utc_now
 from room_server.commands.common import ID, listed, state_options, webinar_argument, with_store
-from room_server.core.delivery import ENDED, RETRIABLE, Delivery, anew, end
-from room_server.core.facts import Facts
-from room_server.core.messages import Fate, Kind
+from room_server.core.decision_types import Facts
+from room_server.core.delivery import ENDED, RETRIABLE, Delivery, finish, restart
+from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.errors import Unknown, UnreadableRecord
-from room_server.state.outbox import Held, Next, Outbox
-from room_server.state.patience import deadline
+from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
+from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 from room_server.telegram import texts
 
 TOGETHER = 128
 """Messages that are changed at once."""
-DISCARDABLE = frozenset(Fate) - {Fate.SENT, Fate.SENDING, Fate.DRY_RUN}
-Change = Callable[[Delivery, Facts], Delivery | None]
+DISCARDABLE = frozenset(DeliveryStatus) - {DeliveryStatus.SENT, DeliveryStatus.SENDING, DeliveryStatus.DRY_RUN}
+Edit = Callable[[Delivery, Facts], Delivery | None]
 """The message as it is to be; None leaves it."""
 
 
@@ -40,8 +40,10 @@ def outbox() -> None:
 
 def _chosen(command: Any) -> Any:
     for option in (
-        click.option("--status", type=click.Choice([fate.value for fate in Fate]), help="Only with this status."),
-        click.option("--kind", type=click.Choice([kind.value for kind in Kind]), help="Only of this kind."),
+        click.option(
+            "--status", type=click.Choice([fate.value for fate in DeliveryStatus]), help="Only with this status."
+        ),
+        click.option("--kind", type=click.Choice([kind.value for kind in MessageKind]), help="Only of this kind."),
         click.option("--lead", type=click.IntRange(min=1), help="Only of this lead."),
     ):
         command = option(command)
@@ -62,7 +64,7 @@ def list_(webinar_id: str | None, text: bool, everything: bool, **rest: Any) -> 
       room-server outbox list
       room-server outbox list launch --status parked --text
     """
-    everything = everything or rest["status"] == Fate.SENT
+    everything = everything or rest["status"] == DeliveryStatus.SENT
     narrowed = any(rest[name] for name in ("lead", "kind", "status"))
     wanted = _filter(rest)
 
@@ -72,7 +74,7 @@ def list_(webinar_id: str | None, text: bool, everything: bool, **rest: Any) -> 
         ids = [webinar_id] if webinar_id else [room.webinar_id for room in await listed(store)]
         for one in ids:
             async for held in Outbox(store).deliveries(one):
-                if wanted(held.delivery) and (everything or held.delivery.status is not Fate.SENT):
+                if wanted(held.delivery) and (everything or held.delivery.status is not DeliveryStatus.SENT):
                     click.echo(_line(one, held.delivery))
                     if text:
                         click.echo(await _said(store, one, held.delivery))
@@ -123,22 +125,22 @@ def _retried(delivery: Delivery, facts: Facts) -> Delivery | None:
     """As it begins anew; None where it would end at once, as for a lead that has no chat still."""
     if delivery.status not in RETRIABLE or facts.room is None:
         return None
-    again = anew(delivery, facts.recording, facts.entry, utc_now())
+    again = restart(delivery, facts.recording, facts.entry, utc_now())
     return None if again.status in ENDED else again
 
 
 def _discarded(delivery: Delivery, _: Facts) -> Delivery | None:
     if delivery.status not in DISCARDABLE:
         return None
-    return end(delivery, Fate.UNDELIVERABLE, "discarded", utc_now())
+    return finish(delivery, DeliveryStatus.UNDELIVERABLE, "discarded", utc_now())
 
 
-def _change(webinar_id: str, rest: dict[str, Any], change: Change) -> None:
+def _change(webinar_id: str, rest: dict[str, Any], change: Edit) -> None:
     wanted = _filter(rest)
 
     async def work(store: Store) -> None:
         await _check_exists(store, webinar_id)
-        changed, batch = Counter[bool](), list[Held]()
+        changed, batch = Counter[bool](), list[StoredDelivery]()
         async for held in Outbox(store).deliveries(webinar_id):
             if wanted(held.delivery):
                 batch.append(held)
@@ -147,18 +149,21 @@ def _change(webinar_id: str, rest: dict[str, Any], change: Change) -> None:
                 batch = []
         changed.update(await asyncio.gather(*(_record(store, webinar_id, held, change) for held in batch)))
         async with deadline():  # what is left as it is may have been changed by an earlier try: replicas must have it
-            await store.ask_confirmed("EXISTS", store.keys.deliveries(webinar_id))
+            await store.call_replicated("EXISTS", store.keys.deliveries(webinar_id))
         click.echo(f"{changed[True]} messages changed, {changed[False]} left as they are")
 
     with_store(rest, work)
 
 
-async def _record(store: Store, webinar_id: str, held: Held, change: Change) -> bool:
+async def _record(store: Store, webinar_id: str, held: StoredDelivery, change: Edit) -> bool:
     """Whether the message was changed: nothing had to be, or a sender was faster, if not."""
     new = change(held.delivery, await store.load(webinar_id, held.delivery.lead_id))
     if new is None:
         return False
-    return await Outbox(store).record(webinar_id, held, new, Next(wakes=new.status is Fate.QUEUED)) is not None
+    return (
+        await Outbox(store).update(webinar_id, held, new, FollowOn(wakes=new.status is DeliveryStatus.QUEUED))
+        is not None
+    )
 
 
 async def _check_exists(store: Store, webinar_id: str) -> None:

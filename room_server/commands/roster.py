@@ -17,10 +17,10 @@ from room_server.config import PREFIX, Settings
 from room_server.core.messages import Role
 from room_server.core.room import Room
 from room_server.errors import ConfigurationError, InputFileError, Unknown
-from room_server.secrets_file import with_token_secret
 from room_server.state import roster as rosters
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from room_server.state.store import Store
+from room_server.token_secret import with_token_secret
 
 LINKS_END = timedelta(days=1)
 """After the scheduled time."""
@@ -59,12 +59,12 @@ def import_(webinar_id: str, file: Path, replace: bool, **flags: Any) -> None:
     except InputFileError as error:
         raise click.ClickException(f"{file}: nothing was imported\n{error}") from error
 
-    async def work(store: Store) -> rosters.Imported:
+    async def work(store: Store) -> rosters.ImportResult:
         entries = again(file, count)
         with click.progressbar(entries, count, "importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
-            return await rosters.adopt(store, webinar_id, shown, replace)
+            return await rosters.import_roster(store, webinar_id, shown, replace)
 
-    done: rosters.Imported = with_store(flags, work)
+    done: rosters.ImportResult = with_store(flags, work)
     taken = count - len(done.left_out)
     click.echo(f"{taken} leads imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}")
     if replace:

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from room_server.core.room import Recording, Room, Visibility
-from room_server.state.evaluation import Due
-from room_server.state.reports import Summary
+from room_server.jobs.attendance_report import Summary
+from room_server.jobs.evaluation import ScheduledEvaluation
 
 
 def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
@@ -37,7 +37,7 @@ class Shown(NamedTuple):
 
     room: Room
     numbers: Summary
-    due: Due | None
+    due: ScheduledEvaluation | None
     recording: Recording
 
 

@@ -8,7 +8,7 @@ import click
 from room_server import auth
 from room_server.commands.common import ID, settings, state_options
 from room_server.core.messages import MAX_LEAD_ID, Role
-from room_server.secrets_file import with_token_secret
+from room_server.token_secret import with_token_secret
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -6,9 +6,9 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 from uvicorn.supervisors.multiprocess import Process
 
-from room_server import snapshots
 from room_server.errors import RoomServerError
-from room_server.server import uvicorn_config
+from room_server.protocols.bounded_http import uvicorn_config
+from room_server.telemetry import multiprocess
 
 CANNOT_START = "the server could not start; the log says why"
 SIGN_OF_LIFE = 10
@@ -24,7 +24,7 @@ def run_workers(number: int, listening: socket.socket) -> None:
     Raises RoomServerError when one cannot start and no other one serves.
     """
     config = uvicorn_config("room_server.app:from_environment", workers=number, timeout_worker_healthcheck=SIGN_OF_LIFE)
-    with snapshots.for_workers():
+    with multiprocess.for_workers():
         supervisor = Workers(config, [listening])
         supervisor.run()
     if supervisor.failed:

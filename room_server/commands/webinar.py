@@ -12,14 +12,14 @@ import msgspec
 from room_server.clock import utc_now
 from room_server.commands.common import OPERATOR, Text, listed, state_options, webinar_argument, with_store
 from room_server.commands.summary import Shown, numbers, progress, summary
-from room_server.core.facts import Act, Command
+from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.core.planning import Plan, new_room
 from room_server.core.players import origin
 from room_server.core.room import Description, Label, PublicRoom, Status, Title, Url
 from room_server.errors import Unknown
-from room_server.state import reports
-from room_server.state.evaluation import Evaluations
+from room_server.jobs import attendance_report
+from room_server.jobs.evaluation import Evaluations
 from room_server.state.store import Store, new_epoch
 from room_server.telegram import texts
 
@@ -178,7 +178,7 @@ def _act(trigger: str, explanation: str) -> None:
         async def work(store: Store) -> None:
             if trigger == Trigger.ARCHIVE:
                 await Evaluations(store).run_pending(webinar_id)
-            command = Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=Act(webinar_id, trigger))
+            command = Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=OperatorAction(webinar_id, trigger))
             change = await store.apply(command)
             already = " already" if change.duplicate else ""
             click.echo(f"{webinar_id} is{already} {change.room.status}")
@@ -230,9 +230,9 @@ def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
         facts = await store.load(webinar_id)
         if facts.room is None:
             raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
-        lines = await reports.attendance(store, webinar_id)
+        lines = await attendance_report.attendance(store, webinar_id)
         due = await Evaluations(store).pending(webinar_id)
-        return Shown(facts.room, reports.summary(lines), due, facts.recording)
+        return Shown(facts.room, attendance_report.summary(lines), due, facts.recording)
 
     shown: Shown = with_store(flags, work)
     if as_json:

@@ -10,9 +10,9 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from room_server.core import attendance, lifecycle, permissions
-from room_server.core.facts import Act, Case, Change, Command, Evaluate, Facts
+from room_server.core.decision_types import Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
 from room_server.core.lifecycle import Trigger
-from room_server.core.listeners import settle
+from room_server.core.listeners import run_listeners
 from room_server.core.messages import Completed, Entered, Event, Role, SetCtaVisibility, SetStatus
 from room_server.core.room import Room, Status
 from room_server.errors import Conflict, Forbidden
@@ -28,7 +28,7 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
     if facts.room is None:
         raise permissions.unknown(hook.webinar_id)
     permissions.check_visible(command.actor, hook.webinar_id, facts.room.status)
-    case = Case(
+    context = DecisionContext(
         room=facts.room,
         participation=facts.participation,
         entry=facts.entry,
@@ -39,65 +39,69 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
     )
     match hook:
         case SetStatus():
-            return _changed(case, lifecycle.move(case.room, STATUS_WORDS[hook.status], now), (hook,))
+            return _changed(context, lifecycle.move(context.room, STATUS_WORDS[hook.status], now), (hook,))
         case SetCtaVisibility():
-            return _changed(case, lifecycle.show_cta(case.room, hook.visible), (hook,))
-        case Act():
-            return _changed(case, lifecycle.move(case.room, Trigger(hook.trigger), now), ())
+            return _changed(context, lifecycle.show_cta(context.room, hook.visible), (hook,))
+        case OperatorAction():
+            return _changed(context, lifecycle.move(context.room, Trigger(hook.trigger), now), ())
         case Entered():
-            return _entered(hook, case)
+            return _entered(hook, context)
         case Completed():
-            return _completed(hook, case)
+            return _completed(hook, context)
         case Evaluate():
-            return _evaluated(hook, case)
+            return _evaluated(hook, context)
         case _:
             assert_never(hook)
 
 
 def _check_actor(command: Command) -> None:
     hook = command.hook
-    if not isinstance(hook, Act | Evaluate):
+    if not isinstance(hook, OperatorAction | Evaluate):
         permissions.check_send(command.actor, hook)
     elif command.actor.role is not Role.SYSTEM:
         raise Forbidden("forbidden_role", "only the operator's command line does that")
-    elif isinstance(hook, Act) and hook.trigger not in lifecycle.INTERNAL:
+    elif isinstance(hook, OperatorAction) and hook.trigger not in lifecycle.INTERNAL:
         raise Forbidden("forbidden_role", f"{hook.trigger} is for organizers and speakers, by the hook made for it")
 
 
-def _unchanged(case: Case) -> Change:
-    return Change(room=case.room, participation=case.participation, duplicate=True)
+def _unchanged(context: DecisionContext) -> Change:
+    return Change(room=context.room, participation=context.participation, duplicate=True)
 
 
-def _changed(case: Case, room: Room, events: tuple[Event, ...]) -> Change:
+def _changed(context: DecisionContext, room: Room, events: tuple[Event, ...]) -> Change:
     """A change of the room. The end of a webinar arms its evaluation in the same commit."""
-    if room is case.room:
-        return _unchanged(case)
-    ended = room.status is Status.FINISHED and case.room.status is not Status.FINISHED
-    change = settle(events, replace(case, room=room))
+    if room is context.room:
+        return _unchanged(context)
+    ended = room.status is Status.FINISHED and context.room.status is not Status.FINISHED
+    change = run_listeners(events, replace(context, room=room))
     return replace(change, arm_evaluation=ended)
 
 
-def _entered(hook: Entered, case: Case) -> Change:
-    return settle((attendance.name_session(hook, case),), case) if attendance.check_enter(case) else _unchanged(case)
+def _entered(hook: Entered, context: DecisionContext) -> Change:
+    return (
+        run_listeners((attendance.name_session(hook, context),), context)
+        if attendance.check_enter(context)
+        else _unchanged(context)
+    )
 
 
-def _completed(hook: Completed, case: Case) -> Change:
+def _completed(hook: Completed, context: DecisionContext) -> Change:
     """A completion that comes after the lead was classified is kept, emits nothing and counts as a repeat."""
-    if not attendance.check_complete(case):
-        return _unchanged(case)
-    if case.participation is not None and case.participation.attended is not None:
-        kept = attendance.track_completed(hook, case).participation
-        return Change(room=case.room, participation=kept, duplicate=True)
-    return settle((attendance.name_session(hook, case),), case)
+    if not attendance.check_complete(context):
+        return _unchanged(context)
+    if context.participation is not None and context.participation.attended is not None:
+        kept = attendance.track_completed(hook, context).participation
+        return Change(room=context.room, participation=kept, duplicate=True)
+    return run_listeners((attendance.name_session(hook, context),), context)
 
 
-def _evaluated(hook: Evaluate, case: Case) -> Change:
+def _evaluated(hook: Evaluate, context: DecisionContext) -> Change:
     """After the end, whoever has no classification was not there."""
-    if case.room.status not in {Status.FINISHED, Status.ARCHIVED}:
-        raise Conflict("webinar_not_finished", f"the webinar is {case.room.status}")
-    if case.participation is None and case.entry is None:
-        return _unchanged(case)  # forgotten meanwhile: nobody is brought back
-    reaction = attendance.classify(hook.lead_id, False, case)
+    if context.room.status not in {Status.FINISHED, Status.ARCHIVED}:
+        raise Conflict("webinar_not_finished", f"the webinar is {context.room.status}")
+    if context.participation is None and context.entry is None:
+        return _unchanged(context)  # forgotten meanwhile: nobody is brought back
+    reaction = attendance.classify(hook.lead_id, False, context)
     if reaction.participation is None:
-        return _unchanged(case)
-    return settle(reaction.emit, replace(case, participation=reaction.participation))
+        return _unchanged(context)
+    return run_listeners(reaction.emit, replace(context, participation=reaction.participation))

@@ -19,8 +19,8 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from room_server.core.follow_ups import chat_of, first_fate
-from room_server.core.messages import Fate, Kind, Message
+from room_server.core.follow_ups import chat_of, first_status
+from room_server.core.messages import DeliveryStatus, Message, MessageKind
 from room_server.core.room import Recording, RosterEntry
 
 LEASE = timedelta(seconds=8)
@@ -33,13 +33,23 @@ MAX_DOUBTS = 2
 DOUBT_PAUSE = 2.0
 """Seconds before a doubtful message is tried once more, at least."""
 
-CLAIMABLE = frozenset({Fate.QUEUED, Fate.DOUBTFUL})
-ENDED = frozenset({Fate.SENT, Fate.DRY_RUN, Fate.NO_CHAT, Fate.UNDELIVERABLE, Fate.PARKED})
-ENDS = {"sent": Fate.SENT, "dry_run": Fate.DRY_RUN, "final": Fate.UNDELIVERABLE}
+CLAIMABLE = frozenset({DeliveryStatus.QUEUED, DeliveryStatus.DOUBTFUL})
+ENDED = frozenset(
+    {
+        DeliveryStatus.SENT,
+        DeliveryStatus.DRY_RUN,
+        DeliveryStatus.NO_CHAT,
+        DeliveryStatus.UNDELIVERABLE,
+        DeliveryStatus.PARKED,
+    }
+)
+ENDS = {"sent": DeliveryStatus.SENT, "dry_run": DeliveryStatus.DRY_RUN, "final": DeliveryStatus.UNDELIVERABLE}
 """Outcomes that end a message's way."""
 NO_TRY = frozenset({"flood", "halted", "late", "unconfirmed"})
 """Outcomes of a claim that do not count as a try."""
-RETRIABLE = frozenset({Fate.DRY_RUN, Fate.NO_CHAT, Fate.UNDELIVERABLE, Fate.PARKED})
+RETRIABLE = frozenset(
+    {DeliveryStatus.DRY_RUN, DeliveryStatus.NO_CHAT, DeliveryStatus.UNDELIVERABLE, DeliveryStatus.PARKED}
+)
 """What the operator may send on its way again."""
 
 
@@ -72,7 +82,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class Step(Struct, frozen=True, kw_only=True):
+class Transition(Struct, frozen=True, kw_only=True):
     """The record as it shall stand, and when it is to be looked at again (seconds from now; None: never)."""
 
     delivery: Delivery
@@ -84,13 +94,20 @@ def claim(delivery: Delivery, owner: str, now: datetime) -> Delivery | None:
     if delivery.status not in CLAIMABLE:
         return None
     return replace(
-        delivery, status=Fate.SENDING, owner=owner, lease_until=now + LEASE, attempts=delivery.attempts + 1, at=now
+        delivery,
+        status=DeliveryStatus.SENDING,
+        owner=owner,
+        lease_until=now + LEASE,
+        attempts=delivery.attempts + 1,
+        at=now,
     )
 
 
-def lapsed(delivery: Delivery, now: datetime) -> bool:
+def lease_expired(delivery: Delivery, now: datetime) -> bool:
     """Whether its sender died between sending and recording."""
-    return delivery.status is Fate.SENDING and delivery.lease_until is not None and delivery.lease_until <= now
+    return (
+        delivery.status is DeliveryStatus.SENDING and delivery.lease_until is not None and delivery.lease_until <= now
+    )
 
 
 def within_lease(delivery: Delivery, now: datetime) -> Delivery:
@@ -104,51 +121,53 @@ def within_lease(delivery: Delivery, now: datetime) -> Delivery:
     return replace(delivery, lease_until=latest)
 
 
-def settle(delivery: Delivery, outcome: Outcome, now: datetime) -> Step:
+def apply_outcome(delivery: Delivery, outcome: Outcome, now: datetime) -> Transition:
     """What a claimed delivery comes to."""
     free = replace(delivery, owner=None, lease_until=None, at=now, error=outcome.error)
     if status := ENDS.get(outcome.kind):
-        return Step(delivery=replace(free, status=status, message_id=outcome.message_id))
+        return Transition(delivery=replace(free, status=status, message_id=outcome.message_id))
     if outcome.kind == "migrated":
         return _again(replace(free, chat_id=outcome.chat_id), 0.0)
     if outcome.kind in NO_TRY:
-        return Step(delivery=_waiting(replace(free, attempts=delivery.attempts - 1)), again_in=outcome.seconds)
+        return Transition(delivery=_waiting(replace(free, attempts=delivery.attempts - 1)), again_in=outcome.seconds)
     if outcome.kind == "refused":
         return _again(free, min(MAX_BACK_OFF, 2.0 ** min(free.attempts - 1, 10)))
     return doubt(free, outcome.error, now, max(DOUBT_PAUSE, outcome.seconds))
 
 
-def doubt(delivery: Delivery, error: str | None, now: datetime, pause: float = DOUBT_PAUSE) -> Step:
+def doubt(delivery: Delivery, error: str | None, now: datetime, pause: float = DOUBT_PAUSE) -> Transition:
     """It may have arrived or not: once more, then it is parked for a person to decide."""
     doubted = replace(delivery, owner=None, lease_until=None, at=now, error=error, doubts=delivery.doubts + 1)
     if doubted.doubts >= MAX_DOUBTS:
-        return Step(delivery=replace(doubted, status=Fate.PARKED))
-    return Step(delivery=replace(doubted, status=Fate.DOUBTFUL), again_in=pause)
+        return Transition(delivery=replace(doubted, status=DeliveryStatus.PARKED))
+    return Transition(delivery=replace(doubted, status=DeliveryStatus.DOUBTFUL), again_in=pause)
 
 
-def overtaken(claimed: Delivery, standing: Delivery) -> bool:
+def may_still_record(claimed: Delivery, standing: Delivery) -> bool:
     """Whether a sender whose record was touched may still tell its outcome: nobody has tried the message since.
 
     Its lease was cut short (`within_lease`), or it was taken for dead.
     """
-    if standing.status is Fate.SENDING:
+    if standing.status is DeliveryStatus.SENDING:
         return standing.owner == claimed.owner
-    doubted = standing.status in {Fate.DOUBTFUL, Fate.PARKED} and standing.doubts == claimed.doubts + 1
+    doubted = (
+        standing.status in {DeliveryStatus.DOUBTFUL, DeliveryStatus.PARKED} and standing.doubts == claimed.doubts + 1
+    )
     return doubted and standing.attempts == claimed.attempts
 
 
-def anew(delivery: Delivery, recording: Recording, entry: RosterEntry | None, now: datetime) -> Delivery:
+def restart(delivery: Delivery, recording: Recording, entry: RosterEntry | None, now: datetime) -> Delivery:
     """Back to the beginning of its way, as the roster and the recording are now: once held, or retried by a person."""
     chat_id = chat_of(delivery.kind, entry) if entry else delivery.chat_id
-    status, error = first_fate(delivery.kind, chat_id, recording)
+    status, error = first_status(delivery.kind, chat_id, recording)
     return replace(delivery, status=status, error=error, chat_id=chat_id, attempts=0, doubts=0, at=now)
 
 
 def is_moved(delivery: Delivery, recording: Recording) -> bool:
     """Whether what is known of the recording takes a message elsewhere: a held one, or one that has lost its link."""
-    if delivery.kind is not Kind.RECORDING:
+    if delivery.kind is not MessageKind.RECORDING:
         return False
-    if delivery.status is Fate.HELD:
+    if delivery.status is DeliveryStatus.HELD:
         return recording.is_known
     return delivery.status in CLAIMABLE and recording.url is None
 
@@ -158,23 +177,23 @@ def moved(delivery: Delivery, recording: Recording, entry: RosterEntry | None, n
 
     One that is just being sent is on the line already. If it comes back, it is looked at then.
     """
-    if delivery.status is Fate.HELD:
-        return anew(delivery, recording, entry, now)
-    return end(delivery, *first_fate(delivery.kind, delivery.chat_id, recording), now)
+    if delivery.status is DeliveryStatus.HELD:
+        return restart(delivery, recording, entry, now)
+    return finish(delivery, *first_status(delivery.kind, delivery.chat_id, recording), now)
 
 
-def end(delivery: Delivery, fate: Fate, error: str | None, now: datetime) -> Delivery:
+def finish(delivery: Delivery, fate: DeliveryStatus, error: str | None, now: datetime) -> Delivery:
     """It goes no further, and why."""
     return replace(delivery, status=fate, owner=None, lease_until=None, error=error, at=now)
 
 
 def _waiting(delivery: Delivery) -> Delivery:
     """A message that was in doubt stays so: another unknown outcome would be its second."""
-    return replace(delivery, status=Fate.DOUBTFUL if delivery.doubts else Fate.QUEUED)
+    return replace(delivery, status=DeliveryStatus.DOUBTFUL if delivery.doubts else DeliveryStatus.QUEUED)
 
 
-def _again(free: Delivery, seconds: float) -> Step:
+def _again(free: Delivery, seconds: float) -> Transition:
     """Another try, unless there were too many."""
     if free.attempts >= MAX_ATTEMPTS:
-        return Step(delivery=replace(free, status=Fate.PARKED))
-    return Step(delivery=_waiting(free), again_in=seconds)
+        return Transition(delivery=replace(free, status=DeliveryStatus.PARKED))
+    return Transition(delivery=_waiting(free), again_in=seconds)

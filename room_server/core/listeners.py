@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from room_server.core import attendance, follow_ups, routing
-from room_server.core.facts import Case, Change, Reaction
+from room_server.core.decision_types import Change, DecisionContext, Reaction
 from room_server.core.messages import (
     AttendanceClassified,
     Completed,
@@ -24,7 +24,7 @@ from room_server.core.messages import (
     WebinarCompleted,
 )
 
-Listener = Callable[[Any, Case], Reaction]
+Listener = Callable[[Any, DecisionContext], Reaction]
 
 LISTENERS: dict[type[Event], tuple[Listener, ...]] = {
     SetStatus: (),
@@ -38,7 +38,7 @@ LISTENERS: dict[type[Event], tuple[Listener, ...]] = {
 """The room's own hooks change the room itself in `decide`; the pages hear of it by the published state."""
 
 
-def settle(events: tuple[Event, ...], case: Case) -> Change:
+def run_listeners(events: tuple[Event, ...], context: DecisionContext) -> Change:
     """The change that `events` lead to in `case`, with everything that their listeners emit, in order."""
     told: list[Event] = []
     messages: list[Message] = []
@@ -47,9 +47,9 @@ def settle(events: tuple[Event, ...], case: Case) -> Change:
         event = waiting.popleft()
         told.append(event)
         for listener in LISTENERS[type(event)]:
-            reaction = listener(event, case)
+            reaction = listener(event, context)
             if reaction.participation is not None:
-                case = replace(case, participation=reaction.participation)
+                context = replace(context, participation=reaction.participation)
             waiting.extend(reaction.emit)
             messages.extend(reaction.messages)
-    return Change(room=case.room, participation=case.participation, events=tuple(told), messages=tuple(messages))
+    return Change(room=context.room, participation=context.participation, events=tuple(told), messages=tuple(messages))

@@ -134,7 +134,7 @@ EMITTED: dict[str, type[Event]] = {
 NAMES: dict[type[Event], str] = {kind: name for name, kind in {**INBOUND, **EMITTED}.items()}
 
 
-class Kind(StrEnum):
+class MessageKind(StrEnum):
     """The three messages that a classified lead leads to."""
 
     ATTENDANCE = "attendance"
@@ -142,7 +142,7 @@ class Kind(StrEnum):
     RECORDING = "recording"
 
 
-class Fate(StrEnum):
+class DeliveryStatus(StrEnum):
     """What became of a message (design: Telegram). The last five are ends."""
 
     QUEUED = "queued"
@@ -160,8 +160,8 @@ class Message(Struct, frozen=True, kw_only=True):
     """One Telegram message to one chat; what it says is made when it is sent."""
 
     lead_id: int
-    kind: Kind
-    status: Fate
+    kind: MessageKind
+    status: DeliveryStatus
     attended: bool
     chat_id: int | None
     locale: str

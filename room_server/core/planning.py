@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from room_server.core.facts import Change
+from room_server.core.decision_types import Change
 from room_server.core.players import check_player
 from room_server.core.room import Description, Label, Origin, Recording, Room, Status, Title, Url
 from room_server.errors import BadInput, Conflict

@@ -2,15 +2,15 @@
 
 from msgspec.structs import replace
 
-from room_server.core.facts import Case, Reaction
+from room_server.core.decision_types import DecisionContext, Reaction
 from room_server.core.messages import AttendanceClassified, PostWebinarRoute, Route
 
 
-def route(event: AttendanceClassified, case: Case) -> Reaction:
+def route(event: AttendanceClassified, context: DecisionContext) -> Reaction:
     """The lead's route, kept with its participation and emitted once."""
     way: Route = "attended" if event.attended else "not_attended"
     return Reaction(
-        participation=case.participation and replace(case.participation, route=way),
+        participation=context.participation and replace(context.participation, route=way),
         emit=(
             PostWebinarRoute(
                 lead_id=event.lead_id,

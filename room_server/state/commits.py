@@ -10,25 +10,25 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from room_server.clock import utc_now
-from room_server.core.facts import Change, Facts
-from room_server.core.messages import NAMES, Completed, Entered, Fate, Message
+from room_server.core.decision_types import Change, Facts
+from room_server.core.messages import NAMES, Completed, DeliveryStatus, Entered, Message
 from room_server.core.room import Room, Status, public_text
 from room_server.ids import new_id
 from room_server.state.keys import Keys
-from room_server.state.pipeline import flat
-from room_server.tracing import request_id
+from room_server.state.redis.pipeline import flat
+from room_server.telemetry.tracing import request_id
 
 logger = logging.getLogger(__name__)
 
 DONE_SECONDS = 60
 """How long a commit's id is kept: longer than anyone asks again after a lost reply."""
-WAKING = frozenset({Fate.QUEUED})
+WAKING = frozenset({DeliveryStatus.QUEUED})
 """Fates of new messages that the sender is woken for."""
 
 _JSON = msgspec.json.Encoder()
 
 
-class Plan(Struct, frozen=True, kw_only=True):
+class Commit(Struct, frozen=True, kw_only=True):
     """A change, what it was decided on, and the bytes that stood for it."""
 
     webinar_id: str
@@ -47,7 +47,7 @@ def is_empty(before: Facts, change: Change) -> bool:
     )
 
 
-def arguments(keys: Keys, plan: Plan) -> tuple[list[str], list[Any]]:
+def arguments(keys: Keys, plan: Commit) -> tuple[list[str], list[Any]]:
     """KEYS and ARGV of one commit, under an id of its own."""
     return _keys(keys, plan.webinar_id), [*_compared(plan), *_appended(plan)]
 
@@ -72,7 +72,7 @@ def _keys(keys: Keys, webinar_id: str) -> list[str]:
     ]
 
 
-def _compared(plan: Plan) -> list[Any]:
+def _compared(plan: Commit) -> list[Any]:
     before, change = plan.before, plan.change
     room_changes = change.room is not before.room
     participation_changes = change.participation is not before.participation
@@ -95,7 +95,7 @@ def _compared(plan: Plan) -> list[Any]:
     ]
 
 
-def _due(plan: Plan) -> int | str:
+def _due(plan: Commit) -> int | str:
     """In how many milliseconds: the moment itself is by Redis' clock, since another host looks when it has come."""
     finished_at = plan.change.room.finished_at
     if not plan.change.arm_evaluation or finished_at is None:
@@ -104,7 +104,7 @@ def _due(plan: Plan) -> int | str:
     return max(0, round(left.total_seconds() * 1000))
 
 
-def _appended(plan: Plan) -> list[Any]:
+def _appended(plan: Commit) -> list[Any]:
     change = plan.change
     events = [(NAMES[type(event)], _JSON.encode(event)) for event in change.events]
     asked_by = request_id.get()
@@ -113,14 +113,14 @@ def _appended(plan: Plan) -> list[Any]:
     return [*flat(events), *flat(messages), *flat([(name,) for name in _counters(plan)])]
 
 
-def tell(room: Room) -> None:
+def log_change(room: Room) -> None:
     """A line that joins the request, if there was one, to the frames that tell its change: see channels.receipts."""
     if request_id.get():
         told = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
         logger.info("room changed", extra={"facts": told})
 
 
-def _counters(plan: Plan) -> Iterator[str]:
+def _counters(plan: Commit) -> Iterator[str]:
     before, after = plan.before.participation, plan.change.participation
     for event in plan.change.events:
         if isinstance(event, Entered):

@@ -15,9 +15,9 @@ from redis.exceptions import RedisError, ResponseError
 from room_server.core.delivery import Delivery
 from room_server.errors import StateUnavailable
 from room_server.state.commits import field
-from room_server.state.patience import deadline
-from room_server.state.pipeline import Script, pairs
-from room_server.state.scan import slices
+from room_server.state.hash_scan import hash_slices
+from room_server.state.redis.pipeline import Script, pairs
+from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ POISON_KEPT = 1000
 _DELIVERY = msgspec.json.Decoder(Delivery)
 
 
-class Entry(NamedTuple):
+class OutboxEntry(NamedTuple):
     """One line of the stream."""
 
     tag: str
@@ -53,25 +53,25 @@ class Poison(NamedTuple):
     error: str
 
 
-class Held(NamedTuple):
+class StoredDelivery(NamedTuple):
     """A delivery and its bytes as they stand: what the next step compares."""
 
     delivery: Delivery
     raw: bytes
 
     @classmethod
-    def of(cls, delivery: Delivery) -> "Held":
+    def of(cls, delivery: Delivery) -> "StoredDelivery":
         """As `delivery` stands once it is stored."""
         return cls(delivery, msgspec.json.encode(delivery))
 
 
-class Next(NamedTuple):
+class FollowOn(NamedTuple):
     """What a step writes besides the record."""
 
     again_in: float | None = None
     """Seconds until it is due again."""
     wakes: bool = False
-    entry: Entry | None = None
+    entry: OutboxEntry | None = None
     """To take off the stream."""
 
 
@@ -80,8 +80,8 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._record = Script.read("record")
-        self._promote = Script.read("promote")
+        self._record = Script.read("update_delivery")
+        self._promote = Script.read("enqueue_due")
         self._park = Script.read("park")
         self._take_over = Script.read("take_over")
         self._leave = Script.read("leave")
@@ -95,41 +95,41 @@ class Outbox:
             if not (isinstance(error, ResponseError) and "BUSYGROUP" in str(error)):
                 raise StateUnavailable(f"the outbox cannot be opened: {error}") from error
 
-    async def take(self, tag: str, owner: str, most: int) -> list[Entry]:
+    async def read_new(self, tag: str, owner: str, most: int) -> list[OutboxEntry]:
         """New entries for this reader. Raises StateUnavailable."""
         command = ("XREADGROUP", "GROUP", GROUP, owner, "COUNT", most, "STREAMS", self.store.keys.outbox(tag), ">")
         async with deadline():
-            reply = await self.store.ask(*command)
+            reply = await self.store.call(*command)
         if not reply:
             return []
         lines = next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]
         return await self._entries(tag, lines)
 
-    async def take_over(self, tag: str, owner: str, most: int) -> list[Entry]:
+    async def claim_abandoned(self, tag: str, owner: str, most: int) -> list[OutboxEntry]:
         """Entries of readers that died. Raises StateUnavailable."""
         said = [GROUP, owner, TAKEN_OVER_MS, most]
         async with deadline():
-            lines = await self.store.ask_script(self._take_over, [self.store.keys.outbox(tag)], said)
+            lines = await self.store.run(self._take_over, [self.store.keys.outbox(tag)], said)
         return await self._entries(tag, lines)
 
-    async def leave(self, owner: str, forgotten_ms: int = FORGOTTEN_MS) -> None:
+    async def remove_consumers(self, owner: str, forgotten_ms: int = FORGOTTEN_MS) -> None:
         """Forget a reader that has nothing in hand any more, and those that died with nothing in hand."""
         for tag in self.store.keys.tags:
             async with deadline():
                 said = [GROUP, owner, forgotten_ms]
-                await self.store.ask_script(self._leave, [self.store.keys.outbox(tag)], said)
+                await self.store.run(self._leave, [self.store.keys.outbox(tag)], said)
 
     async def tidy(self, forgotten_ms: int = FORGOTTEN_MS) -> None:
         """Forget readers with nothing in hand that were not heard of for so long. Raises StateUnavailable."""
         for tag in self.store.keys.tags:
             await self.open(tag)
-        await self.leave("", forgotten_ms)
+        await self.remove_consumers("", forgotten_ms)
 
-    async def promote(self, tag: str) -> int:
+    async def enqueue_due(self, tag: str) -> int:
         """Put what is due on the stream; how many. Raises StateUnavailable."""
         places = [self.store.keys.due(tag), self.store.keys.outbox(tag), self.store.keys.clock(tag)]
         async with deadline():
-            return int(await self.store.ask_script(self._promote, places, [PROMOTED]))
+            return int(await self.store.run(self._promote, places, [PROMOTED]))
 
     async def lag(self, tag: str) -> float:
         """Seconds since the message that should have been looked at first should have been. Raises StateUnavailable.
@@ -138,24 +138,26 @@ class Outbox:
         """
         keys = self.store.keys
         async with deadline():
-            late = await self.store.ask_script(self._lag, [keys.outbox(tag), keys.due(tag), keys.clock(tag)], [])
+            late = await self.store.run(self._lag, [keys.outbox(tag), keys.due(tag), keys.clock(tag)], [])
         return max(float(late) / 1000, 0.0)
 
-    async def held(self, webinar_id: str, name: str) -> Held | None:
+    async def load(self, webinar_id: str, name: str) -> StoredDelivery | None:
         """A delivery as replicas have it, too; None when there is none. Raises UnreadableRecord, StateUnavailable."""
         async with deadline():
-            raw = await self.store.ask_confirmed("HGET", self.store.keys.deliveries(webinar_id), name)
-        return Held(self.store.records.read(_DELIVERY, raw, _about(webinar_id)), raw) if raw else None
+            raw = await self.store.call_replicated("HGET", self.store.keys.deliveries(webinar_id), name)
+        return StoredDelivery(self.store.records.read(_DELIVERY, raw, _about(webinar_id)), raw) if raw else None
 
-    async def record(self, webinar_id: str, held: Held, wanted: Delivery | None, then: Next) -> Held | None:
+    async def update(
+        self, webinar_id: str, held: StoredDelivery, wanted: Delivery | None, then: FollowOn
+    ) -> StoredDelivery | None:
         """Take a step, if the record is still `held`; what stands then, None when another was faster."""
         keys, tag = self.store.keys, self.store.keys.tag(webinar_id)
-        new = Held.of(wanted) if wanted is not None else None
+        new = StoredDelivery.of(wanted) if wanted is not None else None
         again = "" if then.again_in is None else round(then.again_in * 1000)
         entry = then.entry.id if then.entry else ""
         wakes = "1" if then.wakes else "0"
         async with deadline():
-            reply = await self.store.keep(
+            reply = await self.store.run_replicated(
                 self._record,
                 [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag), keys.clock(tag)],
                 [field(held.delivery), held.raw, new.raw if new else b"", entry, GROUP, again, wakes, webinar_id],
@@ -164,14 +166,14 @@ class Outbox:
             return None
         return new or held
 
-    async def acknowledge(self, entry: Entry) -> None:
+    async def acknowledge(self, entry: OutboxEntry) -> None:
         """Take an entry off the stream that asks for nothing any more. Raises StateUnavailable."""
         key = self.store.keys.outbox(entry.tag)
         async with deadline():
-            await self.store.ask("XDEL", key, entry.id)  # first: the group forgets by itself what is no more
-            await self.store.ask("XACK", key, GROUP, entry.id)
+            await self.store.call("XDEL", key, entry.id)  # first: the group forgets by itself what is no more
+            await self.store.call("XACK", key, GROUP, entry.id)
 
-    async def park(self, entry: Entry, why: str) -> None:
+    async def park(self, entry: OutboxEntry, why: str) -> None:
         """Keep an entry that cannot be used aside, where it stops nobody. Raises StateUnavailable.
 
         One about a lead that was forgotten leaves nothing.
@@ -180,7 +182,7 @@ class Outbox:
         places = [keys.poison(entry.tag), keys.outbox(entry.tag), keys.forgotten(entry.tag)]
         said = [GROUP, entry.id, entry.webinar_id, entry.field, why, POISON_KEPT]
         async with deadline():
-            kept = await self.store.ask_script(self._park, places, said)
+            kept = await self.store.run(self._park, places, said)
         if kept:
             logger.error("an entry of the outbox (webinar %.64s) is parked: %s", entry.webinar_id or "?", why)
 
@@ -188,29 +190,29 @@ class Outbox:
         """The entries that were parked, the latest first. Raises StateUnavailable."""
         for tag in self.store.keys.tags:
             async with deadline():
-                found = await self.store.ask("XREVRANGE", self.store.keys.poison(tag), "+", "-")
+                found = await self.store.call("XREVRANGE", self.store.keys.poison(tag), "+", "-")
             for number, values in found:
                 said = _said(values)
                 at = datetime.fromtimestamp(int(_text(number).partition("-")[0]) / 1000, UTC)
                 yield Poison(at, said.get("webinar", ""), said.get("field", ""), said.get("error", ""))
 
-    async def deliveries(self, webinar_id: str) -> AsyncIterator[Held]:
+    async def deliveries(self, webinar_id: str) -> AsyncIterator[StoredDelivery]:
         """All deliveries of a webinar, in no order; one may come twice. Raises StateUnavailable.
 
         Those that cannot be read are left out.
         """
-        async for found in slices(self.store, self.store.keys.deliveries(webinar_id)):
+        async for found in hash_slices(self.store, self.store.keys.deliveries(webinar_id)):
             for raw in found.values():
                 delivery = self.store.records.readable(_DELIVERY, raw, _about(webinar_id))
                 if delivery is not None:
-                    yield Held(delivery, raw)
+                    yield StoredDelivery(delivery, raw)
 
-    async def _entries(self, tag: str, lines: list[Any]) -> list[Entry]:
+    async def _entries(self, tag: str, lines: list[Any]) -> list[OutboxEntry]:
         """The entries that say what they are about; others are parked."""
         entries = []
         for number, values in lines:
             said = _said(values)
-            entry = Entry(tag, _text(number), said.get("webinar", ""), said.get("field", ""))
+            entry = OutboxEntry(tag, _text(number), said.get("webinar", ""), said.get("field", ""))
             if not entry.webinar_id or not entry.field:
                 await self.park(entry, "it names no webinar or no message")
             elif self.store.keys.tag(entry.webinar_id) != tag:

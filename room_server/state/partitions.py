@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from room_server.errors import StateUnavailable
-from room_server.state.pipeline import Command
+from room_server.state.redis.pipeline import RedisCommand
 from room_server.state.store import Store
 
 Reply = TypeVar("Reply")
@@ -16,12 +16,12 @@ AWAY_SECONDS = 0.4
 """The same for one that did not answer the last time, while others did."""
 
 
-async def ask_each(store: Store, questions: Mapping[str, Sequence[Command]]) -> dict[str, list[Any]]:
+async def ask_each(store: Store, questions: Mapping[str, Sequence[RedisCommand]]) -> dict[str, list[Any]]:
     """The replies by partition, without those that are away (see `Store.away`). Each question may safely run twice.
 
     Raises StateUnavailable when all of them are away.
     """
-    asked = (answer(store, tag, partial(store.ask_all, of_it)) for tag, of_it in questions.items())
+    asked = (answer(store, tag, partial(store.call_all, of_it)) for tag, of_it in questions.items())
     replies = zip(questions, await asyncio.gather(*asked), strict=True)
     found = {tag: reply for tag, reply in replies if reply is not None}
     if questions and not found:

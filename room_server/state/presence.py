@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from room_server.core.reach import Reached
+from room_server.core.receipt_stats import ReceiptCounts
 from room_server.errors import StateUnavailable
 from room_server.state.partitions import answer, ask_each
-from room_server.state.pipeline import Script, pairs
+from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.store import Store
 
 ALIVE_SECONDS = 6
@@ -32,7 +32,7 @@ class Word(Struct, frozen=True, kw_only=True):
     total: int
     rooms: dict[str, dict[str, int]] = {}
     hooks: dict[str, int] = {}
-    reach: dict[str, Reached] = {}
+    reach: dict[str, ReceiptCounts] = {}
 
 
 class Node(Word, frozen=True, kw_only=True):
@@ -48,7 +48,7 @@ async def announce(store: Store, word: Word) -> None:
     """Say that the process lives, and what it counts. Raises StateUnavailable."""
     script, said = Script.read("announce"), [word.node, msgspec.json.encode(word), ALIVE_SECONDS * 1000]
     for tag in homes(store, word.node):
-        ask = partial(store.ask_script, script, [store.keys.nodes(tag), store.keys.words(tag)], said)
+        ask = partial(store.run, script, [store.keys.nodes(tag), store.keys.words(tag)], said)
         if await answer(store, tag, ask) is not None:
             return
     raise StateUnavailable

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import msgspec
 
-from room_server.core.facts import Facts
+from room_server.core.decision_types import Facts
 from room_server.core.room import Participation, Recording, Room, RosterEntry
 from room_server.errors import TooManyRequests, UnreadableRecord
-from room_server.limits import Throttle
+from room_server.rate_limit import Throttle
 
 logger = logging.getLogger(__name__)
 

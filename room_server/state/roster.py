@@ -11,10 +11,10 @@ import msgspec
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable, Unknown
 from room_server.state.commits import DONE_SECONDS
-from room_server.state.patience import deadline
-from room_server.state.pipeline import Script
+from room_server.state.hash_scan import hash_slices
 from room_server.state.records import ENTRY
-from room_server.state.scan import slices
+from room_server.state.redis.pipeline import Script
+from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 STAGED_SECONDS = 600
@@ -30,7 +30,7 @@ class LeftOut(NamedTuple):
     until: datetime
 
 
-class Imported(NamedTuple):
+class ImportResult(NamedTuple):
     """How many leads the roster held before, holds now, and lost by `replace`; and whom it did not take."""
 
     before: int
@@ -39,7 +39,7 @@ class Imported(NamedTuple):
     left_out: tuple[LeftOut, ...] = ()
 
 
-async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> Imported:
+async def import_roster(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> ImportResult:
     """Store checked entries, each lead once; with `replace` nobody else stays. Raises Unknown, StateUnavailable.
 
     Leads that were forgotten a short time ago (see forgetting) are left out, whenever the import began.
@@ -47,20 +47,20 @@ async def adopt(store: Store, webinar_id: str, entries: Iterable[RosterEntry], r
     token = secrets.token_urlsafe(9)
     staged = store.keys.staged(webinar_id, token)
     rest = iter(entries)
-    stage, count = Script.read("stage"), 0
+    stage, count = Script.read("stage_roster"), 0
     while batch := list(islice(rest, BATCH)):
         fields = [part for entry in batch for part in (entry.lead_id, msgspec.json.encode(entry))]
         async with deadline():
-            await store.ask_script(stage, [staged], [STAGED_SECONDS, *fields])
+            await store.run(stage, [staged], [STAGED_SECONDS, *fields])
         count += len(batch)
     return await _take(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
 
 
-async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> Imported:
+async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
     keys = store.keys
     async with deadline():
-        reply = await store.keep(
-            Script.read("adopt"),
+        reply = await store.run_replicated(
+            Script.read("import_roster"),
             [
                 keys.staged(webinar_id, token),
                 keys.roster(webinar_id),
@@ -77,7 +77,7 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
     if reply[0] == b"lost":
         raise StateUnavailable("Redis lost leads on their way in, so the roster is as it was; import again")
     before, now, removed, *left_out = map(int, reply)
-    return Imported(before, now, removed, tuple(map(_left_out, left_out[::2], left_out[1::2])))
+    return ImportResult(before, now, removed, tuple(map(_left_out, left_out[::2], left_out[1::2])))
 
 
 def _left_out(lead: int, until_ms: int) -> LeftOut:
@@ -89,7 +89,7 @@ async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
 
     Entries that cannot be read are left out.
     """
-    async for found in slices(store, store.keys.roster(webinar_id)):
+    async for found in hash_slices(store, store.keys.roster(webinar_id)):
         for raw in found.values():
             entry = store.records.readable(ENTRY, raw, f"a roster entry of {webinar_id}")
             if entry is not None:

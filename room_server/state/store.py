@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from room_server import tracing
 from room_server.clock import utc_now
 from room_server.core.decide import decide
-from room_server.core.facts import Change, Command, Facts
+from room_server.core.decision_types import Change, Command, Facts
 from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
 from room_server.core.planning import Plan, amended
 from room_server.core.room import Recording, Room
@@ -25,9 +24,10 @@ from room_server.ids import new_id
 from room_server.state import commits
 from room_server.state.copies import Copies
 from room_server.state.keys import Keys
-from room_server.state.patience import deadline, persistently
-from room_server.state.pipeline import Pipeline, Script
 from room_server.state.records import Records
+from room_server.state.redis.pipeline import Pipeline, Script
+from room_server.state.redis.retry import deadline, with_retries
+from room_server.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Store:
 
         Scripts are run by `run`: by `keep`, unless the change is a promise to nobody.
         """
-        run = run or self.keep
+        run = run or self.run_replicated
         async with deadline():
             loaded = start or await self._load(target, run)
             for _ in range(ATTEMPTS):
@@ -105,7 +105,7 @@ class Store:
         """None: committed, or there was nothing to write. Else what stands instead."""
         if commits.is_empty(loaded.facts, change):
             return None
-        plan = commits.Plan(
+        plan = commits.Commit(
             webinar_id=target.webinar_id,
             lead=target.lead,
             before=loaded.facts,
@@ -119,7 +119,7 @@ class Store:
         if reply[0] == b"committed":
             self._copies.remember(change.room)
             if change.room is not loaded.facts.room:
-                commits.tell(change.room)
+                commits.log_change(change.room)
             return None
         self.conflicts += 1
         return self._read(target, reply[1:])
@@ -127,7 +127,7 @@ class Store:
     async def load(self, webinar_id: str, lead_id: int | None = None) -> Facts:
         """The records as they stand. Raises StateUnavailable."""
         async with deadline():
-            return (await self._load(Target(webinar_id, str(lead_id or "")), self.ask_script)).facts
+            return (await self._load(Target(webinar_id, str(lead_id or "")), self.run)).facts
 
     async def create(self, room: Room) -> Room:
         """A webinar that was not there before. Raises Conflict `webinar_exists`."""
@@ -162,7 +162,9 @@ class Store:
         """
         places = self.keys.to_delete(webinar_id, new_id())
         async with deadline():
-            reply = await self.keep(Script.read("delete"), places, [commits.DONE_SECONDS, webinar_id, archived_at])
+            reply = await self.run_replicated(
+                Script.read("delete"), places, [commits.DONE_SECONDS, webinar_id, archived_at]
+            )
         self._copies.drop(webinar_id)
         return bool(reply == b"deleted")
 
@@ -177,36 +179,36 @@ class Store:
                 return room
             return replace(room, epoch=new_epoch(), version=room.version + 1)
 
-        return await self.edit(webinar_id, renewed, self.ask_script)
+        return await self.edit(webinar_id, renewed, self.run)
 
     async def public_texts(self, webinar_ids: list[str]) -> list[bytes | None]:
         """The room states as stored, in the order asked for; None: no such webinar. Raises StateUnavailable."""
         async with deadline():
-            return await self.ask_all([("HGET", self.keys.room(name), "public") for name in webinar_ids])
+            return await self.call_all([("HGET", self.keys.room(name), "public") for name in webinar_ids])
 
-    def forget(self, tag: str) -> None:
+    def drop_copies(self, tag: str) -> None:
         """Drop the copies of a partition's rooms: the line to its server may have missed something."""
         self._copies.drop_all(tag)
 
-    async def ask(self, *command: Any) -> Any:
+    async def call(self, *command: Any) -> Any:
         """One command that may safely run twice, asked again when the line is cut, until the deadline around it."""
-        return await persistently(lambda: self.pipeline.call(*command))
+        return await with_retries(lambda: self.pipeline.call(*command))
 
-    async def ask_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def call_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Several such commands at once; where one is cut off, all are asked again."""
-        return list(await persistently(lambda: self.pipeline.call_all(commands)))
+        return list(await with_retries(lambda: self.pipeline.call_all(commands)))
 
-    async def ask_script(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+    async def run(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         """One script that may safely run twice, asked again when the line is cut, until the deadline around it."""
-        return await persistently(lambda: self.pipeline.run(script, keys, arguments))
+        return await with_retries(lambda: self.pipeline.run(script, keys, arguments))
 
-    async def keep(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
+    async def run_replicated(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
         """The same; answered when as many replicas as are asked for have what it wrote, and all that it read."""
-        return await persistently(lambda: self.confirmed.run(script, keys, arguments))
+        return await with_retries(lambda: self.confirmed.run(script, keys, arguments))
 
-    async def ask_confirmed(self, *command: Any) -> Any:
+    async def call_replicated(self, *command: Any) -> Any:
         """As `ask`, answered as `keep` is: then replicas also have all that was written to this partition before."""
-        return await persistently(lambda: self.confirmed.call(*command))
+        return await with_retries(lambda: self.confirmed.call(*command))
 
     def _assume(self, command: Command) -> Loaded | None:
         """What this process believes: its copy of the room, and that whoever enters was not here before."""
@@ -227,7 +229,7 @@ class Store:
             self._copies.remember(facts.room)
         return Loaded(facts=facts, participation=replies[1] or b"", entry=replies[2] or b"")
 
-    def seen(self, webinar_id: str, facts: Facts, participation: bytes, entry: bytes) -> Loaded:
+    def loaded_from(self, webinar_id: str, facts: Facts, participation: bytes, entry: bytes) -> Loaded:
         """`facts` of a room with records that were just read; the commit compares them. Raises UnreadableRecord."""
         read = self.records.facts(webinar_id, [None, participation, entry, None])
         known = replace(read, room=facts.room, named_recording=facts.named_recording)

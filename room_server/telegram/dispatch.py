@@ -12,17 +12,17 @@ from datetime import datetime
 from itertools import count
 from typing import NamedTuple
 
-from room_server import tracing
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
-from room_server.core.delivery import LEASE, Delivery, Outcome, Step
-from room_server.core.messages import Fate, Kind
+from room_server.core.delivery import LEASE, Delivery, Outcome, Transition
+from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import Recording
 from room_server.errors import StateUnavailable, UnreadableRecord
-from room_server.state.outbox import Entry, Held, Next, Outbox, soon
+from room_server.state.outbox import FollowOn, Outbox, OutboxEntry, StoredDelivery, soon
 from room_server.telegram import texts
-from room_server.telegram.pace import LATE, Pace
+from room_server.telegram.pacing import LATE, SendRateLimiter
 from room_server.telegram.sender import Sender
+from room_server.telemetry import tracing
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ LEAST = 2.0
 class Work(NamedTuple):
     """An entry in hand and its delivery."""
 
-    entry: Entry
-    held: Held
+    entry: OutboxEntry
+    held: StoredDelivery
 
 
 class Text(NamedTuple):
@@ -50,7 +50,7 @@ class Text(NamedTuple):
     recording: Recording
 
 
-class Letter(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """What goes where, and the moment that the pace gave it (the loop's clock)."""
 
     chat_id: int
@@ -67,12 +67,12 @@ class Dispatch:
         self._owner = owner
         self._now = clock
         self._claims = count(1)
-        self._pace = Pace(outbox.store)
+        self._pace = SendRateLimiter(outbox.store)
 
-    async def handle(self, entry: Entry) -> None:
+    async def handle(self, entry: OutboxEntry) -> None:
         """Do with an entry what its record asks for. Raises StateUnavailable."""
         try:
-            held = await self._outbox.held(entry.webinar_id, entry.field)
+            held = await self._outbox.load(entry.webinar_id, entry.field)
         except UnreadableRecord as refusal:
             await self._outbox.park(entry, f"its record cannot be read: {refusal.__cause__}")
             return
@@ -85,30 +85,32 @@ class Dispatch:
 
     async def _deliver(self, work: Work) -> None:
         delivery, now = work.held.delivery, self._now()
-        if deliveries.lapsed(delivery, now):
+        if deliveries.lease_expired(delivery, now):
             await self._record(work, deliveries.doubt(delivery, "its sender died", now))
-        elif delivery.status is Fate.SENDING and delivery.lease_until is not None:
+        elif delivery.status is DeliveryStatus.SENDING and delivery.lease_until is not None:
             wanted = deliveries.within_lease(delivery, now)
-            await self._record(work, Step(delivery=wanted, again_in=soon(wanted.lease_until or now, now)))
+            await self._record(work, Transition(delivery=wanted, again_in=soon(wanted.lease_until or now, now)))
         elif delivery.status not in deliveries.CLAIMABLE:
             await self._outbox.acknowledge(work.entry)
         elif delivery.chat_id is None:
-            await self._record(work, Step(delivery=deliveries.end(delivery, Fate.NO_CHAT, None, now)))
+            await self._record(
+                work, Transition(delivery=deliveries.finish(delivery, DeliveryStatus.NO_CHAT, None, now))
+            )
         else:
             text = await self._text(work)
             moment = None if text is None else await self._moment(work, delivery.chat_id)
             if text is not None and moment is not None:
-                await self._send(work, Letter(delivery.chat_id, text, moment))
+                await self._send(work, OutgoingMessage(delivery.chat_id, text, moment))
 
-    async def _record(self, work: Work, step: Step) -> Held | None:
+    async def _record(self, work: Work, step: Transition) -> StoredDelivery | None:
         """Take a step; the entry leaves the stream with it. None: another was faster, and has set the next time."""
-        then = Next(step.again_in, entry=work.entry)
-        return await self._outbox.record(work.entry.webinar_id, work.held, step.delivery, then)
+        then = FollowOn(step.again_in, entry=work.entry)
+        return await self._outbox.update(work.entry.webinar_id, work.held, step.delivery, then)
 
     async def _put_off(self, work: Work, seconds: float) -> None:
         """The record stays as it is; the message makes room for others."""
-        then = Next(seconds, entry=work.entry)
-        await self._outbox.record(work.entry.webinar_id, work.held, None, then)
+        then = FollowOn(seconds, entry=work.entry)
+        await self._outbox.update(work.entry.webinar_id, work.held, None, then)
 
     async def _text(self, work: Work) -> Text | None:
         """What it says; None when it is not to be said (yet), or cannot be made and a person is to look at it."""
@@ -127,18 +129,18 @@ class Dispatch:
             raise
         except Exception as error:  # whatever is wrong with one message must not stop the others
             instead = self._parked(work, f"its text cannot be made: {error!r}"[:200])
-        await self._record(work, Step(delivery=instead))
+        await self._record(work, Transition(delivery=instead))
         return None
 
     def _parked(self, work: Work, why: str) -> Delivery:
         kind = work.held.delivery.kind
         logger.error("a message (%s of %.64s) is parked: see `outbox list`", kind, work.entry.webinar_id)
-        return deliveries.end(work.held.delivery, Fate.PARKED, why, self._now())
+        return deliveries.finish(work.held.delivery, DeliveryStatus.PARKED, why, self._now())
 
     async def _moment(self, work: Work, chat_id: int) -> float | None:
         """Wait for the moment that the pace gives, and give it (the loop's clock); None: it is far, so put off."""
         clock = asyncio.get_running_loop().time
-        while not self._sender.rehearses:
+        while not self._sender.is_dry_run:
             turn = await self._pace.turn(chat_id)
             if not turn.goes and (turn.chat_waits or turn.seconds > REST):
                 await self._put_off(work, turn.seconds)
@@ -149,7 +151,7 @@ class Dispatch:
                 return moment
         return clock()
 
-    async def _send(self, work: Work, letter: Letter) -> None:
+    async def _send(self, work: Work, letter: OutgoingMessage) -> None:
         """Take the right to send, durably; use it; keep what came of it."""
         claimed_at = asyncio.get_running_loop().time()
         owner = f"{self._owner}/{next(self._claims)}"  # the same bytes twice would be the same right twice
@@ -162,25 +164,27 @@ class Dispatch:
         if outcome.kind == "flood":
             with suppress(StateUnavailable):  # the message itself waits by its own record
                 await self._pace.hold(letter.chat_id, outcome.seconds)
-        await self._settle(Work(work.entry, claimed), deliveries.settle(claimed.delivery, outcome, self._now()))
+        await self._settle(Work(work.entry, claimed), deliveries.apply_outcome(claimed.delivery, outcome, self._now()))
 
-    async def _claim(self, work: Work, wanted: Delivery) -> Held | None:
+    async def _claim(self, work: Work, wanted: Delivery) -> StoredDelivery | None:
         """The right to send; None: another was faster. Raises StateUnavailable when nobody can tell who has it.
 
         It may stand in the record all the same. Nothing was sent by it, so it is taken back before anybody doubts it.
         """
         try:
-            return await self._outbox.record(work.entry.webinar_id, work.held, wanted, Next())
+            return await self._outbox.update(work.entry.webinar_id, work.held, wanted, FollowOn())
         except StateUnavailable:
             unused = Outcome(kind="unconfirmed", seconds=REST)
-            await self._settle(Work(work.entry, Held.of(wanted)), deliveries.settle(wanted, unused, self._now()))
+            await self._settle(
+                Work(work.entry, StoredDelivery.of(wanted)), deliveries.apply_outcome(wanted, unused, self._now())
+            )
             raise
 
-    async def _try(self, work: Work, letter: Letter, claimed_at: float) -> Outcome:
+    async def _try(self, work: Work, letter: OutgoingMessage, claimed_at: float) -> Outcome:
         """Send at the moment that was given or, when the claim took until after it, at another one."""
         clock = asyncio.get_running_loop().time
         try:
-            if clock() - letter.moment > LATE and not self._sender.rehearses:
+            if clock() - letter.moment > LATE and not self._sender.is_dry_run:
                 turn = await self._pace.another(letter.chat_id)
                 if not turn.goes:
                     return Outcome(kind="late", seconds=turn.seconds)
@@ -200,22 +204,22 @@ class Dispatch:
         It is asked after the claim. So once `webinar set` has answered, no message goes out with a link that it took
         back, but for those that are on the line at that moment.
         """
-        if work.held.delivery.kind is not Kind.RECORDING:
+        if work.held.delivery.kind is not MessageKind.RECORDING:
             return True
         return (await self._outbox.store.load(work.entry.webinar_id)).recording == text.recording
 
-    async def _settle(self, work: Work, step: Step) -> None:
+    async def _settle(self, work: Work, step: Transition) -> None:
         """Record what came of it, even when this sender was taken for dead meanwhile and nobody has tried since."""
         claimed = work.held.delivery
         for _ in range(RECORD_TRIES):
             try:
                 if await self._record(work, step):
                     return
-                standing = await self._outbox.held(work.entry.webinar_id, work.entry.field)
+                standing = await self._outbox.load(work.entry.webinar_id, work.entry.field)
             except StateUnavailable:
                 await asyncio.sleep(REST)  # bounded by RECORD_TRIES
                 continue
-            if standing is None or not deliveries.overtaken(claimed, standing.delivery):
+            if standing is None or not deliveries.may_still_record(claimed, standing.delivery):
                 return
             work = Work(work.entry, standing)
         logger.error("the outcome of a message could not be recorded for sure; if it is lost, it will count as unknown")

@@ -58,7 +58,7 @@ class Sender:
         """The token is refused: nothing can be sent until it is mended."""
 
     @property
-    def rehearses(self) -> bool:
+    def is_dry_run(self) -> bool:
         """Whether nothing ever goes out, so that no pace needs to be kept."""
         return self._bot is None
 

@@ -8,7 +8,7 @@ import logging
 from contextlib import suppress
 
 from room_server.errors import StateUnavailable
-from room_server.state.outbox import Entry, Outbox
+from room_server.state.outbox import Outbox, OutboxEntry
 from room_server.telegram.dispatch import REST, Dispatch
 from room_server.telegram.sender import IN_FLIGHT, Sender
 
@@ -39,7 +39,7 @@ class Worker:
             group.create_task(self._take_over(group))
         if all(reader.result() for reader in readers):
             with suppress(StateUnavailable):  # then another worker forgets this one
-                await self._outbox.leave(self._owner)
+                await self._outbox.remove_consumers(self._owner)
 
     async def _rest(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -68,11 +68,11 @@ class Worker:
                 await self._rest(IDLE)
         return is_open
 
-    async def _next(self, tag: str) -> list[Entry]:
-        await self._outbox.promote(tag)
+    async def _next(self, tag: str) -> list[OutboxEntry]:
+        await self._outbox.enqueue_due(tag)
         async with self._free:  # only what can be begun is taken
             pass
-        return await self._outbox.take(tag, self._owner, IN_FLIGHT)
+        return await self._outbox.read_new(tag, self._owner, IN_FLIGHT)
 
     async def _take_over(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
@@ -82,14 +82,14 @@ class Worker:
 
     async def _take_over_in(self, tag: str, group: asyncio.TaskGroup) -> None:
         with suppress(StateUnavailable):  # the reader tells of it
-            await self._start(await self._outbox.take_over(tag, self._owner, IN_FLIGHT), group)
+            await self._start(await self._outbox.claim_abandoned(tag, self._owner, IN_FLIGHT), group)
 
-    async def _start(self, entries: list[Entry], group: asyncio.TaskGroup) -> None:
+    async def _start(self, entries: list[OutboxEntry], group: asyncio.TaskGroup) -> None:
         for entry in entries:
             await self._free.acquire()
             group.create_task(self._handle(entry))
 
-    async def _handle(self, entry: Entry) -> None:
+    async def _handle(self, entry: OutboxEntry) -> None:
         try:
             await self._dispatch.handle(entry)
         except StateUnavailable as refusal:

@@ -4,17 +4,17 @@ import asyncio
 
 import pytest
 
-from room_server.channels.crowd import Crowd, watching
-from room_server.channels.goodbye import Goodbye
-from room_server.channels.handshake import Door
+from room_server.channels.counts_feed import CountsFeed
+from room_server.channels.drain import Drain
+from room_server.channels.handshake import Admission
 from room_server.channels.hub import Hub
 from room_server.channels.socket import RoomSocket
-from room_server.channels.watch import Watch
-from room_server.channels.wheel import Wheel
+from room_server.channels.subscribers import SubscriberGroup, counts_group
+from room_server.channels.timer_wheel import TimerWheel
 from room_server.config import Settings
 from room_server.state.store import Store
 from tests.channels.test_hub import Peer, store
-from tests.channels.test_wheel import Something
+from tests.channels.test_timer_wheel import Something
 from tests.raw import PING, PONG, Raw, in_room, masked
 from tests.support import Site, room, wait_until
 from tests.timelapse import timelapse
@@ -25,7 +25,7 @@ __all__ = ["store"]
 async def in_alone(site: Site, raw: Raw) -> tuple[RoomSocket, float]:
     """The one member of the room, and since when its peer has been silent."""
     await raw.state()
-    (member,) = site.inside["hub"].crowds["w"].members
+    (member,) = site.inside.hub.groups["w"].members
     return member, member._silent_since
 
 
@@ -33,10 +33,10 @@ async def test_a_silent_peer_is_pinged_after_25_seconds_and_cut_off_20_later(sit
     await site.store.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, since = await in_alone(site, raw)
-        asked = [member.due(since + seconds) for seconds in (0, 24.9, 25, 44.9)]
+        asked = [member.on_timer(since + seconds) for seconds in (0, 24.9, 25, 44.9)]
         assert asked == [since + 25, since + 25, since + 45, since + 45]
         assert (await raw.frame()).first == PING
-        assert member.due(since + 45) is None
+        assert member.on_timer(since + 45) is None
         assert await raw.rest() == b""
 
 
@@ -44,25 +44,25 @@ async def test_whoever_says_anything_is_not_asked_for_another_25_seconds(site: S
     await site.store.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, since = await in_alone(site, raw)
-        member.due(since + 25)
+        member.on_timer(since + 25)
         await raw.send(masked(PONG, (await raw.frame()).payload))
         await wait_until(lambda: not member._pinged, "it was heard")
         since = member._silent_since
-        assert [member.due(since + seconds) for seconds in (20, 24.9)] == [since + 25] * 2
-        assert member.due(since + 25) == since + 45
+        assert [member.on_timer(since + seconds) for seconds in (20, 24.9)] == [since + 25] * 2
+        assert member.on_timer(since + 25) == since + 45
 
 
 async def test_a_peer_that_does_not_read_is_cut_off_after_the_stall_time_and_not_pinged_before(site: Site) -> None:
     """The stall time is longer here than the silence before a ping, which would fall between the two."""
     await site.store.create(room())
-    site.inside["door"].stall_seconds = 60.0
+    site.inside.admission.stall_seconds = 60.0
     async with in_room(site, ttl=3600) as raw:
         member, _ = await in_alone(site, raw)
         member.pause_writing()
         since = member._behind_since
-        assert [member.due(since + seconds) for seconds in (1, 24)] == [member._silent_since + 25] * 2
-        assert member.due(since + 59.9) is not None
-        assert member.due(since + 60) is None
+        assert [member.on_timer(since + seconds) for seconds in (1, 24)] == [member._silent_since + 25] * 2
+        assert member.on_timer(since + 59.9) is not None
+        assert member.on_timer(since + 60) is None
         assert await raw.rest() == b""
 
 
@@ -72,20 +72,20 @@ async def test_who_has_caught_up_is_as_good_as_anybody(site: Site) -> None:
         member, silent_since = await in_alone(site, raw)
         member.pause_writing()
         since = member._behind_since
-        assert member.due(since) == since + site.settings.stall_seconds
+        assert member.on_timer(since) == since + site.settings.stall_seconds
         member.resume_writing()
-        assert member.due(since + site.settings.stall_seconds) == silent_since + 25
+        assert member.on_timer(since + site.settings.stall_seconds) == silent_since + 25
 
 
 async def test_a_goodbye_is_waited_for_20_seconds(site: Site) -> None:
     await site.store.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, _ = await in_alone(site, raw)
-        member.farewell(0.0, 0.0)
+        member.announce_reconnect(0.0, 0.0)
         now = member._leaves_at
-        assert member.due(now) == now + 20
+        assert member.on_timer(now) == now + 20
         assert await raw.closing() == 1012
-        assert member.due(now + 20) is None
+        assert member.on_timer(now + 20) is None
         assert await raw.rest() == b""
 
 
@@ -94,12 +94,12 @@ async def test_who_is_asked_to_leave_is_closed_when_its_time_has_come_and_not_be
     async with in_room(site, ttl=3600) as raw:
         member, _ = await in_alone(site, raw)
         before = member._loop.time()
-        member.farewell(2.0, 1.0)
+        member.announce_reconnect(2.0, 1.0)
         leaves_at = member._leaves_at
         assert before + 3.0 <= leaves_at <= member._loop.time() + 3.0
-        assert member.due(leaves_at - 0.1) == leaves_at
+        assert member.on_timer(leaves_at - 0.1) == leaves_at
         assert not member.is_closing()
-        member.due(leaves_at)
+        member.on_timer(leaves_at)
         assert await raw.closing() == 1012
 
 
@@ -108,7 +108,7 @@ class Leaver(Peer):
 
     told = (-1.0, -1.0)
 
-    def farewell(self, seconds: float, closed_after: float) -> None:
+    def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         self.told = (seconds, closed_after)
 
 
@@ -117,13 +117,13 @@ def test_all_are_asked_to_leave_evenly_over_the_window_and_closed_a_second_later
     store: Store, sockets: int, apart: float
 ) -> None:
     hub = Hub(store)
-    crowd, leavers = Crowd("w"), [Leaver(hub) for _ in range(sockets)]
-    hub.crowds["w"] = crowd
+    group, leavers = SubscriberGroup("w"), [Leaver(hub) for _ in range(sockets)]
+    hub.groups["w"] = group
     for leaver in leavers:
-        hub.join(crowd, leaver)
-    door = Door(Settings(), hub, Wheel(), lambda _: pytest.fail("nobody calls"))
+        hub.join(group, leaver)
+    admission = Admission(Settings(), hub, TimerWheel(), lambda _: pytest.fail("nobody calls"))
 
-    timelapse(Goodbye(hub, door, 20).say())
+    timelapse(Drain(hub, admission, 20).run())
 
     told = sorted(leaver.told for leaver in leavers)
     assert [seconds for seconds, _ in told] == pytest.approx([number * apart for number in range(sockets)])
@@ -135,15 +135,15 @@ def test_who_stays_is_waited_for_no_longer_than_the_window_and_four_seconds(
     store: Store, sockets: int, most: float
 ) -> None:
     hub = Hub(store)
-    crowd = hub.crowds["w"] = Crowd("w")
-    door = Door(Settings(), hub, Wheel(), lambda _: pytest.fail("nobody calls"))
+    group = hub.groups["w"] = SubscriberGroup("w")
+    admission = Admission(Settings(), hub, TimerWheel(), lambda _: pytest.fail("nobody calls"))
     for _ in range(sockets):
         leaver = Leaver(hub)
-        hub.join(crowd, leaver)
-        door.enter(leaver.actor)
+        hub.join(group, leaver)
+        admission.enter(leaver.actor)
 
     async def seconds() -> float:
-        await Goodbye(hub, door, 20).say()
+        await Drain(hub, admission, 20).run()
         return asyncio.get_running_loop().time()
 
     assert timelapse(seconds()) == pytest.approx(most, abs=0.15)
@@ -164,15 +164,15 @@ async def watched(hub: Hub) -> list[tuple[float, str]]:
         told.append((asyncio.get_running_loop().time(), scope))
         return b"{}"
 
-    pushing = asyncio.create_task(Watch(hub, read).push())
+    pushing = asyncio.create_task(CountsFeed(hub, read).push())
     await asyncio.sleep(10)
-    hub.crowd(watching("*"))
+    hub.group(counts_group("*"))
     await asyncio.sleep(2.5)
-    hub.crowd(watching("w"))
+    hub.group(counts_group("w"))
     await asyncio.sleep(0.5)
-    del hub.crowds[watching("*")]
+    del hub.groups[counts_group("*")]
     await asyncio.sleep(1)
-    hub.crowds.clear()
+    hub.groups.clear()
     await asyncio.sleep(10)
     pushing.cancel()
     await asyncio.gather(pushing, return_exceptions=True)
@@ -186,13 +186,13 @@ def test_each_is_asked_when_the_second_is_over_that_was_said() -> None:
 
 async def asked_by_a_wheel() -> dict[str, list[float]]:
     """When each was asked: one stood on the wheel before it turned, the others came after five seconds."""
-    wheel, again = Wheel(), iter([3.5, None])
+    timers, again = TimerWheel(), iter([3.5, None])
     things = {"before": Something(), "late": Something(), "soon": Something(), "later": Something(lambda: next(again))}
-    wheel.put(things["before"], 2.5)
-    turning = asyncio.create_task(wheel.turn())
+    timers.schedule(things["before"], 2.5)
+    turning = asyncio.create_task(timers.run())
     await asyncio.sleep(5.1)
     for name, at in (("late", 1.0), ("soon", 7.0), ("later", 20.9)):
-        wheel.put(things[name], at)
+        timers.schedule(things[name], at)
     await asyncio.sleep(30)
     turning.cancel()
     await asyncio.gather(turning, return_exceptions=True)

@@ -8,7 +8,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from room_server.channels import frames, receipts
-from room_server.channels.frames import Head, Heard, heard, room_state, text_frame
+from room_server.channels.frames import ControlFrames, RoomVersion, read_control_frames, room_state, text_frame
 from room_server.core.room import Status, public_text
 from room_server.errors import CloseCode
 from tests.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
@@ -31,7 +31,12 @@ def test_a_room_state_is_the_stored_text_and_the_frame_around_it() -> None:
 
 def test_the_counts_are_a_numbered_state_of_whoever_watches_them() -> None:
     first, second = frames.counts("*", 7, b'{"total":1}'), frames.counts("*", 8, b'{"total":2}')
-    assert first == (Head("*", "", 7, Status.LIVE), b'{"total":1}', text_frame(b'{"total":1}'), receipts.ping("", 7))
+    assert first == (
+        RoomVersion("*", "", 7, Status.LIVE),
+        b'{"total":1}',
+        text_frame(b'{"total":1}'),
+        receipts.ping("", 7),
+    )
     assert (second.replaces(first), first.replaces(second)) == (True, False)
 
 
@@ -84,16 +89,16 @@ CLOSED = masked(CLOSE, struct.pack("!H", 1000))
 
 
 def test_silence_says_nothing() -> None:
-    assert heard(b"") == Heard()
+    assert read_control_frames(b"") == ControlFrames()
 
 
 def test_every_ping_is_answered() -> None:
     later = masked(PING, b"x" * 125)
-    assert heard(PINGED + PONGED + later) == Heard(pings=PINGED + later, controls=3)
+    assert read_control_frames(PINGED + PONGED + later) == ControlFrames(pings=PINGED + later, controls=3)
 
 
 def test_a_close_ends_what_is_said() -> None:
-    assert heard(PINGED + CLOSED + masked(TEXT, b"x")) == Heard(
+    assert read_control_frames(PINGED + CLOSED + masked(TEXT, b"x")) == ControlFrames(
         pings=PINGED, close=CLOSED + masked(TEXT, b"x"), controls=1
     )
 
@@ -115,24 +120,24 @@ def test_the_latest_receipt_is_found_among_whatever_else_is_said(behind: bytes, 
     own = masked(PING, latest)  # as long as ours, and no answer
     for said in ([RECEIPT, NEWER], [PINGED, NEWER, PONGED], [NEWER, own], [own, RECEIPT, PINGED, NEWER]):
         pings = b"".join(frame for frame in said if frame[0] == PING)
-        expected = Heard(**{"pings": pings, "pong": latest, "controls": len(said), **rest})
-        assert heard(b"".join(said) + behind) == expected
-    assert heard(own + PONGED).pong == b""
+        expected = ControlFrames(**{"pings": pings, "pong": latest, "controls": len(said), **rest})
+        assert read_control_frames(b"".join(said) + behind) == expected
+    assert read_control_frames(own + PONGED).pong == b""
 
 
 @pytest.mark.parametrize("frame", [PINGED, PONGED, CLOSED, masked(PING), masked(PONG, b"x" * 125)])
 def test_a_frame_may_come_in_pieces(frame: bytes) -> None:
     for cut in range(len(frame)):
-        assert heard(frame[:cut]) == Heard(rest=frame[:cut])
-        assert heard(PONGED + frame[:cut]).rest == frame[:cut]
-    whole = heard(frame)
+        assert read_control_frames(frame[:cut]) == ControlFrames(rest=frame[:cut])
+        assert read_control_frames(PONGED + frame[:cut]).rest == frame[:cut]
+    whole = read_control_frames(frame)
     assert (whole.rest, whole.fault) == (b"", None)
 
 
 @pytest.mark.parametrize("first", [TEXT, BINARY, CONTINUATION, TEXT & 0x7F, BINARY & 0x7F, CONTINUATION & 0x7F])
 def test_data_is_refused_at_its_first_byte(first: int) -> None:
-    assert heard(bytes([first])).fault is CloseCode.READ_ONLY
-    assert heard(PINGED + bytes([first])) == Heard(
+    assert read_control_frames(bytes([first])).fault is CloseCode.READ_ONLY
+    assert read_control_frames(PINGED + bytes([first])) == ControlFrames(
         pings=PINGED, rest=bytes([first]), fault=CloseCode.READ_ONLY, controls=1
     )
 
@@ -148,12 +153,12 @@ def fault(first: int) -> CloseCode | None:
 
 
 def test_every_first_byte_is_judged() -> None:
-    assert [heard(bytes([first])).fault for first in range(256)] == [fault(first) for first in range(256)]
+    assert [read_control_frames(bytes([first])).fault for first in range(256)] == [fault(first) for first in range(256)]
 
 
 @pytest.mark.parametrize("first", [CLOSE, PING, PONG])
 def test_a_control_frame_is_masked_and_short(first: int) -> None:
-    judged = [heard(bytes([first, second])).fault for second in range(256)]
+    judged = [read_control_frames(bytes([first, second])).fault for second in range(256)]
     expected = [None if 0x80 <= second <= 0x80 + 125 else CloseCode.PROTOCOL_ERROR for second in range(256)]
     assert judged == expected
 
@@ -161,4 +166,4 @@ def test_a_control_frame_is_masked_and_short(first: int) -> None:
 def test_a_flood_of_pings_is_read_no_further_than_it_takes_to_see_that_it_is_one() -> None:
     flood = masked(PING) * 40_000
     most = frames.MOST_CONTROLS + 2
-    assert heard(flood) == Heard(pings=masked(PING) * most, rest=flood[6 * most :], controls=most)
+    assert read_control_frames(flood) == ControlFrames(pings=masked(PING) * most, rest=flood[6 * most :], controls=most)

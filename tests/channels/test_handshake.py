@@ -5,15 +5,14 @@ from typing import Any
 
 import pytest
 
-from room_server.channels.handshake import Door, Handshake
+from room_server.channels.handshake import Admission, Handshake
 from room_server.channels.hub import Hub
-from room_server.channels.wheel import Wheel
+from room_server.channels.timer_wheel import TimerWheel
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Status
 from room_server.errors import BadInput, Refusal, Unknown
-from tests.conftest import settings_for
 from tests.raw import Answer, connecting, handshake, in_room, upgrade
-from tests.support import Site, next_state, room, serving, wait_until
+from tests.support import Site, next_state, room, serving, settings_for, wait_until
 
 SOCKET = "/rooms/w/socket"
 
@@ -91,9 +90,9 @@ async def test_each_refusal_is_a_plain_http_answer(crowded: Site) -> None:
         "another version": (400, "malformed_request"),
     }
     assert await site.everything() == before
-    door: Door = site.inside["door"]
-    await wait_until(lambda: not door.total, "nobody is counted")
-    assert (door.persons, site.inside["hub"].crowds) == ({}, {})
+    admission: Admission = site.inside.admission
+    await wait_until(lambda: not admission.total, "nobody is counted")
+    assert (admission.persons, site.inside.hub.groups) == ({}, {})
 
 
 async def test_a_handshake_with_too_much_in_its_head_is_refused(crowded: Site) -> None:
@@ -212,7 +211,7 @@ async def test_a_process_holds_so_many_sockets(valkey_url: str) -> None:
             answer = await answered(site, Authorization=bearer(site, sub="3"))
             assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "5")
             assert (await answered(site, Authorization="Bearer x")).status == 401
-        await wait_until(lambda: not site.inside["door"].total, "both are gone")
+        await wait_until(lambda: not site.inside.admission.total, "both are gone")
         assert (await answered(site, Authorization=bearer(site, sub="3"))).status == 101
 
 
@@ -227,7 +226,7 @@ async def test_a_person_holds_so_many_sockets_whatever_the_webinar(valkey_url: s
             assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "5")
             assert (await answered(site, Authorization=bearer(site, sub="43"))).status == 101
             assert (await answered(site, Authorization=bearer(site, "speaker", sub="42"))).status == 101
-        await wait_until(lambda: not site.inside["door"].persons, "all are gone")
+        await wait_until(lambda: not site.inside.admission.persons, "all are gone")
         assert (await answered(site, Authorization=bearer(site))).status == 101
 
 
@@ -248,8 +247,8 @@ async def test_a_draft_is_unknown_to_an_attendee_and_open_to_who_prepares_it(cro
             assert (await next_state(socket))["status"] == "draft"
             known = await refused(crowded, path, Authorization=bearer(crowded, scope="draft"))
             assert known == (404, "webinar_unknown")
-    await wait_until(lambda: not crowded.inside["door"].total, "nobody is counted")
-    assert crowded.inside["hub"].crowds == {}
+    await wait_until(lambda: not crowded.inside.admission.total, "nobody is counted")
+    assert crowded.inside.hub.groups == {}
 
 
 async def test_every_other_status_may_be_watched(crowded: Site) -> None:
@@ -260,26 +259,28 @@ async def test_every_other_status_may_be_watched(crowded: Site) -> None:
 
 
 async def test_a_process_that_goes_away_lets_nobody_in(crowded: Site) -> None:
-    crowded.inside["door"].draining = True
+    crowded.inside.admission.draining = True
     answer = await answered(crowded, Authorization=bearer(crowded))
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "draining", "1")
 
 
 def test_a_door_forgets_who_has_gone(valkey_url: str) -> None:
-    door = Door(settings_for(valkey_url), Hub.__new__(Hub), Wheel(), lambda _: Actor(role=Role.SYSTEM, subject="x"))
+    admission = Admission(
+        settings_for(valkey_url), Hub.__new__(Hub), TimerWheel(), lambda _: Actor(role=Role.SYSTEM, subject="x")
+    )
     actors = [Actor(role=Role.ATTENDEE, subject=str(number), lead_id=number) for number in (1, 1, 2)]
     for actor in actors:
-        door.enter(actor)
-    assert (door.total, door.persons) == (3, {"attendee:1": 2, "attendee:2": 1})
+        admission.enter(actor)
+    assert (admission.total, admission.persons) == (3, {"attendee:1": 2, "attendee:2": 1})
     for actor in actors:
-        door.exit(actor)
-    assert (door.total, door.persons) == (0, {})
+        admission.exit(actor)
+    assert (admission.total, admission.persons) == (0, {})
 
 
-def door_of(valkey_url: str, **more: int) -> Door:
+def door_of(valkey_url: str, **more: int) -> Admission:
     """A door that no process has: whoever calls is a system for all webinars, named as its token."""
     settings = settings_for(valkey_url, **more)
-    return Door(settings, Hub.__new__(Hub), Wheel(), lambda token: Actor(role=Role.SYSTEM, subject=token))
+    return Admission(settings, Hub.__new__(Hub), TimerWheel(), lambda token: Actor(role=Role.SYSTEM, subject=token))
 
 
 def asked(target: str = SOCKET, **more: str) -> Handshake:
@@ -296,8 +297,8 @@ def asked(target: str = SOCKET, **more: str) -> Handshake:
 
 
 def test_an_address_may_be_written_with_escapes(valkey_url: str) -> None:
-    door = door_of(valkey_url)
-    crowds = {
+    admission = door_of(valkey_url)
+    groups = {
         "/rooms/w/socket": "w",
         "/rooms/w%2D1/socket?x=%2F": "w-1",
         "/%72ooms/%77/socket": "w",
@@ -305,16 +306,16 @@ def test_an_address_may_be_written_with_escapes(valkey_url: str) -> None:
         "/monitor/socket": "counts:*",
         "/monitor%2Fsocket": "counts:*",
     }
-    assert {target: door.check(asked(target)).crowd for target in crowds} == crowds
+    assert {target: admission.check(asked(target)).group for target in groups} == groups
     with pytest.raises(Unknown):
-        door.check(asked("/rooms/w%2Fv/socket"))
+        admission.check(asked("/rooms/w%2Fv/socket"))
 
 
 def test_a_handshakes_headers_have_eight_kilobytes_together(valkey_url: str) -> None:
-    door = door_of(valkey_url)
-    door.shake_hands(asked(cookie="x" * (8192 - 100)))
+    admission = door_of(valkey_url)
+    admission.admit(asked(cookie="x" * (8192 - 100)))
     with pytest.raises(BadInput, match="8192"):
-        door.shake_hands(asked(cookie="x" * (8192 - 99)))
+        admission.admit(asked(cookie="x" * (8192 - 99)))
 
 
 def test_each_address_shakes_so_many_hands_a_second_where_that_is_asked_for(valkey_url: str) -> None:
@@ -325,11 +326,11 @@ def test_each_address_shakes_so_many_hands_a_second_where_that_is_asked_for(valk
         assert 2 <= shakes(careful, address) < 50
 
 
-def shakes(door: Door, address: str) -> int:
+def shakes(admission: Admission, address: str) -> int:
     """How many of fifty handshakes from there, one right after the other, are accepted."""
     for accepted in range(50):
         try:
-            door.shake_hands(asked(), address)
+            admission.admit(asked(), address)
         except Refusal as refusal:
             return accepted if refusal.code == "too_many_sockets" else -1
     return 50

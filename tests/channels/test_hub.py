@@ -10,17 +10,16 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from room_server.channels.crowd import Crowd
 from room_server.channels.frames import RoomState
 from room_server.channels.hub import SLICE, Hub
 from room_server.channels.reader import Reader
+from room_server.channels.subscribers import SubscriberGroup
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode, Refusal
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.conftest import settings_for
-from tests.support import room, wait_until
+from tests.support import room, settings_for, wait_until
 
 
 class Peer:
@@ -37,26 +36,26 @@ class Peer:
         self.when_asked: Callable[[], object] = lambda: None
         self._hub = hub
 
-    def enter(self, webinar_id: str = "w") -> Crowd:
+    def enter(self, webinar_id: str = "w") -> SubscriberGroup:
         """As a socket does: wait in the crowd, unless the room is known."""
-        crowd = self._hub.crowd(webinar_id)
-        if crowd.state is None:
-            crowd.waiting.add(self)
+        group = self._hub.group(webinar_id)
+        if group.state is None:
+            group.waiting.add(self)
         else:
-            self.admit(crowd)
-        return crowd
+            self.admit(group)
+        return group
 
     def push(self, state: RoomState) -> None:
         self.has = state
         self.pushed.append(state)
 
-    def ask(self) -> None:
+    def request_receipt(self) -> None:
         self.asked.append(self.version)
         self.when_asked()
 
-    def admit(self, crowd: Crowd) -> None:
-        self._hub.join(crowd, self)
-        self.has = crowd.state
+    def admit(self, group: SubscriberGroup) -> None:
+        self._hub.join(group, self)
+        self.has = group.state
 
     def close(self, code: CloseCode) -> None:
         self.closed.append(code)
@@ -64,7 +63,7 @@ class Peer:
     def refuse(self, refusal: Refusal) -> None:
         self.refused.append(refusal.code)
 
-    def farewell(self, seconds: float, closed_after: float) -> None:
+    def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         raise AssertionError("nobody said goodbye")
 
     @property
@@ -82,7 +81,7 @@ async def running(store: Store) -> AsyncIterator[Hub]:
     """A hub whose reader and teller run."""
     hub = Hub(store)
     async with asyncio.TaskGroup() as tasks:
-        owned = [tasks.create_task(Reader(store, hub).run()), tasks.create_task(hub.teller())]
+        owned = [tasks.create_task(Reader(store, hub).run()), tasks.create_task(hub.broadcast_loop())]
         yield hub
         for task in owned:
             task.cancel()
@@ -115,8 +114,8 @@ async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> No
             peer.enter()
         elsewhere.enter("other")
         await wait_until(everyone([*peers, elsewhere], 1), "everyone is in")
-        hub.tell(text(2))
-        hub.tell(text(2))
+        hub.publish(text(2))
+        hub.publish(text(2))
         await wait_until(everyone(peers, 2), "everyone was told")
         assert {tuple(state.head.version for state in peer.pushed) for peer in peers} == {(2,)}
         assert len({id(peer.has) for peer in peers}) == 1
@@ -131,7 +130,7 @@ async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Sto
             peer.enter()
         await wait_until(everyone(peers, 1), "everyone is in")
         for version in range(2, 30):
-            hub.tell(text(version))
+            hub.publish(text(version))
             await asyncio.sleep(0)
         await wait_until(everyone(peers, 29), "everyone has the newest state")
     for peer in peers:
@@ -141,7 +140,7 @@ async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Sto
 
 def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
     """The same peers in the order in which they are told."""
-    order = {id(member): place for place, member in enumerate(hub.crowds["w"].members)}
+    order = {id(member): place for place, member in enumerate(hub.groups["w"].members)}
     return sorted(peers, key=lambda peer: order[id(peer)])
 
 
@@ -157,9 +156,9 @@ async def test_states_go_first_and_everyone_is_asked_for_a_receipt_all_the_same(
         await wait_until(everyone([*peers, elsewhere], 1), "everyone is in")
         first, *_, later = in_order(peers, hub)[: SLICE + 1]
         waiting: list[int] = []
-        first.when_asked = lambda: hub.tell(text(2, webinar_id="other"))
+        first.when_asked = lambda: hub.publish(text(2, webinar_id="other"))
         later.when_asked = lambda: waiting.append(elsewhere.version)
-        hub.tell(text(2))
+        hub.publish(text(2))
         await wait_until(lambda: all(peer.asked for peer in peers), "everyone was asked")
         await wait_until(lambda: elsewhere.asked, "the other room was asked, too")
 
@@ -175,8 +174,8 @@ async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> No
             peer.enter()
         await wait_until(everyone(peers, 1), "everyone is in")
         peers = in_order(peers, hub)
-        peers[SLICE].when_asked = lambda: hub.tell(text(3)) if peers[0].version == 2 else None
-        hub.tell(text(2))
+        peers[SLICE].when_asked = lambda: hub.publish(text(3)) if peers[0].version == 2 else None
+        hub.publish(text(2))
         await wait_until(lambda: all(peer.asked[-1:] == [3] for peer in peers), "everyone was asked about the newer")
 
     assert [peers[number * SLICE].asked for number in range(3)] == [[2, 3], [2, 3], [3]]
@@ -186,14 +185,14 @@ async def test_an_older_state_is_not_told_and_another_epoch_always(store: Store)
     await store.create(room("w", epoch="e", version=5))
     async with running(store) as hub:
         peer, held = Peer(hub), []
-        crowd = peer.enter()
+        group = peer.enter()
         await wait_until(lambda: peer.version == 5, "the peer is in")
         for told in (text(4), text(5), text(5, title="another"), text(1, "f"), text(9, "f"), text(8, "f")):
-            hub.tell(told)
-            assert crowd.state is not None
-            held.append((crowd.state.head.epoch, crowd.state.head.version))
+            hub.publish(told)
+            assert group.state is not None
+            held.append((group.state.head.epoch, group.state.head.version))
             await asyncio.sleep(0)
-        await wait_until(lambda: peer.has is crowd.state, "the newest was told")
+        await wait_until(lambda: peer.has is group.state, "the newest was told")
     assert held == [("e", 5), ("e", 5), ("e", 5), ("f", 1), ("f", 9), ("f", 9)]
     assert peer.version == 9
 
@@ -205,8 +204,8 @@ async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: 
         peer.enter()
         await wait_until(lambda: peer.version == 1, "the peer is in")
         for rubbish in (b"", b"rubbish", b"{}", b"\xff\xfe", b'{"webinar_id":"w","epoch":"e","version":"9"}'):
-            hub.tell(rubbish)
-        hub.tell(text(2))
+            hub.publish(rubbish)
+        hub.publish(text(2))
         await wait_until(lambda: peer.version == 2, "the next text was told")
     complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]
     assert complaints == [logging.ERROR]  # once a minute
@@ -216,14 +215,14 @@ async def test_nobody_who_left_is_remembered(store: Store) -> None:
     await store.create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER)]
-        crowds = [peer.enter() for peer in peers]
+        groups = [peer.enter() for peer in peers]
         await wait_until(everyone(peers, 1), "everyone is in")
-        assert (hub.counted()["total"], hub.counted()["rooms"]) == (3, {"w": {"attendee": 2, "speaker": 1}})
-        for crowd, peer in zip(crowds, peers, strict=True):
-            hub.leave(crowd, peer)
-            hub.leave(crowd, peer)
-        assert hub.crowds == {}
-        assert (hub.counted()["total"], hub.counted()["rooms"]) == (0, {})
+        assert (hub.counts()["total"], hub.counts()["rooms"]) == (3, {"w": {"attendee": 2, "speaker": 1}})
+        for group, peer in zip(groups, peers, strict=True):
+            hub.leave(group, peer)
+            hub.leave(group, peer)
+        assert hub.groups == {}
+        assert (hub.counts()["total"], hub.counts()["rooms"]) == (0, {})
 
 
 async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_who_prepares_it(store: Store) -> None:
@@ -234,7 +233,7 @@ async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_w
             peer.enter()
         await wait_until(everyone([attendee, speaker], 1), "both are in")
 
-        hub.tell(text(1, "another", status=Status.DRAFT))
+        hub.publish(text(1, "another", status=Status.DRAFT))
 
         await wait_until(lambda: speaker.has and speaker.has.head.status is Status.DRAFT, "the speaker is told")
         assert (attendee.closed, speaker.closed) == ([CloseCode.WEBINAR_GONE], [])

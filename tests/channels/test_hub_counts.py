@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from room_server.channels.crowd import watching
 from room_server.channels.frames import counts
 from room_server.channels.hub import SLICE, Hub
+from room_server.channels.subscribers import counts_group
 from room_server.core.messages import Role
 from room_server.state.store import Store
 from tests.channels.test_hub import Peer, everyone, put, raw, running, store, text
@@ -45,16 +45,16 @@ async def test_who_goes_is_counted_no_more_and_who_stays_is(store: Store) -> Non
     await store.create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER, Role.SPEAKER)]
-        crowds = [peer.enter() for peer in peers]
+        groups = [peer.enter() for peer in peers]
         await wait_until(everyone(peers, 1), "everyone is in")
         for gone in (0, 4):
-            hub.leave(crowds[gone], peers[gone])
-        assert hub.counted() == {"total": 3, "rooms": {"w": {"attendee": 2, "speaker": 1}}, "reach": {}}
+            hub.leave(groups[gone], peers[gone])
+        assert hub.counts() == {"total": 3, "rooms": {"w": {"attendee": 2, "speaker": 1}}, "reach": {}}
 
 
 def held(hub: Hub) -> list[str]:
     """The rooms that a reading of all partitions would read."""
-    return [name for partition in hub.partitions.values() for name in partition.crowds]
+    return [name for partition in hub.partitions.values() for name in partition.groups]
 
 
 async def test_a_room_that_everybody_left_or_that_is_gone_is_held_no_more(store: Store) -> None:
@@ -62,34 +62,34 @@ async def test_a_room_that_everybody_left_or_that_is_gone_is_held_no_more(store:
         await store.create(room(name))
     async with running(store) as hub:
         peers = {name: Peer(hub) for name in ("left", "deleted", "nowhere")}
-        crowds = {name: peer.enter(name) for name, peer in peers.items()}
+        groups = {name: peer.enter(name) for name, peer in peers.items()}
         assert sorted(held(hub)) == ["deleted", "left", "nowhere"]
         await wait_until(lambda: sorted(held(hub)) == ["deleted", "left"], "what is not there is refused")
         await wait_until(everyone([peers["left"], peers["deleted"]], 1), "the others are in")
-        hub.leave(crowds["left"], peers["left"])
+        hub.leave(groups["left"], peers["left"])
         hub.let_go("deleted")
         hub.let_go("never held")
-        assert (held(hub), hub.crowds) == ([], {})
+        assert (held(hub), hub.groups) == ([], {})
 
 
 async def test_each_change_counts_its_frames_and_answers(store: Store, told: pytest.LogCaptureFixture) -> None:
     await store.create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await crowd_of(hub, MANY)
-        crowd = hub.crowds["w"]
+        group = hub.groups["w"]
         for version in (2, 3):
-            hub.tell(text(version))
+            hub.publish(text(version))
             await wait_until(all_asked(peers, version), "everyone was asked for this one too")
-            assert crowd.state is not None
+            assert group.state is not None
             now = asyncio.get_running_loop().time()
-            crowd.receive(crowd.state, now)
-            crowd.receive(crowd.state, now + 5)
-            reach = hub.counted()["reach"]["w"]
+            group.receive(group.state, now)
+            group.receive(group.state, now + 5)
+            reach = hub.counts()["reach"]["w"]
             assert (reach.epoch, reach.version, reach.of, sum(reach.buckets)) == ("e", version, MANY, 2)
             assert hub.tally.frames == MANY * (version - 1)
-        assert (sum(hub.tally.answers([])), sum(hub.tally.answers([crowd.receipts]))) == (2, 4)
+        assert (sum(hub.tally.answers([])), sum(hub.tally.answers([group.receipts]))) == (2, 4)
         for peer in peers:
-            hub.leave(crowd, peer)
+            hub.leave(group, peer)
         assert sum(hub.tally.answers([])) == 4
     lines = [vars(record)["facts"] for record in told.records if record.getMessage() == "room told"]
     assert [(line["webinar"], line["version"], line["sockets"]) for line in lines] == [("w", 2, MANY), ("w", 3, MANY)]
@@ -98,21 +98,21 @@ async def test_each_change_counts_its_frames_and_answers(store: Store, told: pyt
 async def test_who_watches_the_counts_is_told_and_not_asked(store: Store) -> None:
     async with running(store) as hub:
         watcher = Peer(hub)
-        watcher.enter(watching("*"))
+        watcher.enter(counts_group("*"))
         for number in (1, 2):
-            hub.show(watching("*"), counts("*", number, b"{}"))
-            for crowd in hub.crowds.values():
-                hub.join(crowd, watcher)
+            hub.deliver(counts_group("*"), counts("*", number, b"{}"))
+            for group in hub.groups.values():
+                hub.join(group, watcher)
         await wait_until(lambda: watcher.version == 2, "the watcher is told")
         await wait_until(lambda: hub.tally.frames == 1, "it is counted")
-        assert (hub.scopes(), hub.rooms(), hub.counted()["reach"], watcher.asked) == (["*"], {}, {}, [])
+        assert (hub.scopes(), hub.rooms(), hub.counts()["reach"], watcher.asked) == (["*"], {}, {}, [])
 
 
 async def test_who_comes_with_the_newest_state_is_not_told_it_again(store: Store) -> None:
     await store.create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await crowd_of(hub, 2)
-        hub.tell(text(2))
+        hub.publish(text(2))
         late = Peer(hub)
         late.enter()
         await wait_until(everyone([*peers, late], 2), "everyone has the newest")

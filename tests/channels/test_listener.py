@@ -21,13 +21,12 @@ from room_server.core.messages import Role
 from room_server.core.room import Room, Status, public_text
 from room_server.errors import StateUnavailable
 from room_server.state.keys import SLOTS, slot
-from room_server.state.opening import State, open_state
+from room_server.state.startup import State, open_state
 from tests.channels.test_hub import Peer, fields, put
 from tests.cluster import cluster, follow, form, move, processes, take_over, url_of
-from tests.conftest import settings_for
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import proxy_to
-from tests.support import PATIENCE, eventually, room, wait_until
+from tests.support import PATIENCE, eventually, room, settings_for, wait_until
 
 NEVER = 1000.0
 
@@ -54,7 +53,7 @@ async def listening(url: str, reread_seconds: float = NEVER, **settings: object)
     async with open_state(settings_for(url, **settings)) as state, asyncio.TaskGroup() as tasks:
         ears = Ears(state, reread_seconds)
         await state.store.create(room("w", epoch="e"))
-        work = (ears.listener.run(), ears.listener.refresh(), ears.reader.run(), ears.hub.teller())
+        work = (ears.listener.run(), ears.listener.refresh(), ears.reader.run(), ears.hub.broadcast_loop())
         running = [tasks.create_task(one) for one in work]
         await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
         ears.peer.enter()
@@ -131,7 +130,7 @@ async def test_a_server_that_was_killed_is_heard_again_when_it_is_back() -> None
 
 async def test_a_server_that_comes_back_without_its_last_changes_begins_a_new_epoch() -> None:
     async with owned() as (redis, ears):
-        ears.hub.tell(b'{"webinar_id":"w","epoch":"e","version":9,"status":"live"}')
+        ears.hub.publish(b'{"webinar_id":"w","epoch":"e","version":9,"status":"live"}')
         await ears.hears(9)
         await redis.kill()
         await redis.start()
@@ -267,7 +266,7 @@ async def test_rooms_are_read_again_while_another_partition_is_away() -> None:
         standing = (await made.store.load(made.rooms[tag])).room
         assert standing is not None
         newer = replace(standing, version=standing.version + 1)
-        await made.store.ask("HSET", made.store.keys.room(made.rooms[tag]), *chain(*fields(newer).items()))
+        await made.store.call("HSET", made.store.keys.room(made.rooms[tag]), *chain(*fields(newer).items()))
         await wait_until(lambda: made.peers[tag].version == newer.version, "what was never told is found")
         made.started[silent].send_signal(signal.SIGCONT)
 

@@ -8,11 +8,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from room_server import auth
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.conftest import settings_for
 from tests.crowds import Audience, change, descriptors, many_descriptors, memory
-from tests.support import TOKEN_SECRET, room, wait_until
+from tests.support import TOKEN_SECRET, room, settings_for, wait_until
 from tests.terminal import running
 
 STALL_SECONDS = 2.0

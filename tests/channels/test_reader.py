@@ -13,13 +13,12 @@ from room_server.channels.hub import Hub
 from room_server.channels.reader import Reader
 from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.channels.test_hub import Peer, everyone, put, raw, running, store, text, with_peer
-from tests.conftest import settings_for
 from tests.outage import own_redis
 from tests.proxy import Proxy, proxy_to
-from tests.support import PATIENCE, eventually, room, wait_until
+from tests.support import PATIENCE, eventually, room, settings_for, wait_until
 
 __all__ = ["raw", "store"]
 
@@ -44,7 +43,7 @@ async def test_a_crowd_makes_one_read(store: Store, raw: Redis) -> None:
         peers = [Peer(hub) for _ in range(500)]
         for peer in peers:
             peer.enter()
-            if len(hub.crowds["w"].waiting) % 100 == 0:
+            if len(hub.groups["w"].waiting) % 100 == 0:
                 await asyncio.sleep(0)  # the read is on its way, and more come
         await wait_until(everyone(peers, 3), "everyone is in")
         late = Peer(hub)
@@ -73,12 +72,12 @@ async def test_a_webinar_that_is_not_there_is_unknown_to_all_who_wait(store: Sto
             peer.enter("nowhere")
         await wait_until(lambda: all(peer.refused for peer in peers), "everyone was refused")
         assert [peer.refused for peer in peers] == [["webinar_unknown"]] * 3
-        assert hub.crowds == {}
+        assert hub.groups == {}
         gone, end = Peer(hub), Peer(hub)
         hub.leave(gone.enter("nowhere"), gone)
         end.enter("nowhere either")
         await wait_until(lambda: end.refused, "the end was refused")
-        assert (gone.refused, hub.crowds) == ([], {})
+        assert (gone.refused, hub.groups) == ([], {})
 
 
 async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_next() -> None:
@@ -88,7 +87,7 @@ async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_
         peer, next_one = Peer(hub), Peer(hub)
         peer.enter()
         await wait_until(lambda: peer.refused, "the peer was refused", 2)
-        assert (peer.refused, hub.crowds) == (["state_unavailable"], {})
+        assert (peer.refused, hub.groups) == (["state_unavailable"], {})
         redis.thaw()
         next_one.enter()
         await wait_until(lambda: next_one.version == 1, "the next one is in")
@@ -99,7 +98,7 @@ async def test_who_leaves_before_the_room_is_known_is_forgotten(store: Store) ->
     async with running(store) as hub:
         gone, other = Peer(hub), Peer(hub)
         hub.leave(gone.enter(), gone)
-        assert hub.crowds == {}
+        assert hub.groups == {}
         other.enter()
         await wait_until(lambda: other.version == 1, "the other one is in")
         assert gone.version == 0
@@ -109,17 +108,17 @@ async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store
     await store.create(room())
     async with running(store) as hub:
         peer, late = Peer(hub), Peer(hub)
-        crowd = peer.enter()
+        group = peer.enter()
         await wait_until(everyone([peer], 1), "it is in")
         await store.delete("w")
 
         await reread(store, hub)
         late.enter()
 
-        assert (peer.closed, list(crowd.members)) == ([CloseCode.WEBINAR_GONE], [peer])
+        assert (peer.closed, list(group.members)) == ([CloseCode.WEBINAR_GONE], [peer])
         await wait_until(lambda: late.refused == ["webinar_unknown"], "nobody is let in any more")
-        hub.leave(crowd, peer)
-        assert hub.crowds == {}
+        hub.leave(group, peer)
+        assert hub.groups == {}
 
 
 async def test_a_lost_change_is_found_by_reading_again(store: Store, raw: Redis) -> None:
@@ -155,7 +154,7 @@ async def test_a_stored_text_that_cannot_be_read_stops_nothing(store: Store, raw
     async with with_peer(store) as (hub, peer):
         await raw.hset(store.keys.room("w"), "public", "rubbish")
         await reread(store, hub)
-        hub.tell(text(6))
+        hub.publish(text(6))
         await wait_until(lambda: peer.version == 6, "the peer goes on")
 
 
@@ -171,7 +170,7 @@ async def test_a_read_that_a_publish_overtakes_is_not_a_loss(valkey_url: str, ra
         proxy.delay, before = 0.2, proxy.turns
         rereading = asyncio.create_task(reread(state.store, hub))
         await wait_until(lambda: proxy.turns > before, "the read is on its way")
-        hub.tell(text(7))
+        hub.publish(text(7))
         await rereading
         await wait_until(lambda: peer.version == 7, "the peer has the publish")
         proxy.delay = 0.0
@@ -203,7 +202,7 @@ async def test_a_reading_from_before_another_epoch_does_not_bring_the_old_one_ba
 
         await eventually(is_read, "the old state is on its way here")
         renewed = await store.renew("w")
-        hub.tell(public_text(renewed))
+        hub.publish(public_text(renewed))
         await rereading
         proxy.delay = 0.0
         await wait_until(lambda: peer.has and peer.has.head.epoch == renewed.epoch, "the peer has the new epoch")
@@ -227,7 +226,7 @@ async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
 
         await eventually(is_read, "the old state is on its way here")
         renewed = await store.renew("w")
-        hub.tell(public_text(renewed))
+        hub.publish(public_text(renewed))
         proxy.delay = 0.0
         late = Peer(hub)
         late.enter("nowhere")  # is read after it
@@ -240,9 +239,9 @@ async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
 async def test_a_message_of_an_epoch_that_is_over_changes_nothing(store: Store) -> None:
     async with with_peer(store) as (hub, peer):
         renewed = await store.renew("w")
-        hub.tell(public_text(renewed))
-        hub.tell(text(9, "e"))
-        hub.tell(public_text(replace(renewed, version=renewed.version + 1)))
+        hub.publish(public_text(renewed))
+        hub.publish(text(9, "e"))
+        hub.publish(public_text(replace(renewed, version=renewed.version + 1)))
         await wait_until(lambda: peer.version == renewed.version + 1, "the peer has what came last")
 
     assert {state.head.epoch for state in peer.pushed} == {renewed.epoch}
@@ -250,16 +249,16 @@ async def test_a_message_of_an_epoch_that_is_over_changes_nothing(store: Store) 
 
 async def test_a_redis_that_lost_a_new_epoch_begins_another_one(store: Store, raw: Redis) -> None:
     async with with_peer(store) as (hub, peer):
-        hub.tell(text(6, "f"))
+        hub.publish(text(6, "f"))
         await wait_until(lambda: peer.version == 6, "the peer has the new epoch")
-        hub.tell(text(6, "e"))  # from the server that was promoted without it
+        hub.publish(text(6, "e"))  # from the server that was promoted without it
 
         async def renewed() -> Room | None:
             standing = (await store.load("w")).room
             return standing if standing and standing.epoch != "e" else None
 
         standing = await eventually(renewed, "what stands there is renewed")
-        hub.tell(public_text(standing))
+        hub.publish(public_text(standing))
         await wait_until(lambda: peer.has and peer.has.head.epoch == standing.epoch, "the peer has that")
 
     assert [state.head.epoch for state in peer.pushed] == ["f", standing.epoch]
@@ -312,4 +311,4 @@ async def test_a_room_that_cannot_be_decoded_refuses_who_waits_and_no_other_room
         peer.enter("other")
         await wait_until(lambda: refused.refused and peer.version, "both hear")
 
-        assert (refused.refused, set(hub.crowds)) == (["state_unavailable"], {"other"})
+        assert (refused.refused, set(hub.groups)) == (["state_unavailable"], {"other"})

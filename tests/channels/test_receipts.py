@@ -2,10 +2,10 @@ import logging
 
 import pytest
 
-from room_server.channels.receipts import PONG_SIZE, Receipts, Tally, payload, ping, pong
-from room_server.core.reach import Reach, merged
+from room_server.channels.receipts import PONG_SIZE, BroadcastStats, Receipts, payload, ping, pong
+from room_server.core.receipt_stats import Reach, merge
+from tests.api.test_counts import counts
 from tests.support import Site, eventually, next_state, room, serving, state_where
-from tests.test_counts import counts
 
 
 def answer_to(asked: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
@@ -38,7 +38,7 @@ def test_answers_are_counted_by_their_time() -> None:
     receipts = Receipts("e", 7, of=4, started=0.0)
     for seconds in (0.001, 0.001, 0.1):
         receipts.count(seconds)
-    assert merged([receipts.told()]) == Reach(version=7, of=4, reached=3, p50_ms=1, p99_ms=100)
+    assert merge([receipts.told()]) == Reach(version=7, of=4, reached=3, p50_ms=1, p99_ms=100)
 
 
 async def reach(site: Site) -> dict[str, int] | None:
@@ -76,7 +76,7 @@ async def test_a_snapshot_is_no_change_that_reached_anybody(site: Site) -> None:
 
 
 def test_the_answers_to_a_change_are_kept_when_another_takes_its_place() -> None:
-    tally, first, second = Tally(), Receipts("e", 1, 2, 0.0), Receipts("e", 2, 2, 0.0)
+    tally, first, second = BroadcastStats(), Receipts("e", 1, 2, 0.0), Receipts("e", 2, 2, 0.0)
     for receipts, seconds in ((first, 0.001), (first, 0.5), (second, 0.001)):
         receipts.count(seconds)
     tally.keep(None)
@@ -91,12 +91,12 @@ def test_the_answers_to_a_change_are_kept_when_another_takes_its_place() -> None
 
 
 def test_nothing_was_told_before_the_first_change() -> None:
-    tally = Tally()
+    tally = BroadcastStats()
     assert (tally.frames, tally.healed, sum(tally.answers([])), sum(tally.writing.counts)) == (0, 0, 0, 0)
 
 
 def test_a_change_is_told_once_with_what_joins_it_to_its_commit(caplog: pytest.LogCaptureFixture) -> None:
-    tally = Tally()
+    tally = BroadcastStats()
     told = Receipts("e", 7, 3, 0.0)
     told.heard_at -= 2
     with caplog.at_level(logging.INFO):

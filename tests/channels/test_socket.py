@@ -12,10 +12,9 @@ from websockets.exceptions import ConnectionClosed
 
 from room_server.channels.hub import Hub
 from room_server.core.room import Room
-from tests.conftest import settings_for
 from tests.proxy import proxy_to
 from tests.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Raw, connecting, handshake, in_room, masked
-from tests.support import Site, next_state, room, serving, state_where, wait_until
+from tests.support import Site, next_state, room, serving, settings_for, state_where, wait_until
 
 READ_ONLY = "webinar_status_mutation_forbidden"
 
@@ -26,10 +25,10 @@ async def opened(site: Site) -> None:
 
 async def nobody_is_left(site: Site) -> None:
     """Every table of the process is empty again."""
-    hub: Hub = site.inside["hub"]
-    door, wheel = site.inside["door"], site.inside["wheel"]
-    await wait_until(lambda: not (door.total or hub.crowds or len(wheel)), "everyone is forgotten")
-    assert (door.persons, hub.counted()["total"]) == ({}, 0)
+    hub: Hub = site.inside.hub
+    admission, timers = site.inside.admission, site.inside.timers
+    await wait_until(lambda: not (admission.total or hub.groups or len(timers)), "everyone is forgotten")
+    assert (admission.persons, hub.counts()["total"]) == ({}, 0)
 
 
 async def test_the_snapshot_comes_with_the_handshakes_own_answer(site: Site) -> None:
@@ -89,8 +88,8 @@ async def test_a_crowd_makes_one_read(site: Site) -> None:
             return int((await raw.state())["version"])
 
     before = await reads()
-    crowd = [asyncio.create_task(watch(number)) for number in range(1, 101)]
-    assert await asyncio.gather(*crowd) == [1] * 100
+    group = [asyncio.create_task(watch(number)) for number in range(1, 101)]
+    assert await asyncio.gather(*group) == [1] * 100
     assert await reads() - before == 1
     await nobody_is_left(site)
 
@@ -213,7 +212,7 @@ async def test_who_goes_without_a_word_is_forgotten(site: Site, how: str) -> Non
     async with in_room(site) as raw, site.socket() as other:
         await raw.state()
         getattr(raw.writer.transport, how)()
-        await wait_until(lambda: site.inside["door"].total == 1, "one is left")
+        await wait_until(lambda: site.inside.admission.total == 1, "one is left")
         await site.status("start")
         assert (await state_where(other, status="live"))["version"] == 2
     await nobody_is_left(site)
@@ -226,7 +225,7 @@ async def test_who_speaks_or_goes_before_the_handshake_is_answered_costs_nobody_
         async with connecting(site) as early, connecting(site) as gone, connecting(site) as patient:
             for raw in (early, gone, patient):
                 await raw.send(handshake(site))
-            await wait_until(lambda: site.inside["door"].total == 3, "all wait")
+            await wait_until(lambda: site.inside.admission.total == 3, "all wait")
             await early.send(masked(PING))
             gone.writer.transport.abort()
             assert await early.rest() == b""
@@ -249,7 +248,7 @@ async def change(site: Site, times: int) -> int:
 
 def behind(site: Site) -> int:
     """How many sockets of the room have not read what was written."""
-    return sum(bool(member._behind_since) for member in site.inside["hub"].crowds["w"].members)
+    return sum(bool(member._behind_since) for member in site.inside.hub.groups["w"].members)
 
 
 async def all_states(raw: Raw, last: int) -> list[int]:
@@ -269,7 +268,7 @@ async def test_a_peer_that_does_not_read_holds_up_nobody_and_skips_to_the_newest
             await state_where(other, version=last)
         last = await change(site, 50)
         await state_where(other, version=last)
-        (member,) = [member for member in site.inside["hub"].crowds["w"].members if member._behind_since]
+        (member,) = [member for member in site.inside.hub.groups["w"].members if member._behind_since]
         assert member._transport.get_write_buffer_size() < 5000
         versions = await all_states(slow, last)
         assert versions == sorted(set(versions))
@@ -283,7 +282,7 @@ async def test_a_flood_of_pings_is_not_kept_for_who_does_not_read(site: Site) ->
     async with in_room(site, receive_buffer=4096) as raw:
         while not behind(site):
             await change(site, 10)
-        (member,) = site.inside["hub"].crowds["w"].members
+        (member,) = site.inside.hub.groups["w"].members
         before = member._transport.get_write_buffer_size()
         for _ in range(50):
             await raw.send(masked(PING, b"x" * 125) * 20)
@@ -310,8 +309,8 @@ async def test_a_peer_that_does_not_read_holds_up_no_shutdown(valkey_url: str) -
             await peers.enter_async_context(in_room(site, receive_buffer=4096))
             while not behind(site):
                 await change(site, 10)
-            door = site.inside["door"]
-        assert door.total == 0
+            admission = site.inside.admission
+        assert admission.total == 0
 
 
 async def test_sockets_change_nothing(site: Site) -> None:

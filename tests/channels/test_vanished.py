@@ -5,9 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from tests.conftest import settings_for
 from tests.crowds import Audience, change
-from tests.support import Site, next_state, room, serving, state_where, wait_until
+from tests.support import Site, next_state, room, serving, settings_for, state_where, wait_until
 
 
 class Lines:
@@ -62,8 +61,8 @@ async def test_peers_that_vanished_are_found_out_by_the_keepalive_and_cost_nothi
     """Idle ones, those that are told something, and one that was about to say goodbye."""
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(serving(settings_for(valkey_url, max_sockets_per_person=0)))
-        door, hub, wheel = site.inside["door"], site.inside["hub"], site.inside["wheel"]
-        door.ping_after = door.gone_after = 0.5
+        admission, hub, timers = site.inside.admission, site.inside.hub, site.inside.timers
+        admission.ping_after = admission.gone_after = 0.5
         for webinar_id in ("w", "idle"):
             await site.store.create(room(webinar_id))
         lines, port = await stack.enter_async_context(lines_to(site))
@@ -74,9 +73,9 @@ async def test_peers_that_vanished_are_found_out_by_the_keepalive_and_cost_nothi
         reader = await stack.enter_async_context(site.socket("speaker"))
         await next_state(reader)
         lines.swallow()
-        closing = next(iter(hub.crowds["idle"].members))
+        closing = next(iter(hub.groups["idle"].members))
         closing.close(1012)
         version = await change(site.store)
-        await wait_until(lambda: door.total == 1, "the vanished are gone")
-        assert (len(wheel), set(hub.crowds), hub.counted()["total"]) == (1, {"w"}, 1)
+        await wait_until(lambda: admission.total == 1, "the vanished are gone")
+        assert (len(timers), set(hub.groups), hub.counts()["total"]) == (1, {"w"}, 1)
         assert (await state_where(reader, version=version))["webinar_id"] == "w"

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
-from room_server.core.messages import Fate, Role
+from room_server.core.messages import DeliveryStatus, Role
 from room_server.errors import StateUnavailable
-from room_server.state import catalogue, reports
+from room_server.jobs import attendance_report
+from room_server.state import webinars
 from room_server.state.outbox import Outbox
-from room_server.state.patience import deadline
-from room_server.state.pipeline import pairs
+from room_server.state.redis.pipeline import pairs
+from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 from tests.chaos.recorder import BROKEN, NO_PROBLEM, Acknowledged, Recorder, token
 from tests.chaos.show import Show
@@ -31,7 +32,7 @@ SHOWN = 5
 """Examples of what is wrong."""
 TALLIES = ("entered", "completed", "classified", "attended")
 """A completion that comes after the evaluation is kept and not counted, so `completed` is as `attended`."""
-ENDS = frozenset({Fate.SENT, Fate.DRY_RUN, Fate.NO_CHAT, Fate.PARKED})
+ENDS = frozenset({DeliveryStatus.SENT, DeliveryStatus.DRY_RUN, DeliveryStatus.NO_CHAT, DeliveryStatus.PARKED})
 MORE_DESCRIPTORS = 12
 """What connections to Redis may differ by between two moments of rest: each server of a Cluster is asked in time."""
 MORE_MEMORY = 24 << 20
@@ -72,7 +73,7 @@ class Stored:
 
     def __init__(self) -> None:
         self.versions: dict[str, int] = {}
-        self.lines: dict[str, dict[int, reports.Line]] = {}
+        self.lines: dict[str, dict[int, attendance_report.AttendanceRow]] = {}
         self.tags: Counter[tuple[str, str]] = Counter()
         """Hook and tag of each event."""
         self.facts: Counter[tuple[str, str, int]] = Counter()
@@ -84,7 +85,7 @@ class Stored:
             room = (await store.load(name)).room
             assert room is not None
             self.versions[name] = room.version
-            self.lines[name] = {line.lead_id: line for line in await reports.attendance(store, name)}
+            self.lines[name] = {line.lead_id: line for line in await attendance_report.attendance(store, name)}
         async for hook, payload in events(store):
             tag = payload.get("session_id") or (payload.get("context") or {}).get("source")
             self.tags[hook, str(tag)] += 1
@@ -105,14 +106,14 @@ async def events(store: Store) -> AsyncIterator[tuple[str, dict[str, Any]]]:
 
 async def _range(store: Store, key: str, start: str) -> list[Any]:
     async with deadline():
-        return list(await store.ask("XRANGE", key, start, "+", "COUNT", BATCH))
+        return list(await store.call("XRANGE", key, start, "+", "COUNT", BATCH))
 
 
 async def settled(store: Store, name: str) -> bool:
     """Whether everything that follows a webinar has come to its end."""
     try:
-        lines = await reports.attendance(store, name)
-        pending = await store.ask("ZSCORE", store.keys.evaluations(store.keys.tag(name)), name)
+        lines = await attendance_report.attendance(store, name)
+        pending = await store.call("ZSCORE", store.keys.evaluations(store.keys.tag(name)), name)
     except StateUnavailable:
         return False
     told = [message.status for line in lines for message in line.messages]
@@ -178,15 +179,15 @@ async def counters(store: Store, stored: Stored) -> list[Claim]:
     wrong = []
     for name, lines in stored.lines.items():
         async with deadline():
-            tally = dict(pairs(await store.ask("HGETALL", store.keys.tally(name))))
-        found = reports.summary(list(lines.values()))
+            tally = dict(pairs(await store.call("HGETALL", store.keys.tally(name))))
+        found = attendance_report.summary(list(lines.values()))
         counted = {word: int(tally.get(word.encode(), 0)) for word in TALLIES}
         true = {word: getattr(found, word) for word in TALLIES} | {"completed": found.attended}
         if counted != true:
             wrong.append(f"{name}: {counted} are counted, {true} are recorded")
     fates = Counter(message.status.value for lines in stored.lines.values() for line in lines.values()
                     for message in line.messages)  # fmt: skip
-    if (told := await catalogue.fates(store)) != fates:
+    if (told := await webinars.delivery_counts(store)) != fates:
         wrong.append(f"messages: {told} are counted, {dict(fates)} are recorded")
     return [Claim("tallies agree with the records", f"{len(stored.lines)} webinars, {dict(fates)}", wrong)]
 
@@ -198,12 +199,16 @@ async def messages(store: Store, shows: Sequence[Show], api: BotApi) -> list[Cla
     fates = Counter(delivery.status for delivery in known)
     doubts, repeats = sum(delivery.doubts for delivery in known), arrived.total() - len(arrived)
     wrong = []
-    if not len(known) - fates[Fate.NO_CHAT] - fates[Fate.PARKED] <= len(arrived) <= len(known) - fates[Fate.NO_CHAT]:
+    if (
+        not len(known) - fates[DeliveryStatus.NO_CHAT] - fates[DeliveryStatus.PARKED]
+        <= len(arrived)
+        <= len(known) - fates[DeliveryStatus.NO_CHAT]
+    ):
         wrong.append(f"{len(arrived)} different messages arrived, {dict(fates)} are recorded")
     if repeats > doubts:
         wrong.append(f"{repeats} arrived again, and only {doubts} were in doubt")
-    if 10 * fates[Fate.PARKED] > fates[Fate.SENT]:
-        wrong.append(f"{fates[Fate.PARKED]} were given up, and only {fates[Fate.SENT]} were sent")
+    if 10 * fates[DeliveryStatus.PARKED] > fates[DeliveryStatus.SENT]:
+        wrong.append(f"{fates[DeliveryStatus.PARKED]} were given up, and only {fates[DeliveryStatus.SENT]} were sent")
     return [Claim("everybody is told once", f"{len(arrived):,} messages, {repeats} of {doubts} doubtful again", wrong)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from room_server.config import Settings
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from tests.chaos.couples import Couple
 from tests.chaos.decks import EMBEDDED, EVERYWHERE, HOSTS, SERVERS, SET_BACK
 from tests.chaos.faults import Row

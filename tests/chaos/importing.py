@@ -9,9 +9,10 @@ from typing import NamedTuple
 from room_server.config import Settings
 from room_server.core.room import RosterEntry
 from room_server.errors import Refusal, RoomServerError
-from room_server.state import forgetting, roster
-from room_server.state.opening import State, open_state
-from room_server.state.patience import deadline
+from room_server.jobs import erasure
+from room_server.state import roster
+from room_server.state.redis.retry import deadline
+from room_server.state.startup import State, open_state
 from tests.chaos.show import planned
 from tests.support import eventually, room
 
@@ -48,7 +49,7 @@ class Import:
 
     async def _import(self) -> None:
         async with open_state(self._settings) as state:
-            await roster.adopt(state.store, self._webinar_id, self._entries(), replace=False)
+            await roster.import_roster(state.store, self._webinar_id, self._entries(), replace=False)
 
     def _entries(self) -> Iterator[RosterEntry]:
         yield from (RosterEntry(lead_id=self._lead + number) for number in range(1, LEADS))
@@ -62,7 +63,7 @@ async def forget_beside_import(state: State, settings: Settings, webinar_id: str
 
     async def forgotten() -> bool:
         with suppress(Refusal):
-            await forgetting.forget(state.store, lead)
+            await erasure.forget(state.store, lead)
             return True
         return False
 
@@ -84,5 +85,5 @@ async def _looked(state: State, webinar_id: str, lead: int) -> str:
     with suppress(Refusal):
         async with deadline():
             key = state.store.keys.roster(webinar_id)
-            return "back" if await state.store.ask("HEXISTS", key, lead) else "gone"
+            return "back" if await state.store.call("HEXISTS", key, lead) else "gone"
     return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from room_server.core.delivery import Delivery
-from room_server.core.messages import Fate
+from room_server.core.messages import DeliveryStatus
 from room_server.telegram.sender import IN_FLIGHT
 from tests.chaos.checker import Claim, Stored
 from tests.chaos.importing import Forgotten
@@ -69,7 +69,9 @@ def sending(sent: Sending) -> list[Claim]:
     """A message is in doubt, or was tried in vain, only because of what befell its worker."""
     explained = IN_FLIGHT * sent.befell
     doubts = sum(delivery.doubts for delivery in sent.deliveries)
-    parked = [f"{one.kind} of {one.lead_id}: {one.error}" for one in sent.deliveries if one.status is Fate.PARKED]
+    parked = [
+        f"{one.kind} of {one.lead_id}: {one.error}" for one in sent.deliveries if one.status is DeliveryStatus.PARKED
+    ]
     vain = _in_vain(sent)
     told = f"{len(sent.deliveries):,} messages, {sent.befell} faults of workers"
     wrong = [f"{doubts} doubts, {explained} explained", *parked] * (doubts > explained)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from room_server.core.messages import Role
 from room_server.errors import StateUnavailable
-from room_server.state import catalogue
+from room_server.state import webinars
 from room_server.state.outbox import Outbox
 from tests.chaos import checker, promises
 from tests.chaos.checker import Claim, Report, Stored
@@ -128,7 +128,7 @@ class Rehearsal:
         async def evaluates() -> bool:
             nonlocal done
             try:
-                done, _ = await catalogue.classified(self._store, WEBINAR)
+                done, _ = await webinars.evaluation_progress(self._store, WEBINAR)
             except StateUnavailable:
                 return False
             return done > len(self.show.answered)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from room_server.clock import utc_now
-from room_server.core.facts import Act, Command
+from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.room import Room, RosterEntry
 from room_server.errors import Refusal, StateUnavailable
 from room_server.state import roster
@@ -54,7 +54,7 @@ class Show:
 
         async def imported() -> bool:
             try:
-                await roster.adopt(self._store, self.name, people, replace=False)
+                await roster.import_roster(self._store, self.name, people, replace=False)
             except Refusal:
                 return False  # Redis is on its way back
             return True
@@ -111,7 +111,9 @@ class Show:
 
     async def _act(self, trigger: str) -> bool:
         try:
-            await self._store.apply(Command(id=secrets.token_hex(6), actor=OPERATOR, hook=Act(self.name, trigger)))
+            await self._store.apply(
+                Command(id=secrets.token_hex(6), actor=OPERATOR, hook=OperatorAction(self.name, trigger))
+            )
         except StateUnavailable:
             return False
         return True

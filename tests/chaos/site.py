@@ -14,9 +14,9 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from room_server.config import Settings
-from room_server.server import bind
+from room_server.protocols.bounded_http import bind
 from room_server.state.keys import SLOTS, slot
-from room_server.state.opening import State
+from room_server.state.startup import State
 from tests.chaos.couples import Couple
 from tests.clocks import Clock, sweep
 from tests.crowds import descriptors, memory

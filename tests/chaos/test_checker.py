@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.core.messages import Role
-from room_server.state.reports import Line
+from room_server.jobs.attendance_report import AttendanceRow
 from room_server.state.store import Store
 from tests.chaos import checker
 from tests.chaos.checker import Claim, Report, Stored
@@ -59,11 +59,11 @@ class Scene:
         return {claim.what for claim in claims if claim.wrong}
 
 
-def line(lead: int, attended: bool) -> Line:
+def line(lead: int, attended: bool) -> AttendanceRow:
     """What is stored of a lead that entered."""
     route: Any = "attended" if attended else "not_attended"
     completed = AT if attended else None
-    return Line(
+    return AttendanceRow(
         lead_id=lead, name="", entered_at=AT, completed_at=completed, attended=attended, route=route, messages=[]
     )
 

@@ -3,11 +3,10 @@
 import asyncio
 
 from room_server.state import roster
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from tests.chaos.importing import LEADS, Import, forget_beside_import
 from tests.chaos.show import planned
-from tests.conftest import settings_for
-from tests.support import room
+from tests.support import room, settings_for
 
 
 async def test_a_lead_that_was_forgotten_meanwhile_is_not_back(valkey_url: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from room_server.core.delivery import Delivery
-from room_server.core.messages import Fate, Kind
+from room_server.core.messages import DeliveryStatus, MessageKind
 from tests.chaos import promises
 from tests.chaos.checker import Claim, Stored
 from tests.chaos.importing import Forgotten
@@ -24,8 +24,8 @@ IN_VAIN = "an attempt is a request that was made"
 
 def delivery(**more: Any) -> Delivery:
     """A message to chat 7 that was sent."""
-    fields: dict[str, Any] = {"attempts": 1, "status": Fate.SENT, **more}
-    return Delivery(kind=Kind.FOLLOW_UP, lead_id=1, chat_id=7, attended=True, locale="ru", **fields)
+    fields: dict[str, Any] = {"attempts": 1, "status": DeliveryStatus.SENT, **more}
+    return Delivery(kind=MessageKind.FOLLOW_UP, lead_id=1, chat_id=7, attended=True, locale="ru", **fields)
 
 
 def sending(*deliveries: Delivery, requests: int = 1, befell: int = 0) -> list[Claim]:
@@ -76,12 +76,12 @@ CASES: dict[str, tuple[Sequence[Claim], set[str]]] = {
     "a worker died with a message in hand": (sending(delivery(doubts=1, attempts=2), befell=1), set()),
     "a message is in doubt, and nothing befell its worker": (sending(delivery(doubts=1)), {IN_DOUBT}),
     "a message is parked that was never tried": (
-        sending(delivery(doubts=2, attempts=2, status=Fate.PARKED), requests=0),
+        sending(delivery(doubts=2, attempts=2, status=DeliveryStatus.PARKED), requests=0),
         {IN_DOUBT, IN_VAIN},
     ),
     "an attempt without a request": (sending(delivery(attempts=2)), {IN_VAIN}),
     "a second attempt where nothing is really sent": (
-        promises.sending(Sending([delivery(attempts=2, status=Fate.DRY_RUN)], None, 0)),
+        promises.sending(Sending([delivery(attempts=2, status=DeliveryStatus.DRY_RUN)], None, 0)),
         {IN_VAIN},
     ),
     "all is told": ([promises.ended([], 1)], set()),

@@ -6,17 +6,16 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from room_server.core.messages import Kind
+from room_server.core.messages import MessageKind
 from room_server.core.room import RosterEntry, Status
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
-from room_server.state.opening import open_state
-from room_server.state.outbox import Held, Next, Outbox
+from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
+from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.conftest import settings_for
 from tests.core.builders import complete, enter, stop
 from tests.state.acts import done
-from tests.support import AT, room
+from tests.support import AT, room, settings_for
 
 WEBINAR = "demo"
 
@@ -36,7 +35,7 @@ def ended(url: str, *people: RosterEntry, grace: float = 120, **fields: Any) -> 
 
     async def work(store: Store) -> None:
         await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT, **fields))
-        await roster.adopt(store, WEBINAR, people, replace=False)
+        await roster.import_roster(store, WEBINAR, people, replace=False)
         for lead in (1, 2):
             await done(store, enter(lead))
         await done(store, stop())
@@ -51,25 +50,25 @@ def over(url: str, *people: RosterEntry, **fields: Any) -> None:
     on(url, lambda store: Evaluations(store).run_pending(WEBINAR))
 
 
-def change(url: str, lead: int, kind: Kind, **fields: Any) -> None:
+def change(url: str, lead: int, kind: MessageKind, **fields: Any) -> None:
     """A message as it came to stand otherwise."""
 
     async def work(store: Store) -> None:
         outbox = Outbox(store)
-        held = await outbox.held(WEBINAR, f"{lead}:{kind}")
+        held = await outbox.load(WEBINAR, f"{lead}:{kind}")
         assert held is not None
         delivery = replace(held.delivery, **fields)
-        assert await outbox.record(WEBINAR, held, delivery, Next()) is not None
+        assert await outbox.update(WEBINAR, held, delivery, FollowOn()) is not None
 
     on(url, work)
 
 
-def standing(url: str) -> dict[str, Held]:
+def standing(url: str) -> dict[str, StoredDelivery]:
     """All messages, by `lead:kind`."""
 
-    async def work(store: Store) -> dict[str, Held]:
+    async def work(store: Store) -> dict[str, StoredDelivery]:
         found = [held async for held in Outbox(store).deliveries(WEBINAR)]
         return {f"{held.delivery.lead_id}:{held.delivery.kind}": held for held in found}
 
-    known: dict[str, Held] = on(url, work)
+    known: dict[str, StoredDelivery] = on(url, work)
     return known

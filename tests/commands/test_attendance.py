@@ -8,7 +8,7 @@ import pytest
 
 from room_server.commands.attendance import as_csv
 from room_server.core.room import RosterEntry
-from room_server.state.reports import Line
+from room_server.jobs.attendance_report import AttendanceRow
 from tests.commands.aftermath import over
 from tests.support import AT
 from tests.terminal import Terminal, finished
@@ -31,8 +31,10 @@ def read(exported: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(exported.decode("utf-8-sig"), newline="")))
 
 
-def line(name: str) -> Line:
-    return Line(lead_id=1, name=name, entered_at=None, completed_at=None, attended=None, route=None, messages=[])
+def line(name: str) -> AttendanceRow:
+    return AttendanceRow(
+        lead_id=1, name=name, entered_at=None, completed_at=None, attended=None, route=None, messages=[]
+    )
 
 
 def test_csv_has_one_line_per_lead(terminal: Terminal, valkey_url: str) -> None:

@@ -59,7 +59,7 @@ def test_it_asks_first(terminal: Terminal) -> None:
 def test_nobody_is_asked_about_a_lead_of_a_running_webinar(terminal: Terminal, valkey_url: str) -> None:
     async def work(store: Store) -> None:
         await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
-        await store.ask("HSET", store.keys.roster(WEBINAR), 1, b'{"lead_id":1}')
+        await store.call("HSET", store.keys.roster(WEBINAR), 1, b'{"lead_id":1}')
 
     on(valkey_url, work)
     for words in ((), ("--yes",)):

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from room_server.clock import utc_now
-from room_server.core.messages import Fate, Kind
+from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import RosterEntry
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
 from room_server.state.store import Store
 from tests.commands.aftermath import WEBINAR, change, on, over, standing
 from tests.terminal import Terminal
@@ -25,8 +25,17 @@ PEOPLE = [
 def url(valkey_url: str) -> str:
     """Lead 1 came, lead 2 left, lead 3 has no chat: 2 + 3 + 3 messages."""
     over(valkey_url, *PEOPLE)
-    change(valkey_url, 1, Kind.ATTENDANCE, status=Fate.SENT, at=AT)
-    change(valkey_url, 1, Kind.FOLLOW_UP, status=Fate.PARKED, at=AT, doubts=2, attempts=2, error="TimedOut: Timed out")
+    change(valkey_url, 1, MessageKind.ATTENDANCE, status=DeliveryStatus.SENT, at=AT)
+    change(
+        valkey_url,
+        1,
+        MessageKind.FOLLOW_UP,
+        status=DeliveryStatus.PARKED,
+        at=AT,
+        doubts=2,
+        attempts=2,
+        error="TimedOut: Timed out",
+    )
     return valkey_url
 
 
@@ -87,7 +96,7 @@ def test_list_shows_the_text_that_a_message_has(terminal: Terminal, url: str) ->
 def test_list_shows_entries_that_cannot_be_read(terminal: Terminal, url: str) -> None:
     async def poison(store: Store) -> None:
         key = store.keys.poison(store.keys.tag(WEBINAR))
-        await store.ask("XADD", key, "*", "webinar", "demo", "field", "\x1b[2J", "error", "there is no such message")
+        await store.call("XADD", key, "*", "webinar", "demo", "field", "\x1b[2J", "error", "there is no such message")
 
     on(url, poison)
     last = terminal.says("outbox", "list").splitlines()[-1]
@@ -102,7 +111,7 @@ def test_retry_sends_a_parked_message_on_its_way_again(terminal: Terminal, url: 
 
     again = standing(url)["1:follow_up"].delivery
     assert said == "1 messages changed, 0 left as they are\n"
-    assert (again.status, again.attempts, again.doubts, again.error) == (Fate.QUEUED, 0, 0, None)
+    assert (again.status, again.attempts, again.doubts, again.error) == (DeliveryStatus.QUEUED, 0, 0, None)
     assert fates(url) == BEFORE | {"1:follow_up": "queued"}
 
 
@@ -115,7 +124,7 @@ def test_retry_touches_nothing_that_was_sent_or_is_on_its_way(terminal: Terminal
 def test_retry_goes_to_where_the_roster_is_now(terminal: Terminal, url: str) -> None:
     async def learn(store: Store) -> None:
         known = RosterEntry(lead_id=3, candidate_chat_id=103)
-        await roster.adopt(store, WEBINAR, [known], replace=False)
+        await roster.import_roster(store, WEBINAR, [known], replace=False)
 
     on(url, learn)
     said = terminal.says("outbox", "retry", "demo", "--lead", "3")
@@ -152,7 +161,7 @@ def test_what_ended_without_a_recording_is_retried_with_one_that_was_named_after
 
 def test_what_is_retried_wakes_a_sender(terminal: Terminal, url: str) -> None:
     async def waiting(store: Store) -> int:
-        return int(await store.ask("XLEN", store.keys.outbox(store.keys.tag(WEBINAR))))
+        return int(await store.call("XLEN", store.keys.outbox(store.keys.tag(WEBINAR))))
 
     before = on(url, waiting)
     terminal.says("outbox", "retry", "demo")
@@ -165,12 +174,19 @@ def test_discard_ends_a_message_for_good(terminal: Terminal, url: str) -> None:
 
     ended = standing(url)["2:follow_up"].delivery
     assert said == "3 messages changed, 0 left as they are\n"
-    assert (ended.status, ended.error) == (Fate.UNDELIVERABLE, "discarded")
+    assert (ended.status, ended.error) == (DeliveryStatus.UNDELIVERABLE, "discarded")
     assert fates(url) == BEFORE | dict.fromkeys(("2:attendance", "2:follow_up", "2:recording"), "undeliverable")
 
 
 def test_what_was_sent_or_is_being_sent_cannot_be_discarded(terminal: Terminal, url: str) -> None:
-    change(url, 2, Kind.ATTENDANCE, status=Fate.SENDING, owner="w", lease_until=utc_now() + timedelta(hours=1))
+    change(
+        url,
+        2,
+        MessageKind.ATTENDANCE,
+        status=DeliveryStatus.SENDING,
+        owner="w",
+        lease_until=utc_now() + timedelta(hours=1),
+    )
 
     said = terminal.says("outbox", "discard", "demo")
 
@@ -180,7 +196,9 @@ def test_what_was_sent_or_is_being_sent_cannot_be_discarded(terminal: Terminal, 
 
 def test_a_large_webinar_is_changed_as_a_whole(terminal: Terminal, url: str) -> None:
     async def enlarge(store: Store) -> None:
-        await roster.adopt(store, WEBINAR, [RosterEntry(lead_id=n, candidate_chat_id=n) for n in range(10, 310)], False)
+        await roster.import_roster(
+            store, WEBINAR, [RosterEntry(lead_id=n, candidate_chat_id=n) for n in range(10, 310)], False
+        )
         await Evaluations(store).run_pending(WEBINAR)
 
     on(url, enlarge)

@@ -9,7 +9,7 @@ import pytest
 
 from room_server.auth import Authenticator
 from room_server.core.messages import Role
-from tests.conftest import settings_for
+from tests.support import settings_for
 from tests.terminal import Terminal
 
 PUBLIC = ("--public-url", "https://rooms.example.org/")

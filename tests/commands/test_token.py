@@ -9,8 +9,7 @@ import pytest
 from room_server.auth import Authenticator
 from room_server.config import Settings
 from room_server.core.messages import MAX_LEAD_ID, Actor, Role
-from tests.conftest import settings_for
-from tests.support import TOKEN_SECRET, next_state, room, serving
+from tests.support import TOKEN_SECRET, next_state, room, serving, settings_for
 from tests.terminal import Terminal, finished
 
 URL = "redis://127.0.0.1:1"

@@ -18,8 +18,8 @@ from websockets.typing import Subprotocol
 from room_server import auth
 from room_server.commands.web_workers import Workers
 from room_server.config import Settings
-from room_server.server import uvicorn_config
-from tests.commands.test_running import post
+from room_server.protocols.bounded_http import uvicorn_config
+from tests.commands.test_serve import post
 from tests.outage import own_redis
 from tests.support import AT, PATIENCE, TOKEN_SECRET, eventually, next_state, state_where, wait_until
 from tests.terminal import WAITS, Running, finished, running

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from room_server.clock import utc_now
-from room_server.core.messages import Fate
+from room_server.core.messages import DeliveryStatus
 from room_server.core.room import RosterEntry
-from room_server.state.evaluation import Evaluations
+from room_server.jobs.evaluation import Evaluations
 from tests.commands.aftermath import WEBINAR, ended, on, over, standing
 from tests.terminal import Terminal
 
@@ -181,11 +181,11 @@ def closed(terminal: Terminal, valkey_url: str) -> Terminal:
     """A terminal beside the webinar `demo`: archived, with a message that waits for the recording."""
     over(valkey_url, RosterEntry(lead_id=2, candidate_chat_id=102))
     terminal.says("webinar", "archive", WEBINAR)
-    assert fate(valkey_url) == Fate.HELD
+    assert fate(valkey_url) == DeliveryStatus.HELD
     return terminal
 
 
-def fate(url: str) -> Fate:
+def fate(url: str) -> DeliveryStatus:
     """What became of the message that links the recording."""
     return standing(url)["2:recording"].delivery.status
 
@@ -193,12 +193,12 @@ def fate(url: str) -> Fate:
 @pytest.mark.parametrize(
     ("words", "said", "after"),
     [
-        (RECORDING, "link https://example.org/recording", Fate.QUEUED),
-        (("--no-recording",), "wait for no recording", Fate.UNDELIVERABLE),
+        (RECORDING, "link https://example.org/recording", DeliveryStatus.QUEUED),
+        (("--no-recording",), "wait for no recording", DeliveryStatus.UNDELIVERABLE),
     ],
 )
 def test_the_recording_of_an_archived_webinar_is_named_for_its_messages_alone(
-    closed: Terminal, valkey_url: str, words: tuple[str, ...], said: str, after: Fate
+    closed: Terminal, valkey_url: str, words: tuple[str, ...], said: str, after: DeliveryStatus
 ) -> None:
     before = shown(closed, WEBINAR)
     told = [closed.says("webinar", "set", WEBINAR, *words) for _ in range(2)]
@@ -225,7 +225,7 @@ def test_nothing_else_of_an_archived_webinar_may_be_said(
     assert complaint == (
         "Error: an archived webinar never changes; only its recording may be named (webinar_state_locked)\n"
     )
-    assert (shown(closed, WEBINAR), fate(valkey_url)) == (before, Fate.HELD)
+    assert (shown(closed, WEBINAR), fate(valkey_url)) == (before, DeliveryStatus.HELD)
 
 
 @pytest.mark.parametrize(

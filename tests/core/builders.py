@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from room_server.core.decide import decide
-from room_server.core.facts import Act, Case, Change, Command, Evaluate, Facts
+from room_server.core.decision_types import Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
 from room_server.core.messages import (
     Actor,
     AttendanceClassified,
@@ -33,7 +33,7 @@ PARTNER_CHAT = 8002
 STATUSES = ("draft", "scheduled", "live", "paused", "finished", "archived")
 ROLES = ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
 
-Hook = CoreHook | ClientHook | Act | Evaluate
+Hook = CoreHook | ClientHook | OperatorAction | Evaluate
 
 
 def at(seconds: float) -> datetime:
@@ -117,8 +117,8 @@ def complete(lead_id: int = LEAD, session_id: str | None = None) -> Completed:
     return Completed(webinar_id=WEBINAR, lead_id=lead_id, completed_at=1_795_374_000.5, session_id=session_id)
 
 
-def act(trigger: str) -> Act:
-    return Act(webinar_id=WEBINAR, trigger=trigger)
+def act(trigger: str) -> OperatorAction:
+    return OperatorAction(webinar_id=WEBINAR, trigger=trigger)
 
 
 def evaluate(lead_id: int = LEAD) -> Evaluate:
@@ -133,11 +133,11 @@ def routed(route: Route) -> PostWebinarRoute:
     return PostWebinarRoute(lead_id=LEAD, webinar_id=WEBINAR, attended=route == "attended", timestamp=NOW, route=route)
 
 
-def case(status: str = "finished", **fields: Any) -> Case:
+def context(status: str = "finished", **fields: Any) -> DecisionContext:
     """What a listener is given: an entered lead of the roster, unless said otherwise."""
     known: dict[str, Any] = {"room": room(status), "participation": entered(), "entry": entry()}
     known |= {"command_id": "c-1", "actor_name": None, "now": NOW} | fields
-    return Case(**({"recording": known["room"].recording} | known))
+    return DecisionContext(**({"recording": known["room"].recording} | known))
 
 
 def command(hook: Hook, role: str = "system", **fields: Any) -> Command:

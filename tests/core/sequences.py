@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from room_server.core.decide import decide
-from room_server.core.facts import Command, Facts
+from room_server.core.decision_types import Command, Facts
 from room_server.core.messages import Event, Message
 from room_server.core.room import Participation, Room, RosterEntry
 from room_server.errors import Refusal

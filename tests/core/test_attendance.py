@@ -13,7 +13,7 @@ from room_server.core.attendance import (
     track_completed,
     track_entered,
 )
-from room_server.core.facts import Reaction
+from room_server.core.decision_types import Reaction
 from room_server.core.messages import AttendanceClassified, WebinarCompleted
 from room_server.core.room import Participation
 from room_server.errors import Conflict
@@ -24,9 +24,9 @@ from tests.core.builders import (
     WEBINAR,
     at,
     attended,
-    case,
     code_of,
     complete,
+    context,
     enter,
     entered,
     missed,
@@ -63,18 +63,18 @@ DONE = WebinarCompleted(webinar_id=WEBINAR, lead_id=LEAD, completed_at=at(0), se
 @pytest.mark.parametrize(("status", "code"), ENTER.items())
 @pytest.mark.parametrize("known", [None, NEVER_CAME])
 def test_a_lead_enters_only_while_live(status: str, code: str, known: Participation | None) -> None:
-    assert code == code_of(lambda: check_enter(case(status, participation=known)))
+    assert code == code_of(lambda: check_enter(context(status, participation=known)))
 
 
 @pytest.mark.parametrize(("status", "code"), COMPLETE.items())
 def test_a_lead_that_entered_completes_only_when_finished(status: str, code: str) -> None:
-    assert code == code_of(lambda: check_complete(case(status)))
+    assert code == code_of(lambda: check_complete(context(status)))
 
 
 @pytest.mark.parametrize("known", [None, NEVER_CAME])
 def test_a_lead_that_never_entered_completes_nothing(known: Participation | None) -> None:
     with pytest.raises(Conflict, match="never entered") as refusal:
-        check_complete(case("finished", participation=known))
+        check_complete(context("finished", participation=known))
 
     expected = (409, NOT_ENTERED)
     assert expected == (refusal.value.status, refusal.value.code)
@@ -82,39 +82,39 @@ def test_a_lead_that_never_entered_completes_nothing(known: Participation | None
 
 @pytest.mark.parametrize("status", ["draft", "scheduled", "live", "paused", "archived"])
 def test_the_status_is_checked_before_the_entry(status: str) -> None:
-    assert COMPLETE[status] == code_of(lambda: check_complete(case(status, participation=None)))
+    assert COMPLETE[status] == code_of(lambda: check_complete(context(status, participation=None)))
 
 
 def test_what_is_still_to_do_is_told_from_a_repeat() -> None:
-    assert check_enter(case("live", participation=None)) is True
-    assert check_complete(case("finished")) is True
+    assert check_enter(context("live", participation=None)) is True
+    assert check_complete(context("finished")) is True
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("known", [entered(), attended(), missed()])
 def test_entering_twice_is_a_repeat_whatever_the_status(status: str, known: Participation) -> None:
-    assert check_enter(case(status, participation=known)) is False
+    assert check_enter(context(status, participation=known)) is False
 
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("known", [attended(), replace(missed(), completed_at=at(-1))])
 def test_completing_twice_is_a_repeat_whatever_the_status(status: str, known: Participation) -> None:
-    assert check_complete(case(status, participation=known)) is False
+    assert check_complete(context(status, participation=known)) is False
 
 
 def test_an_entry_is_kept_with_the_servers_clock_and_the_callers_name() -> None:
     expected = Reaction(participation=Participation(lead_id=LEAD, name="Анна", session_id="c-1", entered_at=NOW))
-    assert expected == track_entered(enter(session_id="c-1"), case("live", participation=None, actor_name="Анна"))
+    assert expected == track_entered(enter(session_id="c-1"), context("live", participation=None, actor_name="Анна"))
 
 
 @pytest.mark.parametrize(("claimed", "told"), [("s-9", "s-9"), (None, "c-1"), ("", "c-1")])
 def test_a_session_id_is_the_clients_or_else_made_by_the_server(claimed: str | None, told: str) -> None:
-    named = name_session(enter(session_id=claimed), case("live", participation=None))
+    named = name_session(enter(session_id=claimed), context("live", participation=None))
     assert told == named.session_id
 
 
 def test_an_entry_keeps_what_was_known_of_the_lead() -> None:
-    tracked = track_entered(enter(session_id="c-1"), case("live", participation=NEVER_CAME)).participation
+    tracked = track_entered(enter(session_id="c-1"), context("live", participation=NEVER_CAME)).participation
 
     assert replace(NEVER_CAME, session_id="c-1", entered_at=NOW) == tracked
 
@@ -122,16 +122,16 @@ def test_an_entry_keeps_what_was_known_of_the_lead() -> None:
 @pytest.mark.parametrize("known", [entered(), missed()])
 def test_a_completion_is_kept_with_the_servers_clock(known: Participation) -> None:
     expected = Reaction(participation=replace(known, completed_at=NOW))
-    assert expected == track_completed(complete(), case(participation=known))
+    assert expected == track_completed(complete(), context(participation=known))
 
 
 def test_a_completion_without_a_participation_begins_one() -> None:
     expected = Reaction(participation=Participation(lead_id=LEAD, completed_at=NOW))
-    assert expected == track_completed(complete(), case(participation=None))
+    assert expected == track_completed(complete(), context(participation=None))
 
 
 def test_the_emitter_says_who_completed_what_and_changes_no_record() -> None:
-    reaction = emit_completed(complete(session_id="s-1"), case())
+    reaction = emit_completed(complete(session_id="s-1"), context())
 
     emitted = reaction.emit[0]
     assert isinstance(emitted, WebinarCompleted)
@@ -141,7 +141,7 @@ def test_the_emitter_says_who_completed_what_and_changes_no_record() -> None:
 
 
 def test_an_emitted_completion_has_the_servers_clock() -> None:
-    emitted = emit_completed(complete(), case()).emit[0]
+    emitted = emit_completed(complete(), context()).emit[0]
 
     clock = NOW
     assert isinstance(emitted, WebinarCompleted)
@@ -150,7 +150,7 @@ def test_an_emitted_completion_has_the_servers_clock() -> None:
 
 @pytest.mark.parametrize(("claimed", "told"), [("s-9", "s-9"), (None, "s-1"), ("", "s-1")])
 def test_a_session_id_is_always_in_what_is_emitted(claimed: str | None, told: str) -> None:
-    emitted = emit_completed(name_session(complete(session_id=claimed), case()), case()).emit[0]
+    emitted = emit_completed(name_session(complete(session_id=claimed), context()), context()).emit[0]
 
     assert isinstance(emitted, WebinarCompleted)
     assert told == emitted.session_id
@@ -165,7 +165,7 @@ def test_a_classification_is_kept_and_emitted_with_the_servers_clock(
         participation=replace(known or Participation(lead_id=LEAD), attended=was_there, classified_at=NOW),
         emit=(AttendanceClassified(lead_id=LEAD, webinar_id=WEBINAR, attended=was_there, timestamp=NOW),),
     )
-    assert expected == classify(LEAD, was_there, case(participation=known))
+    assert expected == classify(LEAD, was_there, context(participation=known))
 
 
 @pytest.mark.parametrize("was_there", [True, False])
@@ -173,8 +173,8 @@ def test_a_classification_is_kept_and_emitted_with_the_servers_clock(
 def test_the_first_classification_stands(was_there: bool, known: Participation) -> None:
     nothing = Reaction()
 
-    assert nothing == classify(LEAD, was_there, case(participation=known))
+    assert nothing == classify(LEAD, was_there, context(participation=known))
 
 
 def test_entered_and_completed_is_attended() -> None:
-    assert classify(LEAD, True, case()) == classify_completed(DONE, case())
+    assert classify(LEAD, True, context()) == classify_completed(DONE, context())

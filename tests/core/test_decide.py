@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.core.decide import decide
-from room_server.core.facts import Change, Facts
+from room_server.core.decision_types import Change, Facts
 from room_server.core.room import Participation, RosterEntry
 from room_server.errors import Unknown
 from tests.core.builders import (

@@ -15,16 +15,16 @@ from room_server.core.delivery import (
     RETRIABLE,
     Delivery,
     Outcome,
-    Step,
-    anew,
+    Transition,
+    apply_outcome,
     claim,
     doubt,
-    end,
-    lapsed,
-    overtaken,
-    settle,
+    finish,
+    lease_expired,
+    may_still_record,
+    restart,
 )
-from room_server.core.messages import Fate, Kind
+from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import Recording, RosterEntry
 from tests.core.builders import CANDIDATE_CHAT, LEAD, NOW, PARTNER_CHAT, at, entry
 
@@ -33,9 +33,9 @@ NEW_CHAT = 9003
 
 
 def delivery(status: str = "queued", **fields: Any) -> Delivery:
-    known: dict[str, Any] = {"lead_id": LEAD, "kind": Kind.FOLLOW_UP, "attended": True,
+    known: dict[str, Any] = {"lead_id": LEAD, "kind": MessageKind.FOLLOW_UP, "attended": True,
                              "chat_id": CANDIDATE_CHAT, "locale": "ru"}  # fmt: skip
-    return Delivery(status=Fate(status), **(known | fields))
+    return Delivery(status=DeliveryStatus(status), **(known | fields))
 
 
 def sending(**fields: Any) -> Delivery:
@@ -44,8 +44,8 @@ def sending(**fields: Any) -> Delivery:
     return delivery("sending", **(known | fields))
 
 
-def settled(kind: str, known: Delivery, **fields: Any) -> Step:
-    return settle(known, msgspec.convert({"kind": kind, **fields}, Outcome), NOW)
+def settled(kind: str, known: Delivery, **fields: Any) -> Transition:
+    return apply_outcome(known, msgspec.convert({"kind": kind, **fields}, Outcome), NOW)
 
 
 def back(known: Delivery, **fields: Any) -> Delivery:
@@ -57,7 +57,7 @@ def back(known: Delivery, **fields: Any) -> Delivery:
 def test_a_claim_gives_the_right_to_send_for_as_long_as_the_lease(status: str) -> None:
     before = delivery(status, attempts=2, doubts=1)
 
-    expected = replace(before, status=Fate.SENDING, owner="w1", lease_until=NOW + LEASE, attempts=3, at=NOW)
+    expected = replace(before, status=DeliveryStatus.SENDING, owner="w1", lease_until=NOW + LEASE, attempts=3, at=NOW)
     assert expected == claim(before, "w1", NOW)
 
 
@@ -78,16 +78,16 @@ def test_a_message_cannot_be_claimed_twice() -> None:
     ("seconds", "gone"), [(-3600, False), (9.999, False), (10, True), (10.001, True), (3600, True)]
 )
 def test_a_sender_is_taken_for_dead_when_its_lease_is_over(seconds: float, gone: bool) -> None:
-    assert gone is lapsed(sending(), at(seconds))
+    assert gone is lease_expired(sending(), at(seconds))
 
 
 @pytest.mark.parametrize("status", [fate for fate in FATES if fate != "sending"])
 def test_what_nobody_sends_has_no_lease_to_lapse(status: str) -> None:
-    assert not lapsed(delivery(status, lease_until=at(-1)), NOW)
+    assert not lease_expired(delivery(status, lease_until=at(-1)), NOW)
 
 
 def test_what_has_no_lease_does_not_lapse() -> None:
-    assert not lapsed(delivery("sending"), NOW)
+    assert not lease_expired(delivery("sending"), NOW)
 
 
 def test_a_dead_senders_messages_are_taken_over_within_fifteen_seconds() -> None:
@@ -108,16 +108,16 @@ def test_a_dead_senders_messages_are_taken_over_within_fifteen_seconds() -> None
 def test_an_outcome_that_is_known_ends_the_way(kind: str, fields: dict[str, Any], fate: str, doubts: int) -> None:
     known = sending(doubts=doubts, error="an older one")
 
-    ended = back(known, **({"status": Fate(fate), "message_id": None, "error": None} | fields))
-    assert Step(delivery=ended, again_in=None) == settled(kind, known, **fields)
+    ended = back(known, **({"status": DeliveryStatus(fate), "message_id": None, "error": None} | fields))
+    assert Transition(delivery=ended, again_in=None) == settled(kind, known, **fields)
 
 
 @pytest.mark.parametrize(("doubts", "fate"), [(0, "queued"), (1, "doubtful")])
 def test_a_migrated_chat_is_followed_at_once(doubts: int, fate: str) -> None:
     known = sending(doubts=doubts)
 
-    moved = back(known, status=Fate(fate), chat_id=NEW_CHAT)
-    assert Step(delivery=moved, again_in=0.0) == settled("migrated", known, chat_id=NEW_CHAT)
+    moved = back(known, status=DeliveryStatus(fate), chat_id=NEW_CHAT)
+    assert Transition(delivery=moved, again_in=0.0) == settled("migrated", known, chat_id=NEW_CHAT)
 
 
 @pytest.mark.parametrize("kind", ["flood", "halted", "late", "unconfirmed"])
@@ -125,8 +125,8 @@ def test_a_migrated_chat_is_followed_at_once(doubts: int, fate: str) -> None:
 def test_a_wait_that_is_asked_for_is_kept_and_is_no_attempt(kind: str, doubts: int, fate: str) -> None:
     known = sending(attempts=7, doubts=doubts)
 
-    waiting = back(known, status=Fate(fate), attempts=6, error="retry_after")
-    assert Step(delivery=waiting, again_in=17.5) == settled(kind, known, seconds=17.5, error="retry_after")
+    waiting = back(known, status=DeliveryStatus(fate), attempts=6, error="retry_after")
+    assert Transition(delivery=waiting, again_in=17.5) == settled(kind, known, seconds=17.5, error="retry_after")
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def test_a_wait_that_is_asked_for_is_kept_and_is_no_attempt(kind: str, doubts: i
 def test_a_refused_try_backs_off_twice_as_long_each_time(attempts: int, seconds: float, doubts: int, fate: str) -> None:
     known = sending(attempts=attempts, doubts=doubts)
 
-    waiting = back(known, status=Fate(fate), error="network")
-    assert Step(delivery=waiting, again_in=seconds) == settled("refused", known, error="network")
+    waiting = back(known, status=DeliveryStatus(fate), error="network")
+    assert Transition(delivery=waiting, again_in=seconds) == settled("refused", known, error="network")
 
 
 def test_a_telegram_that_is_away_is_waited_for_for_more_than_two_hours() -> None:
@@ -147,7 +147,7 @@ def test_a_telegram_that_is_away_is_waited_for_for_more_than_two_hours() -> None
         step = settled("refused", claimed, error="network")
         known, waited = step.delivery, waited + (step.again_in or 0.0)
 
-    assert (known.status, known.attempts) == (Fate.PARKED, MAX_ATTEMPTS)
+    assert (known.status, known.attempts) == (DeliveryStatus.PARKED, MAX_ATTEMPTS)
     assert 2 * 3600 < waited < 3 * 3600
 
 
@@ -155,30 +155,30 @@ def test_a_telegram_that_is_away_is_waited_for_for_more_than_two_hours() -> None
 def test_a_message_that_was_tried_too_often_is_parked(attempts: int) -> None:
     known = sending(attempts=attempts)
 
-    parked = back(known, status=Fate.PARKED, error="network")
-    assert Step(delivery=parked, again_in=None) == settled("refused", known, error="network")
-    moved = back(known, status=Fate.PARKED, chat_id=NEW_CHAT)
-    assert Step(delivery=moved, again_in=None) == settled("migrated", known, chat_id=NEW_CHAT)
+    parked = back(known, status=DeliveryStatus.PARKED, error="network")
+    assert Transition(delivery=parked, again_in=None) == settled("refused", known, error="network")
+    moved = back(known, status=DeliveryStatus.PARKED, chat_id=NEW_CHAT)
+    assert Transition(delivery=moved, again_in=None) == settled("migrated", known, chat_id=NEW_CHAT)
 
 
 def test_an_unknown_outcome_is_tried_once_more() -> None:
-    doubtful = back(sending(), status=Fate.DOUBTFUL, doubts=1, error="timeout")
+    doubtful = back(sending(), status=DeliveryStatus.DOUBTFUL, doubts=1, error="timeout")
 
-    assert Step(delivery=doubtful, again_in=2.0) == settled("unknown", sending(), error="timeout")
+    assert Transition(delivery=doubtful, again_in=2.0) == settled("unknown", sending(), error="timeout")
 
 
 def test_a_second_unknown_outcome_is_parked_for_a_person() -> None:
-    parked = back(sending(doubts=1), status=Fate.PARKED, doubts=2, error="timeout")
+    parked = back(sending(doubts=1), status=DeliveryStatus.PARKED, doubts=2, error="timeout")
 
-    assert Step(delivery=parked, again_in=None) == settled("unknown", sending(doubts=1), error="timeout")
+    assert Transition(delivery=parked, again_in=None) == settled("unknown", sending(doubts=1), error="timeout")
 
 
 @pytest.mark.parametrize(("doubts", "fate", "again"), [(0, "doubtful", 2.0), (1, "parked", None)])
 def test_a_sender_that_died_leaves_its_message_in_doubt(doubts: int, fate: str, again: float | None) -> None:
     known = sending(doubts=doubts)
 
-    left = back(known, status=Fate(fate), doubts=doubts + 1, error="its sender died")
-    assert doubt(known, "its sender died", NOW) == Step(delivery=left, again_in=again)
+    left = back(known, status=DeliveryStatus(fate), doubts=doubts + 1, error="its sender died")
+    assert doubt(known, "its sender died", NOW) == Transition(delivery=left, again_in=again)
 
 
 @pytest.mark.parametrize("between", ["flood", "refused", "halted", "late", "unconfirmed"])
@@ -190,7 +190,7 @@ def test_a_message_is_never_sent_a_third_time_with_an_unknown_outcome(between: s
         assert claimed is not None
         known = settled(outcome, claimed, seconds=1.0).delivery
 
-    assert known.status is Fate.PARKED
+    assert known.status is DeliveryStatus.PARKED
     assert claim(known, "w1", NOW) is None
 
 
@@ -211,19 +211,19 @@ def test_a_message_is_never_sent_a_third_time_with_an_unknown_outcome(between: s
 def test_what_begins_anew_goes_where_roster_and_recording_are_now(
     status: str, kind: str, recording: str | None, known: dict[str, Any] | None, fate: str, chat_id: int | None
 ) -> None:
-    before = delivery(status, kind=Kind(kind), attempts=40, doubts=2, error="timeout")
+    before = delivery(status, kind=MessageKind(kind), attempts=40, doubts=2, error="timeout")
     standing: RosterEntry | None = None if known is None else entry(**known)
 
-    after = anew(before, Recording(url=recording), standing, NOW)
+    after = restart(before, Recording(url=recording), standing, NOW)
 
     first = {"attempts": 0, "doubts": 0, "error": None, "at": NOW}
-    assert after == replace(before, status=Fate(fate), chat_id=chat_id, **first)
+    assert after == replace(before, status=DeliveryStatus(fate), chat_id=chat_id, **first)
 
 
 def test_a_recording_that_will_never_be_is_not_waited_for() -> None:
-    after = anew(delivery("held", kind=Kind.RECORDING), Recording(is_expected=False), entry(), NOW)
+    after = restart(delivery("held", kind=MessageKind.RECORDING), Recording(is_expected=False), entry(), NOW)
 
-    assert (after.status, after.error) == (Fate.UNDELIVERABLE, "no_recording")
+    assert (after.status, after.error) == (DeliveryStatus.UNDELIVERABLE, "no_recording")
 
 
 @pytest.mark.parametrize("status", ["held", "sending", "queued", "parked"])
@@ -231,27 +231,29 @@ def test_a_recording_that_will_never_be_is_not_waited_for() -> None:
 def test_a_message_that_ends_says_why_and_is_nobodys(status: str, fate: str) -> None:
     expected = delivery(fate, error="no_recording", at=NOW)
 
-    assert end(delivery(status, owner="w1", lease_until=at(9)), Fate(fate), "no_recording", NOW) == expected
+    assert (
+        finish(delivery(status, owner="w1", lease_until=at(9)), DeliveryStatus(fate), "no_recording", NOW) == expected
+    )
 
 
 @pytest.mark.parametrize(
     ("standing", "may"),
     [
-        ({"status": Fate.SENDING, "lease_until": at(1)}, True),
-        ({"status": Fate.SENDING, "owner": "w2"}, False),
-        ({"status": Fate.DOUBTFUL, "doubts": 1, "attempts": 1}, True),
-        ({"status": Fate.PARKED, "doubts": 1, "attempts": 1}, True),
-        ({"status": Fate.DOUBTFUL, "doubts": 1, "attempts": 2}, False),
-        ({"status": Fate.SENDING, "doubts": 1, "attempts": 2, "owner": "w2"}, False),
-        ({"status": Fate.SENT, "doubts": 1, "attempts": 1}, False),
-        ({"status": Fate.DOUBTFUL, "doubts": 2, "attempts": 1}, False),
-        ({"status": Fate.UNDELIVERABLE, "doubts": 0, "attempts": 1}, False),
+        ({"status": DeliveryStatus.SENDING, "lease_until": at(1)}, True),
+        ({"status": DeliveryStatus.SENDING, "owner": "w2"}, False),
+        ({"status": DeliveryStatus.DOUBTFUL, "doubts": 1, "attempts": 1}, True),
+        ({"status": DeliveryStatus.PARKED, "doubts": 1, "attempts": 1}, True),
+        ({"status": DeliveryStatus.DOUBTFUL, "doubts": 1, "attempts": 2}, False),
+        ({"status": DeliveryStatus.SENDING, "doubts": 1, "attempts": 2, "owner": "w2"}, False),
+        ({"status": DeliveryStatus.SENT, "doubts": 1, "attempts": 1}, False),
+        ({"status": DeliveryStatus.DOUBTFUL, "doubts": 2, "attempts": 1}, False),
+        ({"status": DeliveryStatus.UNDELIVERABLE, "doubts": 0, "attempts": 1}, False),
     ],
 )
 def test_a_sender_taken_for_dead_may_tell_its_outcome_until_another_tries(standing: dict[str, Any], may: bool) -> None:
     claimed = sending()
 
-    assert overtaken(claimed, replace(claimed, **standing)) is may
+    assert may_still_record(claimed, replace(claimed, **standing)) is may
 
 
 def test_the_ends_are_those_of_the_design() -> None:
@@ -266,7 +268,7 @@ def test_the_operator_may_retry_every_end_but_sent() -> None:
     assert retriable == {fate.value for fate in RETRIABLE}
 
 
-@pytest.mark.parametrize("kind", [Delivery, Outcome, Step])
+@pytest.mark.parametrize("kind", [Delivery, Outcome, Transition])
 def test_a_record_is_never_changed_after_it_was_made(kind: type[msgspec.Struct]) -> None:
     assert kind.__struct_config__.frozen
 
@@ -302,7 +304,7 @@ CLAIMS = {
 }
 
 
-def told(step: Step) -> str:
+def told(step: Transition) -> str:
     return step.delivery.status.value + ("" if step.again_in is None else f" in {step.again_in:g}")
 
 

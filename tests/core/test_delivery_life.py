@@ -4,8 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from room_server.core.delivery import MAX_ATTEMPTS, MAX_DOUBTS, RETRIABLE, anew, claim, doubt
-from room_server.core.messages import Fate
+from room_server.core.delivery import MAX_ATTEMPTS, MAX_DOUBTS, RETRIABLE, claim, doubt, restart
+from room_server.core.messages import DeliveryStatus
 from room_server.core.room import Recording
 from tests.core.builders import NOW
 from tests.core.test_delivery import CELLS, NEW_CHAT, delivery, settled
@@ -23,16 +23,16 @@ class Life(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(["w1", "w2"]))
     def someone_claims(self, owner: str) -> None:
         claimed = claim(self.standing, owner, NOW)
-        assert (claimed is not None) == (self.standing.status in {Fate.QUEUED, Fate.DOUBTFUL})
+        assert (claimed is not None) == (self.standing.status in {DeliveryStatus.QUEUED, DeliveryStatus.DOUBTFUL})
         self.standing = claimed or self.standing
 
-    @precondition(lambda self: self.standing.status is Fate.SENDING)
+    @precondition(lambda self: self.standing.status is DeliveryStatus.SENDING)
     @rule(kind=st.sampled_from(sorted(CELLS)))
     def telegram_answers(self, kind: str) -> None:
         self.unknown += kind == "unknown"
         self.standing = settled(kind, self.standing, seconds=1.0, chat_id=NEW_CHAT).delivery
 
-    @precondition(lambda self: self.standing.status is Fate.SENDING)
+    @precondition(lambda self: self.standing.status is DeliveryStatus.SENDING)
     @rule()
     def its_sender_dies(self) -> None:
         self.unknown += 1
@@ -42,11 +42,11 @@ class Life(RuleBasedStateMachine):
     @rule()
     def a_person_retries(self) -> None:
         self.unknown = 0
-        self.standing = anew(self.standing, Recording(), None, NOW)
+        self.standing = restart(self.standing, Recording(), None, NOW)
 
     @invariant()
     def what_has_ended_is_nobodys(self) -> None:
-        if self.standing.status is not Fate.SENDING:
+        if self.standing.status is not DeliveryStatus.SENDING:
             assert (self.standing.owner, self.standing.lease_until) == (None, None)
 
     @invariant()
@@ -60,7 +60,7 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def one_in_doubt_is_never_taken_for_new(self) -> None:
         if self.standing.doubts:
-            assert self.standing.status is not Fate.QUEUED
+            assert self.standing.status is not DeliveryStatus.QUEUED
 
 
 TestLife = Life.TestCase

@@ -2,11 +2,11 @@
 
 import pytest
 
-from room_server.core.facts import Reaction
-from room_server.core.follow_ups import first_fate, follow_up, recording_follow_up, tell_partner
-from room_server.core.messages import Fate, Kind, Message, Route
+from room_server.core.decision_types import Reaction
+from room_server.core.follow_ups import first_status, follow_up, recording_follow_up, tell_partner
+from room_server.core.messages import DeliveryStatus, Message, MessageKind, Route
 from room_server.core.room import Recording
-from tests.core.builders import CANDIDATE_CHAT, LEAD, PARTNER_CHAT, case, classified, entry, room, routed
+from tests.core.builders import CANDIDATE_CHAT, LEAD, PARTNER_CHAT, classified, context, entry, room, routed
 
 RECORDING = "https://example.org/recording"
 
@@ -14,8 +14,8 @@ RECORDING = "https://example.org/recording"
 def message(kind: str, attended: bool, chat_id: int | None, status: str = "queued", **fields: str) -> Message:
     return Message(
         lead_id=LEAD,
-        kind=Kind(kind),
-        status=Fate(status),
+        kind=MessageKind(kind),
+        status=DeliveryStatus(status),
         attended=attended,
         chat_id=chat_id,
         locale=fields.get("locale", "ru"),
@@ -26,24 +26,26 @@ def message(kind: str, attended: bool, chat_id: int | None, status: str = "queue
 @pytest.mark.parametrize("was_there", [True, False])
 def test_the_partner_learns_whether_the_lead_came(was_there: bool) -> None:
     expected = Reaction(messages=(message("attendance", was_there, PARTNER_CHAT),))
-    assert expected == tell_partner(classified(was_there), case())
+    assert expected == tell_partner(classified(was_there), context())
 
 
 @pytest.mark.parametrize(("way", "was_there"), [("attended", True), ("not_attended", False)])
 def test_the_candidate_is_followed_up_on_both_routes(way: Route, was_there: bool) -> None:
     expected = Reaction(messages=(message("follow_up", was_there, CANDIDATE_CHAT),))
-    assert expected == follow_up(routed(way), case())
+    assert expected == follow_up(routed(way), context())
 
 
 def test_who_missed_it_gets_the_recording() -> None:
     expected = Reaction(messages=(message("recording", False, CANDIDATE_CHAT),))
-    assert expected == recording_follow_up(routed("not_attended"), case(room=room("finished", recording_url=RECORDING)))
+    assert expected == recording_follow_up(
+        routed("not_attended"), context(room=room("finished", recording_url=RECORDING))
+    )
 
 
 def test_who_was_there_gets_no_recording() -> None:
     nothing = Reaction()
 
-    assert nothing == recording_follow_up(routed("attended"), case(room=room("finished", recording_url=RECORDING)))
+    assert nothing == recording_follow_up(routed("attended"), context(room=room("finished", recording_url=RECORDING)))
 
 
 @pytest.mark.parametrize(
@@ -52,7 +54,7 @@ def test_who_was_there_gets_no_recording() -> None:
 def test_without_a_recording_only_the_message_about_it_waits_or_ends(
     none_comes: bool, fate: str, why: dict[str, str]
 ) -> None:
-    missing = case(room=room("finished", recording_url=None, no_recording=none_comes))
+    missing = context(room=room("finished", recording_url=None, no_recording=none_comes))
 
     assert Reaction(messages=(message("recording", False, CANDIDATE_CHAT, fate, **why),)) == recording_follow_up(
         routed("not_attended"), missing
@@ -64,20 +66,20 @@ def test_without_a_recording_only_the_message_about_it_waits_or_ends(
 
 def test_a_message_is_in_the_language_of_the_roster_entry() -> None:
     expected = Reaction(messages=(message("follow_up", True, CANDIDATE_CHAT, locale="en"),))
-    assert expected == follow_up(routed("attended"), case(entry=entry(locale="en")))
+    assert expected == follow_up(routed("attended"), context(entry=entry(locale="en")))
 
 
 def test_a_lead_that_is_not_on_the_roster_has_no_chat_and_russian_texts() -> None:
     partner = Reaction(messages=(message("attendance", False, None, "no_chat"),))
     candidate = Reaction(messages=(message("follow_up", False, None, "no_chat"),))
 
-    assert partner == tell_partner(classified(False), case(entry=None))
-    assert candidate == follow_up(routed("not_attended"), case(entry=None))
+    assert partner == tell_partner(classified(False), context(entry=None))
+    assert candidate == follow_up(routed("not_attended"), context(entry=None))
 
 
 def test_partner_and_candidate_never_get_each_others_message() -> None:
-    known = case(entry=entry(partner_chat_id=None))
-    other = case(entry=entry(candidate_chat_id=None))
+    known = context(entry=entry(partner_chat_id=None))
+    other = context(entry=entry(candidate_chat_id=None))
 
     assert Reaction(messages=(message("attendance", True, None, "no_chat"),)) == tell_partner(classified(True), known)
     assert Reaction(messages=(message("follow_up", True, CANDIDATE_CHAT),)) == follow_up(routed("attended"), known)
@@ -110,9 +112,9 @@ def test_a_message_begins_where_its_chat_and_recording_let_it(
 ) -> None:
     state = room("finished", recording_url=recording, no_recording=none_comes)
 
-    assert (fate, error) == first_fate(Kind(kind), chat_id, state.recording)
+    assert (fate, error) == first_status(MessageKind(kind), chat_id, state.recording)
 
 
 def test_a_chat_id_of_zero_is_not_a_missing_one() -> None:
-    expected = (Fate.QUEUED, None)
-    assert expected == first_fate(Kind.FOLLOW_UP, 0, Recording())
+    expected = (DeliveryStatus.QUEUED, None)
+    assert expected == first_status(MessageKind.FOLLOW_UP, 0, Recording())

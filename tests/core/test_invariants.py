@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from room_server.core.facts import Act, Case, Change, Command, Evaluate, Facts, Reaction
+from room_server.core.decision_types import Change, Command, DecisionContext, Evaluate, Facts, OperatorAction, Reaction
 from room_server.core.messages import AttendanceClassified, Entered, PostWebinarRoute, WebinarCompleted
 from room_server.core.room import Room
 from tests.core.builders import STATUSES, room
@@ -29,7 +29,7 @@ def interleave(inputs: list[Step], dice: Random) -> list[Step]:
     return [queues[lead_id].pop(0) for lead_id in leads]
 
 
-@pytest.mark.parametrize("kind", [Act, Evaluate, Command, Facts, Case, Reaction, Change])
+@pytest.mark.parametrize("kind", [OperatorAction, Evaluate, Command, Facts, DecisionContext, Reaction, Change])
 def test_what_a_decision_is_made_on_and_comes_to_is_never_changed(kind: type[msgspec.Struct]) -> None:
     assert kind.__struct_config__.frozen
 

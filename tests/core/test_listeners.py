@@ -7,14 +7,14 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.core import attendance, follow_ups, routing
-from room_server.core.facts import Case, Change
-from room_server.core.listeners import LISTENERS, settle
+from room_server.core.decision_types import Change, DecisionContext
+from room_server.core.listeners import LISTENERS, run_listeners
 from room_server.core.messages import (
     NAMES,
     AttendanceClassified,
     Event,
-    Kind,
     Message,
+    MessageKind,
     PostWebinarRoute,
     Route,
     WebinarCompleted,
@@ -25,9 +25,9 @@ from tests.core.builders import (
     NOW,
     WEBINAR,
     at,
-    case,
     classified,
     complete,
+    context,
     cta,
     decided,
     enter,
@@ -104,12 +104,12 @@ def names(events: tuple[Event, ...]) -> list[str]:
 
 def emitted_by(event: Event) -> dict[str, set[str]]:
     """Module -> the hooks that it emits when it hears `event`."""
-    return {MODULES[listen]: set(names(listen(event, case()).emit)) for listen in LISTENERS[type(event)]}
+    return {MODULES[listen]: set(names(listen(event, context()).emit)) for listen in LISTENERS[type(event)]}
 
 
-def settled(event: Event, **fields: Any) -> tuple[Case, Change]:
-    before = case(**fields)
-    return before, settle((event,), before)
+def settled(event: Event, **fields: Any) -> tuple[DecisionContext, Change]:
+    before = context(**fields)
+    return before, run_listeners((event,), before)
 
 
 def test_every_hook_has_its_line_in_the_map() -> None:
@@ -154,9 +154,9 @@ def test_the_rooms_own_hooks_are_told_and_move_no_lead(event: Event) -> None:
 
 
 def test_nothing_told_is_nothing_changed() -> None:
-    before = case()
+    before = context()
 
-    change = settle((), before)
+    change = run_listeners((), before)
     assert change.room is before.room
     assert change.participation is before.participation
     assert Change(room=before.room, participation=before.participation) == change
@@ -183,7 +183,7 @@ def test_events_are_told_in_the_order_in_which_they_came_about() -> None:
 
 
 def test_several_events_are_settled_first_come_first_served() -> None:
-    change = settle((classified(False), enter()), case("live"))
+    change = run_listeners((classified(False), enter()), context("live"))
 
     expected = ["client_webinar_attendance_classified", "client_webinar_entered", "post_webinar_route"]
     assert expected == names(change.events)
@@ -192,7 +192,7 @@ def test_several_events_are_settled_first_come_first_served() -> None:
 def test_messages_are_told_in_the_order_of_the_events() -> None:
     _, change = settled(classified(False))
 
-    expected = [Kind.ATTENDANCE, Kind.FOLLOW_UP, Kind.RECORDING]
+    expected = [MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP, MessageKind.RECORDING]
     assert expected == [message.kind for message in change.messages]
 
 

@@ -16,11 +16,11 @@ from room_server.core.messages import (
     Claimed,
     Completed,
     Context,
+    DeliveryStatus,
     Entered,
-    Fate,
-    Kind,
     LeadId,
     Message,
+    MessageKind,
     PostWebinarRoute,
     Role,
     SetCtaVisibility,
@@ -290,8 +290,8 @@ def test_the_words_for_roles_kinds_and_fates_are_those_of_the_documents() -> Non
     fates = ["queued", "sending", "held", "doubtful", "sent", "dry_run", "no_chat", "undeliverable", "parked"]
 
     assert list(ROLES) == [role.value for role in Role]
-    assert kinds == [kind.value for kind in Kind]
-    assert fates == [fate.value for fate in Fate]
+    assert kinds == [kind.value for kind in MessageKind]
+    assert fates == [fate.value for fate in DeliveryStatus]
 
 
 @pytest.mark.parametrize("kind", [*INBOUND.values(), *EMITTED.values(), Context, Actor, Message])

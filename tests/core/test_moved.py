@@ -3,7 +3,7 @@
 import pytest
 
 from room_server.core.delivery import is_moved, moved
-from room_server.core.messages import Kind
+from room_server.core.messages import MessageKind
 from room_server.core.room import Recording
 from tests.core.builders import NOW, entry
 from tests.core.test_delivery import FATES, delivery
@@ -22,14 +22,14 @@ LINK, NONE = Recording(url="https://example.org/r"), Recording(is_expected=False
 )
 def test_what_is_known_of_the_recording_moves_what_rests_on_it(status: str, recording: Recording, after: str) -> None:
     """What is being sent is on the line; what has ended stays ended."""
-    known = delivery(status, kind=Kind.RECORDING, doubts=1)
+    known = delivery(status, kind=MessageKind.RECORDING, doubts=1)
     went = moved(known, recording, entry(), NOW) if is_moved(known, recording) else known
 
     assert is_moved(known, recording) == (status != after)
     assert (went.status, went.error) == (after, "no_recording" if went.status != status and recording is NONE else None)
 
 
-@pytest.mark.parametrize("kind", [Kind.ATTENDANCE, Kind.FOLLOW_UP])
+@pytest.mark.parametrize("kind", [MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP])
 @pytest.mark.parametrize("status", FATES)
-def test_what_rests_on_no_recording_is_never_moved_by_it(kind: Kind, status: str) -> None:
+def test_what_rests_on_no_recording_is_never_moved_by_it(kind: MessageKind, status: str) -> None:
     assert not any(is_moved(delivery(status, kind=kind), recording) for recording in (Recording(), LINK, NONE))

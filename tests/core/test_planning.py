@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from room_server.core.facts import Change
+from room_server.core.decision_types import Change
 from room_server.core.planning import OF_THE_RECORDING, Plan, amend, amended, frees_held, new_room
 from room_server.core.room import Recording, Room, Status
 from room_server.errors import BadInput, Conflict

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Playwright, async_playwright
 
-from tests.conftest import settings_for, tasks_end
+from tests.conftest import tasks_end
 from tests.e2e.visitors import Visitors
 from tests.e2e.wire import Wire
-from tests.support import PATIENCE, Site, serving
+from tests.support import PATIENCE, Site, serving, settings_for
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUIET = [

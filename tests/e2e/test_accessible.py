@@ -72,7 +72,7 @@ async def test_schedule_and_monitor_full_and_empty(site: Site, visitors: Visitor
         assert await findings(page) == [], path
     for status in Status:
         await site.store.create(full(site, status))
-    await roster.adopt(site.store, "live", [RosterEntry(lead_id=1)], False)
+    await roster.import_roster(site.store, "live", [RosterEntry(lead_id=1)], False)
     await site.hook("core_webinar_set_status", {"webinar_id": "live", "status": "stop"})
     await site.hook("core_webinar_set_status", {"webinar_id": "archived", "status": "start"})
     async with site.socket(webinar_id="paused") as socket:

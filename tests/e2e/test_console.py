@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 from playwright.async_api import Page, Route, expect
 
+from room_server.api.pages import folder
 from room_server.clock import utc_now
 from room_server.errors import PROBLEMS
-from room_server.pages import folder
 from tests.e2e.visitors import PHONE, Visitors, due, shows
 from tests.e2e.wire import Wire
 from tests.support import Site

@@ -5,9 +5,9 @@ from playwright.async_api import Page, expect
 
 from room_server.core.room import RosterEntry
 from room_server.errors import Unknown
+from room_server.jobs.evaluation import Evaluations
 from room_server.problems import body
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
 from tests.e2e.visitors import Visitors, due, shows
 from tests.e2e.wire import Wire, answered
 from tests.support import Site, eventually, wait_until
@@ -113,7 +113,7 @@ async def test_a_link_that_is_opened_again_after_the_grace_only_asks(site: Site,
 
 async def test_who_was_never_there_hears_it_once_that_is_certain(site: Site, visitors: Visitors) -> None:
     await site.store.create(due(status="live"))
-    await roster.adopt(site.store, "w", [RosterEntry(lead_id=42)], replace=False)
+    await roster.import_roster(site.store, "w", [RosterEntry(lead_id=42)], replace=False)
     await site.status("stop")
     page = await visitors.attendee()
     await says_nothing(page)

@@ -9,10 +9,9 @@ import msgspec
 import pytest
 from playwright.async_api import Browser, FrameLocator, Page, expect
 
-from tests.conftest import settings_for
 from tests.e2e.oldest import NO_RIGHT_TO_LOCKS, NO_STORAGE
 from tests.e2e.visitors import LAPTOP, Visitors, due
-from tests.support import Site, serving, wait_until
+from tests.support import Site, serving, settings_for, wait_until
 from tests.test_examples import ROOT
 
 PAGE = """<!doctype html><html lang="ru"><title>Школа</title><h1>Школа</h1>{frame}</html>"""

@@ -7,10 +7,9 @@ from urllib.parse import urlsplit
 from playwright.async_api import Browser, Page, expect
 
 from room_server.clock import utc_now
-from tests.conftest import settings_for
 from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, shows
 from tests.outage import own_redis
-from tests.support import TOKEN_SECRET, Site, eventually, serving
+from tests.support import TOKEN_SECRET, Site, eventually, serving, settings_for
 from tests.terminal import running
 
 

@@ -7,10 +7,9 @@ from playwright.async_api import Page, expect
 
 from room_server.core.room import RosterEntry
 from room_server.state import roster
-from tests.conftest import settings_for
 from tests.e2e.visitors import LAPTOP, Visitors, due, fits, shows
 from tests.e2e.wire import Wire
-from tests.support import TOKEN_SECRET, Site, next_state, serving
+from tests.support import TOKEN_SECRET, Site, next_state, serving, settings_for
 from tests.terminal import running
 
 LEADS = [RosterEntry(lead_id=number, name=f"Lead {number}", candidate_chat_id=number) for number in range(1, 5)]
@@ -76,7 +75,7 @@ async def test_an_evaluation_waits_loudly_for_a_worker_and_its_messages_are_told
     async with serving(settings_for(valkey_url, evaluation_grace=0)) as prompt:
         visitors.address = prompt.address
         await prompt.store.create(due(recording_url="https://example.org/"))
-        await roster.adopt(prompt.store, "w", LEADS, False)
+        await roster.import_roster(prompt.store, "w", LEADS, False)
         page = await monitor(visitors)
         await prompt.status("start")
         await prompt.entered(1)

@@ -2,10 +2,9 @@
 
 from playwright.async_api import Page, expect
 
-from tests.conftest import settings_for
 from tests.e2e.visitors import Visitors, shows
 from tests.e2e.wire import Wire
-from tests.support import Site, eventually, room, serving, wait_until
+from tests.support import Site, eventually, room, serving, settings_for, wait_until
 
 
 async def connections_seen(page: Page) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from room_server.pages import folder
+from room_server.api.pages import folder
 from tests.e2e.oldest import LACKING, NO_STORAGE, without_what_came_later
 from tests.e2e.test_webinar import with_everything
 from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, shows

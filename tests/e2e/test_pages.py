@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from room_server.api.pages import folder
 from room_server.clock import utc_now
 from room_server.core.room import Room, Status
-from room_server.pages import folder
 from tests.e2e.visitors import PHONE, Visitors, due, fits, shows
 from tests.support import Site, room
 

@@ -8,15 +8,15 @@ import msgspec
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
-from room_server.core.facts import Change, Command
+from room_server.core.decision_types import Change, Command
 from room_server.errors import Refusal
-from room_server.state.connect import client_of
-from room_server.state.opening import State, open_state
-from room_server.state.pipeline import pairs
+from room_server.state.redis.connect import client_of
+from room_server.state.redis.pipeline import pairs
+from room_server.state.startup import State, open_state
 from room_server.state.store import Store
-from tests.conftest import settings_for
 from tests.core import builders
 from tests.core.builders import WEBINAR, Hook
+from tests.support import settings_for
 
 CORE = (type(builders.start()), type(builders.cta()))
 """What the speaker may do, and the system may not."""
@@ -81,14 +81,14 @@ async def everything(state: State) -> dict[str, Any]:
 async def events(state: State, webinar_id: str = WEBINAR) -> list[str]:
     """The names of the hooks in the webinar's partition, in order."""
     keys = state.store.keys
-    stored = await state.store.ask("XRANGE", keys.events(keys.tag(webinar_id)), "-", "+")
+    stored = await state.store.call("XRANGE", keys.events(keys.tag(webinar_id)), "-", "+")
     return [dict(pairs(fields))[b"hook"].decode() for _, fields in stored]
 
 
 async def history(state: State) -> list[tuple[str, object]]:
     """All hooks as stored, in order, each with what it is about: the lead, or what became of the CTA."""
     keys = state.store.keys
-    rows = await state.store.ask("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
+    rows = await state.store.call("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
     known = []
     for _, fields in rows:
         row = dict(pairs(fields))

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from room_server.config import Settings
-from room_server.state.opening import State, open_state
+from room_server.state.startup import State, open_state
 from tests.support import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,9 @@ def servers(data: Path) -> list[int]:
 
 def keepers(data: Path) -> list[int]:
     """Keepers of the folder."""
-    return [pid for pid in _pids() if b"room_server.state.keeper\0" + os.fsencode(data) + b"\0" in _words(pid)]
+    return [
+        pid for pid in _pids() if b"room_server.state.redis.supervisor\0" + os.fsencode(data) + b"\0" in _words(pid)
+    ]
 
 
 def kill(pids: list[int]) -> None:

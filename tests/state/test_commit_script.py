@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from room_server.core.facts import Change, Facts
+from room_server.core.decision_types import Change, Facts
 from room_server.core.messages import NAMES
 from room_server.core.room import public_text
 from room_server.state import commits
-from room_server.state.opening import State
-from room_server.state.pipeline import Script, pairs
+from room_server.state.redis.pipeline import Script, pairs
+from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core import builders
 from tests.core.builders import LEAD, WEBINAR
@@ -26,12 +26,12 @@ Commit = tuple[list[str], list[Any]]
 
 async def stored(store: Store, kind: str, lead: int = LEAD) -> bytes:
     """A lead's record as it stands; empty when there is none."""
-    return await store.ask("HGET", getattr(store.keys, kind)(WEBINAR), str(lead)) or b""
+    return await store.call("HGET", getattr(store.keys, kind)(WEBINAR), str(lead)) or b""
 
 
 async def planned(store: Store, change: Change, **said: Any) -> Commit:
     """The commit of a change decided on what stands, or on what is said here to stand."""
-    plan = commits.Plan(
+    plan = commits.Commit(
         webinar_id=WEBINAR,
         lead=str(LEAD),
         before=said.get("before") or await store.load(WEBINAR, LEAD),
@@ -45,15 +45,15 @@ async def planned(store: Store, change: Change, **said: Any) -> Commit:
 
 def send(store: Store, commit: Commit) -> Awaitable[list[Any]]:
     """The script's reply."""
-    return store.ask_script(SCRIPT, *commit)
+    return store.run(SCRIPT, *commit)
 
 
 async def ended(store: Store) -> tuple[Facts, Change]:
     """A finished webinar whose lead entered and stands on the roster; the lead completes."""
     await prepare(store, "finished")
     keys = store.keys
-    await store.ask("HSET", keys.participations(WEBINAR), LEAD, msgspec.json.encode(builders.entered()))
-    await store.ask("HSET", keys.roster(WEBINAR), LEAD, msgspec.json.encode(builders.entry()))
+    await store.call("HSET", keys.participations(WEBINAR), LEAD, msgspec.json.encode(builders.entered()))
+    await store.call("HSET", keys.roster(WEBINAR), LEAD, msgspec.json.encode(builders.entry()))
     known = await store.load(WEBINAR, LEAD)
     return known, builders.decided(builders.complete(), known)
 
@@ -66,15 +66,15 @@ async def test_one_step_writes_the_record_the_events_the_messages_and_the_counte
     assert await send(store, await planned(store, change)) == [b"committed"]
     assert await stored(store, "participations") == msgspec.json.encode(change.participation)
     assert await events(any_state) == [NAMES[type(event)] for event in change.events]
-    assert dict(pairs(await store.ask("HGETALL", keys.deliveries(WEBINAR)))) == {
+    assert dict(pairs(await store.call("HGETALL", keys.deliveries(WEBINAR)))) == {
         commits.field(message).encode(): msgspec.json.encode(message) for message in change.messages
     }
-    assert dict(pairs(await store.ask("HGETALL", keys.tally(WEBINAR)))) == {
+    assert dict(pairs(await store.call("HGETALL", keys.tally(WEBINAR)))) == {
         b"completed": b"1",
         b"classified": b"1",
         b"attended": b"1",
     }
-    assert await store.ask("XLEN", keys.outbox(tag)) == sum(message.status == "queued" for message in change.messages)
+    assert await store.call("XLEN", keys.outbox(tag)) == sum(message.status == "queued" for message in change.messages)
 
 
 async def test_one_step_writes_the_room_its_public_text_and_the_schedules(any_state: State) -> None:
@@ -86,13 +86,13 @@ async def test_one_step_writes_the_room_its_public_text_and_the_schedules(any_st
     arguments[11] = 3_600_000
 
     assert await send(store, (keys_of_it, arguments)) == [b"committed"]
-    assert dict(pairs(await store.ask("HGETALL", keys.room(WEBINAR)))) == {
+    assert dict(pairs(await store.call("HGETALL", keys.room(WEBINAR)))) == {
         b"stamp": b"k3v9:8",
         b"record": msgspec.json.encode(change.room),
         b"public": public_text(change.room),
     }
-    assert await store.ask("ZSCORE", keys.webinars(tag), WEBINAR) == commits.unix_ms(change.room.scheduled_at)
-    due = await store.ask("ZSCORE", keys.evaluations(tag), WEBINAR)
+    assert await store.call("ZSCORE", keys.webinars(tag), WEBINAR) == commits.unix_ms(change.room.scheduled_at)
+    due = await store.call("ZSCORE", keys.evaluations(tag), WEBINAR)
     assert due == pytest.approx(time.time() * 1000 + arguments[11], abs=60_000)  # by the clock of the server
 
 
@@ -192,15 +192,15 @@ async def test_the_ids_of_commits_are_kept_for_a_minute(any_store: Store) -> Non
     commit = await planned(any_store, change)
     await send(any_store, commit)
 
-    assert commits.DONE_SECONDS - 5 < await any_store.ask("TTL", commit[0][0]) <= commits.DONE_SECONDS == 60
+    assert commits.DONE_SECONDS - 5 < await any_store.call("TTL", commit[0][0]) <= commits.DONE_SECONDS == 60
 
 
 async def test_an_evaluation_is_never_sooner_than_said_before_and_its_time_tells_them_apart(any_store: Store) -> None:
     await prepare(any_store, "live")
     schedule = any_store.keys.evaluations(any_store.keys.tag(WEBINAR))
     said = 9_000_000_000_000
-    await any_store.ask("ZADD", schedule, said, WEBINAR)
+    await any_store.call("ZADD", schedule, said, WEBINAR)
     change = builders.decided(builders.stop(), await any_store.load(WEBINAR), "speaker")
     await send(any_store, await planned(any_store, change))
 
-    assert await any_store.ask("ZSCORE", schedule, WEBINAR) == said + 1
+    assert await any_store.call("ZSCORE", schedule, WEBINAR) == said + 1

@@ -8,11 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.clock import utc_now
-from room_server.core.facts import Change, Facts
+from room_server.core.decision_types import Change, Facts
 from room_server.core.room import public_text
-from room_server.state.commits import DONE_SECONDS, Plan, arguments, field, is_empty, unix_ms
+from room_server.state.commits import DONE_SECONDS, Commit, arguments, field, is_empty, unix_ms
 from room_server.state.keys import Keys
-from room_server.state.pipeline import flat
+from room_server.state.redis.pipeline import flat
 from tests.core import builders
 from tests.core.builders import LEAD, NOW, WEBINAR
 
@@ -21,9 +21,9 @@ TAG = KEYS.tag(WEBINAR)
 GRACE = 120.0
 
 
-def plan(before: Facts, change: Change, lead: str = str(LEAD)) -> Plan:
+def plan(before: Facts, change: Change, lead: str = str(LEAD)) -> Commit:
     """A plan as the store makes it; what stands is given as two words."""
-    return Plan(
+    return Commit(
         webinar_id=WEBINAR,
         lead=lead,
         before=before,

@@ -10,8 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from room_server.errors import ConfigurationError
-from room_server.state.embedded import is_kept, serve
-from room_server.state.opening import State
+from room_server.state.redis.embedded import is_kept, serve
+from room_server.state.startup import State
 from tests.core.builders import WEBINAR
 from tests.state.acts import prepare
 from tests.state.processes import beside, command, keepers, nothing_is_left, opened, servers
@@ -61,7 +61,7 @@ async def test_it_ends_with_its_last_user(data: Path, end: str) -> None:
 async def test_of_many_starters_at_once_all_share_one_server(data: Path) -> None:
     async def use() -> list[int]:
         async with opened(data) as state:
-            await state.store.ask("PING")
+            await state.store.call("PING")
             return servers(data)
 
     seen = await asyncio.gather(*(use() for _ in range(10)), command("webinar", "list", "--data-dir", data))
@@ -92,9 +92,9 @@ async def test_a_server_that_cannot_be_started_is_said_with_its_log(tmp_path: Pa
 async def test_its_data_is_there_when_it_ends_and_begins_at_once(data: Path) -> None:
     for _ in range(5):
         async with opened(data) as state:
-            await state.store.ask("INCR", "rs:{x}:done:counter")
-            await state.store.ask("EXPIRE", "rs:{x}:done:counter", 60)
-            counted = await state.store.ask("GET", "rs:{x}:done:counter")
+            await state.store.call("INCR", "rs:{x}:done:counter")
+            await state.store.call("EXPIRE", "rs:{x}:done:counter", 60)
+            counted = await state.store.call("GET", "rs:{x}:done:counter")
 
     assert counted == b"5"
 
@@ -108,7 +108,7 @@ async def test_ctrl_c_does_not_reach_the_server(data: Path) -> None:
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
 
-        assert await state.store.ask("PING") is True
+        assert await state.store.call("PING") is True
         assert servers(data) + keepers(data) == before
         assert sessions & {os.getsid(0), os.getsid(user.process.pid)} == set()
 

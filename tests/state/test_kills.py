@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from room_server.config import Settings
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from tests.state.processes import Beside, beside, keepers, kill, nothing_is_left, servers
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")

@@ -7,17 +7,16 @@ from collections import Counter
 import pytest
 
 from room_server.errors import StateUnavailable
-from room_server.state.opening import State, open_state
-from room_server.state.patience import DEADLINE
-from room_server.state.pipeline import Script, pairs
+from room_server.state.redis.pipeline import Script, pairs
+from room_server.state.redis.retry import DEADLINE
+from room_server.state.startup import State, open_state
 from room_server.state.store import Store
-from tests.conftest import settings_for
 from tests.core import builders
 from tests.core.builders import LEAD, WEBINAR
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import Proxy
 from tests.state.acts import answer, done, events, everything, history, prepare
-from tests.support import SLACK, eventually
+from tests.support import SLACK, eventually, settings_for
 
 COMMIT = Script.read("commit").sha.encode()
 DELETE = Script.read("delete").sha.encode()
@@ -104,12 +103,12 @@ async def test_a_deletion_takes_everything_of_its_webinar_and_nothing_else(any_s
     await store.delete(WEBINAR)
     left = await everything(any_state)
     keys, tag = store.keys, store.keys.tag(WEBINAR)
-    fates = dict(pairs(await store.ask("HGETALL", keys.fates(tag))))
+    fates = dict(pairs(await store.call("HGETALL", keys.fates(tag))))
 
     indices = {keys.events(tag), keys.outbox(tag), keys.fates(tag), keys.webinars(tag), keys.clock(tag)}
     assert set(left) - set(before) <= indices
     assert (await store.load("other")).room is not None
-    assert await store.ask("ZSCORE", keys.webinars(tag), WEBINAR) is None
+    assert await store.call("ZSCORE", keys.webinars(tag), WEBINAR) is None
     assert {int(count) for count in fates.values()} == {0}
 
 

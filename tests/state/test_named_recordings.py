@@ -7,17 +7,17 @@ from typing import Any
 import pytest
 
 from room_server.clock import utc_now
+from room_server.core.decision_types import Facts
 from room_server.core.delivery import claim
-from room_server.core.facts import Facts
-from room_server.core.messages import Fate, Kind
+from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.planning import Plan
 from room_server.core.room import Recording, RosterEntry
 from room_server.errors import Conflict
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
-from room_server.state.opening import State
-from room_server.state.outbox import Held, Next, Outbox
-from room_server.state.pipeline import pairs
+from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
+from room_server.state.redis.pipeline import pairs
+from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, act, stop
 from tests.state.acts import done, everything, prepare
@@ -29,7 +29,7 @@ NAMED, NONE = Plan(recording_url=URL), Plan(no_recording=True)
 
 async def register(store: Store, *numbers: int) -> None:
     people = [RosterEntry(lead_id=number, candidate_chat_id=100 + number) for number in numbers]
-    await roster.adopt(store, WEBINAR, people, replace=False)
+    await roster.import_roster(store, WEBINAR, people, replace=False)
 
 
 async def archived(store: Store, *numbers: int, **plan: Any) -> None:
@@ -48,10 +48,10 @@ async def evaluated(store: Store) -> None:
     await Evaluations(store).run_pending(WEBINAR)
 
 
-async def recordings(store: Store) -> dict[int, Held]:
+async def recordings(store: Store) -> dict[int, StoredDelivery]:
     """The messages that link the recording, by lead."""
     found = [held async for held in Outbox(store).deliveries(WEBINAR)]
-    return {held.delivery.lead_id: held for held in found if held.delivery.kind is Kind.RECORDING}
+    return {held.delivery.lead_id: held for held in found if held.delivery.kind is MessageKind.RECORDING}
 
 
 async def fates(store: Store) -> Counter[str]:
@@ -60,12 +60,12 @@ async def fates(store: Store) -> Counter[str]:
 
 async def woken(store: Store) -> int:
     """How often senders were woken."""
-    return int(await store.ask("XLEN", store.keys.outbox(store.keys.tag(WEBINAR))))
+    return int(await store.call("XLEN", store.keys.outbox(store.keys.tag(WEBINAR))))
 
 
 async def room_of(store: Store) -> dict[bytes, Any]:
     """The room as it is stored, but for the recording that its messages rest on."""
-    stored = dict(pairs(await store.ask("HGETALL", store.keys.room(WEBINAR))))
+    stored = dict(pairs(await store.call("HGETALL", store.keys.room(WEBINAR))))
     stored.pop(b"recording", None)
     return stored
 
@@ -89,7 +89,7 @@ async def test_that_there_will_be_none_ends_what_is_held(any_store: Store) -> No
     await evaluated(any_store)
 
     assert {(held.delivery.status, held.delivery.error) for held in (await recordings(any_store)).values()} == {
-        (Fate.UNDELIVERABLE, "no_recording")
+        (DeliveryStatus.UNDELIVERABLE, "no_recording")
     }
 
 
@@ -174,13 +174,16 @@ async def test_a_message_on_its_way_ends_with_its_recording_and_one_on_the_line_
     await archived(any_store, 1, 2, recording_url=URL)
     on_the_line = (await recordings(any_store))[2]
     wanted = claim(on_the_line.delivery, "sender", utc_now())
-    assert await Outbox(any_store).record(WEBINAR, on_the_line, wanted, Next())
+    assert await Outbox(any_store).update(WEBINAR, on_the_line, wanted, FollowOn())
 
     await any_store.amend(WEBINAR, NONE)
     await evaluated(any_store)
 
     known = await recordings(any_store)
-    assert (known[1].delivery.status, known[2].delivery.status) == (Fate.UNDELIVERABLE, Fate.SENDING)
+    assert (known[1].delivery.status, known[2].delivery.status) == (
+        DeliveryStatus.UNDELIVERABLE,
+        DeliveryStatus.SENDING,
+    )
 
 
 async def test_the_facts_tell_of_it_and_a_webinar_that_is_made_anew_knows_nothing_of_it(any_store: Store) -> None:

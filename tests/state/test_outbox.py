@@ -7,8 +7,8 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.clock import utc_now
-from room_server.core.delivery import claim, doubt, end
-from room_server.core.messages import Fate
+from room_server.core.delivery import claim, doubt, finish
+from room_server.core.messages import DeliveryStatus
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable
 from room_server.state import roster
@@ -18,13 +18,13 @@ from room_server.state.outbox import (
     GROUP,
     POISON_KEPT,
     TAKEN_OVER_MS,
-    Entry,
-    Held,
-    Next,
+    FollowOn,
     Outbox,
+    OutboxEntry,
+    StoredDelivery,
     soon,
 )
-from room_server.state.pipeline import Script
+from room_server.state.redis.pipeline import Script
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, at, evaluate
 from tests.proxy import proxy_to
@@ -38,7 +38,9 @@ LEADS = range(1, 6)
 async def outbox(any_store: Store) -> Outbox:
     """One message to the partner for each of five leads, on its way."""
     await prepare(any_store, "finished")
-    await roster.adopt(any_store, WEBINAR, [RosterEntry(lead_id=lead, partner_chat_id=lead) for lead in LEADS], False)
+    await roster.import_roster(
+        any_store, WEBINAR, [RosterEntry(lead_id=lead, partner_chat_id=lead) for lead in LEADS], False
+    )
     for lead in LEADS:
         await done(any_store, evaluate(lead))
     made = Outbox(any_store)
@@ -54,28 +56,28 @@ def stream(outbox: Outbox) -> str:
     return outbox.store.keys.outbox(tag(outbox))
 
 
-async def taken(outbox: Outbox, most: int = 100) -> list[Entry]:
-    return await outbox.take(tag(outbox), OWNER, most)
+async def taken(outbox: Outbox, most: int = 100) -> list[OutboxEntry]:
+    return await outbox.read_new(tag(outbox), OWNER, most)
 
 
-async def record_of(outbox: Outbox, entry: Entry) -> Held:
-    held = await outbox.held(entry.webinar_id, entry.field)
+async def record_of(outbox: Outbox, entry: OutboxEntry) -> StoredDelivery:
+    held = await outbox.load(entry.webinar_id, entry.field)
     assert held is not None
     return held
 
 
 async def length(outbox: Outbox) -> int:
-    return int(await outbox.store.ask("XLEN", stream(outbox)))
+    return int(await outbox.store.call("XLEN", stream(outbox)))
 
 
 async def pending(outbox: Outbox) -> int:
     """Entries that some reader has in hand."""
-    consumers = await outbox.store.ask("XPENDING", stream(outbox), GROUP)
+    consumers = await outbox.store.call("XPENDING", stream(outbox), GROUP)
     return int(consumers[0] if isinstance(consumers, list) else consumers["pending"])
 
 
 async def fates(outbox: Outbox) -> dict[str, int]:
-    counted = await outbox.store.ask("HGETALL", outbox.store.keys.fates(tag(outbox)))
+    counted = await outbox.store.call("HGETALL", outbox.store.keys.fates(tag(outbox)))
     flat = counted if isinstance(counted, dict) else dict(zip(counted[::2], counted[1::2], strict=True))
     return {name.decode(): int(count) for name, count in flat.items()}
 
@@ -94,9 +96,9 @@ async def test_no_more_is_taken_than_asked_for(outbox: Outbox) -> None:
 async def test_a_step_writes_the_record_and_takes_the_entry_off_the_stream(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
     held = await record_of(outbox, entry)
-    wanted = end(held.delivery, Fate.UNDELIVERABLE, "discarded", utc_now())
+    wanted = finish(held.delivery, DeliveryStatus.UNDELIVERABLE, "discarded", utc_now())
 
-    stands = await outbox.record(WEBINAR, held, wanted, Next(entry=entry))
+    stands = await outbox.update(WEBINAR, held, wanted, FollowOn(entry=entry))
 
     assert stands is not None
     assert (stands, stands.delivery) == (await record_of(outbox, entry), wanted)
@@ -110,12 +112,12 @@ async def test_a_step_from_a_record_that_stands_no_more_does_nothing(outbox: Out
     first = claim(held.delivery, "first", utc_now())
     second = claim(held.delivery, "second", utc_now())
 
-    assert await outbox.record(WEBINAR, held, first, Next()) is not None
-    assert await outbox.record(WEBINAR, held, second, Next(1.0, wakes=True, entry=entry)) is None
-    assert await outbox.record(WEBINAR, held, None, Next(1.0, entry=entry)) is None
+    assert await outbox.update(WEBINAR, held, first, FollowOn()) is not None
+    assert await outbox.update(WEBINAR, held, second, FollowOn(1.0, wakes=True, entry=entry)) is None
+    assert await outbox.update(WEBINAR, held, None, FollowOn(1.0, entry=entry)) is None
     assert (await record_of(outbox, entry)).delivery == first
     assert (await length(outbox), await pending(outbox)) == (5, 5)
-    assert await outbox.store.ask("ZCARD", outbox.store.keys.due(tag(outbox))) == 0
+    assert await outbox.store.call("ZCARD", outbox.store.keys.due(tag(outbox))) == 0
 
 
 async def test_of_many_who_claim_at_once_one_does(outbox: Outbox) -> None:
@@ -123,7 +125,7 @@ async def test_of_many_who_claim_at_once_one_does(outbox: Outbox) -> None:
     held = await record_of(outbox, entry)
 
     tries = [claim(held.delivery, f"w{number}", utc_now()) for number in range(20)]
-    claims = await asyncio.gather(*(outbox.record(WEBINAR, held, wanted, Next()) for wanted in tries))
+    claims = await asyncio.gather(*(outbox.update(WEBINAR, held, wanted, FollowOn()) for wanted in tries))
 
     assert len([one for one in claims if one]) == 1
 
@@ -135,7 +137,7 @@ async def test_a_step_that_is_asked_for_again_is_taken_once(outbox: Outbox) -> N
     wanted = replace(held.delivery, at=at(1))
 
     for _ in range(3):
-        assert await outbox.record(WEBINAR, held, wanted, Next(wakes=True, entry=entry)) == await record_of(
+        assert await outbox.update(WEBINAR, held, wanted, FollowOn(wakes=True, entry=entry)) == await record_of(
             outbox, entry
         )
 
@@ -145,10 +147,10 @@ async def test_a_step_that_is_asked_for_again_is_taken_once(outbox: Outbox) -> N
 
 async def test_a_message_that_waits_comes_back_when_it_is_due(outbox: Outbox) -> None:
     first, second, *_ = await taken(outbox)
-    await outbox.record(WEBINAR, await record_of(outbox, first), None, Next(0.0, entry=first))
-    await outbox.record(WEBINAR, await record_of(outbox, second), None, Next(60.0, entry=second))
+    await outbox.update(WEBINAR, await record_of(outbox, first), None, FollowOn(0.0, entry=first))
+    await outbox.update(WEBINAR, await record_of(outbox, second), None, FollowOn(60.0, entry=second))
 
-    came = [await outbox.promote(tag(outbox)) for _ in range(2)]
+    came = [await outbox.enqueue_due(tag(outbox)) for _ in range(2)]
 
     again = await taken(outbox)
     assert came == [1, 0]
@@ -162,36 +164,36 @@ async def test_a_message_in_doubt_is_due_again(outbox: Outbox) -> None:
     step = doubt(held.delivery, "its sender died", utc_now())
     before = unix_ms(utc_now())
 
-    await outbox.record(WEBINAR, held, step.delivery, Next(step.again_in, entry=entry))
+    await outbox.update(WEBINAR, held, step.delivery, FollowOn(step.again_in, entry=entry))
 
-    due = float(await outbox.store.ask("ZSCORE", outbox.store.keys.due(tag(outbox)), f"{WEBINAR} {entry.field}"))
+    due = float(await outbox.store.call("ZSCORE", outbox.store.keys.due(tag(outbox)), f"{WEBINAR} {entry.field}"))
     assert before < due <= unix_ms(utc_now()) + 2000
 
 
 async def test_what_names_no_message_is_due_like_others_and_is_parked(outbox: Outbox) -> None:
     await taken(outbox)
-    await outbox.store.ask("ZADD", outbox.store.keys.due(tag(outbox)), 0, "nonsense")
+    await outbox.store.call("ZADD", outbox.store.keys.due(tag(outbox)), 0, "nonsense")
 
-    assert await outbox.promote(tag(outbox)) == 1
+    assert await outbox.enqueue_due(tag(outbox)) == 1
     assert await taken(outbox) == []
     assert [poison.field async for poison in outbox.poison()] == ["nonsense"]
 
 
 async def test_entries_of_the_dead_are_taken_over_and_of_the_living_not(outbox: Outbox) -> None:
     dead, living, *_ = await taken(outbox)
-    await outbox.store.ask("XCLAIM", stream(outbox), GROUP, "dead", 0, dead.id, "IDLE", TAKEN_OVER_MS + 1)
+    await outbox.store.call("XCLAIM", stream(outbox), GROUP, "dead", 0, dead.id, "IDLE", TAKEN_OVER_MS + 1)
 
-    assert [entry.id for entry in await outbox.take_over(tag(outbox), "heir", 10)] == [dead.id]
-    assert await outbox.take_over(tag(outbox), "heir", 10) == []
+    assert [entry.id for entry in await outbox.claim_abandoned(tag(outbox), "heir", 10)] == [dead.id]
+    assert await outbox.claim_abandoned(tag(outbox), "heir", 10) == []
     assert living.id != dead.id
 
 
 async def test_an_entry_whose_deletion_was_broken_off_is_nobodys(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
-    await outbox.store.ask("XCLAIM", stream(outbox), GROUP, "dead", 0, entry.id, "IDLE", TAKEN_OVER_MS + 1)
-    await outbox.store.ask("XDEL", stream(outbox), entry.id)
+    await outbox.store.call("XCLAIM", stream(outbox), GROUP, "dead", 0, entry.id, "IDLE", TAKEN_OVER_MS + 1)
+    await outbox.store.call("XDEL", stream(outbox), entry.id)
 
-    assert await outbox.take_over(tag(outbox), "heir", 10) == []
+    assert await outbox.claim_abandoned(tag(outbox), "heir", 10) == []
     assert await pending(outbox) == 4
 
 
@@ -209,7 +211,7 @@ async def test_a_group_is_made_once_and_again_when_it_was_lost(outbox: Outbox) -
     await outbox.open(tag(outbox))
     assert await taken(outbox) == []
 
-    await outbox.store.ask("XGROUP", "DESTROY", stream(outbox), GROUP)
+    await outbox.store.call("XGROUP", "DESTROY", stream(outbox), GROUP)
     with pytest.raises(StateUnavailable):
         await taken(outbox)
     await outbox.open(tag(outbox))
@@ -219,15 +221,15 @@ async def test_a_group_is_made_once_and_again_when_it_was_lost(outbox: Outbox) -
 
 async def test_a_reader_that_leaves_is_forgotten_unless_it_has_something_in_hand(outbox: Outbox) -> None:
     await taken(outbox, 1)
-    await outbox.take(tag(outbox), "idle", 1)
-    await outbox.store.ask("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "empty")
+    await outbox.read_new(tag(outbox), "idle", 1)
+    await outbox.store.call("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "empty")
     for other in outbox.store.keys.tags:
         await outbox.open(other)
 
     for reader in (OWNER, "empty"):
-        await outbox.leave(reader)
+        await outbox.remove_consumers(reader)
 
-    known = await outbox.store.ask("XINFO", "CONSUMERS", stream(outbox), GROUP)
+    known = await outbox.store.call("XINFO", "CONSUMERS", stream(outbox), GROUP)
     assert len(known) == 2
 
 
@@ -236,13 +238,13 @@ async def test_a_reader_that_takes_something_while_others_are_forgotten_keeps_it
     script = Script.read("leave").sha.encode()
     async with another(valkey_url) as store, proxy_to(valkey_url) as proxy, another(proxy.url) as far:
         await prepare(store, "finished")
-        await roster.adopt(store, WEBINAR, [RosterEntry(lead_id=1, partner_chat_id=1)], False)
+        await roster.import_roster(store, WEBINAR, [RosterEntry(lead_id=1, partner_chat_id=1)], False)
         await done(store, evaluate(1))
         outbox = Outbox(store)
         await outbox.open(tag(outbox))
-        await store.ask("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, OWNER)
+        await store.call("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, OWNER)
         leaving = proxy.hold(script)
-        forgetting = asyncio.create_task(Outbox(far).leave("", -1))
+        forgetting = asyncio.create_task(Outbox(far).remove_consumers("", -1))
         await leaving.arrived.wait()
         entries = await taken(outbox)
         leaving.released.set()
@@ -253,7 +255,7 @@ async def test_a_reader_that_takes_something_while_others_are_forgotten_keeps_it
 
 @pytest.mark.parametrize("fields", [("webinar", WEBINAR), ("field", "1:attendance"), ("nonsense", b"\xff\xfe")])
 async def test_an_entry_that_says_nothing_is_parked(outbox: Outbox, fields: tuple[str | bytes, ...]) -> None:
-    await outbox.store.ask("XADD", stream(outbox), "*", *fields)
+    await outbox.store.call("XADD", stream(outbox), "*", *fields)
 
     assert len(await taken(outbox)) == 5
     (parked,) = [poison async for poison in outbox.poison()]
@@ -265,7 +267,7 @@ async def test_an_entry_that_says_nothing_is_parked(outbox: Outbox, fields: tupl
 async def test_an_entry_of_another_partition_is_parked(outbox: Outbox) -> None:
     strangers = [f"w{number}" for number in range(40) if outbox.store.keys.tag(f"w{number}") != tag(outbox)]
     for name in strangers:
-        await outbox.store.ask("XADD", stream(outbox), "*", "webinar", name, "field", "1:attendance")
+        await outbox.store.call("XADD", stream(outbox), "*", "webinar", name, "field", "1:attendance")
 
     assert len(await taken(outbox)) == 5
     parked = [poison.webinar_id async for poison in outbox.poison()]
@@ -275,10 +277,10 @@ async def test_an_entry_of_another_partition_is_parked(outbox: Outbox) -> None:
 
 async def test_no_more_poison_is_kept_than_a_person_may_look_at(outbox: Outbox) -> None:
     key = outbox.store.keys.poison(tag(outbox))
-    await asyncio.gather(*(outbox.store.ask("XADD", key, "*", "field", n) for n in range(POISON_KEPT)))
+    await asyncio.gather(*(outbox.store.call("XADD", key, "*", "field", n) for n in range(POISON_KEPT)))
 
-    number = await outbox.store.ask("XADD", stream(outbox), "*", "webinar", WEBINAR, "field", "newest")
-    await outbox.park(Entry(tag(outbox), number.decode(), WEBINAR, "newest"), "why")
+    number = await outbox.store.call("XADD", stream(outbox), "*", "webinar", WEBINAR, "field", "newest")
+    await outbox.park(OutboxEntry(tag(outbox), number.decode(), WEBINAR, "newest"), "why")
 
     kept = [poison.field async for poison in outbox.poison()]
     assert (len(kept), kept[0], kept[-1]) == (POISON_KEPT, "newest", "1")
@@ -287,7 +289,7 @@ async def test_no_more_poison_is_kept_than_a_person_may_look_at(outbox: Outbox) 
 async def test_a_record_that_cannot_be_read_is_left_out_and_told_of(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await outbox.store.ask("HSET", outbox.store.keys.deliveries(WEBINAR), "9:attendance", b"{")
+    await outbox.store.call("HSET", outbox.store.keys.deliveries(WEBINAR), "9:attendance", b"{")
 
     found = [held.delivery.lead_id async for held in outbox.deliveries(WEBINAR)]
 
@@ -296,7 +298,7 @@ async def test_a_record_that_cannot_be_read_is_left_out_and_told_of(
 
 
 async def test_there_is_no_record_of_what_was_never_said(outbox: Outbox) -> None:
-    assert await outbox.held(WEBINAR, "99:attendance") is None
+    assert await outbox.load(WEBINAR, "99:attendance") is None
 
 
 @pytest.mark.parametrize(("seconds", "wait"), [(5, 5.0), (0, 0.0), (-5, 0.0)])
@@ -306,11 +308,11 @@ def test_what_is_past_is_soon(seconds: float, wait: float) -> None:
 
 async def test_readers_that_died_are_forgotten_once_they_have_nothing_in_hand(outbox: Outbox) -> None:
     await taken(outbox)
-    await outbox.store.ask("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "idle")
+    await outbox.store.call("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "idle")
     left = []
     for forgotten_ms in (FORGOTTEN_MS, -1):
         await outbox.tidy(forgotten_ms)
-        left.append(len(await outbox.store.ask("XINFO", "CONSUMERS", stream(outbox), GROUP)))
+        left.append(len(await outbox.store.call("XINFO", "CONSUMERS", stream(outbox), GROUP)))
 
     assert left == [2, 1]
     assert await pending(outbox) == 5

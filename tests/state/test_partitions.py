@@ -10,19 +10,18 @@ import pytest
 from redis import Redis as BlockingRedis
 
 from room_server.errors import StateUnavailable
-from room_server.state import catalogue, vitals
+from room_server.state import queue_stats, webinars
 from room_server.state.keys import PARTITIONS as NUMBER
 from room_server.state.keys import SLOTS, slot
-from room_server.state.opening import open_state
 from room_server.state.partitions import ask_each
 from room_server.state.presence import Word, announce, homes, living
+from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.cluster import form, processes, url_of
-from tests.conftest import settings_for
+from tests.conftest import CLUSTER_PARTITIONS
 from tests.core import builders
 from tests.outage import own_redis
-from tests.state.conftest import PARTITIONS
-from tests.support import eventually
+from tests.support import eventually, settings_for
 
 WEBINARS = [f"w-{number}" for number in range(24)]
 
@@ -41,7 +40,7 @@ async def store(primaries: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[
     for port in primaries:
         with BlockingRedis(port=port) as client:
             client.flushall()
-    async with open_state(settings_for(url_of(list(primaries)), partitions=PARTITIONS)) as state:
+    async with open_state(settings_for(url_of(list(primaries)), partitions=CLUSTER_PARTITIONS)) as state:
         await asyncio.gather(*(state.store.create(builders.room(webinar_id=name)) for name in WEBINARS))
         yield state.store
 
@@ -64,7 +63,7 @@ def of(store: Store, number: int = 2) -> set[str]:
 
 
 async def listed(store: Store) -> set[str]:
-    return {room.webinar_id for room in await catalogue.latest(store)}
+    return {room.webinar_id for room in await webinars.latest(store)}
 
 
 async def test_a_partition_that_is_away_is_left_out_and_comes_back(
@@ -77,7 +76,7 @@ async def test_a_partition_that_is_away_is_left_out_and_comes_back(
             assert store.away == of(store)
 
     async def whole() -> bool:
-        return len(await ask_each(store, asked)) == PARTITIONS
+        return len(await ask_each(store, asked)) == CLUSTER_PARTITIONS
 
     await eventually(whole, "all of them answer")
     assert store.away == set()
@@ -86,7 +85,7 @@ async def test_a_partition_that_is_away_is_left_out_and_comes_back(
 
 async def test_when_all_are_away_that_is_said(store: Store, primaries: dict[int, subprocess.Popen[bytes]]) -> None:
     async with frozen(*primaries.values()):
-        for read in (catalogue.latest, catalogue.fates, living, vitals.read):
+        for read in (webinars.latest, webinars.delivery_counts, living, queue_stats.read):
             with pytest.raises(StateUnavailable):
                 await read(store)
     await eventually(lambda: all_are_there(store), "all of them answer")
@@ -112,13 +111,13 @@ async def test_lists_and_sums_are_of_those_that_are_there(
 ) -> None:
     lost = of(store, number)
     for tag in store.keys.tags:
-        await store.ask("HSET", store.keys.fates(tag), "sent", 1)
+        await store.call("HSET", store.keys.fates(tag), "sent", 1)
     there = {name for name in WEBINARS if store.keys.tag(name) not in lost}
     async with frozen(list(primaries.values())[number]):
-        read = await vitals.read(store)
+        read = await queue_stats.read(store)
         assert (read.partitions_away, read.webinars["live"]) == (len(lost), len(there))
         assert await listed(store) == there
-        assert await catalogue.fates(store) == {"sent": PARTITIONS - len(lost)}
+        assert await webinars.delivery_counts(store) == {"sent": CLUSTER_PARTITIONS - len(lost)}
     await eventually(lambda: all_are_there(store), "all of them answer")
 
 

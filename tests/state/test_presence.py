@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from room_server.state.opening import State
 from room_server.state.presence import ALIVE_SECONDS, Word, announce, homes, living, withdraw
+from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.state.acts import servers
 
@@ -49,7 +49,7 @@ async def test_words_are_spread_over_the_partitions_and_have_a_second_home_acros
 async def move_back(store: Store, name: str, seconds: float) -> None:
     """As if the process had said its word so many seconds earlier."""
     at = (time.time() - seconds) * 1000
-    await store.ask("ZADD", store.keys.nodes(homes(store, name)[0]), "XX", at, name)
+    await store.call("ZADD", store.keys.nodes(homes(store, name)[0]), "XX", at, name)
 
 
 async def test_a_process_that_was_killed_is_forgotten_by_the_next_word(store: Store) -> None:
@@ -67,7 +67,7 @@ async def test_words_expire_where_nobody_speaks_any_more(any_state: State) -> No
     await announce(store, word("a"))
     (tag,) = homes(store, "a")[:1]
     for key in (store.keys.nodes(tag), store.keys.words(tag)):
-        assert 0 < await store.ask("PTTL", key) <= ALIVE_SECONDS * 1000 < 10_000
+        assert 0 < await store.call("PTTL", key) <= ALIVE_SECONDS * 1000 < 10_000
     async with servers(any_state) as clients:
         assert sum([await client.delete(store.keys.nodes(tag)) for client in clients if await _has(client, tag)]) == 1
     assert await names(store) == []
@@ -87,7 +87,7 @@ async def test_a_redis_clock_that_was_set_back_keeps_no_dead_alive(store: Store,
     await announce(store, word("living"))
     assert await names(store) == ["dead", "living"]
 
-    scores = [await store.ask("ZSCORE", store.keys.nodes(store.keys.tags[0]), name) for name in ("dead", "living")]
+    scores = [await store.call("ZSCORE", store.keys.nodes(store.keys.tags[0]), name) for name in ("dead", "living")]
     assert abs(float(scores[0]) - float(scores[1])) < 1
 
 
@@ -102,10 +102,10 @@ async def test_of_two_words_of_one_process_the_later_one_counts(any_store: Store
     (home, *others) = homes(any_store, "a")
     await announce(any_store, word("a", hooks={"ok": 1}))
     for tag in others or [home]:
-        await any_store.ask("ZADD", any_store.keys.nodes(tag), (time.time() + 2) * 1000, "a")
-        await any_store.ask("HSET", any_store.keys.words(tag), "a", b'{"node":"a","kind":"web","total":7}')
+        await any_store.call("ZADD", any_store.keys.nodes(tag), (time.time() + 2) * 1000, "a")
+        await any_store.call("HSET", any_store.keys.words(tag), "a", b'{"node":"a","kind":"web","total":7}')
         for key in (any_store.keys.nodes(tag), any_store.keys.words(tag)):
-            await any_store.ask("EXPIRE", key, ALIVE_SECONDS)
+            await any_store.call("EXPIRE", key, ALIVE_SECONDS)
 
     assert [(node.node, node.total) for node in await living(any_store)] == [("a", 7)]
 
@@ -114,6 +114,6 @@ async def test_of_two_words_of_one_process_the_later_one_counts(any_store: Store
 async def test_a_word_that_cannot_be_read_is_left_out(store: Store, said: bytes) -> None:
     await announce(store, word("a"))
     await announce(store, word("b"))
-    await store.ask("HSET", store.keys.words(store.keys.tags[0]), "b", said)
+    await store.call("HSET", store.keys.words(store.keys.tags[0]), "b", said)
 
     assert await names(store) == ["a"]

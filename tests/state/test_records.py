@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from room_server.core.facts import Facts
+from room_server.core.decision_types import Facts
 from room_server.core.room import Recording, RosterEntry
 from room_server.errors import StateUnavailable, UnreadableRecord
-from room_server.state import catalogue, roster
-from room_server.state.opening import State
+from room_server.state import roster, webinars
 from room_server.state.records import ENTRY, PARTICIPATION, ROOM, Records
+from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core import builders
 from tests.core.builders import WEBINAR
@@ -65,7 +65,7 @@ async def downgrade(store: Store, webinar_id: str) -> None:
     (text,) = await store.public_texts([webinar_id])
     room = (await store.load(webinar_id)).room
     public = of_another_version(msgspec.json.decode(text or b""))
-    await store.ask("HSET", store.keys.room(webinar_id), "record", of_another_version(room), "public", public)
+    await store.call("HSET", store.keys.room(webinar_id), "record", of_another_version(room), "public", public)
 
 
 async def test_a_webinar_that_cannot_be_read_is_missing_from_the_list_and_no_other_is(any_store: Store) -> None:
@@ -73,7 +73,7 @@ async def test_a_webinar_that_cannot_be_read_is_missing_from_the_list_and_no_oth
         await any_store.create(builders.room("live", webinar_id=f"w-{number}"))
     await downgrade(any_store, "w-2")
 
-    assert sorted(room.webinar_id for room in await catalogue.latest(any_store)) == ["w-0", "w-1", "w-3"]
+    assert sorted(room.webinar_id for room in await webinars.latest(any_store)) == ["w-0", "w-1", "w-3"]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ async def test_a_webinar_that_cannot_be_read_is_missing_from_the_list_and_no_oth
 async def test_a_room_that_cannot_be_read_is_neither_decided_on_nor_written_over(any_state: State, hook: Any) -> None:
     await prepare(any_state.store)
     await downgrade(any_state.store, WEBINAR)
-    any_state.store.forget(any_state.store.keys.tag(WEBINAR))
+    any_state.store.drop_copies(any_state.store.keys.tag(WEBINAR))
     before = await everything(any_state)
 
     assert await answer(any_state.store, hook) == "state_unavailable"
@@ -93,7 +93,7 @@ async def test_a_room_that_cannot_be_read_is_neither_decided_on_nor_written_over
 
 async def test_an_entry_that_cannot_be_read_is_missing_from_the_roster(any_store: Store) -> None:
     await prepare(any_store)
-    await roster.adopt(any_store, WEBINAR, [builders.entry(), RosterEntry(lead_id=9)], replace=False)
-    await any_store.ask("HSET", any_store.keys.roster(WEBINAR), 9, json.dumps({"lead_id": 9, "locale": "xx"}))
+    await roster.import_roster(any_store, WEBINAR, [builders.entry(), RosterEntry(lead_id=9)], replace=False)
+    await any_store.call("HSET", any_store.keys.roster(WEBINAR), 9, json.dumps({"lead_id": 9, "locale": "xx"}))
 
     assert [entry async for entry in roster.entries(any_store, WEBINAR)] == [builders.entry()]

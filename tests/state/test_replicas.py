@@ -15,26 +15,26 @@ from redis.exceptions import NoPermissionError, ReadOnlyError
 
 from room_server.core.room import RosterEntry, Status
 from room_server.errors import Conflict, StateUnavailable
-from room_server.state import embedded, roster, webhooks
-from room_server.state.confirmation import CONFIRM_MS, Unconfirmed
-from room_server.state.connect import connected
-from room_server.state.forgetting import Forgotten, forget
+from room_server.jobs.erasure import Forgotten, forget
+from room_server.state import idempotency, roster
+from room_server.state.idempotency import StoredAnswer
 from room_server.state.keys import slot
-from room_server.state.opening import open_state
-from room_server.state.patience import DEADLINE
-from room_server.state.pipeline import open_line
+from room_server.state.redis import embedded
+from room_server.state.redis.confirmation import CONFIRM_MS, NotReplicated
+from room_server.state.redis.connect import connected
+from room_server.state.redis.pipeline import open_node_pipeline
+from room_server.state.redis.retry import DEADLINE
+from room_server.state.startup import open_state
 from room_server.state.store import Store
-from room_server.state.webhooks import Remembered
 from tests.cluster import follow, form, processes, url_of
-from tests.conftest import KINDS, settings_for
+from tests.conftest import CLUSTER_PARTITIONS, KINDS
 from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.outage import OwnRedis
 from tests.replicas import Pair, healed, pair
 from tests.state.acts import answer, wish
-from tests.state.conftest import PARTITIONS
 from tests.state.processes import command
-from tests.support import room, serving
+from tests.support import room, serving, settings_for
 
 MANY = 300
 """Answered creations before the primary is killed."""
@@ -167,29 +167,29 @@ async def test_a_commit_that_finds_itself_done_is_not_answered_before_a_replica_
             for store in (one, other)
         ]
 
-        assert [type(reply) for (reply,) in replies] == [Unconfirmed, Unconfirmed]
+        assert [type(reply) for (reply,) in replies] == [NotReplicated, NotReplicated]
 
 
 async def test_an_answer_is_remembered_where_a_replica_has_it() -> None:
-    asked = webhooks.digest("core_webinar_set_status", b"{}")
-    given = Remembered(asked, b"answer")
+    asked = idempotency.digest("core_webinar_set_status", b"{}")
+    given = StoredAnswer(asked, b"answer")
     async with pair() as servers, process_on(servers.primary) as one, process_on(servers.primary) as other:
         servers.replica.freeze()
-        assert await webhooks.recall(other, "id", asked) is None, "what is new waits for no replica"
+        assert await idempotency.recall(other, "id", asked) is None, "what is new waits for no replica"
         with pytest.raises(StateUnavailable):
-            await webhooks.remember(one, "id", given)
+            await idempotency.remember(one, "id", given)
         with pytest.raises(StateUnavailable):
-            await webhooks.recall(other, "id", asked)
+            await idempotency.recall(other, "id", asked)
         servers.replica.thaw()
 
-        assert await healed(lambda: webhooks.recall(other, "id", asked)) == b"answer"
+        assert await healed(lambda: idempotency.recall(other, "id", asked)) == b"answer"
 
 
 async def test_a_person_is_forgotten_when_replicas_have_forgotten_it() -> None:
     """Also by a second try, which finds nothing left."""
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         await state.store.create(builders.room("scheduled"))
-        await roster.adopt(state.store, WEBINAR, [RosterEntry(lead_id=1)], replace=False)
+        await roster.import_roster(state.store, WEBINAR, [RosterEntry(lead_id=1)], replace=False)
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):
             await forget(state.store, 1)
@@ -235,7 +235,7 @@ async def test_a_replica_that_is_late_is_waited_for() -> None:
 
 
 async def test_it_is_told_when_replicas_are_missing_and_when_they_are_back(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "room_server.state.confirmation")
+    caplog.set_level(logging.INFO, "room_server.state.redis.confirmation")
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):
@@ -252,18 +252,18 @@ async def test_it_is_told_when_replicas_are_missing_and_when_they_are_back(caplo
 async def test_a_flight_is_confirmed_as_a_whole() -> None:
     async with pair() as servers, connected(servers.primary.url) as client:
         assert isinstance(client, Redis)
-        async with open_line(client, 2) as line:
+        async with open_node_pipeline(client, 2) as line:
             replies = await asyncio.gather(line.call("PING"), line.call("NONSENSE"), return_exceptions=True)
 
-    assert [type(reply).__name__ for reply in replies] == ["Unconfirmed", "ResponseError"]
-    assert isinstance(replies[0], Unconfirmed)
+    assert [type(reply).__name__ for reply in replies] == ["NotReplicated", "ResponseError"]
+    assert isinstance(replies[0], NotReplicated)
     assert str(replies[0]) == "1 of 2 replicas have it"
 
 
 async def test_a_server_that_became_a_replica_confirms_nothing() -> None:
     async with pair() as servers, connected(servers.replica.url) as client:
         assert isinstance(client, Redis)
-        async with open_line(client, 1) as line:
+        async with open_node_pipeline(client, 1) as line:
             with pytest.raises(ReadOnlyError):
                 await line.call("GET", "rs:partitions")
 
@@ -274,7 +274,7 @@ async def test_who_may_not_wait_is_told() -> None:
         await admin.execute_command("ACL", "SETUSER", "default", "-wait")
         async with connected(servers.primary.url) as client:
             assert isinstance(client, Redis)
-            async with open_line(client, 1) as line:
+            async with open_node_pipeline(client, 1) as line:
                 with pytest.raises(NoPermissionError, match="wait"):
                     await line.call("GET", "rs:partitions")
 
@@ -285,7 +285,7 @@ async def test_on_a_cluster_the_primary_of_the_slot_is_asked() -> None:
         *ports, follower = started
         form(ports)
         await asyncio.to_thread(follow, ports, follower, ports[0])
-        made = settings_for(url_of(ports), partitions=PARTITIONS, replicas=1)
+        made = settings_for(url_of(ports), partitions=CLUSTER_PARTITIONS, replicas=1)
         async with open_state(made) as state:
             keys = state.store.keys
             creations = [state.store.create(builders.room(webinar_id=name)) for name in WEBINARS]

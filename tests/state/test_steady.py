@@ -9,16 +9,15 @@ from itertools import pairwise
 import pytest
 
 from room_server.core.room import RosterEntry
-from room_server.state import roster, vitals
-from room_server.state.evaluation import Evaluations
-from room_server.state.opening import State, open_state
-from room_server.state.outbox import TAKEN_OVER_MS, Next, Outbox
+from room_server.jobs.evaluation import Evaluations
+from room_server.state import queue_stats, roster
+from room_server.state.outbox import TAKEN_OVER_MS, FollowOn, Outbox
+from room_server.state.startup import State, open_state
 from room_server.state.store import Store
 from tests.clocks import OwnClock, own_clock
-from tests.conftest import settings_for
 from tests.core.builders import WEBINAR, evaluate, stop
 from tests.state.acts import done, prepare
-from tests.support import eventually
+from tests.support import eventually, settings_for
 
 HOUR = 3600.0
 STEP = 0.1
@@ -56,7 +55,7 @@ async def outbox(state: State) -> Outbox:
 
 async def more(store: Store, *leads: int) -> None:
     people = [RosterEntry(lead_id=lead, partner_chat_id=lead) for lead in leads]
-    await roster.adopt(store, WEBINAR, people, replace=False)
+    await roster.import_roster(store, WEBINAR, people, replace=False)
     for lead in leads:
         await done(store, evaluate(lead))
 
@@ -67,7 +66,7 @@ def tag(outbox: Outbox) -> str:
 
 async def steady(store: Store) -> float:
     """What the clock for waits says, in seconds."""
-    return int(await store.ask("EVAL", STEADY, 1, store.keys.clock(store.keys.tags[0]))) / 1000
+    return int(await store.call("EVAL", STEADY, 1, store.keys.clock(store.keys.tags[0]))) / 1000
 
 
 async def test_it_goes_on_whatever_happens_to_the_servers_own(server: OwnClock, state: State) -> None:
@@ -90,15 +89,15 @@ async def test_while_the_servers_own_clock_is_right_it_is_that(state: State) -> 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR, -0.2])
 async def test_what_waits_is_due_when_it_was_said_to_be(server: OwnClock, outbox: Outbox, step: float) -> None:
-    first, second, _ = await outbox.take(tag(outbox), "w1", 10)
+    first, second, _ = await outbox.read_new(tag(outbox), "w1", 10)
     for entry, seconds in ((first, 0.5), (second, HOUR / 2)):
-        held = await outbox.held(WEBINAR, entry.field)
+        held = await outbox.load(WEBINAR, entry.field)
         assert held is not None
-        await outbox.record(WEBINAR, held, None, Next(seconds, entry=entry))
+        await outbox.update(WEBINAR, held, None, FollowOn(seconds, entry=entry))
     server.set(step)
 
     async def promoted() -> int:
-        return await outbox.promote(tag(outbox))
+        return await outbox.enqueue_due(tag(outbox))
 
     came = await eventually(promoted, "what was due is on its way")
     assert came == (2 if step > 0 else 1)  # time that is jumped over has passed
@@ -115,7 +114,7 @@ async def test_an_evaluation_is_due_when_it_was_said_to_be(server: OwnClock, sta
             return (await Evaluations(store).schedule(store.keys.tag(WEBINAR))).late > 0
 
         await eventually(late, "it is due")
-        assert (await vitals.read(store)).evaluation_lag < SLACK
+        assert (await queue_stats.read(store)).evaluation_lag < SLACK
 
 
 async def test_the_lag_goes_on_when_the_clock_is_set_back(server: OwnClock, outbox: Outbox) -> None:
@@ -129,7 +128,7 @@ async def test_the_lag_goes_on_when_the_clock_is_set_back(server: OwnClock, outb
 
     await eventually(later, "the lag grows")
     waited = time.monotonic() - began
-    read = (await vitals.read(outbox.store)).delivery_lag
+    read = (await queue_stats.read(outbox.store)).delivery_lag
     assert before + 2 * STEP < read <= waited + before + SLACK
 
 
@@ -137,9 +136,9 @@ async def test_what_comes_after_the_clock_was_set_back_is_late_as_anything_else(
     server: OwnClock, outbox: Outbox
 ) -> None:
     """Its place in the stream has a time that is still to come."""
-    await outbox.take(tag(outbox), "w1", 10)
+    await outbox.read_new(tag(outbox), "w1", 10)
     server.set(-HOUR)
-    await outbox.store.ask("XTRIM", outbox.store.keys.outbox(tag(outbox)), "MAXLEN", 0)
+    await outbox.store.call("XTRIM", outbox.store.keys.outbox(tag(outbox)), "MAXLEN", 0)
     await more(outbox.store, 4)
 
     async def late() -> bool:
@@ -150,10 +149,10 @@ async def test_what_comes_after_the_clock_was_set_back_is_late_as_anything_else(
 
 
 async def test_what_is_due_and_nobody_promotes_is_late(server: OwnClock, outbox: Outbox) -> None:
-    for entry in await outbox.take(tag(outbox), "w1", 10):
-        held = await outbox.held(WEBINAR, entry.field)
+    for entry in await outbox.read_new(tag(outbox), "w1", 10):
+        held = await outbox.load(WEBINAR, entry.field)
         assert held is not None
-        await outbox.record(WEBINAR, held, None, Next(0.2, entry=entry))
+        await outbox.update(WEBINAR, held, None, FollowOn(0.2, entry=entry))
     server.set(-HOUR)
 
     async def late() -> bool:
@@ -163,11 +162,11 @@ async def test_what_is_due_and_nobody_promotes_is_late(server: OwnClock, outbox:
 
 
 async def test_the_dead_are_found_also_when_the_clock_was_set_back(server: OwnClock, outbox: Outbox) -> None:
-    entries = await outbox.take(tag(outbox), "dead", 10)
+    entries = await outbox.read_new(tag(outbox), "dead", 10)
     server.set(-HOUR)
-    at_once = await outbox.take_over(tag(outbox), "heir", 10)
+    at_once = await outbox.claim_abandoned(tag(outbox), "heir", 10)
     server.set(-HOUR + TAKEN_OVER_MS / 1000)
 
-    later = await outbox.take_over(tag(outbox), "heir", 10)
+    later = await outbox.claim_abandoned(tag(outbox), "heir", 10)
 
     assert (at_once, [entry.id for entry in later]) == ([], [entry.id for entry in entries])

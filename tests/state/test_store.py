@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from room_server.core.room import public_text
 from room_server.errors import Conflict, StateUnavailable, Unknown
 from room_server.state.copies import MOST
-from room_server.state.opening import State
+from room_server.state.startup import State
 from room_server.state.store import ATTEMPTS, Store
 from tests.core import builders
 from tests.core.builders import LEAD, OTHER_LEAD, WEBINAR
@@ -167,7 +167,7 @@ async def test_an_acceptance_from_the_copy_takes_one_round_trip(redis_url: str) 
         before = proxy.turns
         await done(store, builders.start())
         with_copy = proxy.turns - before
-        store.forget(store.keys.tag(WEBINAR))
+        store.drop_copies(store.keys.tag(WEBINAR))
         await done(store, builders.stop())
 
     assert (with_copy, proxy.turns - before - with_copy) == (1, 2)
@@ -213,7 +213,7 @@ async def test_a_renewed_room_is_the_same_under_another_epoch(any_store: Store) 
 
 async def test_what_redis_refuses_is_said(any_state: State) -> None:
     await prepare(any_state.store)
-    await any_state.store.ask("SET", any_state.store.keys.room(WEBINAR), "not a hash")
+    await any_state.store.call("SET", any_state.store.keys.room(WEBINAR), "not a hash")
 
     with pytest.raises(StateUnavailable, match="WRONGTYPE"):
         await any_state.store.load(WEBINAR)

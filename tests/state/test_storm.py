@@ -5,8 +5,8 @@ import random
 from collections import Counter
 
 from room_server.core.messages import SetCtaVisibility
-from room_server.state.opening import State
-from room_server.state.pipeline import Script
+from room_server.state.redis.pipeline import Script
+from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core import builders
 from tests.core.builders import WEBINAR

@@ -12,12 +12,12 @@ from room_server.clock import utc_now
 from room_server.core.room import RosterEntry
 from room_server.errors import Unknown
 from room_server.ids import new_id
+from room_server.jobs.erasure import StillRunning, forget
 from room_server.state import roster
-from room_server.state.forgetting import StillRunning, forget
-from room_server.state.opening import State
-from room_server.state.outbox import GROUP, Entry, Outbox
-from room_server.state.pipeline import Script, pairs
-from room_server.state.roster import Imported
+from room_server.state.outbox import GROUP, Outbox, OutboxEntry
+from room_server.state.redis.pipeline import Script, pairs
+from room_server.state.roster import ImportResult
+from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, enter
 from tests.state.acts import done, prepare
@@ -38,17 +38,17 @@ async def leads(store: Store, webinar_id: str = WEBINAR) -> list[int]:
 async def tombstones(store: Store, webinar_id: str = WEBINAR) -> dict[str, float]:
     """In a webinar's partition: for whom, and until when (Unix ms)."""
     key = store.keys.forgotten(store.keys.tag(webinar_id))
-    found = await store.ask("ZRANGE", key, 0, -1, "WITHSCORES")
+    found = await store.call("ZRANGE", key, 0, -1, "WITHSCORES")
     return {member.decode(): float(until) for member, until in pairs(found)}
 
 
 async def stage(store: Store, token: str, *people: RosterEntry) -> None:
     """A part of an import comes in."""
     fields = [part for one in people for part in (one.lead_id, msgspec.json.encode(one))]
-    await store.ask_script(Script.read("stage"), [store.keys.staged(WEBINAR, token)], [60, *fields])
+    await store.run(Script.read("stage_roster"), [store.keys.staged(WEBINAR, token)], [60, *fields])
 
 
-def left_out(imported: Imported) -> list[int]:
+def left_out(imported: ImportResult) -> list[int]:
     return [one.lead_id for one in imported.left_out]
 
 
@@ -71,11 +71,11 @@ async def test_an_import_that_begins_afterwards_leaves_the_lead_out_and_says_unt
     any_store: Store, replace: bool
 ) -> None:
     await prepare(any_store, "scheduled")
-    await roster.adopt(any_store, WEBINAR, BOTH, replace=False)
+    await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     before = utc_now()
     await forget(any_store, LEAD)
 
-    imported = await roster.adopt(any_store, WEBINAR, BOTH, replace)
+    imported = await roster.import_roster(any_store, WEBINAR, BOTH, replace)
 
     assert (imported.before, imported.now, imported.removed) == (1, 1, 0)
     (out,) = imported.left_out
@@ -86,10 +86,10 @@ async def test_an_import_that_begins_afterwards_leaves_the_lead_out_and_says_unt
 
 async def test_when_only_such_leads_replace_a_roster_nobody_is_left(any_store: Store) -> None:
     await prepare(any_store, "scheduled")
-    await roster.adopt(any_store, WEBINAR, BOTH, replace=False)
+    await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     await forget(any_store, LEAD)
 
-    imported = await roster.adopt(any_store, WEBINAR, BOTH[:1], replace=True)
+    imported = await roster.import_roster(any_store, WEBINAR, BOTH[:1], replace=True)
 
     assert (imported.now, imported.removed, left_out(imported)) == (0, 1, [LEAD])
     assert await leads(any_store) == []
@@ -99,9 +99,9 @@ async def test_after_a_day_the_lead_may_be_imported_again(any_store: Store) -> N
     await prepare(any_store, "scheduled")
     await forget(any_store, LEAD)
     key = any_store.keys.forgotten(any_store.keys.tag(WEBINAR))
-    await any_store.ask("ZINCRBY", key, -DAY / timedelta(milliseconds=1), LEAD)  # a day passes
+    await any_store.call("ZINCRBY", key, -DAY / timedelta(milliseconds=1), LEAD)  # a day passes
 
-    assert (await roster.adopt(any_store, WEBINAR, BOTH, replace=False)).left_out == ()
+    assert (await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)).left_out == ()
     assert await leads(any_store) == [LEAD, OTHER]
 
 
@@ -111,7 +111,8 @@ async def test_a_webinar_that_forgot_alone_leaves_out_alone(any_store: Store) ->
     await forget(any_store, LEAD, "w")
 
     outs = {
-        name: left_out(await roster.adopt(any_store, name, BOTH, replace=False)) for name in (WEBINAR, "w", "another")
+        name: left_out(await roster.import_roster(any_store, name, BOTH, replace=False))
+        for name in (WEBINAR, "w", "another")
     }
 
     assert outs == {WEBINAR: [], "w": [LEAD], "another": []}
@@ -135,14 +136,14 @@ async def test_who_forgets_beside_an_import_is_never_outdone(any_store: Store) -
 
     async def later(work: Any, steps: int) -> Any:
         for _ in range(steps):
-            await any_store.ask("PING")
+            await any_store.call("PING")
         return await work
 
     found = []
     for _ in range(ROUNDS):
-        await any_store.ask("DEL", any_store.keys.forgotten(any_store.keys.tag(WEBINAR)))
+        await any_store.call("DEL", any_store.keys.forgotten(any_store.keys.tag(WEBINAR)))
         await asyncio.gather(
-            later(roster.adopt(any_store, WEBINAR, BOTH, replace=False), chance.randrange(12)),
+            later(roster.import_roster(any_store, WEBINAR, BOTH, replace=False), chance.randrange(12)),
             later(forget(any_store, LEAD), chance.randrange(12)),
         )
         found.append(await leads(any_store))
@@ -152,7 +153,7 @@ async def test_who_forgets_beside_an_import_is_never_outdone(any_store: Store) -
 
 async def test_one_that_is_refused_leaves_no_tombstone(any_store: Store) -> None:
     await prepare(any_store, "live")
-    await roster.adopt(any_store, WEBINAR, BOTH, replace=False)
+    await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     await done(any_store, enter(LEAD))
 
     with pytest.raises(StillRunning):
@@ -166,12 +167,12 @@ async def test_one_that_is_refused_leaves_no_tombstone(any_store: Store) -> None
 async def test_tombstones_go_with_their_time(any_store: Store) -> None:
     await prepare(any_store, "scheduled")
     key = any_store.keys.forgotten(any_store.keys.tag(WEBINAR))
-    await any_store.ask("ZADD", key, 1, "7")
+    await any_store.call("ZADD", key, 1, "7")
 
     await forget(any_store, LEAD)
 
     assert set(await tombstones(any_store)) == {str(LEAD)}
-    assert 0 < await any_store.ask("TTL", key) <= DAY.total_seconds()
+    assert 0 < await any_store.call("TTL", key) <= DAY.total_seconds()
 
 
 @pytest.mark.parametrize(("webinar_id", "kept"), [(None, 0), (WEBINAR, 0), ("another", 1)])
@@ -185,12 +186,12 @@ async def test_an_entry_of_a_message_that_was_forgotten_meanwhile_leaves_nothing
     tag = store.keys.tag(WEBINAR)
     await outbox.open(tag)
     await forget(store, LEAD, webinar_id)
-    number = await store.ask("XADD", store.keys.outbox(tag), "*", "webinar", WEBINAR, "field", f"{LEAD}:attendance")
-    await outbox.take(tag, "sender", 10)
+    number = await store.call("XADD", store.keys.outbox(tag), "*", "webinar", WEBINAR, "field", f"{LEAD}:attendance")
+    await outbox.read_new(tag, "sender", 10)
 
     for _ in range(2):  # as when the reply was lost
-        await outbox.park(Entry(tag, number.decode(), WEBINAR, f"{LEAD}:attendance"), "there is no such message")
+        await outbox.park(OutboxEntry(tag, number.decode(), WEBINAR, f"{LEAD}:attendance"), "there is no such message")
 
     assert len([one async for one in outbox.poison()]) == kept
-    assert await store.ask("XLEN", store.keys.outbox(tag)) == 0
-    assert (await store.ask("XPENDING", store.keys.outbox(tag), GROUP))["pending"] == 0
+    assert await store.call("XLEN", store.keys.outbox(tag)) == 0
+    assert (await store.call("XPENDING", store.keys.outbox(tag), GROUP))["pending"] == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from room_server.config import Settings
 from room_server.errors import Conflict, StateUnavailable
-from room_server.state.opening import open_state
+from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.core import builders
 

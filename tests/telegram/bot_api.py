@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from room_server.server import bind
+from room_server.protocols.bounded_http import bind
 from tests.support import wait_until
 
 TOKEN = "123456:a-token-of-the-tests"

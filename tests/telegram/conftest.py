@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from room_server.state.opening import open_state
-from tests.conftest import settings_for
+from room_server.state.startup import open_state
+from tests.support import settings_for
 from tests.telegram.bot_api import TOKEN, BotApi, bot_api
 from tests.telegram.outgoing import Outgoing
 

@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from msgspec.structs import replace
 
 from room_server.config import Settings
+from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
-from room_server.core.facts import Facts
-from room_server.core.messages import Kind
+from room_server.core.messages import MessageKind
 from room_server.core.room import Room, RosterEntry, Status
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
-from room_server.state.evaluation import Evaluations
-from room_server.state.opening import State, open_state
 from room_server.state.outbox import Outbox
+from room_server.state.startup import State, open_state
 from room_server.telegram.sender import open_sender
 from room_server.telegram.worker import Worker
 from tests.support import AT, PATIENCE, eventually, room
@@ -43,20 +43,20 @@ class Outgoing:
         standing: Room = replace(ROOM, **fields)
         if (await self.store.load("w")).room is None:
             await self.store.create(standing)
-        await roster.adopt(self.store, "w", entries, replace=False)
+        await roster.import_roster(self.store, "w", entries, replace=False)
         await Evaluations(self.store).sweep("w", Facts(room=standing))
 
     async def evaluated(self) -> None:
         """What the evaluation still has to do is done."""
         await Evaluations(self.store).run_pending("w")
 
-    async def record(self, lead: int, kind: Kind = Kind.ATTENDANCE) -> Delivery:
+    async def record(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> Delivery:
         """The message as it stands."""
-        held = await self.outbox.held("w", f"{lead}:{kind}")
+        held = await self.outbox.load("w", f"{lead}:{kind}")
         assert held is not None
         return held.delivery
 
-    async def fate(self, lead: int, kind: Kind = Kind.ATTENDANCE) -> str:
+    async def fate(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> str:
         """Its status."""
         return (await self.record(lead, kind)).status.value
 
@@ -64,7 +64,9 @@ class Outgoing:
         """The status of each."""
         return [await self.fate(lead) for lead in leads]
 
-    async def until(self, lead: int, fate: str, seconds: float = PATIENCE, kind: Kind = Kind.ATTENDANCE) -> Delivery:
+    async def until(
+        self, lead: int, fate: str, seconds: float = PATIENCE, kind: MessageKind = MessageKind.ATTENDANCE
+    ) -> Delivery:
         """The message once it has come to this status."""
 
         async def there() -> bool:
@@ -75,7 +77,7 @@ class Outgoing:
 
     async def is_busy(self) -> bool:
         """The bot sent something a moment ago: its pace is known, so the first message need not wait."""
-        return bool(await self.store.ask("SET", self.store.keys.pace("bot"), 0, "PX", 60_000))
+        return bool(await self.store.call("SET", self.store.keys.pace("bot"), 0, "PX", 60_000))
 
     @asynccontextmanager
     async def delivering(self, workers: int = 1, **changed: object) -> AsyncIterator[None]:

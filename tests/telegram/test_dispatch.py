@@ -12,15 +12,15 @@ from starlette.responses import Response
 
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
-from room_server.core.delivery import Delivery, Outcome, claim, settle
-from room_server.core.messages import Fate, Kind
+from room_server.core.delivery import Delivery, Outcome, apply_outcome, claim
+from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import RosterEntry
-from room_server.server import bind
+from room_server.protocols.bounded_http import bind
 from room_server.state.commits import unix_ms
-from room_server.state.outbox import Next
-from room_server.state.patience import DEADLINE
+from room_server.state.outbox import FollowOn
+from room_server.state.redis.retry import DEADLINE
 from room_server.telegram.dispatch import Dispatch
-from room_server.telegram.pace import BOT_GAP_MS, CHAT_GAP_MS, LATE
+from room_server.telegram.pacing import BOT_GAP_MS, CHAT_GAP_MS, LATE
 from room_server.telegram.sender import Sender
 from tests.proxy import proxy_to
 from tests.support import PATIENCE, eventually, wait_until
@@ -59,7 +59,7 @@ async def test_a_lead_without_a_chat_ends_as_no_chat_and_nobody_is_bothered(outg
     async with outgoing.delivering():
         await outgoing.until(12, "sent")
 
-    assert [await outgoing.fate(11, kind) for kind in Kind] == ["no_chat", "no_chat", "no_chat"]
+    assert [await outgoing.fate(11, kind) for kind in MessageKind] == ["no_chat", "no_chat", "no_chat"]
     assert [sent.chat_id for sent in api.tries] == [12]
 
 
@@ -208,7 +208,7 @@ async def test_without_a_token_nothing_is_sent_and_the_log_names_kind_and_webina
         for lead in range(1, 41):
             await outgoing.until(lead, "dry_run")
 
-    assert await outgoing.store.ask("EXISTS", outgoing.store.keys.pace("11")) == 0, "a rehearsal keeps no pace"
+    assert await outgoing.store.call("EXISTS", outgoing.store.keys.pace("11")) == 0, "a rehearsal keeps no pace"
     assert api.tries == []
     assert {record.getMessage() for record in caplog.records} == {"telegram: attendance of w: dry_run"}
 
@@ -221,7 +221,7 @@ async def test_one_that_is_handled_twice_at_once_is_tried_once(
     await outgoing.put(*range(11, 41))
     tag = outgoing.store.keys.tags[0]
     await outgoing.outbox.open(tag)
-    entries = await outgoing.outbox.take(tag, "w0", 100)
+    entries = await outgoing.outbox.read_new(tag, "w0", 100)
     dispatch = Dispatch(outgoing.outbox, Sender(None), "w0")
 
     await asyncio.gather(*(dispatch.handle(entry) for entry in entries for _ in range(3)))
@@ -233,10 +233,10 @@ async def test_an_outcome_that_comes_late_still_counts_when_nobody_tried_since(o
     """A Redis that was away until after the lease must not cost the chat a second message."""
 
     async def take_slowly(api: BotApi, chat_id: int, text: str) -> Response:
-        standing = await outgoing.outbox.held("w", "11:attendance")
+        standing = await outgoing.outbox.load("w", "11:attendance")
         assert standing is not None
         doubted = deliveries.doubt(standing.delivery, "its sender died", utc_now())
-        assert await outgoing.outbox.record("w", standing, doubted.delivery, Next(1.0))
+        assert await outgoing.outbox.update("w", standing, doubted.delivery, FollowOn(1.0))
         return await take(api, chat_id, text)
 
     api.next[11].append(take_slowly)
@@ -252,13 +252,13 @@ async def test_an_outcome_that_comes_late_still_counts_when_nobody_tried_since(o
 
 async def test_an_outcome_that_comes_after_another_try_began_changes_nothing(outgoing: Outgoing, api: BotApi) -> None:
     async def take_for_another(api: BotApi, chat_id: int, text: str) -> Response:
-        standing = await outgoing.outbox.held("w", "11:attendance")
+        standing = await outgoing.outbox.load("w", "11:attendance")
         assert standing is not None
         doubted = deliveries.doubt(standing.delivery, "its sender died", utc_now()).delivery
         other = claim(doubted, "another", utc_now())
         assert other is not None
-        ended = settle(other, Outcome(kind="final", error="Forbidden"), utc_now())
-        assert await outgoing.outbox.record("w", standing, ended.delivery, Next())
+        ended = apply_outcome(other, Outcome(kind="final", error="Forbidden"), utc_now())
+        assert await outgoing.outbox.update("w", standing, ended.delivery, FollowOn())
         return await take(api, chat_id, text)
 
     api.next[11].append(take_for_another)
@@ -273,10 +273,10 @@ async def test_an_outcome_that_comes_after_another_try_began_changes_nothing(out
 
 async def test_a_message_that_cannot_be_made_is_parked_and_stops_no_other(outgoing: Outgoing, api: BotApi) -> None:
     await outgoing.put_leads(RosterEntry(lead_id=11, partner_chat_id=11), texts={"ru": {"someone": ""}})
-    held = await outgoing.outbox.held("w", "11:attendance")
+    held = await outgoing.outbox.load("w", "11:attendance")
     assert held is not None
     broken = replace(held.delivery, locale="xx")
-    await outgoing.outbox.record("w", held, broken, Next())
+    await outgoing.outbox.update("w", held, broken, FollowOn())
     await outgoing.put(12)
 
     async with outgoing.delivering():
@@ -289,7 +289,7 @@ async def test_a_message_that_cannot_be_made_is_parked_and_stops_no_other(outgoi
 
 async def test_a_message_whose_webinar_is_gone_is_parked(outgoing: Outgoing, api: BotApi) -> None:
     await outgoing.put(11)
-    await outgoing.store.ask("DEL", outgoing.store.keys.room("w"))
+    await outgoing.store.call("DEL", outgoing.store.keys.room("w"))
 
     async with outgoing.delivering():
         parked = await outgoing.until(11, "parked")
@@ -304,7 +304,7 @@ async def test_messages_whose_claims_took_long_do_not_all_go_at_once(
     outgoing: Outgoing, api: BotApi, valkey_url: str
 ) -> None:
     """The moment that the pace gave has passed by then, so each waits for another one."""
-    ask, key = outgoing.store.ask, outgoing.store.keys.pace
+    ask, key = outgoing.store.call, outgoing.store.keys.pace
     async with proxy_to(valkey_url) as proxy, outgoing.delivering(2, redis_url=proxy.url):
         held = [proxy.hold(CLAIM) for _ in range(4)]  # two lines of two workers
         await outgoing.put(*range(11, 19))
@@ -344,7 +344,7 @@ async def test_a_message_that_cannot_go_after_its_claim_is_given_back(
         await outgoing.put(11)
         async with asyncio.timeout(PATIENCE):
             await claim.arrived.wait()
-        await outgoing.store.ask("SET", outgoing.store.keys.pace("bot"), unix_ms(utc_now()) + 1500, "PX", 60_000)
+        await outgoing.store.call("SET", outgoing.store.keys.pace("bot"), unix_ms(utc_now()) + 1500, "PX", 60_000)
         await asyncio.sleep(2 * LATE)  # its moment passes
         claim.released.set()
         given_back = await outgoing.until(11, "queued")
@@ -374,26 +374,26 @@ async def test_an_outcome_waits_for_redis_to_be_back(outgoing: Outgoing, api: Bo
 @pytest.mark.parametrize(
     ("standing", "after", "due"),
     [
-        ({"status": Fate.SENDING, "lease_until": HOUR}, "sending", 1),
-        ({"status": Fate.SENDING, "lease_until": -HOUR}, "doubtful", 1),
-        ({"status": Fate.SENDING, "lease_until": -HOUR, "doubts": 1}, "parked", 0),
-        ({"status": Fate.SENT}, "sent", 0),
-        ({"status": Fate.HELD}, "held", 0),
+        ({"status": DeliveryStatus.SENDING, "lease_until": HOUR}, "sending", 1),
+        ({"status": DeliveryStatus.SENDING, "lease_until": -HOUR}, "doubtful", 1),
+        ({"status": DeliveryStatus.SENDING, "lease_until": -HOUR, "doubts": 1}, "parked", 0),
+        ({"status": DeliveryStatus.SENT}, "sent", 0),
+        ({"status": DeliveryStatus.HELD}, "held", 0),
         ({"chat_id": None}, "no_chat", 0),
         ({}, "dry_run", 0),
     ],
 )
 async def test_an_entry_is_done_with_as_asked(outgoing: Outgoing, standing: Any, after: str, due: int) -> None:
     """A lease is given by what is left of it."""
-    ask, keys, tag = outgoing.store.ask, outgoing.store.keys, outgoing.store.keys.tags[0]
+    ask, keys, tag = outgoing.store.call, outgoing.store.keys, outgoing.store.keys.tags[0]
     await outgoing.put(11)
-    held = await outgoing.outbox.held("w", "11:attendance")
+    held = await outgoing.outbox.load("w", "11:attendance")
     assert held is not None
     now = utc_now()
     fields = {name: now + value if name == "lease_until" else value for name, value in standing.items()}
-    await outgoing.outbox.record("w", held, replace(held.delivery, at=now, **fields), Next())
+    await outgoing.outbox.update("w", held, replace(held.delivery, at=now, **fields), FollowOn())
     await outgoing.outbox.open(tag)
-    (entry,) = await outgoing.outbox.take(tag, "w0", 10)
+    (entry,) = await outgoing.outbox.read_new(tag, "w0", 10)
     await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
 
     assert await outgoing.fate(11) == after

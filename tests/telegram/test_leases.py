@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from room_server.clock import utc_now
 from room_server.core.delivery import LEASE, claim, within_lease
-from room_server.state.outbox import Entry, Next
+from room_server.state.outbox import FollowOn, OutboxEntry
 from room_server.telegram.dispatch import Dispatch
 from room_server.telegram.sender import Sender
 from tests.telegram.bot_api import BotApi, take
@@ -16,26 +16,26 @@ from tests.telegram.outgoing import Outgoing
 HOUR = timedelta(hours=1)
 
 
-async def entry_of(outgoing: Outgoing) -> Entry:
+async def entry_of(outgoing: Outgoing) -> OutboxEntry:
     """The one message that there is, in the hand of a reader."""
     tag = outgoing.store.keys.tags[0]
     await outgoing.outbox.open(tag)
-    (entry,) = await outgoing.outbox.take(tag, "w0", 10)
+    (entry,) = await outgoing.outbox.read_new(tag, "w0", 10)
     return entry
 
 
 async def test_a_dead_sender_whose_clock_was_ahead_is_waited_for_no_longer_than_a_lease(outgoing: Outgoing) -> None:
     await outgoing.put(11)
     entry = await entry_of(outgoing)
-    held = await outgoing.outbox.held("w", "11:attendance")
+    held = await outgoing.outbox.load("w", "11:attendance")
     assert held is not None
-    assert await outgoing.outbox.record("w", held, claim(held.delivery, "dead", utc_now() + HOUR), Next())
+    assert await outgoing.outbox.update("w", held, claim(held.delivery, "dead", utc_now() + HOUR), FollowOn())
 
     await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
 
     standing = await outgoing.record(11)
     keys, tag = outgoing.store.keys, outgoing.store.keys.tags[0]
-    ((_, due),) = await outgoing.store.ask("ZRANGE", keys.due(tag), 0, -1, "WITHSCORES")
+    ((_, due),) = await outgoing.store.call("ZRANGE", keys.due(tag), 0, -1, "WITHSCORES")
     assert (standing.status, standing.owner) == ("sending", "dead")
     assert standing.lease_until is not None
     assert standing.lease_until - utc_now() <= LEASE
@@ -47,11 +47,11 @@ async def test_a_living_sender_whose_lease_was_cut_still_tells_its_outcome(outgo
 
     async def take_and_be_cut(api: BotApi, chat_id: int, text: str) -> Response:
         for ahead in (HOUR, timedelta()):
-            standing = await outgoing.outbox.held("w", "11:attendance")
+            standing = await outgoing.outbox.load("w", "11:attendance")
             assert standing is not None
             assert standing.delivery.lease_until is not None
             longer = replace(standing.delivery, lease_until=standing.delivery.lease_until + ahead)
-            assert await outgoing.outbox.record("w", standing, within_lease(longer, utc_now()), Next())
+            assert await outgoing.outbox.update("w", standing, within_lease(longer, utc_now()), FollowOn())
         return await take(api, chat_id, text)
 
     api.next[11].append(take_and_be_cut)

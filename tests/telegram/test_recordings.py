@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.responses import Response
 
-from room_server.core.messages import Kind
+from room_server.core.messages import MessageKind
 from room_server.core.planning import Plan
 from room_server.core.room import RosterEntry
 from tests.proxy import proxy_to
@@ -21,12 +21,12 @@ async def put(outgoing: Outgoing, *leads: int) -> None:
     """Leads that were not there; each gets a follow-up and the recording in a chat of its own."""
     people = [RosterEntry(lead_id=lead, candidate_chat_id=lead) for lead in leads]
     await outgoing.put_leads(*people, no_recording=False, recording_url=FIRST)
-    assert [await outgoing.fate(lead, Kind.RECORDING) for lead in leads] == ["queued"] * len(leads)
+    assert [await outgoing.fate(lead, MessageKind.RECORDING) for lead in leads] == ["queued"] * len(leads)
 
 
 async def until(outgoing: Outgoing, lead: int, fate: str) -> tuple[str | None, int]:
     """Why the lead's recording message came to this status, and how often it may have arrived."""
-    record = await outgoing.until(lead, fate, kind=Kind.RECORDING)
+    record = await outgoing.until(lead, fate, kind=MessageKind.RECORDING)
     return record.error, record.doubts
 
 
@@ -116,7 +116,7 @@ async def test_a_link_that_was_taken_back_before_the_claim_never_goes_out(
         await until(outgoing, 11, "sent")
 
     assert links(api, 11) == [SECOND]
-    assert (await outgoing.record(11, Kind.RECORDING)).attempts == 1
+    assert (await outgoing.record(11, MessageKind.RECORDING)).attempts == 1
 
 
 async def test_a_recording_that_is_named_after_the_archive_goes_out_with_its_link(
@@ -124,7 +124,7 @@ async def test_a_recording_that_is_named_after_the_archive_goes_out_with_its_lin
 ) -> None:
     person = RosterEntry(lead_id=11, candidate_chat_id=11)
     await outgoing.put_leads(person, no_recording=False, status="archived")
-    held = await outgoing.fate(11, Kind.RECORDING)
+    held = await outgoing.fate(11, MessageKind.RECORDING)
     await outgoing.store.amend("w", Plan(recording_url=SECOND))
     await outgoing.evaluated()
 

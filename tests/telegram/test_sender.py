@@ -8,7 +8,7 @@ import pytest
 
 from room_server.config import Settings
 from room_server.core.delivery import Outcome
-from room_server.server import bind
+from room_server.protocols.bounded_http import bind
 from room_server.telegram.sender import HALTED_SECONDS, TROUBLE_SECONDS, Sender, open_sender
 from tests.telegram.bot_api import (
     TOKEN,
@@ -161,7 +161,7 @@ async def test_without_a_token_everything_is_a_rehearsal() -> None:
     async with open_sender(settings("http://127.0.0.1:1", None)) as sender:
         outcome = await sender.send(CHAT, "text", SECONDS)
 
-    assert (sender.rehearses, outcome) == (True, Outcome(kind="dry_run"))
+    assert (sender.is_dry_run, outcome) == (True, Outcome(kind="dry_run"))
 
 
 async def test_no_library_logs_the_token_or_an_answer(

@@ -6,11 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from room_server.core.room import RosterEntry
-from room_server.state.opening import open_state
-from room_server.telegram.pace import FLOODED_CHATS, Pace
+from room_server.state.startup import open_state
+from room_server.telegram.pacing import FLOODED_CHATS, SendRateLimiter
 from tests.clocks import OwnClock, own_clock
-from tests.conftest import settings_for
-from tests.support import wait_until
+from tests.support import settings_for, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi, flood
 from tests.telegram.outgoing import Outgoing
 
@@ -69,7 +68,7 @@ async def test_a_wait_that_telegram_asked_for_is_kept_and_is_no_longer(
 async def test_chats_whose_flood_is_over_count_no_more(served: tuple[OwnClock, Outgoing]) -> None:
     """Three at once would stop the bot."""
     server, outgoing = served
-    pace = Pace(outgoing.store)
+    pace = SendRateLimiter(outgoing.store)
     for chat in range(1, FLOODED_CHATS):
         await pace.hold(chat, 30)
     server.set(-HOUR)
@@ -82,7 +81,7 @@ async def test_chats_whose_flood_is_over_count_no_more(served: tuple[OwnClock, O
 async def test_a_moment_that_was_taken_is_no_further_away(served: tuple[OwnClock, Outgoing]) -> None:
     server, outgoing = served
     await outgoing.is_busy()
-    pace = Pace(outgoing.store)
+    pace = SendRateLimiter(outgoing.store)
     turns = [await pace.turn(chat) for chat in (1, 2, 1)]
     server.set(-HOUR)
 

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
+from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
-from room_server.core.facts import Facts
-from room_server.core.messages import Fate, Kind
+from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import Participation, Room, RosterEntry
 from room_server.telegram import texts
 from room_server.telegram.texts import LOCALES, MAX_MESSAGE, compose, name_of, own, problems, standard, text_name
@@ -17,12 +17,14 @@ from tests.support import room
 CTA = "https://example.org/offer?a=1&b=2"
 RECORDING = "https://example.org/recording"
 ROOM = room(title="Как <устроены> комнаты", cta_url=CTA, recording_url=RECORDING)
-KINDS = [(Kind.ATTENDANCE, True), (Kind.ATTENDANCE, False), (Kind.FOLLOW_UP, True), (Kind.FOLLOW_UP, False),
-         (Kind.RECORDING, False)]  # fmt: skip
+KINDS = [
+    *((kind, attended) for kind in (MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP) for attended in (True, False)),
+    (MessageKind.RECORDING, False),
+]
 
 
-def message(kind: Kind = Kind.FOLLOW_UP, attended: bool = True, locale: str = "ru") -> Delivery:
-    return Delivery(lead_id=1, kind=kind, status=Fate.QUEUED, attended=attended, chat_id=11, locale=locale)
+def message(kind: MessageKind = MessageKind.FOLLOW_UP, attended: bool = True, locale: str = "ru") -> Delivery:
+    return Delivery(lead_id=1, kind=kind, status=DeliveryStatus.QUEUED, attended=attended, chat_id=11, locale=locale)
 
 
 def said(delivery: Delivery, webinar: Room, name: str) -> str:
@@ -53,19 +55,19 @@ LINK = "https://example.org/offer?a=1&amp;b=2"
     ],
 )  # fmt: skip
 def test_each_message_says_what_it_is_for(kind: str, attended: bool, locale: str, text: str) -> None:
-    assert said(message(Kind(kind), attended, locale), ROOM, "Анна") == text
+    assert said(message(MessageKind(kind), attended, locale), ROOM, "Анна") == text
 
 
 @pytest.mark.parametrize("name", ["<script>", "A & B", '"quoted"', "{link}", "{title}", "</b>", "&amp;"])
 def test_a_name_is_shown_as_it_is_whatever_it_holds(name: str) -> None:
-    text = said(message(Kind.ATTENDANCE), ROOM, name)
+    text = said(message(MessageKind.ATTENDANCE), ROOM, name)
 
     assert text.startswith(f"✅ <b>{html.escape(name)}</b> ")
 
 
 @pytest.mark.parametrize(("locale", "someone"), [("ru", "Участник"), ("en", "A participant")])
 def test_a_lead_without_a_name_is_someone(locale: str, someone: str) -> None:
-    assert f"<b>{someone}</b>" in said(message(Kind.ATTENDANCE, locale=locale), ROOM, "")
+    assert f"<b>{someone}</b>" in said(message(MessageKind.ATTENDANCE, locale=locale), ROOM, "")
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -80,7 +82,7 @@ def test_a_webinars_own_texts_go_before_the_standard_ones() -> None:
     mine = room(texts={"ru": {"follow_up_attended": "Привет, {name}!", "someone": "друг"}}, recording_url=RECORDING)
 
     assert said(message(), mine, "") == "Привет, друг!"
-    assert said(message(Kind.RECORDING), mine, "") == f"друг, вот запись вебинара «Webinar»:\n{RECORDING}"
+    assert said(message(MessageKind.RECORDING), mine, "") == f"друг, вот запись вебинара «Webinar»:\n{RECORDING}"
     assert said(message(locale="en"), mine, "Ann") == "Ann, thank you for being at the webinar “Webinar”!"
 
 
@@ -129,7 +131,7 @@ def shown(text: str) -> int:
 
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("kind", "attended"), KINDS)
-def test_the_longest_message_is_one_that_telegram_takes(kind: Kind, attended: bool, locale: str) -> None:
+def test_the_longest_message_is_one_that_telegram_takes(kind: MessageKind, attended: bool, locale: str) -> None:
     text = said(message(kind, attended, locale), LONGEST, "&" * 200)
 
     assert shown(text) < MAX_MESSAGE
@@ -141,7 +143,7 @@ def test_the_longest_own_text_that_is_let_through_is_one_that_telegram_takes() -
 
     longest: Room = room(title="т" * 200, recording_url="https://e.org/" + "a" * 1986, texts=mine)
     assert problems(mine) == []
-    assert shown(said(message(Kind.RECORDING), longest, "n" * 200)) == MAX_MESSAGE
+    assert shown(said(message(MessageKind.RECORDING), longest, "n" * 200)) == MAX_MESSAGE
     assert problems({"ru": {"recording": "x" + template}}) == [
         "ru.recording: with a long name, title and link it has 4097 characters; Telegram takes 4096"
     ]

@@ -10,14 +10,13 @@ import pytest
 from room_server.clock import utc_now
 from room_server.core.delivery import LEASE
 from room_server.errors import StateUnavailable
-from room_server.state.opening import open_state
-from room_server.state.outbox import Entry, Outbox
+from room_server.state.outbox import Outbox, OutboxEntry
+from room_server.state.startup import open_state
 from room_server.telegram.dispatch import Dispatch
 from room_server.telegram.sender import Sender, open_sender
-from tests.conftest import settings_for
 from tests.proxy import proxy_to
 from tests.replicas import Pair, pair
-from tests.support import PATIENCE, eventually, wait_until
+from tests.support import PATIENCE, eventually, settings_for, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.outgoing import Outgoing
 
@@ -42,17 +41,17 @@ async def outgoing(servers: Pair, api: BotApi) -> AsyncIterator[Outgoing]:
         yield Outgoing(settings, state, api)
 
 
-async def waiting(outgoing: Outgoing) -> list[Entry]:
+async def waiting(outgoing: Outgoing) -> list[OutboxEntry]:
     """What is on the stream, left there for the workers."""
     tag = outgoing.store.keys.tags[0]
-    lines = await outgoing.store.ask("XRANGE", outgoing.store.keys.outbox(tag), "-", "+")
+    lines = await outgoing.store.call("XRANGE", outgoing.store.keys.outbox(tag), "-", "+")
     said = [
         (number, {name.decode(): value.decode() for name, value in dict(fields).items()}) for number, fields in lines
     ]
-    return [Entry(tag, number.decode(), each["webinar"], each["field"]) for number, each in said]
+    return [OutboxEntry(tag, number.decode(), each["webinar"], each["field"]) for number, each in said]
 
 
-async def is_handled(dispatch: Dispatch, entry: Entry) -> bool:
+async def is_handled(dispatch: Dispatch, entry: OutboxEntry) -> bool:
     """Whether what the record asks for could be done."""
     try:
         await dispatch.handle(entry)

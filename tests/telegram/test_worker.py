@@ -6,7 +6,7 @@ import pytest
 
 from room_server.core.room import RosterEntry
 from room_server.state.outbox import GROUP, Outbox, Poison
-from room_server.state.pipeline import pairs
+from room_server.state.redis.pipeline import pairs
 from room_server.telegram.sender import IN_FLIGHT
 from tests.support import eventually, wait_until
 from tests.telegram.bot_api import BotApi, take_and_cut
@@ -64,7 +64,7 @@ async def test_a_worker_with_a_wrong_token_leaves_the_messages_to_one_with_the_r
 
 async def test_entries_that_cannot_be_read_are_parked_and_stop_no_message(outgoing: Outgoing, api: BotApi) -> None:
     await outgoing.put(11)
-    keys, ask = outgoing.store.keys, outgoing.store.ask
+    keys, ask = outgoing.store.keys, outgoing.store.call
     stream = keys.outbox(keys.tags[0])
     for fields in (("field", "1:attendance"), ("webinar", "w"), ("a", b"\xff"), ("webinar", "none", "field", "1:x")):
         await ask("XADD", stream, "*", *fields)
@@ -108,7 +108,7 @@ async def test_a_crowd_that_waits_for_one_chat_holds_nobody_and_stands_in_line(o
         before = len(api.texts(11))
         await wait_until(lambda: len(api.texts(11)) >= before + 2, "the crowd goes on")
         tag = outgoing.store.keys.tags[0]
-        stream = dict(pairs(await outgoing.store.ask("XINFO", "STREAM", outgoing.store.keys.outbox(tag))))
+        stream = dict(pairs(await outgoing.store.call("XINFO", "STREAM", outgoing.store.keys.outbox(tag))))
 
     known = {name.decode() if isinstance(name, bytes) else name: value for name, value in stream.items()}
     assert before < 20
@@ -121,7 +121,7 @@ async def test_a_group_that_was_lost_is_made_again(outgoing: Outgoing) -> None:
 
     async with outgoing.delivering():
         await outgoing.until(11, "sent")
-        await outgoing.store.ask("XGROUP", "DESTROY", stream, GROUP)
+        await outgoing.store.call("XGROUP", "DESTROY", stream, GROUP)
         await outgoing.put(12)
         await outgoing.until(12, "sent")
 
@@ -132,8 +132,8 @@ async def test_a_worker_that_ends_leaves_no_reader_behind(outgoing: Outgoing) ->
 
     async with outgoing.delivering():
         await outgoing.until(11, "sent")
-        during = await outgoing.store.ask("XINFO", "CONSUMERS", stream, GROUP)
-    after = await outgoing.store.ask("XINFO", "CONSUMERS", stream, GROUP)
+        during = await outgoing.store.call("XINFO", "CONSUMERS", stream, GROUP)
+    after = await outgoing.store.call("XINFO", "CONSUMERS", stream, GROUP)
 
     assert (len(during), len(after)) == (1, 0)
 

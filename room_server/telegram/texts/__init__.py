@@ -11,9 +11,9 @@ from importlib.resources import files
 
 import msgspec
 
+from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
-from room_server.core.facts import Facts
-from room_server.core.messages import Kind
+from room_server.core.messages import MessageKind
 from room_server.core.room import Room
 from room_server.errors import ConfigurationError
 from room_server.telegram import markup
@@ -36,7 +36,7 @@ def standard(locale: str) -> dict[str, str]:
 def compose(delivery: Delivery, room: Room, facts: Facts) -> str:
     """The message of a room to a lead, as Telegram HTML; a line whose {link} leads nowhere is left out."""
     texts = {**standard(delivery.locale), **room.texts.get(delivery.locale, {})}
-    link = facts.recording.url if delivery.kind is Kind.RECORDING else room.cta_url
+    link = facts.recording.url if delivery.kind is MessageKind.RECORDING else room.cta_url
     template = texts[text_name(delivery)].strip()
     values = {"name": name_of(facts) or texts["someone"], "title": room.title, "link": link or ""}
     return _PLACE.sub(lambda found: html.escape(values[found[1]]), template if link else _without_link(template))
@@ -51,7 +51,7 @@ def name_of(facts: Facts) -> str:
 
 def text_name(delivery: Delivery) -> str:
     """Which text a message takes."""
-    if delivery.kind is Kind.RECORDING:
+    if delivery.kind is MessageKind.RECORDING:
         return "recording"
     return f"{delivery.kind}_{'attended' if delivery.attended else 'missed'}"
 

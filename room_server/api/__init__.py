@@ -1,0 +1,1 @@
+"""HTTP endpoints: hooks (the only way to write), readings, pages, metrics and health."""

@@ -1,0 +1,200 @@
+"""The AsyncAPI 3 document: the frames of the sockets, and the events of the stream, in the code's own types."""
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from room_server.api.counts import Counted
+from room_server.api.documents import schemas
+from room_server.api.documents.openapi import LICENSE, TITLE, Json
+from room_server.api.documents.operations import documented
+from room_server.channels.frames import Reconnect
+from room_server.channels.handshake import BEARER, SUBPROTOCOL
+from room_server.core.messages import EMITTED, INBOUND, Role
+from room_server.core.permissions import MAY_READ, Reading
+from room_server.core.room import PublicRoom
+from room_server.errors import CLOSE_CODES, PROBLEMS, CloseCode
+from room_server.problems import ProblemDetails
+from room_server.state.keys import Keys
+
+ABOUT = """\
+What a room server sends without being asked each time: states to whoever holds a socket on a room, counts to monitors,
+and every hook to whoever reads the stream of events. Hooks and everything else over HTTP are in `/openapi.json`.
+
+The sockets are read-only: a data frame from the client closes them. Each frame is one whole JSON object in one text
+frame. Of room states the highest `version` stands, and another `epoch` always replaces. More fields may be added.
+"""
+HANDSHAKE = (
+    "malformed_request",
+    "subprotocol_unsupported",
+    "unauthenticated",
+    "forbidden_origin",
+    "forbidden_role",
+    "not_found",
+    "method_not_allowed",
+    "request_timeout",
+    "head_too_large",
+    "state_unavailable",
+    "too_many_sockets",
+    "draining",
+)
+"""What any socket's handshake may be refused with: a plain HTTP answer."""
+
+
+class Channel(NamedTuple):
+    """A socket: its frames by name, who may hold it, how a handshake may be refused besides, and how it may end."""
+
+    address: str
+    says: str
+    frames: Mapping[str, type]
+    roles: frozenset[Role]
+    codes: tuple[str, ...]
+    closes: frozenset[CloseCode]
+
+
+SOCKETS: dict[str, Channel] = {
+    "room": Channel(
+        address="/rooms/{webinar_id}/socket",
+        says="The room's state: at once when the socket opens, then with each change.",
+        frames={"state": PublicRoom, "reconnect": Reconnect},
+        roles=MAY_READ[Reading.ROOM],
+        codes=(*HANDSHAKE, "forbidden_webinar", "webinar_unknown"),
+        closes=frozenset(CLOSE_CODES),
+    ),
+    "monitor": Channel(
+        address="/monitor/socket",
+        says="The counts that `GET /monitor/counts` answers, every second.",
+        frames={"counts": Counted, "reconnect": Reconnect},
+        roles=MAY_READ[Reading.COUNTS],
+        codes=HANDSHAKE,
+        closes=frozenset(CLOSE_CODES) - {CloseCode.WEBINAR_GONE},
+    ),
+}
+EVENTS = {**INBOUND, **EMITTED}
+PARAMETERS = {
+    "webinar_id": {"description": "The webinar."},
+    "tag": {
+        "description": f"The partition's tag, its braces included. `SCAN 0 MATCH {Keys.events('*')}` finds them all."
+    },
+}
+SECURITY: dict[str, Json] = {
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "For all but browsers."},
+    "subprotocol": {
+        "type": "httpApiKey",
+        "in": "header",
+        "name": "Sec-WebSocket-Protocol",
+        "description": f"For browsers: `{BEARER}` and the token, offered beside `{SUBPROTOCOL}`.",
+    },
+}
+
+
+def document(address: str | None) -> Json:
+    """The whole document; `address` is where people reach the server, None leaves that to the reader."""
+    kinds = {kind: None for socket in SOCKETS.values() for kind in socket.frames.values()} | dict.fromkeys(
+        [*EVENTS.values(), ProblemDetails]
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": TITLE, "version": version(TITLE), "description": ABOUT, "license": {"name": LICENSE["name"]}},
+        "defaultContentType": "application/json",
+        "servers": _servers(address),
+        "channels": {name: _socket(socket) for name, socket in SOCKETS.items()} | {"events": _stream()},
+        "operations": {
+            **{f"push_{name}": _sends(name, socket.says, socket.frames) for name, socket in SOCKETS.items()},
+            "append_events": _sends("events", "Every hook that was accepted or emitted, in order.", EVENTS),
+        },
+        "components": {
+            "schemas": schemas.schemas(kinds),
+            "messages": {
+                name: _message(name, kind)
+                for frames in (*(socket.frames for socket in SOCKETS.values()), EVENTS)
+                for name, kind in frames.items()
+            },
+            "securitySchemes": SECURITY,
+        },
+    }
+
+
+def _servers(address: str | None) -> Json:
+    parts = urlsplit(address or "")
+    web: Json = {"protocol": "wss" if parts.scheme == "https" else "ws", "description": "The web processes."}
+    if address:
+        web |= {"host": parts.netloc, **({"pathname": parts.path.rstrip("/")} if parts.path.strip("/") else {})}
+    else:
+        web |= {"host": "{host}", "variables": {"host": {"default": "localhost:8000"}}}
+    redis = {
+        "host": "{host}",
+        "variables": {"host": {"default": "localhost:6379"}},
+        "protocol": "redis",
+        "description": "The Redis or Valkey of the installation.",
+    }
+    security = [{"$ref": f"#/components/securitySchemes/{name}"} for name in SECURITY]
+    return {"web": {**web, "security": security}, "redis": redis}
+
+
+def _socket(socket: Channel) -> Json:
+    headers = {
+        "type": "object",
+        "required": ["Sec-WebSocket-Protocol"],
+        "properties": {
+            "Sec-WebSocket-Protocol": {"type": "string", "description": f"`{SUBPROTOCOL}`, which is what is answered."},
+            "Authorization": {"type": "string", "description": "`Bearer` and the token."},
+            "Origin": {"type": "string", "description": "Sent by browsers; it must be the server's own or allowed."},
+        },
+    }
+    refusals = {code: PROBLEMS[code]._asdict() for code in sorted(socket.codes)}
+    closes = {str(code.value): {"client": verdict.value, "reason": reason}
+              for code, (verdict, reason) in sorted(CLOSE_CODES.items()) if code in socket.closes}  # fmt: skip
+    return {
+        "address": socket.address,
+        "description": f"{socket.says} Roles: {', '.join(sorted(socket.roles))}.",
+        "servers": [{"$ref": "#/servers/web"}],
+        **_parameters(socket.address),
+        "messages": _messages(socket.frames),
+        "bindings": {"ws": {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}},
+        "x-refusals": {"payload": schemas.ref(ProblemDetails), "headers": ["Retry-After"], "codes": refusals},
+        "x-close-codes": closes,
+    }
+
+
+def _stream() -> Json:
+    address = Keys.events("tag")
+    return {
+        "address": address,
+        "description": "A Redis Stream per partition. Each entry has the fields `hook` and `request_id`, headers here, "
+        "and `payload`.",
+        "servers": [{"$ref": "#/servers/redis"}],
+        **_parameters(address),
+        "messages": _messages(EVENTS),
+    }
+
+
+def _parameters(address: str) -> Json:
+    named = {name: PARAMETERS[name] for name in re.findall(r"\{(\w+)\}", address)}
+    return {"parameters": named} if named else {}
+
+
+def _messages(frames: Mapping[str, type]) -> Json:
+    return {name: {"$ref": f"#/components/messages/{name}"} for name in frames}
+
+
+def _sends(channel: str, says: str, frames: Mapping[str, type]) -> Json:
+    return {
+        "action": "send",
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": says,
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in frames],
+    }
+
+
+def _message(name: str, kind: type) -> Json:
+    told = {"hook": {"const": name}, "request_id": {"type": "string"}}
+    hook = {"headers": {"type": "object", "required": list(told), "properties": told}}
+    return {
+        "name": name,
+        "summary": documented(kind),
+        **(hook if name in EVENTS else {}),
+        "payload": schemas.ref(kind),
+    }

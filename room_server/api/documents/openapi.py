@@ -1,0 +1,187 @@
+"""The OpenAPI 3.1 document of everything that is answered over HTTP, made from the rows of operations.py."""
+
+import re
+from collections.abc import Iterable
+from importlib.metadata import version
+from typing import Any
+
+from room_server.api.documents import operations, schemas
+from room_server.api.documents.operations import Answer, Operation
+from room_server.core.messages import EMITTED, WebinarId
+from room_server.errors import PROBLEMS
+from room_server.problems import MEDIA_TYPE, ProblemDetails
+
+Json = dict[str, Any]
+TITLE = "room-server"
+LICENSE = {"name": "MIT", "identifier": "MIT"}
+ABOUT = """\
+Webinar rooms: hooks come in, room states go out. The sockets and the stream of events are in `/asyncapi.json`.
+
+Whatever takes GET takes HEAD too and answers it alike, without a body. A method that an address does not take is
+answered as its `x-other-methods` says, any other address with 404 `not_found`. A browser that opens an address as a
+page (`Accept: text/html`) gets a page in the place of a problem, or is led to the page that was meant.
+
+Sites that the operator allows (`ROOM_SERVER_ALLOWED_ORIGINS`) may ask from a browser (CORS). Integers are written
+without a fraction or an exponent. More fields may be added to what is answered, and fields of a request that are not
+known are ignored.
+"""
+_TEXT = {"type": "string"}
+HEADERS: dict[str, Json] = {
+    "Cache-Control": {"description": "Who may keep the answer, and for how long.", "schema": _TEXT, "required": True},
+    "ETag": {
+        "description": "The answer's version: send it as `If-None-Match` next time.",
+        "schema": {"type": "string", "pattern": '^"[^"]+"$'},
+        "required": True,
+    },
+    "Last-Modified": {"description": "When the file was last changed.", "schema": _TEXT, "required": True},
+    "Accept-Ranges": {"description": "Files are sent whole.", "schema": {"const": "none"}, "required": True},
+    "Retry-After": {
+        "description": "Seconds to wait before the same request is sent again.",
+        "schema": {"type": "integer", "minimum": 1},
+        "required": True,
+    },
+    "WWW-Authenticate": {"description": "How to say who is calling.", "schema": _TEXT, "required": True},
+    "Allow": {"description": "The methods that this address takes.", "schema": _TEXT, "required": True},
+    "Vary": {"description": "Headers of the request that the answer depends on.", "schema": _TEXT},
+    "X-Request-Id": {
+        "description": "The request's name in the server's log: the caller's, or one of our own.",
+        "schema": _TEXT,
+    },
+    "Content-Security-Policy": {"description": "What a page may load, and who may embed it.", "schema": _TEXT},
+    "Referrer-Policy": {"description": "Pages tell nobody where they are.", "schema": {"const": "no-referrer"}},
+    "X-Content-Type-Options": {"description": "The media type is what it says.", "schema": {"const": "nosniff"}},
+    "Access-Control-Allow-Origin": {"description": "The site that may read the answer.", "schema": _TEXT},
+    "Access-Control-Expose-Headers": {"description": "Headers that this site may read.", "schema": _TEXT},
+}
+"""Every header of an answer that says something, beside those of the transfer itself."""
+ALWAYS = (
+    "X-Request-Id",
+    "Content-Security-Policy",
+    "Referrer-Policy",
+    "X-Content-Type-Options",
+    "Vary",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Expose-Headers",
+)
+"""Any answer may have these; the server's own word on a request that it could not read has none."""
+TOLD_WITH = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
+"""Headers that come with a problem of this status."""
+SECURITY: dict[str, Json] = {
+    operations.TOKEN: {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A person. Claims: `sub` (an attendee's is its lead id), `role`, `webinar_id` (or `*`), `exp`.",
+    },
+    operations.SCRAPER: {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "`ROOM_SERVER_METRICS_TOKEN`; where it is not set, whoever is on the same machine may ask.",
+    },
+    **{
+        f"webhook_{part}": {"type": "apiKey", "in": "header", "name": f"webhook-{part}", "description": says}
+        for part, says in {
+            "id": "The site's backend (Standard Webhooks): the request's own id. A repeat gets the same answer.",
+            "timestamp": "The time of the request, Unix seconds; at most five minutes off.",
+            "signature": "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64; several by spaces.",
+        }.items()
+    },
+}
+CALLERS: dict[str, Json] = {
+    operations.NOBODY: {},
+    operations.SCRAPER: {operations.SCRAPER: []},
+    operations.TOKEN: {operations.TOKEN: []},
+    operations.SIGNATURE: {f"webhook_{part}": [] for part in ("id", "timestamp", "signature")},
+}
+PARAMETERS: dict[str, Json] = {
+    "webinar_id": {"description": "The webinar.", "schema": schemas.of(WebinarId)},
+    "name": {"description": "The hook.", "schema": {"enum": list(EMITTED)}},
+    "If-None-Match": {"description": "ETags of answers that the caller has.", "schema": _TEXT},
+}
+OF_FILES: dict[str, Json] = {
+    "webinar_id": {
+        "description": "The webinar, whether there is one or not: it is the page that asks for the room.",
+        "schema": schemas.of(WebinarId),
+    },
+    "path": {"description": "The file.", "schema": _TEXT},
+}
+
+
+def document(address: str | None) -> Json:
+    """The whole document; `address` is where people reach the server, None says nothing of it."""
+    rows = [row for methods in operations.OPERATIONS.values() for row in methods.values()]
+    responses: dict[str, Json] = {}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": version(TITLE), "description": ABOUT, "license": LICENSE},
+        "servers": [{"url": (address or "/").rstrip("/") or "/"}],
+        "paths": {path: _path(path, methods, responses) for path, methods in operations.OPERATIONS.items()},
+        "components": {
+            "schemas": schemas.schemas([ProblemDetails, *operations.kinds(rows)]),
+            "responses": dict(sorted(responses.items())),
+            "headers": HEADERS,
+            "securitySchemes": SECURITY,
+        },
+    }
+
+
+def _path(path: str, methods: dict[str, Operation], responses: dict[str, Json]) -> Json:
+    other = operations.OTHER_METHODS.get(path, "method_not_allowed")
+    known = OF_FILES if path in operations.FILES else PARAMETERS
+    named = re.findall(r"\{(\w+)\}", path)
+    parameters = [{"name": name, "in": "path", "required": True, **known[name]} for name in named]
+    return {
+        **({"parameters": parameters} if parameters else {}),
+        **{method: _operation(row, responses) for method, row in methods.items()},
+        "x-other-methods": _problem(405, [other], responses),
+    }
+
+
+def _operation(row: Operation, responses: dict[str, Json]) -> Json:
+    roles = f" Roles: {', '.join(sorted(row.roles))}." if row.roles else ""
+    asked = [{"name": name, "in": "header", **PARAMETERS[name]} for name in row.asks]
+    body = {"required": True, "content": {"application/json": {"schema": schemas.ref(row.takes)}}} if row.takes else {}
+    return {
+        "operationId": row.id,
+        "tags": [row.tag],
+        "summary": row.says.partition(". ")[0].rstrip("."),
+        "description": row.says + roles,
+        "security": [CALLERS[caller] for caller in row.callers],
+        **({"parameters": asked} if asked else {}),
+        **({"requestBody": body} if body else {}),
+        "responses": {str(status): answered for status, answered in sorted(_responses(row, responses).items())},
+    }
+
+
+def _responses(row: Operation, responses: dict[str, Json]) -> dict[int, Json]:
+    by_status: dict[int, list[str]] = {}
+    for code in dict.fromkeys([*row.codes, *operations.AT_THE_EDGE]):
+        by_status.setdefault(PROBLEMS[code].status, []).append(code)
+    problems = {status: _problem(status, codes, responses) for status, codes in by_status.items()}
+    return problems | {status: _answer(answer) for status, answer in row.answers.items()}
+
+
+def _problem(status: int, codes: list[str], responses: dict[str, Json]) -> Json:
+    """A reference to the response that says one of these codes; every such set stands in the document once."""
+    name = ".".join([str(status), *sorted(codes)])
+    responses[name] = {
+        "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in sorted(codes)),
+        "headers": _headers(["Cache-Control", *TOLD_WITH.get(status, [])]),
+        "content": {MEDIA_TYPE: {"schema": schemas.ref(ProblemDetails)}},
+        "x-codes": sorted(codes),
+    }
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+def _answer(answer: Answer) -> Json:
+    made: Json = {"description": answer.says, "headers": _headers(answer.headers)}
+    if answer.media:
+        schema: Json = (
+            _TEXT if answer.kind is None else {"type": "object"} if answer.kind is dict else schemas.ref(answer.kind)
+        )
+        made["content"] = {media: {"schema": schema} for media in answer.media}
+    return made
+
+
+def _headers(names: Iterable[str]) -> Json:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys([*names, *ALWAYS])}

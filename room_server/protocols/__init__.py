@@ -1,0 +1,1 @@
+"""uvicorn's protocols as this product runs them."""

@@ -1,0 +1,156 @@
+"""Clients of one Redis or Valkey: a single server, one behind Sentinel, or a Cluster. No client retries by itself.
+
+redis-py repeats writes after a lost reply unless told otherwise; here only the store repeats, with an id that makes it
+harmless. Every wait has a bound.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from hiredis import pack_command
+from redis.asyncio import Redis, Sentinel
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
+
+from room_server.errors import ConfigurationError
+from room_server.state.redis.pipeline import Client
+
+REPLY_SECONDS = 0.8
+"""A reply that takes longer is taken for lost; asked once more, the answer still comes within two seconds."""
+SENTINEL_SECONDS = 0.3
+"""The same for a sentinel: the next one is asked, and there must be time left for the master."""
+CONNECTIONS = 64
+
+
+class Packing:
+    """A connection whose commands hiredis packs, in C: what redis-py's asyncio half does eight times slower."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """As redis-py's, to which a command of two words in one text is left. Raises TypeError."""
+        if " " in str(args[0]):
+            packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]  # the class beside it has one
+            return packed
+        return [pack_command(args)]
+
+
+@cache
+def packing(connection: Any) -> Any:
+    """The same class of connections, but packed in C."""
+    return type(f"Packing{connection.__name__}", (Packing, connection), {})
+
+
+def options(**more: Any) -> dict[str, Any]:
+    """What every client of ours is made with."""
+    return {
+        "socket_timeout": REPLY_SECONDS,
+        "socket_connect_timeout": REPLY_SECONDS,
+        "max_connections": CONNECTIONS,
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_error": [],
+        **more,
+    }
+
+
+def connect(url: str, **more: Any) -> Client:
+    """A client for `url`, not yet connected. Raises ConfigurationError."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme.endswith("+cluster"):
+            return _cluster(parts, options(**more))
+        if parts.scheme == "redis+sentinel":
+            return _checked(_sentinel(parts, options(**more)))
+        return _checked(Redis.from_url(url, **options(**more)))
+    except (ValueError, TypeError, RedisClusterException) as error:
+        raise ConfigurationError(f"ROOM_SERVER_REDIS_URL: {error}") from error
+
+
+def _cluster(parts: SplitResult, made: dict[str, Any]) -> RedisCluster:
+    """Several seeds may stand in the address, separated by commas; the first that answers tells of the others."""
+    del made["retry_on_error"]
+    credentials, at, hosts = parts.netloc.rpartition("@")
+    first, *others = hosts.split(",")
+    seeds = [ClusterNode(*_place(seed, 6379)) for seed in others]
+    one = parts._replace(scheme=parts.scheme.removesuffix("+cluster"), netloc=f"{credentials}{at}{first}")
+    client = RedisCluster.from_url(one.geturl(), startup_nodes=seeds or None, **made)
+    _check_kwargs(client.connection_kwargs)
+    return client
+
+
+def _sentinel(parts: SplitResult, made: dict[str, Any]) -> Redis:
+    """`redis+sentinel://[user:password@]h1[:p1],h2[:p2]/NAME[?db=N]`: the master that the sentinels name."""
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    name = parts.path.strip("/")
+    if not name or not hosts:
+        raise ValueError("redis+sentinel:// needs hosts and the name of the master: redis+sentinel://h1,h2/NAME")
+    username, _, password = credentials.partition(":")
+    login = {"username": unquote(username) or None, "password": unquote(password)} if password else {}
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if query.keys() - {"db"}:
+        raise ValueError(f"redis+sentinel:// takes `db` and nothing else after the ?, not {', '.join(sorted(query))}")
+    watch: Any = Sentinel  # redis-py leaves its constructor untyped
+    sentinels = watch(
+        [_place(seed, 26379) for seed in hosts.split(",")],
+        sentinel_kwargs=options(socket_timeout=SENTINEL_SECONDS, socket_connect_timeout=SENTINEL_SECONDS),
+        **made,
+        **login,
+        db=int(query.get("db", 0)),
+    )
+    master: Redis = sentinels.master_for(name)
+    return master
+
+
+def _place(seed: str, port: int) -> tuple[str, int]:
+    """Host and port of `host`, `host:port` or `[address]:port`. Raises ValueError."""
+    parts = urlsplit(f"//{seed}")
+    if not parts.hostname:
+        raise ValueError(f"expected host:port, found {seed!r}")
+    return parts.hostname, parts.port or port
+
+
+def _checked(client: Redis) -> Redis:
+    """An option that redis-py does not know would be a TypeError at the first command. Raises TypeError, ValueError."""
+    pool: Any = client.connection_pool  # redis-py leaves parts of it untyped
+    _check_kwargs(pool.connection_kwargs)
+    pool.connection_class = packing(pool.connection_class)
+    pool.make_connection()
+    return client
+
+
+def _check_kwargs(made: dict[str, Any]) -> None:
+    if made.get("decode_responses"):
+        raise ValueError("decode_responses cannot be had: what is stored is bytes")
+
+
+@asynccontextmanager
+async def connected(url: str, **more: Any) -> AsyncIterator[Client]:
+    """A client that is closed with the block; connections that do not close in time are left."""
+    client = connect(url, **more)
+    try:
+        yield client
+    finally:
+        with suppress(RedisError, OSError):  # what was done with it is done
+            await _close(client)
+
+
+async def _close(client: Client) -> None:
+    """Close all connections. Raises RedisError, OSError."""
+    await client.aclose()
+    if isinstance(client, RedisCluster):  # it closes nothing when it takes itself for not connected
+        await client.nodes_manager.aclose()
+        await client.nodes_manager.aclose("startup_nodes")
+    elif isinstance(client.connection_pool, SentinelConnectionPool):
+        await client.connection_pool.sentinel_manager.aclose()
+
+
+def client_of(node: ClusterNode) -> Redis:
+    """A plain client of one server of a Cluster, with its login, encryption and bounds; whoever asks closes it."""
+    made = {**node.connection_kwargs, **options()}
+    kind: Any = node.connection_class
+    return Redis.from_pool(ConnectionPool(connection_class=packing(kind), **made))

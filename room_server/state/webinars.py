@@ -1,0 +1,63 @@
+"""All webinars, by their scheduled time: for the public schedule, the operator's list and the monitor."""
+
+import asyncio
+from collections import Counter, defaultdict
+from heapq import nlargest
+
+import msgspec
+
+from room_server.core.room import PublicRoom
+from room_server.state.partitions import ask_each
+from room_server.state.redis.pipeline import pairs
+from room_server.state.redis.retry import deadline
+from room_server.state.store import Store
+
+LISTED = 1000
+"""Webinars that one listing reads at most, the latest first."""
+_ROOM = msgspec.json.Decoder(PublicRoom)
+
+
+async def evaluation_progress(store: Store, webinar_id: str) -> tuple[int, int]:
+    """How many leads are classified, and how many there are to classify. Raises StateUnavailable.
+
+    Until the evaluation is through, leads who entered without being on a full roster may be missing from the second.
+    """
+    async with deadline():
+        done, listed, known = await asyncio.gather(
+            store.call("HGET", store.keys.tally(webinar_id), "classified"),
+            store.call("HLEN", store.keys.roster(webinar_id)),
+            store.call("HLEN", store.keys.participations(webinar_id)),
+        )
+    return int(done or 0), max(int(listed), int(known))
+
+
+async def delivery_counts(store: Store) -> dict[str, int]:
+    """How many messages stand in each status, in the partitions that are there. Raises StateUnavailable."""
+    found = await ask_each(store, {tag: [("HGETALL", store.keys.fates(tag))] for tag in store.keys.tags})
+    summed: Counter[str] = Counter()
+    for (partition,) in found.values():
+        summed.update({status.decode(): int(count) for status, count in pairs(partition)})
+    return {status: count for status, count in sorted(summed.items()) if count}
+
+
+async def latest(store: Store) -> list[PublicRoom]:
+    """The webinars as everyone with access sees them, the latest first. Raises StateUnavailable.
+
+    Those that cannot be read are left out, and those of partitions that are away (see `Store.away`).
+    """
+    keys = store.keys
+    newest = {tag: [("ZREVRANGE", keys.webinars(tag), 0, LISTED - 1, "WITHSCORES")] for tag in keys.tags}
+    indices = (await ask_each(store, newest)).items()
+    rows = ((float(score), tag, name.decode()) for tag, (index,) in indices for name, score in pairs(index))
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for _, tag, name in nlargest(LISTED, rows):
+        names[tag].append(name)
+    texts = await ask_each(store, {tag: [("HGET", keys.room(one), "public") for one in names[tag]] for tag in names})
+    found = [
+        store.records.readable(_ROOM, text, f"the state of {name}")
+        for tag in texts
+        for name, text in zip(names[tag], texts[tag], strict=True)
+        if text
+    ]
+    rooms = [room for room in found if room is not None]
+    return sorted(rooms, key=lambda room: (room.scheduled_at, room.webinar_id), reverse=True)

@@ -1,0 +1,61 @@
+"""Schemathesis reads the OpenAPI document and attacks the server: with what fits, what just does not, and no token."""
+
+import os
+import re
+import sys
+from asyncio.subprocess import PIPE, STDOUT, create_subprocess_exec
+from pathlib import Path
+
+from room_server.api.documents.operations import OPERATIONS
+from tests.api.documents.test_answers import prepare
+from tests.support import Site, serving, settings_for
+
+CLIENT = '["/hooks/client_webinar_entered", "/hooks/client_webinar_completed"]'
+CONFIGURATION = f"""
+[[operations]]
+include-path = {CLIENT}
+headers = {{ Authorization = "Bearer SYSTEM" }}
+[[operations]]
+exclude-path = {CLIENT}
+headers = {{ Authorization = "Bearer SPEAKER" }}
+[[operations]]
+include-path = "/static/{{path}}"
+parameters = {{ "path.path" = "app.css" }}
+"""
+ARGUMENTS = (
+    ("--phases", "coverage,fuzzing"),
+    ("--generation-deterministic",),
+    ("--continue-on-failure", "--no-color"),
+)
+
+
+async def attack(site: Site, folder: Path, examples: int) -> tuple[int | None, str]:
+    """The program's verdict and its words."""
+    system, speaker = site.token("system", "*"), site.token("speaker", "*")
+    configuration = folder / "schemathesis.toml"
+    configuration.write_text(CONFIGURATION.replace("SYSTEM", system).replace("SPEAKER", speaker), "utf-8")
+    program = Path(sys.executable).with_name("schemathesis")
+    words = [*(word for argument in ARGUMENTS for word in argument), "--max-examples", str(examples)]
+    process = await create_subprocess_exec(
+        str(program),
+        *("--config-file", str(configuration), "run", f"http://{site.address}/openapi.json", *words),
+        cwd=folder,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "attacker", "PYTHONPATH": str(Path(__file__).parent)},
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    printed, _ = await process.communicate()
+    return process.returncode, printed.decode()
+
+
+async def test_nothing_that_the_document_leads_to_contradicts_it(valkey_url: str, tmp_path: Path, soak: bool) -> None:
+    async with serving(settings_for(valkey_url, max_hooks_per_person=0, max_reads_per_person=0)) as site:
+        await prepare(site)
+        verdict, printed = await attack(site, tmp_path, 300 if soak else 10)
+        answered = set(site.inside.hooks.by_code())
+
+    assert verdict == 0, printed
+    tested = re.search(r"Tested: (\d+)", printed)
+    assert tested is not None
+    assert int(tested[1]) == sum(map(len, OPERATIONS.values())) - 1  # where it read the document it asks no more
+    assert {"ok", "invalid_payload", "malformed_body", "unauthenticated"} <= answered

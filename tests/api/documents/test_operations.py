@@ -1,0 +1,89 @@
+"""The rows against the code: every address, method, hook and code is in them, and nothing else is."""
+
+from starlette.routing import Mount, Route
+
+from room_server.api import pages
+from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, Operation, documented, kinds
+from room_server.app import ROUTES
+from room_server.core.messages import EMITTED, INBOUND, Role
+from room_server.core.permissions import MAY_READ, MAY_SEND, Reading
+from room_server.errors import PROBLEMS
+from tests.test_refusals import REFUSALS
+
+ROWS = [row for methods in OPERATIONS.values() for row in methods.values()]
+
+
+def served() -> dict[str, set[str]]:
+    """Path and methods of everything that the application answers; without HEAD, which goes with GET."""
+    found = {}
+    for route in [*ROUTES, *pages.routes()]:
+        if isinstance(route, Mount):
+            found[f"{route.path}/{{path}}"] = {"GET"}
+        else:
+            assert isinstance(route, Route)
+            found[route.path] = set(route.methods or {"GET"}) - {"HEAD"}
+    return found
+
+
+def test_every_address_and_method_is_a_row_and_nothing_else_is() -> None:
+    rows = {path: {method.upper() for method in methods} for path, methods in OPERATIONS.items() if path not in HOOKS}
+
+    assert rows == served()
+
+
+def test_every_hook_that_comes_in_is_a_row_of_its_own() -> None:
+    assert [path.removeprefix("/hooks/") for path in HOOKS] == list(INBOUND)
+    assert {path: row.takes for path, row in HOOKS.items()} == {f"/hooks/{name}": INBOUND[name] for name in INBOUND}
+    assert {path: row.roles for path, row in HOOKS.items()} == {
+        f"/hooks/{name}": MAY_SEND[kind] for name, kind in INBOUND.items()
+    }
+
+
+def test_every_hook_that_the_server_emits_is_told_to_be_its_own() -> None:
+    assert {name for name in EMITTED if name in OPERATIONS["/hooks/{name}"]["post"].says} == set(EMITTED)
+
+
+def test_names_of_operations_are_names_for_code_and_each_its_own() -> None:
+    names = [row.id for row in ROWS]
+
+    assert len(set(names)) == len(names)
+    assert all(name.isidentifier() for name in names)
+
+
+def test_every_code_of_a_row_is_one() -> None:
+    assert {code for row in ROWS for code in row.codes} | set(OTHER_METHODS.values()) <= PROBLEMS.keys()
+
+
+def row_of(name: str) -> Operation:
+    """The row of a hook's name, also of one that is none."""
+    return HOOKS.get(f"/hooks/{name}", OPERATIONS["/hooks/{name}"]["post"])
+
+
+def test_a_hook_is_refused_only_with_codes_of_its_row() -> None:
+    assert [case for case in REFUSALS if case.code not in row_of(case.name).codes] == []
+
+
+def test_a_conflict_of_a_row_can_be_met() -> None:
+    met = {(case.name, case.code) for case in REFUSALS if case.status == 409}
+    told = {(row.id, code) for row in HOOKS.values() for code in row.codes if PROBLEMS[code].status == 409}
+
+    assert told == met
+
+
+def test_who_may_read_is_who_the_code_lets_in() -> None:
+    assert OPERATIONS["/rooms/{webinar_id}/state"]["get"].roles == MAY_READ[Reading.ROOM]
+    assert OPERATIONS["/rooms/{webinar_id}/me"]["get"].roles == MAY_READ[Reading.STANDING]
+    assert OPERATIONS["/monitor/counts"]["get"].roles == MAY_READ[Reading.COUNTS]
+    assert Role.GUEST not in MAY_READ[Reading.ROOM]
+
+
+def test_what_a_docstring_says_of_a_hook_is_told_without_its_name() -> None:
+    told = documented(INBOUND["client_webinar_entered"])
+
+    assert (told.startswith("A lead came in"), "client_webinar" in told) == (True, False)
+
+
+def test_the_types_of_the_rows_have_one_name_each() -> None:
+    named = {kind.__name__: kind for kind in kinds(ROWS)}
+
+    assert set(named.values()) == set(kinds(ROWS))

@@ -1,0 +1,138 @@
+"""Who came: what is told of each lead, and the numbers of all."""
+
+import msgspec
+import pytest
+
+from room_server.core.messages import DeliveryStatus, MessageKind
+from room_server.core.room import RosterEntry
+from room_server.jobs import attendance_report
+from room_server.jobs.attendance_report import AttendanceRow, Summary
+from room_server.state import roster
+from room_server.state.outbox import FollowOn, Outbox
+from room_server.state.store import Store
+from tests.core import builders
+from tests.core.builders import WEBINAR, complete, enter, evaluate, stop
+from tests.state.acts import done, prepare
+
+
+async def after(store: Store) -> list[AttendanceRow]:
+    """Three on the roster and one beside it; one of each sort that there is."""
+    await prepare(store, "live")
+    people = [
+        RosterEntry(lead_id=30, name="Came", partner_chat_id=900, candidate_chat_id=1),
+        RosterEntry(lead_id=20, name="Left", candidate_chat_id=2),
+        RosterEntry(lead_id=10, name="Never"),
+    ]
+    await roster.import_roster(store, WEBINAR, people, replace=False)
+    for lead in (30, 20, 40):
+        await done(store, enter(lead))
+    await done(store, stop())
+    await done(store, complete(30))
+    await done(store, evaluate(20))
+    return await attendance_report.attendance(store, WEBINAR)
+
+
+async def test_a_line_holds_what_the_design_says_and_nothing_else(store: Store) -> None:
+    lines = {line.lead_id: msgspec.to_builtins(line) for line in await after(store)}
+
+    came = lines[30]
+    times = [came["entered_at"], came["completed_at"], *(message["at"] for message in came["messages"])]
+    assert list(lines) == [10, 20, 30, 40]
+    assert came == {
+        "lead_id": 30,
+        "name": "Came",
+        "entered_at": times[0],
+        "completed_at": times[1],
+        "attended": True,
+        "route": "attended",
+        "messages": [
+            {"kind": "attendance", "status": "queued", "at": times[2], "error": None},
+            {"kind": "follow_up", "status": "queued", "at": times[3], "error": None},
+        ],
+    }
+    assert all(time.endswith("Z") for time in times)
+
+
+async def test_who_missed_it_has_a_third_message(store: Store) -> None:
+    (left,) = [line for line in await after(store) if line.lead_id == 20]
+
+    told = [(message.kind.value, message.status.value) for message in left.messages]
+    assert told == [("attendance", "no_chat"), ("follow_up", "queued"), ("recording", "held")]
+    assert (left.attended, left.route) == (False, "not_attended")
+
+
+async def test_who_is_not_classified_yet_says_so(store: Store) -> None:
+    lines = {line.lead_id: line for line in await after(store)}
+
+    never, beside = lines[10], lines[40]
+    assert (never.name, never.entered_at, never.attended, never.route, never.messages) == (
+        "Never",
+        None,
+        None,
+        None,
+        [],
+    )
+    assert (beside.name, beside.entered_at is not None, beside.attended) == ("", True, None)
+
+
+async def test_a_message_tells_when_and_why_it_ended(store: Store) -> None:
+    await after(store)
+    outbox = Outbox(store)
+    held = await outbox.load(WEBINAR, "30:follow_up")
+    assert held is not None
+    ended = msgspec.structs.replace(
+        held.delivery, status=DeliveryStatus.UNDELIVERABLE, error="Forbidden", at=builders.NOW
+    )
+    await outbox.update(WEBINAR, held, ended, FollowOn())
+
+    (came,) = [line for line in await attendance_report.attendance(store, WEBINAR) if line.lead_id == 30]
+
+    message = came.messages[1]
+    assert (message.kind, message.status, message.at, message.error) == (
+        MessageKind.FOLLOW_UP, DeliveryStatus.UNDELIVERABLE, builders.NOW, "Forbidden",
+    )  # fmt: skip
+
+
+async def test_the_summary_counts_them(store: Store) -> None:
+    assert attendance_report.summary(await after(store)) == Summary(
+        leads=4,
+        entered=3,
+        completed=1,
+        classified=2,
+        attended=1,
+        messages={
+            "attendance": {"queued": 1, "no_chat": 1},
+            "follow_up": {"queued": 2},
+            "recording": {"held": 1},
+        },
+    )
+
+
+async def test_nobody_is_an_empty_list(store: Store) -> None:
+    await prepare(store, "live")
+
+    lines = await attendance_report.attendance(store, WEBINAR)
+
+    assert lines == []
+    assert attendance_report.summary(lines) == Summary(
+        leads=0, entered=0, completed=0, classified=0, attended=0, messages={}
+    )
+
+
+async def test_every_lead_of_a_large_roster_has_one_line(store: Store) -> None:
+    await prepare(store, "live")
+    await roster.import_roster(store, WEBINAR, [RosterEntry(lead_id=lead) for lead in range(1, 3001)], replace=False)
+
+    assert [line.lead_id for line in await attendance_report.attendance(store, WEBINAR)] == list(range(1, 3001))
+
+
+async def test_a_record_that_cannot_be_read_is_left_out_and_told_of(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    await after(store)
+    await store.call("HSET", store.keys.participations(WEBINAR), "40", b"{")
+    await store.call("HSET", store.keys.roster(WEBINAR), "50", b'{"lead_id":50,"locale":"xx"}')
+
+    assert [line.lead_id for line in await attendance_report.attendance(store, WEBINAR)] == [10, 20, 30]
+    assert "a lead of demo cannot be read" in caplog.text
+    assert "a roster entry of demo cannot be read" in caplog.text

@@ -1,0 +1,92 @@
+"""All webinars, the latest first; how far an evaluation has come; what became of the messages."""
+
+import asyncio
+from datetime import timedelta
+
+from msgspec.structs import replace
+
+from room_server.core.room import Room, public
+from room_server.state.store import Store
+from room_server.state.webinars import LISTED, delivery_counts, evaluation_progress, latest
+from tests.core import builders
+from tests.core.builders import NOW, WEBINAR
+from tests.state.acts import another, done, prepare
+
+
+async def made(store: Store, count: int) -> list[Room]:
+    """So many webinars, a minute apart, in all partitions, the last made the earliest."""
+    rooms = [
+        builders.room("scheduled", webinar_id=f"w-{number}", scheduled_at=NOW - timedelta(minutes=number))
+        for number in range(count)
+    ]
+    return list(await asyncio.gather(*(store.create(room) for room in rooms)))
+
+
+async def test_the_latest_come_first(any_store: Store) -> None:
+    rooms = await made(any_store, 30)
+
+    assert await latest(any_store) == [public(room) for room in rooms]
+
+
+async def test_without_webinars_the_list_is_empty(any_store: Store) -> None:
+    assert await latest(any_store) == []
+
+
+async def test_every_status_is_listed(any_store: Store) -> None:
+    rooms = [await any_store.create(builders.room(status, webinar_id=status)) for status in builders.STATUSES]
+
+    assert sorted(await latest(any_store), key=str) == sorted((public(room) for room in rooms), key=str)
+
+
+async def test_a_webinar_moves_with_its_time(any_store: Store) -> None:
+    rooms = await made(any_store, 3)
+    moved = await any_store.edit("w-2", lambda room: replace(room, scheduled_at=NOW, version=8))
+
+    assert {room.webinar_id for room in await latest(any_store)} == {room.webinar_id for room in rooms}
+    assert [room.webinar_id for room in await latest(any_store)][-1] == "w-1"
+    assert public(moved) in await latest(any_store)
+
+
+async def test_a_deleted_webinar_is_not_listed(any_store: Store) -> None:
+    rooms = await made(any_store, 3)
+    await any_store.delete("w-1")
+
+    assert await latest(any_store) == [public(rooms[0]), public(rooms[2])]
+
+
+async def test_an_index_that_leads_nowhere_is_skipped(any_store: Store) -> None:
+    rooms = await made(any_store, 2)
+    await any_store.call("ZADD", any_store.keys.webinars(any_store.keys.tag("gone")), 1, "gone")
+
+    assert await latest(any_store) == [public(room) for room in rooms]
+
+
+async def test_a_listing_is_bounded_over_all_partitions(cluster_url: str) -> None:
+    async with another(cluster_url, 8) as store:
+        rooms = await made(store, LISTED + 50)
+        listed = await latest(store)
+
+    assert listed == [public(room) for room in rooms[:LISTED]]
+
+
+async def test_how_many_are_classified_of_how_many(any_store: Store) -> None:
+    await prepare(any_store)
+    for lead in (1, 2, 3):
+        await done(any_store, builders.enter(lead))
+    await done(any_store, builders.stop())
+    await done(any_store, builders.complete(1))
+
+    assert await evaluation_progress(any_store, WEBINAR) == (1, 3)
+
+
+async def test_nobody_is_classified_of_nobody(any_store: Store) -> None:
+    assert await evaluation_progress(any_store, WEBINAR) == (0, 0)
+
+
+async def test_messages_are_counted_by_what_became_of_them(any_store: Store) -> None:
+    tags = any_store.keys.tags
+    for tag in (tags[0], tags[-1]):
+        await any_store.call("HINCRBY", any_store.keys.fates(tag), "sent", 2)
+        await any_store.call("HINCRBY", any_store.keys.fates(tag), "queued", 0)
+
+    assert await delivery_counts(any_store) == {"sent": 4}
