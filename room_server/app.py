@@ -45,6 +45,7 @@ from room_server.state.startup import State, wait_for_state
 from room_server.telemetry import logs, multiprocess, tracing
 from room_server.telemetry.multiprocess import SingleProcess
 from room_server.token_secret import with_token_secret
+from room_server.transactions import Transactions
 
 logger = logging.getLogger(__name__)
 
@@ -194,10 +195,11 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
 def assemble(settings: Settings, state: State, slot: SingleProcess) -> WebProcess:
     """The objects of a web process, each given what it needs."""
     store, authenticator = state.store, Authenticator(settings)
+    transactions = Transactions(store, settings.evaluation_grace)
     hub, timers = Hub(store), TimerWheel()
-    reader = Reader(store, hub)
+    reader = Reader(store, hub, transactions.renew)
     listener = Listener(state.client, store.keys, hub, reader)
-    hooks = Hooks(store, authenticator, settings.max_hooks_per_person)
+    hooks = Hooks(transactions, authenticator, settings.max_hooks_per_person)
     admission = Admission(settings, hub, timers, authenticator.token)
     counts = Counts(store, authenticator, settings.max_reads_per_person)
     heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counts(), "hooks": hooks.by_code()})
@@ -212,7 +214,7 @@ def assemble(settings: Settings, state: State, slot: SingleProcess) -> WebProces
         hooks=hooks,
         rooms=Rooms(store, authenticator, settings.max_reads_per_person),
         counts=counts,
-        metrics=Metrics(settings, store, MetricSources(hub, admission, listener, heartbeat, hooks), slot),
+        metrics=Metrics(settings, store, MetricSources(hub, admission, listener, heartbeat, hooks, transactions), slot),
         health=Health(store, listener, admission),
         documents=Documents(settings.public_url),
         frame_sources=FrameSources(store),

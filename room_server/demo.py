@@ -12,8 +12,9 @@ from room_server.core.messages import Role
 from room_server.core.planning import Plan, amend, new_room
 from room_server.core.room import Room, RosterEntry, Status
 from room_server.errors import Refusal
+from room_server.ids import new_epoch
 from room_server.state import roster
-from room_server.state.store import Store, new_epoch
+from room_server.transactions import Transactions
 
 WEBINAR = "demo"
 TOKEN_SECONDS = 24 * 3600
@@ -28,13 +29,13 @@ LEADS = [
 ]
 
 
-async def prepare(store: Store, address: str, fresh: bool) -> Room:
+async def prepare(transactions: Transactions, address: str, fresh: bool) -> Room:
     """The webinar: a new one where there is none, else the one there is, its pages at this server's `address`.
 
     `fresh` throws the old one away first. Raises StateUnavailable.
     """
     if fresh:
-        await store.delete(WEBINAR)
+        await transactions.store.delete(WEBINAR)
     plan = Plan(
         title="Demo",
         scheduled_at=utc_now().replace(microsecond=0) + timedelta(minutes=10),
@@ -45,12 +46,12 @@ async def prepare(store: Store, address: str, fresh: bool) -> Room:
         recording_url=address + PAGES["recording_url"],
     )
     try:
-        room = await store.create(new_room(WEBINAR, new_epoch(), plan, draft=False))
+        room = await transactions.create(new_room(WEBINAR, new_epoch(), plan, draft=False))
     except Refusal as refusal:
         if refusal.code != "webinar_exists":
             raise
-        return await store.edit(WEBINAR, lambda standing: moved(standing, address))
-    await roster.import_roster(store, WEBINAR, LEADS, replace=True)
+        return await transactions.edit(WEBINAR, lambda standing: moved(standing, address))
+    await roster.import_roster(transactions.store, WEBINAR, LEADS, replace=True)
     return room
 
 

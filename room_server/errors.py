@@ -102,6 +102,11 @@ class Unknown(Refusal):
     """No such hook, webinar or address (404)."""
 
 
+def webinar_unknown(webinar_id: str) -> Unknown:
+    """The refusal when there is no such webinar, or none for this caller."""
+    return Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+
+
 class Conflict(Refusal):
     """The state of the webinar does not allow it (409)."""
 

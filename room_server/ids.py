@@ -10,3 +10,8 @@ _NUMBERS = count(1)
 def new_id() -> str:
     """For a command or a commit; not a secret, since the next one can be guessed from it."""
     return f"{_PROCESS}-{next(_NUMBERS):x}"
+
+
+def new_epoch() -> str:
+    """Random; names one life of a room's versions."""
+    return secrets.token_hex(4)

@@ -13,9 +13,10 @@ from datetime import timedelta
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.errors import Refusal, UnreadableRecord
-from room_server.jobs.evaluation import Evaluations, ScheduledEvaluation
+from room_server.jobs.evaluation import Evaluations
 from room_server.jobs.retention import Retention
 from room_server.process import vital
+from room_server.state.evaluation_schedule import ScheduledEvaluation
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.outbox import Outbox
 from room_server.state.startup import State
@@ -24,6 +25,7 @@ from room_server.telegram import texts
 from room_server.telegram.sender import open_sender
 from room_server.telegram.worker import Worker
 from room_server.telemetry import tracing
+from room_server.transactions import Transactions
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +38,13 @@ TIDY_EVERY = 600.0
 async def work(settings: Settings, state: State, stopping: asyncio.Event) -> None:
     """Evaluate and deliver until `stopping` is set; what is in hand is finished first. Raises ConfigurationError."""
     texts.check_standard()
-    owner = node_name()
+    owner, transactions = node_name(), Transactions(state.store, settings.evaluation_grace)
     async with open_sender(settings) as sender, asyncio.TaskGroup() as tasks:
         worker = Worker(Outbox(state.store), sender, owner, stopping)
         heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0})
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
-        tasks.create_task(evaluate(Evaluations(state.store, stopping), state.store.keys.tags, stopping))
+        tasks.create_task(evaluate(Evaluations(transactions, stopping), state.store.keys.tags, stopping))
         tasks.create_task(tidy(state.store, settings.retention_days, stopping))
 
 
@@ -53,7 +55,7 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
     async def watch(tag: str) -> None:
         while not stopping.is_set():
             try:
-                for due in (await evaluations.schedule(tag)).due:
+                for due in (await evaluations.schedule.read(tag)).due:
                     async with turn:
                         await _evaluate(evaluations, due)
             except Refusal as refusal:

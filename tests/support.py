@@ -27,9 +27,11 @@ from room_server.config import Settings
 from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Room, Status
+from room_server.ids import new_epoch
 from room_server.protocols.bounded_http import bind, uvicorn_config
 from room_server.state.startup import open_state
-from room_server.state.store import Store, new_epoch
+from room_server.state.store import Store
+from room_server.transactions import Transactions
 
 TOKEN_SECRET = "a-secret-of-the-tests-that-is-long-enough"
 HOOK_SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
@@ -86,6 +88,24 @@ def room(webinar_id: str = "w", **more: Any) -> Room:
     return Room(webinar_id=webinar_id, **fields)
 
 
+GRACE = float(Settings().evaluation_grace)
+
+
+def transactions(store: Store, grace: float = GRACE) -> Transactions:
+    """Transactions on a store, as of a process with this evaluation grace in its settings."""
+    return Transactions(store, grace)
+
+
+async def renew(store: Store, webinar_id: str) -> Room:
+    """The room under a new epoch, as after a fail-over that lost its last changes."""
+    before = (await store.load(webinar_id)).room
+    assert before is not None
+    await transactions(store).renew(webinar_id, (before.epoch, before.version))
+    after = (await store.load(webinar_id)).room
+    assert after is not None
+    return after
+
+
 def settings_for(url: str, **more: object) -> Settings:
     """Settings for tests on the server at `url`."""
     return Settings(redis_url=url, token_secret=TOKEN_SECRET, hook_secret=HOOK_SECRET, **more)  # type: ignore[arg-type]
@@ -98,6 +118,7 @@ class Site:
         self.settings = settings
         self.address = address
         self.store = store
+        self.transactions = Transactions(store, settings.evaluation_grace)
         self.raw = raw
         """A client of its own on the same Redis, to look at what is stored."""
         self.http = httpx.AsyncClient(base_url=f"http://{address}", timeout=PATIENCE)
@@ -150,7 +171,7 @@ class Site:
     async def act(self, trigger: str, webinar_id: str = "w") -> Room:
         """An internal act of the operator."""
         command = Command(id=secrets.token_hex(6), actor=OPERATOR, hook=OperatorAction(webinar_id, trigger))
-        return (await self.store.apply(command)).room
+        return (await self.transactions.apply(command)).room
 
     def expire_tokens(self) -> None:
         """The token of every open socket ends now."""

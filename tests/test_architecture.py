@@ -17,16 +17,17 @@ LEAVES = frozenset(
     {"errors", "problems", "clock", "ids", "rate_limit", "config", "process", "shared_read", "telemetry"}
 )
 """What everyone but the core may import; they import each other only."""
-EDGE = LEAVES | {"core", "state", "auth"}
+EDGE = LEAVES | {"core", "state", "transactions", "auth"}
 EVERYTHING = frozenset({"*"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "core": frozenset({"core", "errors"}),
-    "state": LEAVES | {"core", "state", "jobs"},
-    "jobs": LEAVES | {"core", "state", "jobs"},
+    "state": LEAVES | {"core", "state"},
+    "transactions": LEAVES | {"core", "state"},
+    "jobs": LEAVES | {"core", "state", "transactions", "jobs"},
     "channels": LEAVES | {"core", "state", "channels"},
-    "telegram": LEAVES | {"core", "state", "telegram"},
+    "telegram": LEAVES | {"core", "state", "transactions", "telegram"},
     "auth": LEAVES | {"core"},
-    "api": EDGE | {"api", "channels", "jobs"},
+    "api": EDGE | {"api", "channels"},
     **dict.fromkeys((*LEAVES, "protocols", "token_secret"), LEAVES | {"core", "protocols"}),
     **dict.fromkeys(("__main__", "app", "cli", "commands", "demo", "worker"), EVERYTHING),
 }

@@ -34,7 +34,7 @@ async def site_of(url: str, http: type[BoundedHttp]) -> AsyncIterator[Site]:
     """A site with a webinar, in a process that may hold as many connections as the system lets it."""
     with many_descriptors():
         async with serving(settings_for(url, max_hooks_per_person=0), http=http) as site:
-            await site.store.create(room())
+            await site.transactions.create(room())
             yield site
 
 

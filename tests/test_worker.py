@@ -14,9 +14,10 @@ from room_server.config import Settings
 from room_server.core.room import RosterEntry, Status
 from room_server.jobs import attendance_report
 from room_server.jobs.erasure import forget
-from room_server.jobs.evaluation import TAKEN, Evaluations, Schedule
+from room_server.jobs.evaluation import Evaluations
 from room_server.state import presence, roster
 from room_server.state.commits import unix_ms
+from room_server.state.evaluation_schedule import TAKEN, EvaluationSchedule, Schedule
 from room_server.state.outbox import Outbox
 from room_server.state.startup import State, open_state
 from room_server.state.store import Store
@@ -24,7 +25,7 @@ from room_server.worker import evaluate, tidy, work, working_beside
 from tests.core.builders import WEBINAR, complete, enter, stop
 from tests.outage import own_redis
 from tests.state.acts import done
-from tests.support import AT, PATIENCE, eventually, room, settings_for, sigterm, wait_until
+from tests.support import AT, PATIENCE, eventually, room, settings_for, sigterm, transactions, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
 
@@ -43,7 +44,7 @@ def settings(url: str, bot: BotApi | None = None, **more: object) -> Settings:
 async def prepare(store: Store) -> None:
     """A live webinar and its roster; lead 1 is in it. The bot was busy a moment ago, so its pace is known."""
     await store.call("SET", store.keys.pace("bot"), 0, "PX", 60_000)
-    await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
+    await transactions(store).create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
     await roster.import_roster(store, WEBINAR, PEOPLE, replace=False)
     await done(store, enter(1))
 
@@ -64,7 +65,7 @@ async def test_an_end_leads_to_classifications_and_messages(valkey_url: str, api
     made = settings(valkey_url, api)
     async with open_state(made) as state, working_beside(made, state):
         await prepare(state.store)
-        await done(state.store, stop())
+        await done(state.store, stop(), 0)
         await done(state.store, complete(1))
 
         await eventually(lambda: all_are(state.store, 5, "sent", "held"), "all was sent that could be")
@@ -77,7 +78,7 @@ async def test_nobody_is_evaluated_before_the_grace_is_over(valkey_url: str) -> 
     made = settings_for(valkey_url, evaluation_grace=1.5)
     async with open_state(made) as state, working_beside(made, state):
         await prepare(state.store)
-        await done(state.store, stop())
+        await done(state.store, stop(), 1.5)
         await eventually(lambda: all_are(state.store, 6, "dry_run", "held"), "everyone is evaluated")
 
         lines = await attendance_report.attendance(state.store, WEBINAR)
@@ -97,36 +98,36 @@ async def test_a_webinar_that_cannot_be_read_stops_no_other(valkey_url: str, cap
         await state.store.call("HSET", keys.room("broken"), "stamp", "a:1", "record", b"{", "public", b"{}")
         await state.store.call("ZADD", keys.evaluations(keys.tag("broken")), 1, "broken")
         await prepare(state.store)
-        await done(state.store, stop())
+        await done(state.store, stop(), 0)
 
         await eventually(lambda: all_are(state.store, 6, "dry_run", "held"), "the other is evaluated")
 
     assert caplog.text.count("the room of broken cannot be read by this version of the server") == 1
 
 
-class Stuck(Evaluations):
+class Stuck(EvaluationSchedule):
     """A schedule of which one partition is away and never answers."""
 
     def __init__(self, store: Store, away: str) -> None:
         super().__init__(store)
         self._away = away
 
-    async def schedule(self, tag: str, most: int = TAKEN) -> Schedule:
+    async def read(self, tag: str, most: int = TAKEN) -> Schedule:
         """As ever for the other partitions."""
         if tag == self._away:
             await asyncio.Event().wait()
-        return await super().schedule(tag, most)
+        return await super().read(tag, most)
 
 
 async def test_a_partition_that_is_away_holds_up_no_evaluation_of_another(valkey_url: str) -> None:
     made = settings_for(valkey_url, evaluation_grace=0, partitions=4)
     async with open_state(made) as state:
         await prepare(state.store)
-        await done(state.store, stop())
+        await done(state.store, stop(), 0)
         away = next(tag for tag in state.store.keys.tags if tag != state.store.keys.tag(WEBINAR))
-        evaluating = asyncio.create_task(
-            evaluate(Stuck(state.store, away), (away, *state.store.keys.tags), asyncio.Event())
-        )
+        evaluations = Evaluations(transactions(state.store))
+        evaluations.schedule = Stuck(state.store, away)
+        evaluating = asyncio.create_task(evaluate(evaluations, (away, *state.store.keys.tags), asyncio.Event()))
 
         await eventually(lambda: all_are(state.store, 6, "queued", "held"), "everyone is evaluated")
         evaluating.cancel()
@@ -147,7 +148,7 @@ async def test_what_redis_interrupts_goes_on_when_it_is_back() -> None:
 
 
 async def stopped(store: Store) -> bool:
-    return (await done(store, stop())).room.status is not Status.LIVE
+    return (await done(store, stop(), 0)).room.status is not Status.LIVE
 
 
 @asynccontextmanager
@@ -168,7 +169,7 @@ async def test_two_workers_evaluate_and_send_everything_once(valkey_url: str, ap
     async with two(settings(valkey_url, api)) as state:
         await prepare(state.store)
         await roster.import_roster(state.store, WEBINAR, people, replace=True)
-        await done(state.store, stop())
+        await done(state.store, stop(), 0)
 
         await eventually(lambda: all_are(state.store, 30, "sent", "held"), "all was sent that could be")
 
@@ -207,7 +208,7 @@ async def test_a_worker_that_is_to_stop_ends_and_leaves_the_rest(
         await prepare(state.store)
         crowd = [RosterEntry(lead_id=lead) for lead in range(1, 5001)]
         await roster.import_roster(state.store, WEBINAR, crowd, replace=True)
-        await done(state.store, stop())
+        await done(state.store, stop(), 0)
         task = asyncio.create_task(work(made, state, stopping))
         await eventually(
             lambda: state.store.call("HGET", state.store.keys.tally(WEBINAR), "classified"), "it has begun"
@@ -226,7 +227,7 @@ async def test_what_was_archived_long_enough_ago_is_deleted(valkey_url: str) -> 
     async with open_state(made) as state:
         store, key = state.store, state.store.keys.archived(state.store.keys.tag(WEBINAR))
         for name, days in (("over", 3), ("not-yet", 1)):
-            await store.create(room(name, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
+            await transactions(store).create(room(name, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
             await store.call("ZADD", key, unix_ms(utc_now() - timedelta(days=days)), name)
         async with working_beside(made, state):
             await eventually(lambda: is_gone(store, "over"), "its time is over")
@@ -242,7 +243,7 @@ async def test_without_a_retention_what_is_archived_is_kept(valkey_url: str) -> 
     made = settings(valkey_url)
     async with open_state(made) as state:
         keys = state.store.keys
-        await state.store.create(room(WEBINAR, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
+        await transactions(state.store).create(room(WEBINAR, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
         await state.store.call("ZADD", keys.archived(keys.tag(WEBINAR)), 1, WEBINAR)
         async with working_beside(made, state):
             stream = keys.outbox(keys.tag(WEBINAR))
@@ -265,9 +266,9 @@ async def test_a_person_who_was_forgotten_is_not_told_anything_any_more(valkey_u
     made = settings(valkey_url, api)
     async with open_state(made) as state:
         await prepare(state.store)
-        await done(state.store, stop())
+        await done(state.store, stop(), 0)
         await done(state.store, complete(1))
-        await Evaluations(state.store).run_pending(WEBINAR)
+        await Evaluations(transactions(state.store)).run_pending(WEBINAR)
         await forget(state.store, 1)
         async with working_beside(made, state):
             await eventually(lambda: all_are(state.store, 3, "sent", "held"), "the other one was told")
@@ -291,7 +292,7 @@ async def test_whoever_is_forgotten_in_the_middle_of_sending_is_told_nothing_aft
         await prepare(state.store)
         crowd = [RosterEntry(lead_id=lead, candidate_chat_id=100 + lead) for lead in leads]
         await roster.import_roster(state.store, WEBINAR, crowd, replace=True)
-        await done(state.store, stop())
+        await done(state.store, stop(), 0)
         async with working_beside(made, state):
             await wait_until(lambda: len(api.sent) > 5, "some are told")
             await asyncio.gather(*(forget(state.store, lead) for lead in leads if lead % 4))

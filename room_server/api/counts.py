@@ -14,10 +14,10 @@ from room_server.auth import Authenticator
 from room_server.core.permissions import Reading, check_read
 from room_server.core.receipt_stats import Reach, merge
 from room_server.core.room import PublicRoom, Status
-from room_server.jobs.evaluation import Evaluations
 from room_server.rate_limit import Throttle
 from room_server.shared_read import SharedRead
 from room_server.state import presence, webinars
+from room_server.state.evaluation_schedule import EvaluationSchedule
 from room_server.state.presence import Node
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
@@ -136,7 +136,7 @@ class Counts:
         return rooms
 
     async def _evaluation(self, webinar_id: str) -> Evaluation | None:
-        due = await Evaluations(self._store).pending(webinar_id)
+        due = await EvaluationSchedule(self._store).pending(webinar_id)
         if due is None:
             return None
         done, total = await webinars.evaluation_progress(self._store, webinar_id)

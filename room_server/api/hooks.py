@@ -34,9 +34,9 @@ from room_server.ids import new_id
 from room_server.rate_limit import Throttle
 from room_server.state import idempotency
 from room_server.state.redis.retry import deadline
-from room_server.state.store import Store
 from room_server.telemetry import tracing
 from room_server.telemetry.histogram import Histogram
+from room_server.transactions import Transactions
 
 UNKNOWN = "unknown"
 """How every hook is counted whose name is none of ours."""
@@ -89,8 +89,8 @@ ANSWERS: dict[type[Inbound], type[Answer]] = {
 class Hooks:
     """The endpoint and what it needs."""
 
-    def __init__(self, store: Store, authenticator: Authenticator, per_person: int) -> None:
-        self._store = store
+    def __init__(self, transactions: Transactions, authenticator: Authenticator, per_person: int) -> None:
+        self._transactions = transactions
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 2 * per_person)
         self.answered: Counter[tuple[str, str]] = Counter()
@@ -139,10 +139,10 @@ class Hooks:
         _check_internal(name)
         asked, webhook_id = idempotency.digest(name, body), request.headers["webhook-id"]
         async with deadline():  # three questions to Redis, one deadline
-            answer = await idempotency.recall(self._store, webhook_id, asked)
+            answer = await idempotency.recall(self._transactions.store, webhook_id, asked)
             if answer is None:
                 given = idempotency.StoredAnswer(asked, await self._act(actor, decode(name, body)))
-                answer = await idempotency.remember(self._store, webhook_id, given)
+                answer = await idempotency.remember(self._transactions.store, webhook_id, given)
         return answer
 
     def _throttle_person(self, actor: Actor) -> None:
@@ -150,7 +150,7 @@ class Hooks:
             self._throttle.check(actor.person)
 
     async def _act(self, actor: Actor, hook: Inbound) -> bytes:
-        change = await self._store.apply(Command(id=new_id(), actor=actor, hook=hook))
+        change = await self._transactions.apply(Command(id=new_id(), actor=actor, hook=hook))
         return msgspec.json.encode(answer_to(hook, change))
 
 

@@ -33,6 +33,7 @@ from room_server.state.store import Store
 from room_server.telemetry.histogram import Histogram
 from room_server.telemetry.multiprocess import Buckets, SingleProcess, Snapshot, Values, grown, labelled
 from room_server.telemetry.prometheus import REACH_BOUNDS, P, Told
+from room_server.transactions import Transactions
 
 FRESH_SECONDS = 1.0
 """How old what Redis told may be: any number of scrapes costs it no more."""
@@ -52,6 +53,7 @@ class MetricSources(NamedTuple):
     listener: Listener
     heartbeat: Heartbeat
     hooks: Hooks
+    transactions: Transactions
 
 
 class Metrics:
@@ -89,13 +91,13 @@ class Metrics:
 
     def snapshot(self) -> Snapshot:
         """The numbers of this process now."""
-        hub, admission, listener, heartbeat, hooks = self._parts
+        hub, admission, listener, heartbeat, hooks, transactions = self._parts
         roles = Counter({role.value: 0 for role in Role})
         for group in hub.groups.values():
             roles.update({str(role): count for role, count in group.roles.items()})
         process = {name: {self._slot.name: value} for name, value in self._process.items()}
         processor = process.pop("process_cpu_seconds", None)
-        lines = {self._store.pipeline, self._store.confirmed}
+        lines = {self._store.pipeline, self._store.replicated}
         made = Snapshot(
             counters={
                 P + "hooks_total": _by_name(hooks),
@@ -103,7 +105,7 @@ class Metrics:
                 P + "frames_total": {"": hub.tally.frames},
                 P + "gaps_healed_total": {"": hub.tally.healed},
                 P + "subscriptions_lost_total": {"": listener.lost},
-                P + "commit_conflicts_total": {"": self._store.conflicts},
+                P + "commit_conflicts_total": {"": transactions.conflicts},
                 **({"process_cpu_seconds_total": processor} if processor else {}),
             },
             gauges={

@@ -7,23 +7,29 @@ the hub heard while it was under way, so it never replaces an epoch that came me
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from room_server.channels.frames import RoomState, room_state
 from room_server.channels.hub import Hub
-from room_server.errors import StateUnavailable, Unknown
+from room_server.errors import StateUnavailable, Unknown, webinar_unknown
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
 
 
+Renewal = Callable[[str, tuple[str, int]], Awaitable[None]]
+"""Webinar id, epoch and version as read: see Transactions.renew."""
+
+
 class Reader:
     """Reads for one hub. `run` is for a task, for ever."""
 
-    def __init__(self, store: Store, hub: Hub) -> None:
+    def __init__(self, store: Store, hub: Hub, renew: Renewal) -> None:
         self._store = store
         self._hub = hub
+        self._renew_epoch = renew
 
     async def run(self) -> None:
         """Read the rooms that the hub asks for; one reading serves all who wait for a room."""
@@ -42,7 +48,7 @@ class Reader:
 
     async def reread(self, tag: str) -> None:
         """Offer the partition's crowds what Redis stores now: heals whatever was lost. Raises StateUnavailable."""
-        self._store.drop_copies(tag)
+        self._store.copies.drop_all(tag)
         held = [name for name, group in self._hub.partitions[tag].groups.items() if group.state]
         self._hub.tally.healed += await self._read(held)
 
@@ -62,7 +68,7 @@ class Reader:
         now = self._state(webinar_id)
         if text is None:
             if before is None:
-                self._hub.refuse_waiting(webinar_id, Unknown("webinar_unknown", f"there is no webinar {webinar_id}"))
+                self._hub.refuse_waiting(webinar_id, webinar_unknown(webinar_id))
             elif now is before:
                 self._hub.let_go(webinar_id)
             return False
@@ -91,4 +97,4 @@ class Reader:
         """
         logger.warning("room %s lost its last changes: a new epoch begins", read.head.webinar_id)
         with contextlib.suppress(Unknown):  # deleted meanwhile
-            await self._store.renew(read.head.webinar_id, (read.head.epoch, read.head.version))
+            await self._renew_epoch(read.head.webinar_id, (read.head.epoch, read.head.version))

@@ -11,7 +11,7 @@ import msgspec
 
 from room_server.commands.common import state_options, webinar_argument, with_store
 from room_server.core.messages import MessageKind
-from room_server.errors import Unknown
+from room_server.errors import webinar_unknown
 from room_server.jobs import attendance_report
 from room_server.jobs.attendance_report import AttendanceRow
 from room_server.state.store import Store
@@ -46,7 +46,7 @@ def export(webinar_id: str, form: str, **flags: Any) -> None:
 
     async def work(store: Store) -> list[AttendanceRow]:
         if (await store.load(webinar_id)).room is None:
-            raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+            raise webinar_unknown(webinar_id)
         return await attendance_report.attendance(store, webinar_id)
 
     lines: list[AttendanceRow] = with_store(flags, work)

@@ -15,6 +15,7 @@ from room_server.core.room import PublicRoom
 from room_server.state import webinars
 from room_server.state.startup import open_state
 from room_server.state.store import Store
+from room_server.transactions import Transactions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
@@ -75,6 +76,17 @@ async def listed(store: Store) -> list[PublicRoom]:
         many = f"{len(store.away)} of {len(store.keys.tags)} partitions do not answer"
         click.echo(f"warning: {many}; their webinars are missing here", err=True)
     return rooms
+
+
+def with_transactions(flags: dict[str, Any], work: Callable[[Transactions], Awaitable[Any]]) -> Any:
+    """Open the state, do `work` that writes, close it."""
+    made = settings(**flags)
+
+    async def opened() -> Any:
+        async with open_state(made) as state:
+            return await work(Transactions(state.store, made.evaluation_grace))
+
+    return run(opened())
 
 
 def with_store(flags: dict[str, Any], work: Callable[[Store], Awaitable[Any]]) -> Any:

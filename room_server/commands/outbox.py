@@ -13,7 +13,7 @@ from room_server.commands.common import ID, listed, state_options, webinar_argum
 from room_server.core.decision_types import Facts
 from room_server.core.delivery import ENDED, RETRIABLE, Delivery, finish, restart
 from room_server.core.messages import DeliveryStatus, MessageKind
-from room_server.errors import Unknown, UnreadableRecord
+from room_server.errors import UnreadableRecord, webinar_unknown
 from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
@@ -168,7 +168,7 @@ async def _record(store: Store, webinar_id: str, held: StoredDelivery, change: E
 
 async def _check_exists(store: Store, webinar_id: str) -> None:
     if (await store.load(webinar_id)).room is None:
-        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+        raise webinar_unknown(webinar_id)
 
 
 def _filter(rest: dict[str, Any]) -> Callable[[Delivery], bool]:

@@ -16,7 +16,7 @@ from room_server.commands.roster_file import again, check
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import Role
 from room_server.core.room import Room
-from room_server.errors import ConfigurationError, InputFileError, Unknown
+from room_server.errors import ConfigurationError, InputFileError, webinar_unknown
 from room_server.state import roster as rosters
 from room_server.state.startup import open_state
 from room_server.state.store import Store
@@ -104,7 +104,7 @@ async def _registered(made: Settings, webinar_id: str) -> tuple[Room, list[int]]
     async with open_state(made) as state:
         room = (await state.store.load(webinar_id)).room
         if room is None:
-            raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+            raise webinar_unknown(webinar_id)
         return room, sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
 
 

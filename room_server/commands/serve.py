@@ -25,6 +25,7 @@ from room_server.state.startup import State, wait_for_state
 from room_server.state.store import Store
 from room_server.telemetry import logs, tracing
 from room_server.token_secret import with_token_secret
+from room_server.transactions import Transactions
 from room_server.worker import working_beside
 
 Preparation = Callable[[Store], Awaitable[None]]
@@ -182,7 +183,7 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
         address = (made.public_url or address_of(bound)).rstrip("/")
 
         async def prepare(store: Store) -> None:
-            room = await demos.prepare(store, address, fresh)
+            room = await demos.prepare(Transactions(store, made.evaluation_grace), address, fresh)
             for line in demos.links(made, address):
                 click.echo(line)
             if room.status in demos.OVER:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from room_server.core.room import Recording, Room, Visibility
 from room_server.jobs.attendance_report import Summary
-from room_server.jobs.evaluation import ScheduledEvaluation
+from room_server.state.evaluation_schedule import ScheduledEvaluation
 
 
 def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:

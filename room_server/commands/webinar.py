@@ -10,18 +10,29 @@ import click
 import msgspec
 
 from room_server.clock import utc_now
-from room_server.commands.common import OPERATOR, Text, listed, state_options, webinar_argument, with_store
+from room_server.commands.common import (
+    OPERATOR,
+    Text,
+    listed,
+    state_options,
+    webinar_argument,
+    with_store,
+    with_transactions,
+)
 from room_server.commands.summary import Shown, numbers, progress, summary
 from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.core.planning import Plan, new_room
 from room_server.core.players import origin
 from room_server.core.room import Description, Label, PublicRoom, Status, Title, Url
-from room_server.errors import Unknown
+from room_server.errors import webinar_unknown
+from room_server.ids import new_epoch
 from room_server.jobs import attendance_report
 from room_server.jobs.evaluation import Evaluations
-from room_server.state.store import Store, new_epoch
+from room_server.state.evaluation_schedule import EvaluationSchedule
+from room_server.state.store import Store
 from room_server.telegram import texts
+from room_server.transactions import Transactions
 
 TITLE = Text("TEXT", Title, "a title of 1 to 200 characters")
 DESCRIPTION = Text("TEXT", Description, "a description of at most 4000 characters")
@@ -117,11 +128,11 @@ def create(webinar_id: str, draft: bool, **said: Any) -> None:
     """
     flags, plan = _split(said)
 
-    async def work(store: Store) -> None:
-        room = await store.create(new_room(webinar_id, new_epoch(), plan, draft))
+    async def work(transactions: Transactions) -> None:
+        room = await transactions.create(new_room(webinar_id, new_epoch(), plan, draft))
         click.echo(f"{room.webinar_id} is {room.status}")
 
-    with_store(flags, work)
+    with_transactions(flags, work)
 
 
 @webinar.command(name="set")
@@ -147,13 +158,13 @@ def set_(webinar_id: str, **said: Any) -> None:
     if plan.recording_url and plan.no_recording:
         raise click.UsageError("--recording-url and --no-recording contradict each other")
 
-    async def work(store: Store) -> None:
-        room = await store.amend(webinar_id, plan)
+    async def work(transactions: Transactions) -> None:
+        room = await transactions.amend(webinar_id, plan)
         click.echo(f"{room.webinar_id} is {room.status}, version {room.version}")
         if room.status is Status.ARCHIVED:
             click.echo("the archived room stays as it is; what was said of the recording counts for its messages")
 
-    with_store(flags, work)
+    with_transactions(flags, work)
 
 
 def _split(said: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
@@ -175,15 +186,15 @@ def _act(trigger: str, explanation: str) -> None:
     @webinar_argument
     @state_options
     def act(webinar_id: str, **flags: Any) -> None:
-        async def work(store: Store) -> None:
+        async def work(transactions: Transactions) -> None:
             if trigger == Trigger.ARCHIVE:
-                await Evaluations(store).run_pending(webinar_id)
+                await Evaluations(transactions).run_pending(webinar_id)
             command = Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=OperatorAction(webinar_id, trigger))
-            change = await store.apply(command)
+            change = await transactions.apply(command)
             already = " already" if change.duplicate else ""
             click.echo(f"{webinar_id} is{already} {change.room.status}")
 
-        with_store(flags, work)
+        with_transactions(flags, work)
 
 
 _act("schedule", "Publish a draft on the schedule.")
@@ -229,9 +240,9 @@ def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
     async def work(store: Store) -> Shown:
         facts = await store.load(webinar_id)
         if facts.room is None:
-            raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+            raise webinar_unknown(webinar_id)
         lines = await attendance_report.attendance(store, webinar_id)
-        due = await Evaluations(store).pending(webinar_id)
+        due = await EvaluationSchedule(store).pending(webinar_id)
         return Shown(facts.room, attendance_report.summary(lines), due, facts.recording)
 
     shown: Shown = with_store(flags, work)

@@ -14,7 +14,7 @@ from room_server.core.messages import (
     SetStatus,
 )
 from room_server.core.room import Status
-from room_server.errors import Forbidden, Unknown
+from room_server.errors import Forbidden, Unknown, webinar_unknown
 
 
 class Reading(StrEnum):
@@ -78,4 +78,4 @@ def is_hidden(actor: Actor, status: Status) -> bool:
 
 def unknown(webinar_id: str) -> Unknown:
     """The one answer for what is not there and for what is hidden: nobody can tell them apart."""
-    return Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+    return webinar_unknown(webinar_id)

@@ -15,7 +15,7 @@ from room_server.clock import utc_now
 from room_server.core.delivery import LEASE, finish, lease_expired
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import PublicRoom, Status
-from room_server.errors import RoomServerError, StateUnavailable, Unknown
+from room_server.errors import RoomServerError, StateUnavailable, webinar_unknown
 from room_server.ids import new_id
 from room_server.state import stream_erasure
 from room_server.state.commits import DONE_SECONDS
@@ -64,7 +64,7 @@ async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) ->
     for start in range(0, len(ids), TOGETHER):
         found += await _known(store, lead, ids[start : start + TOGETHER])
     if webinar_id and not found and (await store.load(webinar_id)).room is None:
-        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+        raise webinar_unknown(webinar_id)
     return sorted(found)
 
 

@@ -8,7 +8,7 @@ nobody.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from room_server.clock import utc_now
 from room_server.core.decision_types import Command, Evaluate, Facts
@@ -17,79 +17,36 @@ from room_server.core.messages import Actor, Role
 from room_server.core.room import Recording, Status
 from room_server.errors import UnreadableRecord
 from room_server.ids import new_id
+from room_server.state.evaluation_schedule import EvaluationSchedule, ScheduledEvaluation
 from room_server.state.hash_scan import hash_slices
 from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
-from room_server.state.records import PARTICIPATION
-from room_server.state.redis.pipeline import Script, pairs
+from room_server.state.records import PARTICIPATION, LeadRecords
 from room_server.state.redis.retry import deadline
-from room_server.state.store import Store
 from room_server.telemetry.tracing import request_id
+from room_server.transactions import Transactions
 
 logger = logging.getLogger(__name__)
 
 TOGETHER = 32
 """Leads that are decided at once: hooks share the same Redis."""
-TAKEN = 100
-"""Webinars that one look at the schedule brings at most."""
 ACTOR = Actor(role=Role.SYSTEM, subject="evaluation")
 
 Result = TypeVar("Result")
 
 
-class ScheduledEvaluation(NamedTuple):
-    """An evaluation on the schedule: Unix milliseconds by the clock in Redis."""
-
-    webinar_id: str
-    at: float
-
-
-class Schedule(NamedTuple):
-    """What stands on the schedule of a partition, by one clock in Redis (see steady.lua)."""
-
-    waiting: int
-    """Evaluations, those to come included."""
-    late: float
-    """Seconds for which the first of them has been due; 0: none is."""
-    due: list[ScheduledEvaluation]
-
-
-class Lead(NamedTuple):
-    """A lead and its records as they stand; empty: there is none."""
-
-    id: bytes
-    participation: bytes
-    entry: bytes
-
-
 class Evaluations:
     """The schedule and its work, for all partitions. Once `stopping` is set, what goes on is broken off soon."""
 
-    def __init__(self, store: Store, stopping: asyncio.Event | None = None) -> None:
-        self._store = store
+    def __init__(self, transactions: Transactions, stopping: asyncio.Event | None = None) -> None:
+        self._store = store = transactions.store
+        self._transactions = transactions
         self._stopping = stopping or asyncio.Event()
         self._outbox = Outbox(store)
-        self._finish = Script.read("finish_evaluation")
-        self._schedule = Script.read("schedule")
-
-    async def schedule(self, tag: str, most: int = TAKEN) -> Schedule:
-        """How a partition stands; what is due is listed as far as `most`. Raises StateUnavailable."""
-        async with deadline():
-            places = [self._store.keys.evaluations(tag), self._store.keys.clock(tag)]
-            reply = await self._store.run(self._schedule, places, [most])
-        waiting, late, found = reply
-        due = [ScheduledEvaluation(name.decode(errors="replace"), float(at)) for name, at in pairs(found)]
-        return Schedule(waiting, late / 1000, due)
-
-    async def pending(self, webinar_id: str) -> ScheduledEvaluation | None:
-        """When a webinar's evaluation is due; None when there is none. Raises StateUnavailable."""
-        key = self._store.keys.evaluations(self._store.keys.tag(webinar_id))
-        async with deadline():
-            score = await self._store.call("ZSCORE", key, webinar_id)
-        return None if score is None else ScheduledEvaluation(webinar_id, float(score))
+        self.schedule = EvaluationSchedule(store)
 
     async def run_pending(self, webinar_id: str) -> int:
         """Evaluate now what is on the schedule for later; how many leads were classified. Raises StateUnavailable."""
-        due = await self.pending(webinar_id)
+        due = await self.schedule.pending(webinar_id)
         return 0 if due is None else await self.run(due)
 
     async def run(self, due: ScheduledEvaluation) -> int:
@@ -102,9 +59,9 @@ class Evaluations:
                 while found := await self.sweep(due.webinar_id, facts):
                     classified += found
                 await self._move(due.webinar_id, facts.recording)
-            if self._stopping.is_set() or await self._finished(due):
+            if self._stopping.is_set() or await self.schedule.finish(due):
                 return classified
-            due = await self.pending(due.webinar_id) or due
+            due = await self.schedule.pending(due.webinar_id) or due
 
     async def sweep(self, webinar_id: str, facts: Facts) -> int:
         """One full pass over a room's leads; how many it classified. Raises StateUnavailable."""
@@ -117,28 +74,28 @@ class Evaluations:
                 classified += sum(await _all(acts))
         return classified
 
-    async def _classify(self, webinar_id: str, facts: Facts, lead: Lead) -> bool:
+    async def _classify(self, webinar_id: str, facts: Facts, lead: LeadRecords) -> bool:
         try:
             hook = Evaluate(webinar_id, int(lead.id))
             command = Command(id=new_id(), actor=ACTOR, hook=hook)
-            seen = self._store.loaded_from(webinar_id, facts, lead.participation, lead.entry)
-            return not (await self._store.apply(command, seen)).duplicate
+            read = self._store.with_records(webinar_id, facts, lead)
+            return not (await self._transactions.apply(command, read)).duplicate
         except UnreadableRecord:
             return False  # one lead must not stop the others; the log has it
         except ValueError:
             logger.error("a lead of %s has an id that is no number, and is not classified", webinar_id)
             return False
 
-    async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[Lead]]:
+    async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[LeadRecords]]:
         """Leads without a classification, slice by slice: of the roster, then of those who entered without it."""
         keys = self._store.keys
         async for found in hash_slices(self._store, keys.roster(webinar_id)):
             async with deadline():
                 known = await self._store.call("HMGET", keys.participations(webinar_id), *found)
-            leads = [Lead(lead, record or b"", found[lead]) for lead, record in zip(found, known, strict=True)]
+            leads = [LeadRecords(lead, record or b"", found[lead]) for lead, record in zip(found, known, strict=True)]
             yield [lead for lead in leads if _is_open(lead)]
         async for found in hash_slices(self._store, keys.participations(webinar_id)):
-            leads = [Lead(lead, record, b"") for lead, record in found.items()]
+            leads = [LeadRecords(lead, record, b"") for lead, record in found.items()]
             yield [lead for lead in leads if _is_open(lead)]
 
     async def _move(self, webinar_id: str, recording: Recording) -> None:
@@ -161,14 +118,8 @@ class Evaluations:
         wanted = moved(held.delivery, recording, entry, utc_now())
         await self._outbox.update(webinar_id, held, wanted, FollowOn(wakes=wanted.status in CLAIMABLE))
 
-    async def _finished(self, due: ScheduledEvaluation) -> bool:
-        key = self._store.keys.evaluations(self._store.keys.tag(due.webinar_id))
-        async with deadline():
-            reply = await self._store.run(self._finish, [key], [due.webinar_id, due.at])
-        return bool(reply)
 
-
-def _is_open(lead: Lead) -> bool:
+def _is_open(lead: LeadRecords) -> bool:
     try:
         return not lead.participation or PARTICIPATION.decode(lead.participation).attended is None
     except ValueError:

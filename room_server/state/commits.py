@@ -1,4 +1,4 @@
-"""A decided change as the keys and arguments of `commit.lua`, which documents their order."""
+"""A decided change as one record (`Commit`), which `commit.lua` writes if the records are still those decided on."""
 
 import logging
 from collections.abc import Iterator
@@ -11,33 +11,77 @@ from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.core.decision_types import Change, Facts
-from room_server.core.messages import NAMES, Completed, DeliveryStatus, Entered, Message
+from room_server.core.messages import NAMES, DeliveryStatus, Entered, Message
 from room_server.core.room import Room, Status, public_text
 from room_server.ids import new_id
 from room_server.state.keys import Keys
-from room_server.state.redis.pipeline import flat
+from room_server.state.records import Loaded
 from room_server.telemetry.tracing import request_id
 
 logger = logging.getLogger(__name__)
 
 DONE_SECONDS = 60
-"""How long a commit's id is kept: longer than anyone asks again after a lost reply."""
-WAKING = frozenset({DeliveryStatus.QUEUED})
-"""Fates of new messages that the sender is woken for."""
+"""How long a commit's id is kept: longer than a request is repeated after a lost reply."""
 
 _JSON = msgspec.json.Encoder()
+_MSGPACK = msgspec.msgpack.Encoder()
+
+
+class RoomWrite(Struct, frozen=True, kw_only=True):
+    """A room to be written."""
+
+    stamp: str
+    """Its epoch and version."""
+    record: str
+    """The whole room, JSON."""
+    public: str
+    """The room state that attendees get, JSON; it is published, too."""
+    scheduled_at: int
+    """Unix ms."""
+    archived_at: int | None
+    """Unix ms by this process's clock, when the change archived it."""
+
+
+class EventWrite(Struct, frozen=True):
+    """An event to be appended: the hook's name, and its payload as JSON."""
+
+    hook: str
+    payload: str
+
+
+class MessageWrite(Struct, frozen=True):
+    """A message to be stored: its field in the webinar's `deliveries`, its status, and the delivery as JSON."""
+
+    field: str
+    status: DeliveryStatus
+    record: str
 
 
 class Commit(Struct, frozen=True, kw_only=True):
-    """A change, what it was decided on, and the bytes that stood for it."""
+    """What `commit.lua` writes, and the stamp that it compares; None: not written.
+
+    Every text is `str`: Redis' msgpack knows no binary strings.
+    """
 
     webinar_id: str
     lead: str
-    before: Facts
-    participation: bytes
-    entry: bytes
-    change: Change
-    grace: float
+    """Empty for a change of the room alone."""
+    expected_stamp: str
+    """Empty: there must be no such webinar."""
+    compares_entry: bool
+    """The roster entry is compared when there are messages, which name its chats."""
+    room: RoomWrite | None
+    participation: str | None
+    recording: str | None
+    """A recording named after the room was archived, JSON."""
+    evaluation_in: int | None
+    """Milliseconds. Redis adds its own clock: the worker that looks at the schedule may run on another host."""
+    events: list[EventWrite]
+    messages: list[MessageWrite]
+    counters: list[str]
+    """Fields of the webinar's `tally` that grow by one."""
+    request_id: str
+    """Of the request that led to it; empty for the server's own work."""
 
 
 def is_empty(before: Facts, change: Change) -> bool:
@@ -47,105 +91,81 @@ def is_empty(before: Facts, change: Change) -> bool:
     )
 
 
-def arguments(keys: Keys, plan: Commit) -> tuple[list[str], list[Any]]:
-    """KEYS and ARGV of one commit, under an id of its own."""
-    return _keys(keys, plan.webinar_id), [*_compared(plan), *_appended(plan)]
+def commit_of(loaded: Loaded, change: Change, evaluation_in: timedelta | None) -> Commit:
+    """The commit of a change that was decided on `loaded`; `evaluation_in`: the time until the leads are evaluated."""
+    before = loaded.facts
+    writes_participation = change.participation is not before.participation
+    return Commit(
+        webinar_id=loaded.target.webinar_id,
+        lead=loaded.target.lead,
+        expected_stamp=_stamp(before.room) if before.room else "",
+        compares_entry=bool(change.messages),
+        room=None if change.room is before.room else _room(change.room),
+        participation=_json(change.participation) if writes_participation else None,
+        recording=None if change.named_recording is None else _json(change.named_recording),
+        evaluation_in=None if evaluation_in is None else round(evaluation_in / timedelta(milliseconds=1)),
+        events=[EventWrite(NAMES[type(event)], _json(event)) for event in change.events],
+        messages=[_message(message) for message in change.messages],
+        counters=list(_counters(before, change)),
+        request_id=request_id.get(),
+    )
 
 
-def _keys(keys: Keys, webinar_id: str) -> list[str]:
-    tag = keys.tag(webinar_id)
-    return [
-        keys.done(webinar_id, new_id()),
-        keys.room(webinar_id),
-        keys.participations(webinar_id),
-        keys.roster(webinar_id),
-        keys.events(tag),
-        keys.outbox(tag),
-        keys.deliveries(webinar_id),
-        keys.evaluations(tag),
-        keys.webinars(tag),
-        keys.tally(webinar_id),
-        keys.channel(tag),
-        keys.fates(tag),
-        keys.archived(tag),
-        keys.clock(tag),
+def arguments(keys: Keys, loaded: Loaded, commit: Commit) -> tuple[list[str], list[Any]]:
+    """KEYS and ARGV of `commit.lua`; each call is a commit of its own, which is done once however often it is sent."""
+    names = keys.of_commit(commit.webinar_id, new_id())
+    encode = _MSGPACK.encode
+    return list(names.values()), [
+        *(DONE_SECONDS, encode(list(names)), encode(commit)),
+        *(loaded.participation, loaded.entry),
     ]
-
-
-def _compared(plan: Commit) -> list[Any]:
-    before, change = plan.before, plan.change
-    room_changes = change.room is not before.room
-    participation_changes = change.participation is not before.participation
-    return [
-        DONE_SECONDS,
-        _stamp(before.room),
-        _stamp(change.room) if room_changes else "",
-        _JSON.encode(replace(change.room, request_id=request_id.get())) if room_changes else "",
-        public_text(change.room) if room_changes else "",
-        unix_ms(change.room.scheduled_at),
-        plan.lead,
-        plan.participation,
-        _JSON.encode(change.participation) if participation_changes else "",
-        "1" if change.messages else "0",
-        plan.entry,
-        _due(plan),
-        request_id.get(),
-        "" if change.named_recording is None else _JSON.encode(change.named_recording),
-        unix_ms(utc_now()) if change.room.status is Status.ARCHIVED else "",
-    ]
-
-
-def _due(plan: Commit) -> int | str:
-    """In how many milliseconds: the moment itself is by Redis' clock, since another host looks when it has come."""
-    finished_at = plan.change.room.finished_at
-    if not plan.change.arm_evaluation or finished_at is None:
-        return ""
-    left = finished_at + timedelta(seconds=plan.grace) - utc_now()
-    return max(0, round(left.total_seconds() * 1000))
-
-
-def _appended(plan: Commit) -> list[Any]:
-    change = plan.change
-    events = [(NAMES[type(event)], _JSON.encode(event)) for event in change.events]
-    asked_by = request_id.get()
-    signed = [replace(message, request_id=asked_by) for message in change.messages]
-    messages = [(field(message), _JSON.encode(message), _wakes(message)) for message in signed]
-    return [*flat(events), *flat(messages), *flat([(name,) for name in _counters(plan)])]
 
 
 def log_change(room: Room) -> None:
-    """A line that joins the request, if there was one, to the frames that tell its change: see channels.receipts."""
+    """Log which request changed the room: `channels.receipts` logs the frames by the same epoch and version."""
     if request_id.get():
-        told = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
-        logger.info("room changed", extra={"facts": told})
-
-
-def _counters(plan: Commit) -> Iterator[str]:
-    before, after = plan.before.participation, plan.change.participation
-    for event in plan.change.events:
-        if isinstance(event, Entered):
-            yield "entered"
-        elif type(event) is Completed:
-            yield "completed"
-    if after is not None and after.attended is not None and (before is None or before.attended is None):
-        yield "classified"
-        if after.attended:
-            yield "attended"
+        facts = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
+        logger.info("room changed", extra={"facts": facts})
 
 
 def field(message: Message) -> str:
-    """Where a message stands in its webinar's `deliveries`."""
+    """The message's field in its webinar's `deliveries`."""
     return f"{message.lead_id}:{message.kind}"
-
-
-def _wakes(message: Message) -> str:
-    return "1" if message.status in WAKING else "0"
-
-
-def _stamp(room: Room | None) -> str:
-    return f"{room.epoch}:{room.version}" if room else ""
 
 
 def unix_ms(at: datetime) -> int:
     """Unix milliseconds."""
     return round(at.timestamp() * 1000)
+
+
+def _room(room: Room) -> RoomWrite:
+    return RoomWrite(
+        stamp=_stamp(room),
+        record=_json(replace(room, request_id=request_id.get())),
+        public=public_text(room).decode(),
+        scheduled_at=unix_ms(room.scheduled_at),
+        archived_at=unix_ms(utc_now()) if room.status is Status.ARCHIVED else None,
+    )
+
+
+def _json(value: Any) -> str:
+    return _JSON.encode(value).decode()
+
+
+def _stamp(room: Room) -> str:
+    return f"{room.epoch}:{room.version}"
+
+
+def _message(message: Message) -> MessageWrite:
+    record = _json(replace(message, request_id=request_id.get()))
+    return MessageWrite(field(message), message.status, record)
+
+
+def _counters(before: Facts, change: Change) -> Iterator[str]:
+    if any(isinstance(event, Entered) for event in change.events):
+        yield "entered"
+    known, after = before.participation, change.participation
+    if after is not None and after.attended is not None and (known is None or known.attended is None):
+        yield "classified"
+        if after.attended:
+            yield "attended"

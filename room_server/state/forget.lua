@@ -44,13 +44,12 @@ for field, fate in pairs(found) do
   end
 end
 if participation then
-  -- a completion that came after the classification was never counted
   local readable, said = pcall(cjson.decode, participation)
   said = readable and said or {}
   local judged = said['attended'] ~= nil and said['attended'] ~= cjson.null
   for counter, counted in pairs({
     entered = said['entered_at'] ~= nil, classified = judged,
-    attended = said['attended'] == true, completed = said['attended'] == true,
+    attended = said['attended'] == true,
   }) do
     if counted then
       redis.call('HINCRBY', tally, counter, -1)

@@ -107,12 +107,32 @@ class Keys:
         return self._of("deliveries", webinar_id)
 
     def tally(self, webinar_id: str) -> str:
-        """Hash of counters: `entered`, `completed`, `classified`, `attended`."""
+        """Hash of counters: leads that `entered`, were `classified`, `attended`."""
         return self._of("tally", webinar_id)
 
     def done(self, webinar_id: str, commit_id: str) -> str:
         """String with a time to live: this commit was applied."""
         return f"rs:{{{self.tag(webinar_id)}}}:done:{commit_id}"
+
+    def of_commit(self, webinar_id: str, commit_id: str) -> dict[str, str]:
+        """The keys that `commit.lua` reads and writes, by the names that it has for them."""
+        tag = self.tag(webinar_id)
+        return {
+            "done": self.done(webinar_id, commit_id),
+            "room": self.room(webinar_id),
+            "participations": self.participations(webinar_id),
+            "roster": self.roster(webinar_id),
+            "deliveries": self.deliveries(webinar_id),
+            "tally": self.tally(webinar_id),
+            "events": self.events(tag),
+            "outbox": self.outbox(tag),
+            "evaluations": self.evaluations(tag),
+            "webinars": self.webinars(tag),
+            "archived": self.archived(tag),
+            "fates": self.fates(tag),
+            "clock": self.clock(tag),
+            "channel": self.channel(tag),
+        }
 
     def all_of(self, webinar_id: str) -> list[str]:
         """The keys that live as long as their webinar."""

@@ -16,8 +16,8 @@ from room_server.clock import utc_now
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import Status
 from room_server.errors import StateUnavailable
-from room_server.jobs.evaluation import Evaluations, Schedule
 from room_server.state import presence, webinars
+from room_server.state.evaluation_schedule import EvaluationSchedule, Schedule
 from room_server.state.outbox import Outbox
 from room_server.state.partitions import ANSWER_SECONDS, answer
 from room_server.state.redis.retry import deadline
@@ -74,10 +74,10 @@ async def read(store: Store) -> QueueStats:
 
 async def _lags(store: Store) -> dict[str, Any]:
     """Evaluations on the schedule, and by how many seconds the first of them and the first message are late."""
-    evaluations, outbox = Evaluations(store), Outbox(store)
+    evaluations, outbox = EvaluationSchedule(store), Outbox(store)
 
     async def read_one(tag: str) -> tuple[Schedule, float]:
-        return await evaluations.schedule(tag, 0), await outbox.lag(tag)
+        return await evaluations.read(tag, 0), await outbox.lag(tag)
 
     found = await asyncio.gather(*(answer(store, tag, partial(read_one, tag)) for tag in store.keys.tags))
     there = [one for one in found if one is not None]

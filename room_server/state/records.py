@@ -6,9 +6,10 @@ A newer version may have written it (before a downgrade, or beside this one in a
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from room_server.core.decision_types import Facts
 from room_server.core.room import Participation, Recording, Room, RosterEntry
@@ -26,6 +27,30 @@ ENTRY = msgspec.json.Decoder(RosterEntry)
 RECORDING = msgspec.json.Decoder(Recording)
 Record = TypeVar("Record")
 Decoder = msgspec.json.Decoder[Record] | msgspec.msgpack.Decoder[Record]
+
+
+class Target(NamedTuple):
+    """Whose records a decision is about; `lead` is empty when it is about the room alone."""
+
+    webinar_id: str
+    lead: str = ""
+
+
+class Loaded(Struct, frozen=True, kw_only=True):
+    """The facts of a decision, and the bytes of the lead's records: the commit compares them with what is stored."""
+
+    target: Target
+    facts: Facts
+    participation: bytes = b""
+    entry: bytes = b""
+
+
+class LeadRecords(NamedTuple):
+    """A lead's stored records; empty: there is none."""
+
+    id: bytes
+    participation: bytes
+    entry: bytes
 
 
 class Records:

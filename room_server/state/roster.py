@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from room_server.core.room import RosterEntry
-from room_server.errors import StateUnavailable, Unknown
+from room_server.errors import StateUnavailable, webinar_unknown
 from room_server.state.commits import DONE_SECONDS
 from room_server.state.hash_scan import hash_slices
 from room_server.state.records import ENTRY
@@ -73,7 +73,7 @@ async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any])
             arguments,
         )
     if reply[0] == b"unknown":
-        raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+        raise webinar_unknown(webinar_id)
     if reply[0] == b"lost":
         raise StateUnavailable("Redis lost leads on their way in, so the roster is as it was; import again")
     before, now, removed, *left_out = map(int, reply)

@@ -45,14 +45,14 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             url = await stack.enter_async_context(embedded.serve(settings.path()))
         client = await stack.enter_async_context(connected(url))
         try:
-            pipeline = confirmed = await stack.enter_async_context(open_pipeline(client))
+            pipeline = replicated = await stack.enter_async_context(open_pipeline(client))
             if settings.replicas:  # a line of their own: whoever only reads does not wait for replicas
-                confirmed = await stack.enter_async_context(open_pipeline(client, settings.replicas))
+                replicated = await stack.enter_async_context(open_pipeline(client, settings.replicas))
             await _check_server(pipeline)
             partitions = await _partitions(pipeline, settings)
         except (RedisError, OSError) as error:
             raise _trouble(url, error) from error
-        yield State(Store(pipeline, Keys(partitions), settings.evaluation_grace, confirmed), client, url)
+        yield State(Store(pipeline, Keys(partitions), replicated), client, url)
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from room_server.core.decision_types import Change, Facts
 from room_server.core.messages import NAMES
 from room_server.core.room import public_text
 from room_server.state import commits
+from room_server.state.records import Loaded, Target
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.startup import State
 from room_server.state.store import Store
@@ -31,16 +33,14 @@ async def stored(store: Store, kind: str, lead: int = LEAD) -> bytes:
 
 async def planned(store: Store, change: Change, **said: Any) -> Commit:
     """The commit of a change decided on what stands, or on what is said here to stand."""
-    plan = commits.Commit(
-        webinar_id=WEBINAR,
-        lead=str(LEAD),
-        before=said.get("before") or await store.load(WEBINAR, LEAD),
+    loaded = Loaded(
+        target=Target(WEBINAR, str(LEAD)),
+        facts=said.get("before") or await store.load(WEBINAR, LEAD),
         participation=said.get("participation", await stored(store, "participations")),
         entry=said.get("entry", await stored(store, "roster")),
-        change=change,
-        grace=60,
     )
-    return commits.arguments(store.keys, plan)
+    evaluation_in = timedelta(hours=1) if change.arm_evaluation else None
+    return commits.arguments(store.keys, loaded, commits.commit_of(loaded, change, evaluation_in))
 
 
 def send(store: Store, commit: Commit) -> Awaitable[list[Any]]:
@@ -70,7 +70,6 @@ async def test_one_step_writes_the_record_the_events_the_messages_and_the_counte
         commits.field(message).encode(): msgspec.json.encode(message) for message in change.messages
     }
     assert dict(pairs(await store.call("HGETALL", keys.tally(WEBINAR)))) == {
-        b"completed": b"1",
         b"classified": b"1",
         b"attended": b"1",
     }
@@ -82,10 +81,8 @@ async def test_one_step_writes_the_room_its_public_text_and_the_schedules(any_st
     tag = keys.tag(WEBINAR)
     await prepare(store, "live")
     change = builders.decided(builders.stop(), await store.load(WEBINAR), "speaker")
-    keys_of_it, arguments = await planned(store, change)
-    arguments[11] = 3_600_000
 
-    assert await send(store, (keys_of_it, arguments)) == [b"committed"]
+    assert await send(store, await planned(store, change)) == [b"committed"]
     assert dict(pairs(await store.call("HGETALL", keys.room(WEBINAR)))) == {
         b"stamp": b"k3v9:8",
         b"record": msgspec.json.encode(change.room),
@@ -93,7 +90,7 @@ async def test_one_step_writes_the_room_its_public_text_and_the_schedules(any_st
     }
     assert await store.call("ZSCORE", keys.webinars(tag), WEBINAR) == commits.unix_ms(change.room.scheduled_at)
     due = await store.call("ZSCORE", keys.evaluations(tag), WEBINAR)
-    assert due == pytest.approx(time.time() * 1000 + arguments[11], abs=60_000)  # by the clock of the server
+    assert due == pytest.approx(time.time() * 1000 + 3_600_000, abs=60_000)  # by the clock of the server
 
 
 async def heard(client: Any, channel: str, work: Awaitable[Any]) -> list[bytes]:

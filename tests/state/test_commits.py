@@ -1,42 +1,40 @@
-"""A change as the keys and arguments of the commit script."""
+"""A change as the record that the commit script writes."""
 
 from datetime import timedelta
 from typing import Any
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
-from room_server.clock import utc_now
 from room_server.core.decision_types import Change, Facts
 from room_server.core.room import public_text
-from room_server.state.commits import DONE_SECONDS, Commit, arguments, field, is_empty, unix_ms
+from room_server.state.commits import Commit, EventWrite, arguments, commit_of, field, is_empty, unix_ms
 from room_server.state.keys import Keys
-from room_server.state.redis.pipeline import flat
+from room_server.state.records import Loaded, Target
 from tests.core import builders
 from tests.core.builders import LEAD, NOW, WEBINAR
 
 KEYS = Keys(1)
-TAG = KEYS.tag(WEBINAR)
-GRACE = 120.0
 
 
-def plan(before: Facts, change: Change, lead: str = str(LEAD)) -> Commit:
-    """A plan as the store makes it; what stands is given as two words."""
-    return Commit(
-        webinar_id=WEBINAR,
-        lead=lead,
-        before=before,
-        participation=b"as it stands",
-        entry=b"as listed",
-        change=change,
-        grace=GRACE,
-    )
+def made(before: Facts, change: Change, evaluation_in: timedelta | None = None) -> Commit:
+    """The commit of a change."""
+    return commit_of(loaded(before), change, evaluation_in)
 
 
-def argued(before: Facts, change: Change) -> list[Any]:
-    """The arguments alone."""
-    return arguments(KEYS, plan(before, change))[1]
+def loaded(before: Facts) -> Loaded:
+    """The facts with the stored records of the lead, which are two words here."""
+    return Loaded(target=Target(WEBINAR, str(LEAD)), facts=before, participation=b"as stored", entry=b"as listed")
+
+
+def argued(before: Facts, change: Change) -> tuple[list[str], list[Any]]:
+    """What the script gets."""
+    return arguments(KEYS, loaded(before), made(before, change))
+
+
+def text(value: object) -> str:
+    """A record as it is stored."""
+    return msgspec.json.encode(value).decode()
 
 
 def completed() -> tuple[Facts, Change]:
@@ -45,27 +43,19 @@ def completed() -> tuple[Facts, Change]:
     return known, builders.decided(builders.complete(), known)
 
 
-def tail(arguments: list[Any]) -> tuple[int, int, list[Any]]:
-    """How many events and messages are appended, and the counters."""
-    rest = arguments[15:]
-    events = rest[0]
-    messages = rest[1 + 2 * events]
-    return events, messages, rest[2 + 2 * events + 3 * messages :]
+def test_the_script_gets_each_key_under_its_name() -> None:
+    keys, (_, names, record, participation, entry) = argued(*completed())
 
-
-def test_the_keys_stand_in_the_scripts_order() -> None:
-    keys, _ = arguments(KEYS, plan(*completed()))
-
-    assert keys[1:] == [
-        *(KEYS.room(WEBINAR), KEYS.participations(WEBINAR), KEYS.roster(WEBINAR)),
-        *(KEYS.events(TAG), KEYS.outbox(TAG), KEYS.deliveries(WEBINAR), KEYS.evaluations(TAG)),
-        *(KEYS.webinars(TAG), KEYS.tally(WEBINAR), KEYS.channel(TAG), KEYS.fates(TAG)),
-        *(KEYS.archived(TAG), KEYS.clock(TAG)),
-    ]
+    assert dict(zip(msgspec.msgpack.decode(names), keys, strict=True)) == {
+        **KEYS.of_commit(WEBINAR, ""),
+        "done": keys[0],
+    }
+    assert msgspec.msgpack.decode(record, type=Commit) == made(*completed())
+    assert (participation, entry) == (b"as stored", b"as listed")
 
 
 def test_each_commit_has_an_id_of_its_own() -> None:
-    ids = {arguments(KEYS, plan(*completed()))[0][0] for _ in range(100)}
+    ids = {argued(*completed())[0][0] for _ in range(100)}
 
     assert len(ids) == 100
     assert {key.rpartition(":")[0] for key in ids} == {KEYS.done(WEBINAR, "x").rpartition(":")[0]}
@@ -74,101 +64,77 @@ def test_each_commit_has_an_id_of_its_own() -> None:
 def test_a_change_of_the_room_carries_its_stamps_record_and_public_text() -> None:
     known = builders.facts("scheduled")
     change = builders.decided(builders.start(), known, "speaker")
+    commit = made(known, change)
 
-    assert argued(known, change)[:6] == [
-        *(DONE_SECONDS, "k3v9:7", "k3v9:8"),
-        *(msgspec.json.encode(change.room), public_text(change.room)),
-        unix_ms(change.room.scheduled_at),
-    ]
+    assert commit.expected_stamp == "k3v9:7"
+    assert commit.room is not None
+    assert (commit.room.stamp, commit.room.archived_at) == ("k3v9:8", None)
+    assert (commit.room.record, commit.room.public) == (text(change.room), public_text(change.room).decode())
+    assert commit.room.scheduled_at == unix_ms(change.room.scheduled_at)
 
 
 def test_a_new_room_expects_none() -> None:
-    change = Change(room=builders.room("draft"), participation=None)
+    commit = made(Facts(), Change(room=builders.room("draft"), participation=None))
 
-    assert argued(Facts(), change)[1:3] == ["", "k3v9:7"]
+    assert commit.expected_stamp == ""
+    assert commit.room is not None
+    assert commit.room.stamp == "k3v9:7"
 
 
 def test_a_room_that_is_not_changed_is_not_written() -> None:
     known = builders.facts("live")
     change = builders.decided(builders.enter(), known)
+    commit = made(known, change)
 
-    assert argued(known, change)[1:5] == ["k3v9:7", "", "", ""]
-    assert argued(known, change)[6:9] == [str(LEAD), b"as it stands", msgspec.json.encode(change.participation)]
+    assert (commit.expected_stamp, commit.room) == ("k3v9:7", None)
+    assert (commit.lead, commit.participation) == (str(LEAD), text(change.participation))
 
 
 def test_a_participation_that_is_not_changed_is_not_written() -> None:
     known = builders.facts("live")
 
-    assert argued(known, builders.decided(builders.stop(), known, "speaker"))[8] == ""
+    assert made(known, builders.decided(builders.stop(), known, "speaker")).participation is None
 
 
-@pytest.mark.parametrize(("hook", "compared"), [(builders.complete(), "1"), (builders.enter(), "0")])
-def test_the_roster_entry_is_compared_where_messages_rest_on_it(hook: builders.Hook, compared: str) -> None:
-    status = "finished" if compared == "1" else "live"
-    known = builders.facts(status, participation=builders.entered() if compared == "1" else None)
+def test_the_roster_entry_is_compared_where_messages_rest_on_it() -> None:
+    live = builders.facts("live")
 
-    assert argued(known, builders.decided(hook, known))[9:11] == [compared, b"as listed"]
+    assert made(*completed()).compares_entry
+    assert not made(live, builders.decided(builders.enter(), live)).compares_entry
 
 
-def test_the_end_of_a_webinar_arms_its_evaluation_after_the_grace() -> None:
+def test_an_evaluation_is_due_after_so_many_milliseconds() -> None:
     known = builders.facts("live")
     change = builders.decided(builders.stop(), known, "speaker")
-    ended = replace(change.room, finished_at=utc_now() + timedelta(days=1))
-    due = argued(known, replace(change, room=ended))[11]
 
-    wanted = (timedelta(days=1) + timedelta(seconds=GRACE)) / timedelta(milliseconds=1)
-    assert wanted - 60_000 < due <= wanted  # counted from now
+    assert made(known, change, timedelta(seconds=1, microseconds=1_400)).evaluation_in == 1_001
+    assert made(known, change).evaluation_in is None
 
 
-def test_an_evaluation_is_never_due_in_the_past() -> None:
-    known = builders.facts("live")
-    change = builders.decided(builders.stop(), known, "speaker")
-    ended = replace(change.room, finished_at=utc_now() - timedelta(days=1))
-
-    assert argued(known, replace(change, room=ended))[11] == 0
-
-
-def test_what_does_not_end_a_webinar_arms_nothing() -> None:
-    known = builders.facts("live")
-
-    assert argued(known, builders.decided(builders.cta(), known, "speaker"))[11] == ""
-
-
-def test_events_messages_and_counters_are_appended() -> None:
+def test_events_and_messages_are_written_as_they_were_decided() -> None:
     known, change = completed()
+    commit = made(known, change)
 
-    assert tail(argued(known, change)) == (
-        len(change.events),
-        len(change.messages),
-        flat([("completed",), ("classified",), ("attended",)]),
-    )
+    assert commit.events[0] == EventWrite("client_webinar_completed", text(change.events[0]))
+    assert len(commit.events) == len(change.events)
+    assert [(one.field, one.status) for one in commit.messages] == [(field(one), one.status) for one in change.messages]
 
 
 @pytest.mark.parametrize(
     ("known", "hook", "counted"),
     [
         (builders.facts("live"), builders.enter(), ["entered"]),
+        (builders.facts("finished", participation=builders.entered()), builders.complete(), ["classified", "attended"]),
         (builders.facts("finished"), builders.evaluate(), ["classified"]),
         (builders.facts("finished", participation=builders.missed()), builders.complete(), []),
         (builders.facts("live"), builders.cta(), []),
     ],
-    ids=["entered", "evaluated", "completed too late", "about the room"],
+    ids=["entered", "completed", "evaluated", "completed too late", "about the room"],
 )
 def test_each_thing_is_counted_once(known: Facts, hook: builders.Hook, counted: list[str]) -> None:
     role = "speaker" if hook == builders.cta() else "system"
 
-    assert tail(argued(known, builders.decided(hook, known, role)))[2] == [len(counted), *counted]
-
-
-def test_only_a_queued_message_wakes_the_sender() -> None:
-    known, change = completed()
-    arguments = argued(known, change)
-    start = 15 + 2 + 2 * len(change.events)
-    rows = [arguments[start + 3 * n : start + 3 * n + 3] for n in range(len(change.messages))]
-
-    assert [(name, wakes) for name, _, wakes in rows] == [
-        (field(message), "1" if message.status == "queued" else "0") for message in change.messages
-    ]
+    assert made(known, builders.decided(hook, known, role)).counters == counted
 
 
 def test_nothing_to_write_is_empty() -> None:
