@@ -21,8 +21,8 @@ from benchmarks.processes import await_rest, cpu_seconds, knock, load, resident,
 from benchmarks.report import Findings, Goal, Table, milliseconds
 from benchmarks.servers import Server, Speaker, serving, valkey
 from benchmarks.size import Size
+from room_server.state.heartbeat import ALIVE_SECONDS
 from room_server.state.keys import Keys
-from room_server.state.presence import ALIVE_SECONDS
 from room_server.state.redis.pipeline import Script
 
 PROCESSES = 8

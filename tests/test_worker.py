@@ -15,7 +15,7 @@ from room_server.core.room import RosterEntry, Status
 from room_server.jobs import attendance_report
 from room_server.jobs.erasure import forget
 from room_server.jobs.evaluation import Evaluations
-from room_server.state import presence, roster
+from room_server.state import heartbeat, roster
 from room_server.state.commits import unix_ms
 from room_server.state.evaluation_schedule import TAKEN, EvaluationSchedule, Schedule
 from room_server.state.outbox import Outbox
@@ -183,10 +183,10 @@ async def test_a_worker_is_seen_among_the_processes(valkey_url: str) -> None:
     made = settings(valkey_url)
     async with open_state(made) as state:
         async with working_beside(made, state):
-            await eventually(lambda: presence.living(state.store), "it is seen")
-            during = [node.kind for node in await presence.living(state.store)]
+            await eventually(lambda: heartbeat.living(state.store), "it is seen")
+            during = [node.kind for node in await heartbeat.living(state.store)]
 
-        assert (during, await presence.living(state.store)) == (["worker"], [])
+        assert (during, await heartbeat.living(state.store)) == (["worker"], [])
 
 
 async def test_a_worker_that_fails_takes_the_process_beside_it_along(valkey_url: str) -> None:

@@ -16,9 +16,9 @@ from room_server.core.receipt_stats import Reach, merge
 from room_server.core.room import PublicRoom, Status
 from room_server.rate_limit import Throttle
 from room_server.shared_read import SharedRead
-from room_server.state import presence, webinars
+from room_server.state import heartbeat, webinars
 from room_server.state.evaluation_schedule import EvaluationSchedule
-from room_server.state.presence import Node
+from room_server.state.heartbeat import Node
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
@@ -94,7 +94,7 @@ class Counts:
     async def _summed(self) -> Counted:
         async with deadline():
             nodes, listed, deliveries = await asyncio.gather(
-                presence.living(self._store), webinars.latest(self._store), webinars.delivery_counts(self._store)
+                heartbeat.living(self._store), webinars.latest(self._store), webinars.delivery_counts(self._store)
             )
             return await self._counted(nodes, listed, deliveries)
 

@@ -10,8 +10,8 @@ from starlette.responses import Response
 from room_server.channels.handshake import Admission
 from room_server.channels.listener import Listener
 from room_server.errors import StateUnavailable
-from room_server.state import presence
-from room_server.state.presence import Node
+from room_server.state import heartbeat
+from room_server.state.heartbeat import Node
 from room_server.state.store import Store
 
 
@@ -59,7 +59,7 @@ class Health:
         """
         tags, deaf = self._store.keys.tags, self._listener.away()
         try:
-            nodes, silent = await presence.living(self._store), set(self._store.away)
+            nodes, silent = await heartbeat.living(self._store), set(self._store.away)
         except StateUnavailable:
             nodes, silent = None, set(tags)
         parts = Checks(

@@ -10,7 +10,7 @@ from room_server.core.delivery import Delivery
 from room_server.core.messages import DeliveryStatus, MessageKind, Route
 from room_server.core.room import Participation, RosterEntry
 from room_server.state import roster
-from room_server.state.hash_scan import hash_slices
+from room_server.state.bulk_reads import hash_slices
 from room_server.state.outbox import Outbox
 from room_server.state.records import PARTICIPATION
 from room_server.state.store import Store

@@ -17,8 +17,8 @@ from room_server.core.messages import Actor, Role
 from room_server.core.room import Recording, Status
 from room_server.errors import UnreadableRecord
 from room_server.ids import new_id
+from room_server.state.bulk_reads import hash_slices
 from room_server.state.evaluation_schedule import EvaluationSchedule, ScheduledEvaluation
-from room_server.state.hash_scan import hash_slices
 from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
 from room_server.state.records import PARTICIPATION, LeadRecords
 from room_server.state.redis.retry import deadline

@@ -17,8 +17,8 @@ from room_server.core.delivery import ENDED
 from room_server.core.messages import DeliveryStatus
 from room_server.errors import StateUnavailable
 from room_server.state import stream_erasure
+from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import unix_ms
-from room_server.state.hash_scan import hash_slices
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store

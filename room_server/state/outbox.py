@@ -14,8 +14,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from room_server.core.delivery import Delivery
 from room_server.errors import StateUnavailable
+from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import field
-from room_server.state.hash_scan import hash_slices
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store

@@ -16,10 +16,10 @@ from room_server.clock import utc_now
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import Status
 from room_server.errors import StateUnavailable
-from room_server.state import presence, webinars
+from room_server.state import heartbeat, webinars
+from room_server.state.bulk_reads import ANSWER_SECONDS, answer
 from room_server.state.evaluation_schedule import EvaluationSchedule, Schedule
 from room_server.state.outbox import Outbox
-from room_server.state.partitions import ANSWER_SECONDS, answer
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
@@ -52,7 +52,7 @@ async def read(store: Store) -> QueueStats:
     async with deadline():
         now = utc_now()
         nodes, fates, rooms, lags, durable = await asyncio.gather(
-            presence.living(store),
+            heartbeat.living(store),
             webinars.delivery_counts(store),
             webinars.latest(store),
             _lags(store),

@@ -10,8 +10,8 @@ import msgspec
 
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable, webinar_unknown
+from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import DONE_SECONDS
-from room_server.state.hash_scan import hash_slices
 from room_server.state.records import ENTRY
 from room_server.state.redis.pipeline import Script
 from room_server.state.redis.retry import deadline

@@ -7,7 +7,7 @@ from heapq import nlargest
 import msgspec
 
 from room_server.core.room import PublicRoom
-from room_server.state.partitions import ask_each
+from room_server.state.bulk_reads import ask_each
 from room_server.state.redis.pipeline import pairs
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store

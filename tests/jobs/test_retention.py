@@ -18,8 +18,8 @@ from room_server.errors import StateUnavailable
 from room_server.jobs.evaluation import Evaluations
 from room_server.jobs.retention import TAKEN, Retention
 from room_server.state import roster, webinars
+from room_server.state.bulk_reads import SLICE
 from room_server.state.commits import unix_ms
-from room_server.state.hash_scan import SLICE
 from room_server.state.outbox import Outbox
 from room_server.state.redis.embedded import find_binary
 from room_server.state.redis.pipeline import Script

@@ -10,9 +10,9 @@ from room_server.clock import utc_now
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import Status
 from room_server.errors import StateUnavailable
-from room_server.state import presence, queue_stats, roster
+from room_server.state import heartbeat, queue_stats, roster
+from room_server.state.heartbeat import Report
 from room_server.state.outbox import Outbox
-from room_server.state.presence import Word
 from room_server.state.queue_stats import QueueStats
 from room_server.state.redis import embedded
 from room_server.state.startup import open_state
@@ -48,8 +48,8 @@ async def test_an_empty_redis_has_nothing_that_is_late(any_store: Store) -> None
 
 async def test_the_living_processes_are_counted_by_kind(any_store: Store) -> None:
     for number, kind in enumerate(("web", "web", "worker")):
-        word = Word(node=f"n-{number}", kind="worker" if kind == "worker" else "web", total=0)
-        await presence.announce(any_store, word)
+        word = Report(node=f"n-{number}", kind="worker" if kind == "worker" else "web", total=0)
+        await heartbeat.announce(any_store, word)
 
     assert (await queue_stats.read(any_store)).processes == {"web": 2, "worker": 1}
 

@@ -1,4 +1,4 @@
-"""Questions to all partitions of a Cluster, one of whose primaries is away: the others answer."""
+"""Large hashes slice by slice, and questions to all partitions while one is away."""
 
 import asyncio
 import signal
@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from redis import Redis as BlockingRedis
+from redis.asyncio import Redis
 
 from room_server.errors import StateUnavailable
 from room_server.state import queue_stats, webinars
+from room_server.state.bulk_reads import SLICE, ask_each, hash_slices
+from room_server.state.heartbeat import Report, announce, homes, living
 from room_server.state.keys import PARTITIONS as NUMBER
 from room_server.state.keys import SLOTS, slot
-from room_server.state.partitions import ask_each
-from room_server.state.presence import Word, announce, homes, living
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.cluster import form, processes, url_of
@@ -22,6 +23,34 @@ from tests.conftest import CLUSTER_PARTITIONS
 from tests.core import builders
 from tests.outage import own_redis
 from tests.support import eventually, settings_for, transactions
+
+
+async def test_a_large_hash_is_read_whole_and_in_slices(store: Store, redis_url: str) -> None:
+    written = {str(number).encode(): b"x" * 100 for number in range(3 * SLICE)}  # too large for a compact encoding
+    async with Redis.from_url(redis_url) as raw:
+        await raw.hset("large", items=[part for pair in written.items() for part in pair])
+        await raw.expire("large", 60)
+    read = [part async for part in hash_slices(store, "large")]
+    assert len(read) > 1
+    assert {field: value for part in read for field, value in part.items()} == written
+
+
+async def test_a_hash_that_is_not_there_has_no_slices(store: Store) -> None:
+    assert [part async for part in hash_slices(store, "none")] == []
+
+
+async def test_a_reading_that_a_restart_interrupts_is_refused_and_not_cut_short() -> None:
+    """The server's hashes are in another order after it: the cursor would lead past some of them."""
+    async with own_redis() as server, open_state(settings_for(server.url)) as state:
+        await state.store.call("HSET", "large", *(part for n in range(3 * SLICE) for part in (n, b"x" * 100)))
+        reading = hash_slices(state.store, "large")
+        await anext(reading)
+        await server.kill()
+        await server.start()
+
+        with pytest.raises(StateUnavailable, match="in the middle of a long reading"):
+            [part async for part in reading]
+
 
 WEBINARS = [f"w-{number}" for number in range(24)]
 
@@ -124,7 +153,7 @@ async def test_lists_and_sums_are_of_those_that_are_there(
 async def test_a_process_whose_partition_is_away_speaks_across(
     store: Store, primaries: dict[int, subprocess.Popen[bytes]]
 ) -> None:
-    words = [Word(node=f"n-{number}", kind="web", total=number) for number in range(32)]
+    words = [Report(node=f"n-{number}", kind="web", total=number) for number in range(32)]
     at_home = {word.node for word in words if homes(store, word.node)[0] in of(store)}
     await asyncio.gather(*(announce(store, word) for word in words))
     async with frozen(list(primaries.values())[2]):
