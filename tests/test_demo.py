@@ -148,7 +148,7 @@ def test_the_links_hold_a_day_as_the_readme_says() -> None:
         expires = Authenticator(settings).token(unquote(line.partition("#token=")[2])).expires_at
         assert expires is not None
         assert 24 * 3600 - 1 <= expires - began <= 24 * 3600 + 60
-    assert "which hold a day" in README.read_text("utf-8")
+    assert "valid for 24 hours" in README.read_text("utf-8")
 
 
 @pytest.mark.parametrize("secret", ["", "s" * 32])

@@ -112,11 +112,19 @@ def test_every_command_is_in_the_readme() -> None:
     assert {path for path in COMMANDS if path not in groups} <= listed
 
 
-def test_the_documents_lead_somewhere() -> None:
-    links = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8"))]
-    here = [(page, target) for page, target in links if not target.startswith("https://")]
+def sections(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
 
-    assert [target for page, target in here if not (page.parent / target).exists()] == []
+
+def test_the_documents_lead_to_files_and_sections_that_exist() -> None:
+    links = [(page, target) for page in PAGES for target in re.findall(r"\]\(([^)]+)\)", page.read_text("utf-8"))]
+    here = [(page, *target.partition("#")[::2]) for page, target in links if not target.startswith("https://")]
+    found = {(page.parent / name if name else page, section) for page, name, section in here}
+
+    assert [str(file) for file, _ in found if not file.exists()] == []
+    assert [(str(file), section) for file, section in found if section and section not in sections(file)] == []
 
 
 def test_lines_are_as_long_as_in_the_code() -> None:
