@@ -12,7 +12,7 @@ import click
 
 from room_server import auth
 from room_server.commands.common import run, settings, state_options, webinar_argument, with_store
-from room_server.commands.roster_file import again, check
+from room_server.commands.roster_file import RosterFile
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import Role
 from room_server.core.room import Room
@@ -41,11 +41,14 @@ def roster() -> None:
 @webinar_argument
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--replace", is_flag=True, help="Also remove the leads that are not in FILE.")
+@click.option("--ignore-columns", is_flag=True, help="Skip columns that are none of a roster's.")
 @state_options
-def import_(webinar_id: str, file: Path, replace: bool, **flags: Any) -> None:
-    """Import a CSV file with the columns lead_id, name, candidate_chat_id, partner_chat_id, locale.
+def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **flags: Any) -> None:
+    """Import a spreadsheet (.csv or .xlsx): lead_id, name, candidate_chat_id, partner_chat_id, locale.
 
-    lead_id is needed, the others may be empty or left out. Every line is checked before any is stored. A second
+    lead_id is needed, the others may be empty or left out. Column names may be Russian (Имя, Язык, …) and in capitals.
+    A .csv may be UTF-8, UTF-16 or Windows-1251, with commas, semicolons or tabs; what it is is found out and said on
+    stderr. Every line is checked before any is stored. A second
     import updates the leads it names and removes nobody, unless --replace is given. Leads that `lead forget` was told
     to forget less than a day ago are left out, and named.
 
@@ -54,18 +57,21 @@ def import_(webinar_id: str, file: Path, replace: bool, **flags: Any) -> None:
       room-server roster import launch leads.csv
       room-server roster import launch leads.csv --replace
     """
+    leads = RosterFile(file, ignore_columns)
     try:
-        count = check(file)
+        count = leads.check()
     except InputFileError as error:
-        raise click.ClickException(f"{file}: nothing was imported\n{error}") from error
+        read = f" (read as {', '.join(leads.found)})" if leads.found else ""
+        raise click.ClickException(f"{file}: nothing was imported{read}\n{error}") from error
 
     async def work(store: Store) -> rosters.ImportResult:
-        entries = again(file, count)
+        entries = leads.entries(count)
         with click.progressbar(entries, count, "importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
             return await rosters.import_roster(store, webinar_id, shown, replace)
 
     done: rosters.ImportResult = with_store(flags, work)
     taken = count - len(done.left_out)
+    click.echo(f"{file} was read as {', '.join(leads.found)}", err=True)
     click.echo(f"{taken} leads imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}")
     if replace:
         click.echo(f"{done.removed} leads removed")

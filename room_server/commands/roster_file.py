@@ -1,13 +1,12 @@
-"""A roster as a CSV file (RFC 4180, UTF-8), read line by line: whatever is wrong is named by line and field."""
+"""The leads in a file that a person made with a spreadsheet: each fault is named by its line and column."""
 
-import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
+from room_server.commands import spreadsheet
 from room_server.core.room import RosterEntry
 from room_server.errors import InputFileError
 
@@ -25,12 +24,23 @@ _WHOLE = re.compile(r"-?[0-9]+")
 _FIELDS = {field.name: field.type for field in msgspec.structs.fields(RosterEntry)}
 
 
-class Row(NamedTuple):
-    """A line of the file; `number` is that of its first line of text, `fault` says why it cannot be read."""
-
-    number: int
-    cells: list[str]
-    fault: str | None = None
+TITLES = {
+    "lead_id": ("lead_id", "lead id", "id лида", "лид", "id", "номер", "код", "код лида", "id клиента"),
+    "name": ("name", "имя", "фио", "ф.и.о.", "имя и фамилия", "клиент", "участник", "full name"),
+    "candidate_chat_id": (
+        *("candidate_chat_id", "candidate chat id", "chat_id", "chat id", "telegram id", "telegram_id"),
+        *("чат", "id чата", "телеграм id", "id телеграм", "чат кандидата", "id чата кандидата"),
+    ),
+    "partner_chat_id": (
+        *("partner_chat_id", "partner chat id", "чат партнёра", "чат партнера", "id чата партнёра", "id чата партнера"),
+    ),
+    "locale": ("locale", "language", "lang", "язык"),
+}
+"""What the first row may call each column, in any case."""
+_COLUMN = {title: column for column, titles in TITLES.items() for title in titles}
+LOCALES = {"ru_ru": "ru", "ru-ru": "ru", "rus": "ru", "русский": "ru", "en_us": "en", "en-us": "en", "en_gb": "en",
+           "en-gb": "en", "eng": "en", "английский": "en"}  # fmt: skip
+"""What CRMs write for a language, in lower case."""
 
 
 class Problems:
@@ -53,85 +63,81 @@ class Problems:
             raise InputFileError([*self._lines, f"… and {self._more} more"] if self._more else self._lines)
 
 
-def check(file: Path) -> int:
-    """How many leads the file holds. Raises InputFileError with every bad line."""
-    if not file.is_file():
-        raise InputFileError(["this is no regular file: it is read twice, so it cannot be a pipe"])
-    problems = Problems()
-    lines: dict[int, int] = {}
-    for number, outcome in _entries(file):
-        if isinstance(outcome, str):
-            problems.add(number, outcome)
-        elif outcome.lead_id in lines:
-            problems.add(number, f"lead_id: {outcome.lead_id} stands in line {lines[outcome.lead_id]} too")
-        else:
-            lines[outcome.lead_id] = number
-    problems.check()
-    return len(lines)
+class RosterFile:
+    """A file of leads; `found` says what was found out about it. Raises InputFileError wherever it is read."""
 
+    def __init__(self, file: Path, ignore_columns: bool = False) -> None:
+        """`ignore_columns`: columns that mean nothing here are skipped instead of refused."""
+        self._file = file
+        self._ignores = ignore_columns
+        self.found: list[str] = []
 
-def again(file: Path, count: int) -> Iterator[RosterEntry]:
-    """The entries of a file that was checked. Raises InputFileError when it is not the same any more."""
-    read = 0
-    for number, outcome in _entries(file):
-        read += 1
-        if isinstance(outcome, str):
-            raise InputFileError([f"line {number}: {outcome}", "the file was changed meanwhile; nothing was imported"])
-        yield outcome
-    if read != count:
-        raise InputFileError([f"the file was changed meanwhile: {count} leads, then {read}; nothing was imported"])
-
-
-def _entries(file: Path) -> Iterator[tuple[int, RosterEntry | str]]:
-    """Each line's number, and its entry or what is wrong with it. Raises InputFileError for the first line."""
-    rows = _rows(file)
-    columns = _columns(next(rows, None))
-    for row in rows:
-        if row.fault is not None:
-            yield row.number, row.fault
-        elif len(row.cells) != len(columns):
-            yield row.number, f"{len(row.cells)} fields, where the first line has {len(columns)}"
-        else:
-            yield row.number, parse(dict(zip(columns, row.cells, strict=True)))
-
-
-def _rows(file: Path) -> Iterator[Row]:
-    """The lines that hold anything. Bytes that are no UTF-8 come as lone surrogates and are found with their field."""
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        reader = csv.reader(text, strict=True)
-        while True:
-            number = reader.line_num + 1
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield Row(number, [], f"this is no CSV: {error}")
+    def check(self) -> int:
+        """How many leads the file holds. Raises InputFileError with every bad line."""
+        if not self._file.is_file():
+            raise InputFileError(["this is no regular file: it is read twice, so it cannot be a pipe"])
+        problems = Problems()
+        lines: dict[int, int] = {}
+        for number, outcome in self._entries():
+            if isinstance(outcome, str):
+                problems.add(number, outcome)
+            elif outcome.lead_id in lines:
+                problems.add(number, f"lead_id: {outcome.lead_id} stands in line {lines[outcome.lead_id]} too")
             else:
-                if any(cell.strip() for cell in cells):
-                    yield Row(number, cells)
+                lines[outcome.lead_id] = number
+        problems.check()
+        return len(lines)
 
+    def entries(self, count: int) -> Iterator[RosterEntry]:
+        """The entries, once the file was checked and held so many. Raises InputFileError when it was changed since."""
+        read = 0
+        for number, outcome in self._entries():
+            read += 1
+            if isinstance(outcome, str):
+                raise InputFileError(
+                    [f"line {number}: {outcome}", "the file was changed meanwhile; nothing was imported"]
+                )
+            yield outcome
+        if read != count:
+            raise InputFileError([f"the file was changed meanwhile: {count} leads, then {read}; nothing was imported"])
 
-def _columns(first: Row | None) -> list[str]:
-    """The names of the columns. Raises InputFileError."""
-    if first is None:
-        raise InputFileError([f"the file is empty; its first line names the columns {', '.join(COLUMNS)}"])
-    columns = [cell.strip() for cell in first.cells]
-    found = ",".join(columns)
-    if first.fault or not found.replace("\t", "").isprintable():
-        raise InputFileError([f"line 1: {first.fault or 'this is no text in UTF-8; save the file as CSV UTF-8'}"])
-    if len(columns) == 1 and (";" in found or "\t" in found):
-        raise InputFileError(["line 1: the columns are separated by commas, and by nothing else"])
-    unknown = [name for name in columns if name not in COLUMNS]
-    twice = sorted({name for name in columns if columns.count(name) > 1})
-    if unknown or twice or "lead_id" not in columns:
-        raise InputFileError([f"line 1: expected the columns {', '.join(COLUMNS)}, each once; found {found}"])
-    return columns
+    def _entries(self) -> Iterator[tuple[int, RosterEntry | str]]:
+        """Each row's number, and its entry or what is wrong with it."""
+        rows, found = spreadsheet.read(self._file)
+        self.found = found
+        columns, ignored = self._columns(next(rows, None))
+        self.found = [*found, f"{ignored} column{'s' * (ignored > 1)} ignored"] if ignored else found
+        for row in rows:
+            if row.fault is not None:
+                yield row.number, row.fault
+            elif len(row.cells) > len(columns):
+                yield row.number, f"{len(row.cells)} fields, where the first line has {len(columns)}"
+            else:
+                yield row.number, parse({name: cell for name, cell in zip(columns, row.cells, strict=False) if name})
+
+    def _columns(self, first: spreadsheet.Row | None) -> tuple[list[str], int]:
+        """The name of each column, empty for one to skip; and how many are skipped."""
+        if first is None:
+            raise InputFileError([f"the file is empty; its first line names the columns {', '.join(COLUMNS)}"])
+        titles = ", ".join(first.cells)
+        if first.fault or not titles.isprintable():
+            raise InputFileError([f"line 1: {first.fault or 'this is no text; save the file as CSV UTF-8 or .xlsx'}"])
+        columns = [_COLUMN.get(" ".join(title.lower().split()), "") for title in first.cells]
+        twice = sorted({name for name in columns if name and columns.count(name) > 1})
+        if twice or "lead_id" not in columns:
+            raise InputFileError([f"line 1: expected the columns {', '.join(COLUMNS)}, each once; found {titles}"])
+        unknown = [title for title, name in zip(first.cells, columns, strict=True) if title and not name]
+        if unknown and not self._ignores:
+            named = ", ".join(unknown)
+            raise InputFileError([f"line 1: no column of a roster is called {named}; skip them with --ignore-columns"])
+        return columns, len(unknown)
 
 
 def parse(row: dict[str, str]) -> RosterEntry | str:
     """The entry, or all that is wrong with it, field by field."""
-    said = {name: cell.strip() for name, cell in row.items() if cell.strip()}
+    said = {name: cell for name, cell in row.items() if cell}
+    if "locale" in said:
+        said["locale"] = LOCALES.get(said["locale"].lower(), said["locale"].lower())
     faults = [f"{name}: {fault}" for name, cell in said.items() if (fault := _fault(name, cell))]
     if "lead_id" not in said:
         faults.append(f"lead_id: expected {RIGHT['lead_id']}, and nothing is here")

@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+from datetime import datetime, timedelta
 
 import pytest
+from openpyxl import load_workbook
 
 from room_server.commands.attendance import as_csv
 from room_server.core.room import RosterEntry
@@ -165,3 +167,47 @@ async def test_a_process_writes_bytes_that_no_locale_changes(valkey_url: str) ->
     status, out, _ = await finished("attendance", "export", "demo", **environment)
 
     assert (status, out.startswith("\ufefflead_id")) == (0, True)
+
+
+def test_a_csv_for_excel_in_russian_has_semicolons_and_local_times(terminal: Terminal, valkey_url: str) -> None:
+    over(valkey_url, *PEOPLE)
+    utc = json.loads(terminal.says("attendance", "export", "demo", "--format", "json"))[0]["entered_at"]
+    words = ("attendance", "export", "demo", "--delimiter", ";", "--tz", "Asia/Kolkata")
+    text = terminal.run(*words).stdout_bytes.decode("utf-8-sig")
+
+    header, first, *_ = csv.reader(io.StringIO(text, newline=""), delimiter=";")
+    local = datetime.fromisoformat(utc) + timedelta(hours=5, minutes=30)
+    assert header == HEADER
+    assert first[2] == f"{local:%Y-%m-%d %H:%M:%S}"
+
+
+def test_a_workbook_has_numbers_times_and_texts_that_run_nothing(terminal: Terminal, valkey_url: str) -> None:
+    over(valkey_url, RosterEntry(lead_id=1, name="=1+1\x07", candidate_chat_id=101), *PEOPLE[1:])
+    utc = json.loads(terminal.says("attendance", "export", "demo", "--format", "json"))[0]["entered_at"]
+    words = ("attendance", "export", "demo", "--format", "xlsx", "--tz", "Europe/Moscow")
+    sheet = load_workbook(io.BytesIO(terminal.run(*words).stdout_bytes)).active
+    assert sheet is not None
+
+    header, first, *others = sheet.iter_rows()
+    local = datetime.fromisoformat(utc) + timedelta(hours=3)
+    assert [cell.value for cell in header] == HEADER
+    assert [(cell.value, cell.data_type) for cell in first[:3]] == [
+        *((1, "n"), ("=1+1", "s")),
+        (local.replace(tzinfo=None, microsecond=0), "d"),
+    ]
+    assert [row[0].value for row in others] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--delimiter", ";;"), "one character between the columns"),
+        (("--delimiter", "0"), "one character between the columns"),
+        (("--delimiter", ";", "--format", "json"), "one character between the columns"),
+        (("--tz", "Mars/Olympus"), "'Mars/Olympus' is no time zone of the IANA database"),
+        (("--tz", "../../etc/passwd"), "is no time zone"),
+        (("--tz", "Europe/Moscow", "--format", "json"), "JSON has its times in UTC"),
+    ],
+)
+def test_what_an_export_cannot_be_is_said(terminal: Terminal, words: tuple[str, ...], complaint: str) -> None:
+    assert complaint in terminal.misunderstands("attendance", "export", "demo", *words)

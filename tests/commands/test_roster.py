@@ -51,6 +51,15 @@ def test_import_says_how_many(launch: Terminal, tmp_path: Path) -> None:
     assert said == "3 leads imported; the roster of launch holds 3, before it held 0\n"
 
 
+def test_import_says_what_it_found_out_about_the_file(launch: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_bytes("Телефон;ID;Имя\n+7 900;1;Анна\n".encode("cp1251"))
+    done = launch.run("roster", "import", "launch", str(file), "--ignore-columns")
+
+    assert done.stderr == f"{file} was read as Windows-1251, semicolons, 1 column ignored\n"
+    assert "Error: " in launch.refuses("roster", "import", "launch", str(file))
+
+
 def test_a_second_import_updates_and_removes_nobody(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
     said = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4))
@@ -99,7 +108,7 @@ def test_a_file_with_one_bad_line_imports_nobody(launch: Terminal, tmp_path: Pat
     complaint = launch.refuses("roster", "import", "launch", str(file))
 
     assert complaint.splitlines() == [
-        f"Error: {file}: nothing was imported",
+        f"Error: {file}: nothing was imported (read as UTF-8, commas)",
         "line 3: locale: expected ru or en, not 'de'",
         "line 4: locale: expected ru or en, not 'fr'",
     ]
