@@ -173,6 +173,21 @@ async def test_hooks_and_sockets_pass(front: Front) -> None:
     assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
+@pytest.mark.skipif(NGINX is None, reason="nginx is not installed here")
+@pytest.mark.parametrize("front", [nginx], indirect=True)
+async def test_a_request_without_a_host_header_has_a_host_all_the_same(front: Front) -> None:
+    """As every request over HTTP/3, where the host is in `:authority`: nginx has no `$http_host` of it."""
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    name, port = front.address.split(":")
+    reader, writer = await asyncio.open_connection(name, int(port), ssl=trusting)
+    writer.write(b"GET /webinars HTTP/1.0\r\n\r\n")
+    status = await asyncio.wait_for(reader.readline(), PATIENCE)
+    writer.close()
+
+    assert status.split()[1] == b"200"
+
+
 async def test_callers_are_told_apart_and_cannot_lie_about_who_they_are(front: Front) -> None:
     async with front.client("127.0.0.2") as eager, front.client("127.0.0.3") as other:
         lies = [{"X-Forwarded-For": f"192.0.2.{number}"} for number in range(8 * RATE)]
