@@ -1,8 +1,10 @@
-"""The composition root: the route table, and the lifespan that owns every task of a web process."""
+"""The composition root of a web process: its route table, its objects, and the lifespan that owns its tasks."""
 
 import asyncio
 import logging
 import os
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,7 +12,6 @@ from typing import Any
 
 from msgspec import Struct
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -19,13 +20,14 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from room_server import config, process
-from room_server.api import health, navigation, pages
+from room_server.api import health, pages, responses
 from room_server.api.counts import Counts
-from room_server.api.documents.endpoints import Documents
-from room_server.api.frame_sources import FrameSources
+from room_server.api.documents import asyncapi, openapi
+from room_server.api.documents.document import Document
 from room_server.api.health import Health
 from room_server.api.hooks import Hooks
-from room_server.api.metrics import Metrics, MetricSources
+from room_server.api.metrics import Metrics
+from room_server.api.pages import FrameSources
 from room_server.api.rooms import Rooms
 from room_server.auth import Authenticator
 from room_server.channels.counts_feed import CountsFeed
@@ -36,14 +38,17 @@ from room_server.channels.listener import Listener
 from room_server.channels.reader import Reader
 from room_server.channels.timer_wheel import TimerWheel
 from room_server.config import Settings
-from room_server.errors import BadInput, Refusal, Unknown
+from room_server.core.messages import Role
+from room_server.core.receipt_stats import BOUNDS_MS
 from room_server.process import vital
 from room_server.rate_limit import PerAddress
 from room_server.state import server_checks
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.startup import State, wait_for_state
-from room_server.telemetry import logs, multiprocess, tracing
-from room_server.telemetry.multiprocess import SingleProcess
+from room_server.telemetry import logs, multiprocess, prometheus, tracing
+from room_server.telemetry.histogram import Histogram
+from room_server.telemetry.multiprocess import Slot
+from room_server.telemetry.prometheus import P
 from room_server.token_secret import with_token_secret
 
 logger = logging.getLogger(__name__)
@@ -69,7 +74,8 @@ class WebProcess(Struct, kw_only=True):
     counts: Counts
     metrics: Metrics
     health: Health
-    documents: Documents
+    openapi: Document
+    asyncapi: Document
     frame_sources: FrameSources
 
 
@@ -105,8 +111,8 @@ ROUTES: list[BaseRoute] = [
     Route("/healthz", health.alive, methods=["GET"]),
     Route("/readyz", endpoint(lambda web: web.health.ready), methods=["GET"]),
     Route("/metrics", endpoint(lambda web: web.metrics.answer), methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/openapi.json", endpoint(lambda web: web.documents.openapi), methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/asyncapi.json", endpoint(lambda web: web.documents.asyncapi), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/openapi.json", endpoint(lambda web: web.openapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/asyncapi.json", endpoint(lambda web: web.asyncapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
 ]
 """`/rooms/<id>/socket` and `/monitor/socket` are not here: uvicorn hands them to channels.socket.RoomSocket."""
 
@@ -129,7 +135,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
         Middleware(pages.SecurityHeaders, origins),
     ]
     if settings.max_requests_per_address:
-        middleware.append(Middleware(PerAddress, settings.max_requests_per_address, navigation.response))
+        middleware.append(Middleware(PerAddress, settings.max_requests_per_address, responses.refused))
     if origins:
         middleware.append(
             Middleware(
@@ -143,7 +149,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     app = Starlette(
         routes=[*ROUTES, *pages.routes()],
         middleware=middleware,
-        exception_handlers={Refusal: _refusal, HTTPException: _http_exception, Exception: _failure},
+        exception_handlers=responses.HANDLERS,
         lifespan=lambda _: lifespan(settings, shared),
     )
     app.router.redirect_slashes = False  # an unknown address is unknown
@@ -191,7 +197,23 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
     }
 
 
-def assemble(settings: Settings, state: State, slot: SingleProcess) -> WebProcess:
+def socket_metrics(hub: Hub, admission: Admission, listener: Listener) -> prometheus.Samples:
+    """What this process counts of its sockets and of its subscriptions to Redis."""
+    roles = sum((group.roles for group in hub.groups.values()), Counter[str]())
+    receipts = hub.tally.answers(group.receipts for group in hub.groups.values())
+    return {
+        **{(P + "sockets", role.value): roles[role] for role in Role},
+        **{(P + "handshakes_total", code): count for code, count in {"accepted": 0, **admission.answered}.items()},
+        (P + "frames_total",): hub.tally.frames,
+        (P + "gaps_healed_total",): hub.tally.healed,
+        (P + "subscribed",): int(listener.subscribed.is_set()),
+        (P + "subscriptions_lost_total",): listener.lost,
+        **hub.tally.writing.series(P + "broadcast_seconds"),
+        **Histogram.of_counts([bound / 1000 for bound in BOUNDS_MS], receipts).series(P + "reach_seconds"),
+    }
+
+
+def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     """The objects of a web process, each given what it needs."""
     store, authenticator = state.store, Authenticator(settings)
     hub, timers = Hub(store), TimerWheel()
@@ -201,42 +223,26 @@ def assemble(settings: Settings, state: State, slot: SingleProcess) -> WebProces
     admission = Admission(settings, hub, timers, authenticator.token)
     counts = Counts(store, authenticator, settings.max_reads_per_person)
     heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counts(), "hooks": hooks.by_code()})
+
+    def collect() -> prometheus.Samples:
+        heartbeat_age = time.monotonic() - heartbeat.announced_at
+        samples = {**hooks.metrics(), **socket_metrics(hub, admission, listener)}
+        return {**samples, (P + "heartbeat_age_seconds",): heartbeat_age}
+
     return WebProcess(
         hub=hub,
         timers=timers,
         reader=reader,
         listener=listener,
         admission=admission,
-        counts_feed=CountsFeed(hub, counts.seen),
+        counts_feed=CountsFeed(hub, counts.visible),
         heartbeat=heartbeat,
         hooks=hooks,
         rooms=Rooms(store, authenticator, settings.max_reads_per_person),
         counts=counts,
-        metrics=Metrics(settings, store, MetricSources(hub, admission, listener, heartbeat, hooks), slot),
-        health=Health(store, listener, admission),
-        documents=Documents(settings.public_url),
+        metrics=Metrics(settings, store, collect, slot),
+        health=Health(store, listener.away, lambda: admission.draining),
+        openapi=Document(openapi.document, settings.public_url),
+        asyncapi=Document(asyncapi.document, settings.public_url),
         frame_sources=FrameSources(store),
     )
-
-
-async def _refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - registered for this class alone
-    return navigation.response(request, error)
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    refusal = (
-        BadInput("method_not_allowed", "this address does not take this method")
-        if error.status_code == 405
-        else Unknown("not_found", "there is nothing at this address")
-    )
-    refusal.headers = dict(error.headers or {})
-    return navigation.response(request, refusal)
-
-
-async def _failure(request: Request, _: Exception) -> Response:
-    """Starlette answers this outside of every middleware."""
-    answer = navigation.response(request, Refusal("internal_error", "something went wrong here; it is in the log"))
-    answer.headers["X-Request-ID"] = tracing.request_id.get()
-    return answer

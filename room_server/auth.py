@@ -23,6 +23,7 @@ from jwt.utils import force_bytes
 
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import MAX_LEAD_ID, Actor, Role
+from room_server.core.wire import bearer_token
 from room_server.errors import ConfigurationError, Unauthenticated
 
 WEBHOOK_TOLERANCE = 300
@@ -76,10 +77,10 @@ class Authenticator:
 
     def bearer(self, headers: Mapping[str, str]) -> Actor:
         """The actor of an `Authorization: Bearer` header. Raises Unauthenticated."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = bearer_token(headers.get("authorization", ""))
+        if not token:
             raise Unauthenticated("send a token as `Authorization: Bearer <token>`")
-        return self.token(token.strip())
+        return self.token(token)
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> Actor:
         """The site's backend, when one of the signatures over id, time and body holds. Raises Unauthenticated."""

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "channels": LEAVES | {"core", "state", "channels"},
     "telegram": LEAVES | {"core", "state", "telegram"},
     "auth": LEAVES | {"core"},
-    "api": EDGE | {"api", "channels", "jobs"},
+    "api": EDGE | {"api", "jobs"},
     **dict.fromkeys((*LEAVES, "protocols", "token_secret"), LEAVES | {"core", "protocols"}),
     **dict.fromkeys(("__main__", "app", "cli", "commands", "demo", "worker"), EVERYTHING),
 }

@@ -9,14 +9,14 @@ from msgspec import json
 
 from room_server import auth
 from room_server.config import Settings
-from room_server.telemetry.multiprocess import Snapshot, labelled
+from room_server.telemetry.prometheus import P
 from tests.api.test_metrics import samples
 from tests.commands.test_web_workers import frozen, workers_of
 from tests.support import AT, PATIENCE, TOKEN_SECRET, eventually, wait_until
 from tests.terminal import Running, finished, running
 
 ACCEPTED = 'room_server_hooks_total{code="ok",hook="core_webinar_set_cta_visibility"}'
-SERIES = labelled("core_webinar_set_cta_visibility", "ok")
+SERIES = [P + "hooks_total", "core_webinar_set_cta_visibility", "ok"]
 STARTED = 'process_start_time_seconds{{worker="{}"}}'
 
 
@@ -49,8 +49,8 @@ async def whole(site: Running, workers: int = 2) -> dict[str, float]:
 def kept(folder: Path) -> float:
     """The accepted hooks that the workers keep where the others find them."""
     files = folder.glob("room-server-*/*.json")
-    counted = [json.decode(file.read_bytes(), type=Snapshot).counters for file in files]
-    return sum(counters["room_server_hooks_total"][SERIES] for counters in counted)
+    rows = [row for file in files for row in json.decode(file.read_bytes(), type=list[tuple[list[str], float]])]
+    return sum(value for series, value in rows if series == SERIES)
 
 
 async def renewed(site: Running, begun: set[float], seen: set[float]) -> bool:

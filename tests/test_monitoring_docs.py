@@ -138,7 +138,7 @@ def test_the_document_lists_every_metric_with_its_labels() -> None:
     }
 
     assert listed == {
-        name: (", ".join(f"`{label}`" for label in family.labels) or "–", family.told)
+        name: (", ".join(f"`{label}`" for label in family.labels) or "–", family.help)
         for name, family in FAMILIES.items()
     }
 

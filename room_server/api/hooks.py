@@ -37,6 +37,7 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 from room_server.telemetry import tracing
 from room_server.telemetry.histogram import Histogram
+from room_server.telemetry.prometheus import P, Samples
 
 UNKNOWN = "unknown"
 """How every hook is counted whose name is none of ours."""
@@ -93,15 +94,15 @@ class Hooks:
         self._store = store
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 2 * per_person)
-        self.answered: Counter[tuple[str, str]] = Counter()
+        self._answered = Counter({(name, "ok"): 0 for name in INBOUND})
         """Hooks that this process answered, by name and code; `ok` for those that were accepted."""
-        self.took = {name: Histogram() for name in (*INBOUND, *EMITTED, UNKNOWN)}
+        self._seconds = {name: Histogram() for name in (*INBOUND, *EMITTED, UNKNOWN)}
         """How long each answer took, from the request's head on, by name."""
 
     async def receive(self, request: Request) -> Response:
         """One hook, answered when it is durable. Raises Refusal."""
         name, code, started = request.path_params["name"], "internal_error", time.perf_counter()
-        known = name if name in self.took else UNKNOWN
+        known = name if name in self._seconds else UNKNOWN
         try:
             with tracing.span(f"hook {known}"):
                 response = await self._received(request, name)
@@ -110,16 +111,23 @@ class Hooks:
             code = refusal.code
             raise
         finally:
-            self.answered[known, code] += 1
-            self.took[known].observe(time.perf_counter() - started)
+            self._answered[known, code] += 1
+            self._seconds[known].observe(time.perf_counter() - started)
         return response
 
     def by_code(self) -> Counter[str]:
-        """Hooks that this process answered, by code."""
+        """How many hooks this process answered, by code."""
         codes: Counter[str] = Counter()
-        for (_, code), answered in self.answered.items():
+        for (_, code), answered in self._answered.items():
             codes[code] += answered
-        return codes
+        return +codes
+
+    def metrics(self) -> Samples:
+        """What this process counted of hooks."""
+        samples: Samples = {(P + "hooks_total", *key): answered for key, answered in self._answered.items()}
+        for name, seconds in self._seconds.items():
+            samples |= seconds.series(P + "hook_seconds", name)
+        return samples
 
     async def _received(self, request: Request, name: str) -> Response:
         if name not in INBOUND and name not in EMITTED:

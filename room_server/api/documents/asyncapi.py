@@ -7,14 +7,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from room_server.api.counts import Counted
-from room_server.api.documents import schemas
-from room_server.api.documents.openapi import LICENSE, TITLE, Json
+from room_server.api.documents.document import TITLE, Json, ref, schemas
+from room_server.api.documents.openapi import LICENSE
 from room_server.api.documents.operations import documented
-from room_server.channels.frames import Reconnect
-from room_server.channels.handshake import BEARER, SUBPROTOCOL
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.permissions import MAY_READ, Reading
 from room_server.core.room import PublicRoom
+from room_server.core.wire import BEARER, SUBPROTOCOL, Reconnect
 from room_server.errors import CLOSE_CODES, PROBLEMS, CloseCode
 from room_server.problems import ProblemDetails
 from room_server.state.keys import Keys
@@ -106,7 +105,7 @@ def document(address: str | None) -> Json:
             "append_events": _sends("events", "Every hook that was accepted or emitted, in order.", EVENTS),
         },
         "components": {
-            "schemas": schemas.schemas(kinds),
+            "schemas": schemas(kinds),
             "messages": {
                 name: _message(name, kind)
                 for frames in (*(socket.frames for socket in SOCKETS.values()), EVENTS)
@@ -154,7 +153,7 @@ def _socket(socket: Channel) -> Json:
         **_parameters(socket.address),
         "messages": _messages(socket.frames),
         "bindings": {"ws": {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}},
-        "x-refusals": {"payload": schemas.ref(ProblemDetails), "headers": ["Retry-After"], "codes": refusals},
+        "x-refusals": {"payload": ref(ProblemDetails), "headers": ["Retry-After"], "codes": refusals},
         "x-close-codes": closes,
     }
 
@@ -196,5 +195,5 @@ def _message(name: str, kind: type) -> Json:
         "name": name,
         "summary": documented(kind),
         **(hook if name in EVENTS else {}),
-        "payload": schemas.ref(kind),
+        "payload": ref(kind),
     }

@@ -3,16 +3,14 @@
 import re
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any
 
-from room_server.api.documents import operations, schemas
+from room_server.api.documents import operations
+from room_server.api.documents.document import TITLE, Json, ref, schema_of, schemas
 from room_server.api.documents.operations import Answer, Operation
 from room_server.core.messages import EMITTED, WebinarId
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE, ProblemDetails
 
-Json = dict[str, Any]
-TITLE = "room-server"
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 ABOUT = """\
 Webinar rooms: hooks come in, room states go out. The sockets and the stream of events are in `/asyncapi.json`.
@@ -94,14 +92,14 @@ CALLERS: dict[str, Json] = {
     operations.SIGNATURE: {f"webhook_{part}": [] for part in ("id", "timestamp", "signature")},
 }
 PARAMETERS: dict[str, Json] = {
-    "webinar_id": {"description": "The webinar.", "schema": schemas.of(WebinarId)},
+    "webinar_id": {"description": "The webinar.", "schema": schema_of(WebinarId)},
     "name": {"description": "The hook.", "schema": {"enum": list(EMITTED)}},
     "If-None-Match": {"description": "ETags of answers that the caller has.", "schema": _TEXT},
 }
 OF_FILES: dict[str, Json] = {
     "webinar_id": {
         "description": "The webinar, whether there is one or not: it is the page that asks for the room.",
-        "schema": schemas.of(WebinarId),
+        "schema": schema_of(WebinarId),
     },
     "path": {"description": "The file.", "schema": _TEXT},
 }
@@ -117,7 +115,7 @@ def document(address: str | None) -> Json:
         "servers": [{"url": (address or "/").rstrip("/") or "/"}],
         "paths": {path: _path(path, methods, responses) for path, methods in operations.OPERATIONS.items()},
         "components": {
-            "schemas": schemas.schemas([ProblemDetails, *operations.kinds(rows)]),
+            "schemas": schemas([ProblemDetails, *operations.kinds(rows)]),
             "responses": dict(sorted(responses.items())),
             "headers": HEADERS,
             "securitySchemes": SECURITY,
@@ -140,7 +138,7 @@ def _path(path: str, methods: dict[str, Operation], responses: dict[str, Json]) 
 def _operation(row: Operation, responses: dict[str, Json]) -> Json:
     roles = f" Roles: {', '.join(sorted(row.roles))}." if row.roles else ""
     asked = [{"name": name, "in": "header", **PARAMETERS[name]} for name in row.asks]
-    body = {"required": True, "content": {"application/json": {"schema": schemas.ref(row.takes)}}} if row.takes else {}
+    body = {"required": True, "content": {"application/json": {"schema": ref(row.takes)}}} if row.takes else {}
     return {
         "operationId": row.id,
         "tags": [row.tag],
@@ -167,7 +165,7 @@ def _problem(status: int, codes: list[str], responses: dict[str, Json]) -> Json:
     responses[name] = {
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in sorted(codes)),
         "headers": _headers(["Cache-Control", *TOLD_WITH.get(status, [])]),
-        "content": {MEDIA_TYPE: {"schema": schemas.ref(ProblemDetails)}},
+        "content": {MEDIA_TYPE: {"schema": ref(ProblemDetails)}},
         "x-codes": sorted(codes),
     }
     return {"$ref": f"#/components/responses/{name}"}
@@ -176,9 +174,7 @@ def _problem(status: int, codes: list[str], responses: dict[str, Json]) -> Json:
 def _answer(answer: Answer) -> Json:
     made: Json = {"description": answer.says, "headers": _headers(answer.headers)}
     if answer.media:
-        schema: Json = (
-            _TEXT if answer.kind is None else {"type": "object"} if answer.kind is dict else schemas.ref(answer.kind)
-        )
+        schema: Json = _TEXT if answer.kind is None else {"type": "object"} if answer.kind is dict else ref(answer.kind)
         made["content"] = {media: {"schema": schema} for media in answer.media}
     return made
 

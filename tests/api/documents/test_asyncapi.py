@@ -14,9 +14,9 @@ import pytest
 from jsonschema import Draft7Validator
 
 from room_server.api.documents import asyncapi
-from room_server.channels.handshake import SUBPROTOCOL
 from room_server.core.messages import EMITTED, INBOUND, NAMES
 from room_server.core.permissions import MAY_READ, Reading
+from room_server.core.wire import SUBPROTOCOL
 from room_server.errors import CLOSE_CODES, PROBLEMS, CloseCode
 from tests.api.documents.checking import Json, references, resolved
 

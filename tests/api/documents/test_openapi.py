@@ -4,7 +4,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.operations import AT_THE_EDGE, OPERATIONS, OTHER_METHODS
-from room_server.channels.handshake import SUBPROTOCOL
+from room_server.core.wire import SUBPROTOCOL
 from room_server.errors import PROBLEMS
 from tests.api.documents.checking import Json, references, resolved
 from tests.api.documents.test_operations import ROWS

@@ -5,8 +5,8 @@ import re
 import httpx
 import pytest
 
-from room_server.api.navigation import corrected
 from room_server.api.pages import folder
+from room_server.api.responses import corrected
 from room_server.app import ROUTES
 from tests.support import Site, serving, settings_for
 
