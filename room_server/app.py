@@ -54,13 +54,13 @@ from room_server.token_secret import with_token_secret
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 10
-"""How long a start waits for all partitions to be heard; then it serves those that are."""
+"""How long a start waits for the subscriptions of all partitions; then it serves those that have theirs."""
 ANY_METHOD: list[str] = []
-"""Starlette lets every method through to the endpoint."""
+"""Starlette then passes every method to the endpoint."""
 
 
 class WebProcess(Struct, kw_only=True):
-    """The objects of a web process. It is each request's `state.web`, and the room sockets' `app_state["web"]`."""
+    """The objects of a web process: `request.state.web` to an endpoint, `app_state["web"]` to a room socket."""
 
     hub: Hub
     timers: TimerWheel
@@ -83,7 +83,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def endpoint(choose: Callable[[WebProcess], Endpoint]) -> Endpoint:
-    """The endpoint that `choose` takes from the process that serves the request: routes are older than processes."""
+    """An endpoint of the process that serves the request. Routes are made before the process's objects are."""
 
     async def answer(request: Request) -> Response:
         web: WebProcess = request.state.web
@@ -93,10 +93,10 @@ def endpoint(choose: Callable[[WebProcess], Endpoint]) -> Endpoint:
 
 
 class ReceiveHook:
-    """The same as plain ASGI: what Starlette puts around a function costs as much as a decision."""
+    """`hooks.receive` as plain ASGI: what Starlette wraps around a function costs as much as deciding a hook."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One hook; a Refusal is answered by the exception handler."""
+        """Answer one hook; the exception handlers answer a Refusal."""
         web: WebProcess = scope["state"]["web"]
         response = await web.hooks.receive(Request(scope, receive))
         await response(scope, receive, send)
@@ -118,7 +118,7 @@ ROUTES: list[BaseRoute] = [
 
 
 def from_environment() -> Starlette:
-    """The application of a worker process, which has nothing but its environment. Raises ConfigurationError."""
+    """The application of one of several web workers, by settings in the environment. Raises ConfigurationError."""
     settings = config.load(os.environ)
     logs.configure(settings.log_format)
     tracing.configure(os.environ)
@@ -128,7 +128,7 @@ def from_environment() -> Starlette:
 
 
 def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
-    """The application, not yet running: its lifespan opens the state; `shared` is the folder of this host's workers."""
+    """The application; its lifespan opens the state. In the folder `shared` this host's workers share metrics."""
     origins = settings.origins()
     middleware = [
         Middleware(tracing.RequestId),
@@ -152,7 +152,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
         exception_handlers=responses.HANDLERS,
         lifespan=lambda _: lifespan(settings, shared),
     )
-    app.router.redirect_slashes = False  # an unknown address is unknown
+    app.router.redirect_slashes = False  # an unknown address is 404
     return app
 
 
@@ -160,8 +160,8 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
 async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Mapping[str, WebProcess]]:
     """Open the state, run every task of a web process, and close both.
 
-    It begins to serve when Redis answers and the changes of every partition are heard. It waits for Redis without end,
-    but for partitions of a Cluster that are away no longer than START_SECONDS.
+    The process serves as soon as Redis answers and every partition is subscribed to. It waits for Redis without limit,
+    but no longer than START_SECONDS for partitions of a Cluster that are away.
     """
     async with AsyncExitStack() as stack:
         stack.callback(tracing.flush)
@@ -184,7 +184,7 @@ async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Map
 
 
 def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
-    """What runs as long as the process serves, by its task's name; if one of them ends, so does the process."""
+    """The work that runs as long as the process serves, by task name; the process ends if one of them does."""
     return {
         "listen": web.listener.run(),
         "refresh": web.listener.refresh(),
@@ -214,7 +214,7 @@ def socket_metrics(hub: Hub, admission: Admission, listener: Listener) -> promet
 
 
 def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
-    """The objects of a web process, each given what it needs."""
+    """Make the objects of a web process. `slot` is its place among the workers of this host, if there are several."""
     store, authenticator = state.store, Authenticator(settings)
     hub, timers = Hub(store), TimerWheel()
     reader = Reader(store, hub)

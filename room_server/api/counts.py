@@ -24,9 +24,9 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 FRESH_SECONDS = 0.5
-"""How old an answer may be: any number of monitors costs Redis no more."""
+"""How old the counts may be: any number of monitors costs Redis no more than one."""
 SHOWN = frozenset({Status.LIVE, Status.PAUSED, Status.FINISHED})
-"""Rooms that are shown even when nobody is connected; of the finished only those still being evaluated."""
+"""Rooms that are shown even when nobody is connected; finished ones only while they are evaluated."""
 
 
 class Evaluation(Struct, frozen=True):

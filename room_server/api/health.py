@@ -24,15 +24,15 @@ class Checks(Struct, frozen=True, kw_only=True):
     """What a web process needs to serve; and whether there is a worker, without which it serves all the same."""
 
     redis: bool
-    """Any partition's server answers."""
+    """At least one partition's server answers."""
     listener: bool
-    """The changes of any partition are heard."""
+    """At least one partition is subscribed to."""
     serving: bool
-    """Nobody was asked to leave."""
+    """The process is not draining: it takes new sockets."""
     worker: Literal["running", "missing", "unknown"]
-    """Any worker's heartbeat. `unknown`: Redis cannot be asked where it may stand."""
+    """Whether any worker's heartbeat is stored. `unknown`: a partition where it might be does not answer."""
     partitions_away: list[str]
-    """Those whose server does not answer, or whose changes are not heard; the others are served."""
+    """Tags of partitions whose server does not answer, or that are not subscribed to; the others are served."""
 
 
 class Readiness(Struct, frozen=True):

@@ -36,8 +36,8 @@ PAGES = {
 }
 WITH_PLAYER = ("room.html", "speaker.html")
 """The pages of one webinar, with a frame for its player."""
-NOBODY = "'none'"
-ANYBODY = "http: https:"
+NO_SOURCE = "'none'"
+ANY_SOURCE = "http: https:"
 """For a host that no policy can name, such as an IPv6 address (CSP 3, 2.3.1)."""
 FRESH_SECONDS = 1.0
 READS_A_SECOND = 100
@@ -59,11 +59,11 @@ class FrameSources:
         self._shared = SharedRead(self._read, FRESH_SECONDS)
 
     async def of(self, webinar_id: str) -> str:
-        """The sources for this room. When they cannot be read, those that were read last, else NOBODY."""
+        """The sources for this room. When they cannot be read, those that were read last, else NO_SOURCE."""
         try:
             return await self._shared.get(webinar_id)
         except (TooManyRequests, StateUnavailable):
-            return self._shared.latest(webinar_id) or NOBODY
+            return self._shared.latest(webinar_id) or NO_SOURCE
 
     async def _read(self, webinar_id: str) -> str:
         self._throttle.check("pages")
@@ -73,9 +73,9 @@ class FrameSources:
 def frame_sources(room: Room | None) -> str:
     """The origins of the player and those beside it, while the room shows a player or may come to show one."""
     if room is None or room.player_url is None or room.status in WITHOUT_PLAYER:
-        return NOBODY
+        return NO_SOURCE
     player = origin(room.player_url)
-    return ANYBODY if player is None else " ".join(dict.fromkeys([player, *room.frame_origins]))
+    return ANY_SOURCE if player is None else " ".join(dict.fromkeys([player, *room.frame_origins]))
 
 
 class Whole:
@@ -120,7 +120,7 @@ def routes() -> list[BaseRoute]:
 
 def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
-        frames = NOBODY
+        frames = NO_SOURCE
         if path.name in WITH_PLAYER:
             webinar_id = request.path_params["webinar_id"]
             if not _WEBINAR_ID.fullmatch(webinar_id):
@@ -132,7 +132,7 @@ def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
     return page
 
 
-def _sources(host: str = "", frames: str = NOBODY) -> str:
+def _sources(host: str = "", frames: str = NO_SOURCE) -> str:
     """The directives that depend on the request. Before Safari 16 'self' holds no sockets (WebKit 235873)."""
     sockets = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
     return f"connect-src 'self'{sockets}; frame-src {frames}"

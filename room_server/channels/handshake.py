@@ -1,7 +1,7 @@
 """What a socket's handshake is checked for before its room is looked up. Refusals are plain HTTP answers.
 
 Order: how often from there, address, origin, subprotocol, who is calling, role and webinar, room for one more.
-That a handshake has no body was seen before (entrance.fault).
+That a handshake has no body was checked before (protocols.upgrade.head_fault).
 """
 
 import re

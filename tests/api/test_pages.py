@@ -137,7 +137,7 @@ def policy_sources(answer: httpx.Response) -> str:
 @pytest.mark.parametrize("status", Status)
 async def test_a_room_may_frame_its_player_and_nobody_else(site: Site, status: Status) -> None:
     await site.store.create(room(status=status, player_url=PLAYER))
-    expected = "https://player.example.org" if status in {"scheduled", "live", "paused"} else pages.NOBODY
+    expected = "https://player.example.org" if status in {"scheduled", "live", "paused"} else pages.NO_SOURCE
     for address in ("/room/w", "/speaker/w"):
         assert policy_sources(await site.http.get(address)) == expected
 
@@ -145,13 +145,13 @@ async def test_a_room_may_frame_its_player_and_nobody_else(site: Site, status: S
 async def test_a_room_that_is_not_there_looks_like_one_without_a_player(site: Site) -> None:
     await site.store.create(room())
     assert [policy_sources(await site.http.get(f"/room/{one}")) for one in ("w", "none", "%0d%0ax")] == [
-        pages.NOBODY
+        pages.NO_SOURCE
     ] * 3
 
 
 async def test_no_other_page_frames_anybody(site: Site) -> None:
     for address in ("/", "/monitor", "/demo/player", "/static/app.css", "/webinars"):
-        assert policy_sources(await site.http.get(address)) == pages.NOBODY, address
+        assert policy_sources(await site.http.get(address)) == pages.NO_SOURCE, address
 
 
 async def test_another_player_is_allowed_a_second_later(site: Site) -> None:
@@ -171,7 +171,7 @@ async def test_pages_come_without_redis_and_with_what_was_known() -> None:
         await site.store.create(room(player_url=PLAYER))
         assert policy_sources(await site.http.get("/room/w")) == "https://player.example.org"
         await redis.kill()
-        for webinar_id, expected in (("w", "https://player.example.org"), ("x", pages.NOBODY)):
+        for webinar_id, expected in (("w", "https://player.example.org"), ("x", pages.NO_SOURCE)):
             answer = await site.http.get(f"/room/{webinar_id}")
             assert (answer.status_code, policy_sources(answer)) == (200, expected)
         await redis.start()
@@ -194,10 +194,12 @@ async def test_origins_that_the_operator_names_are_allowed_beside_the_players(si
     for address in ("/room/w", "/speaker/w"):
         assert policy_sources(await site.http.get(address)) == expected
     await site.store.create(room("none", frame_origins=named))
-    assert policy_sources(await site.http.get("/room/none")) == pages.NOBODY
+    assert policy_sources(await site.http.get("/room/none")) == pages.NO_SOURCE
 
 
 def test_a_host_that_no_policy_can_name_lets_every_frame_in() -> None:
-    assert pages.frame_sources(room(player_url="https://[::1]:8000/")) == pages.ANYBODY
-    assert pages.frame_sources(room(player_url="https://[::1]/", frame_origins=("https://a.example",))) == pages.ANYBODY
+    assert pages.frame_sources(room(player_url="https://[::1]:8000/")) == pages.ANY_SOURCE
+    assert (
+        pages.frame_sources(room(player_url="https://[::1]/", frame_origins=("https://a.example",))) == pages.ANY_SOURCE
+    )
     assert pages.frame_sources(room(player_url="https://Player.Example.org/x")) == "https://player.example.org"

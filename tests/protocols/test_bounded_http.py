@@ -57,7 +57,7 @@ async def ends(raw: Raw, code: str) -> None:
     assert await raw.rest() == b""
 
 
-async def test_a_caller_that_asks_nothing_is_hung_up_on(hasty: Site) -> None:
+async def test_a_connection_without_a_request_is_closed(hasty: Site) -> None:
     async with connecting(hasty) as silent, connecting(hasty) as ending_lines:
         await ending_lines.send(b"\r\n", b"\r\n\r\n")
         await served(hasty)

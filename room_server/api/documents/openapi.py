@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of everything that is answered over HTTP, made from the rows of operations.py."""
+"""The OpenAPI 3.1 document of the interface over HTTP, made from the rows of operations.py."""
 
 import re
 from collections.abc import Iterable
@@ -51,8 +51,8 @@ HEADERS: dict[str, Json] = {
     "Access-Control-Allow-Origin": {"description": "The site that may read the answer.", "schema": _TEXT},
     "Access-Control-Expose-Headers": {"description": "Headers that this site may read.", "schema": _TEXT},
 }
-"""Every header of an answer that says something, beside those of the transfer itself."""
-ALWAYS = (
+"""Every header of an answer, except those of the transfer itself, such as Content-Length."""
+COMMON_HEADERS = (
     "X-Request-Id",
     "Content-Security-Policy",
     "Referrer-Policy",
@@ -61,9 +61,9 @@ ALWAYS = (
     "Access-Control-Allow-Origin",
     "Access-Control-Expose-Headers",
 )
-"""Any answer may have these; the server's own word on a request that it could not read has none."""
-TOLD_WITH = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
-"""Headers that come with a problem of this status."""
+"""Any answer may have these, except the refusal of a request that could not be parsed."""
+PROBLEM_HEADERS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
+"""The headers of a problem, by its status."""
 SECURITY: dict[str, Json] = {
     operations.TOKEN: {
         "type": "http",
@@ -77,8 +77,8 @@ SECURITY: dict[str, Json] = {
         "description": "`ROOM_SERVER_METRICS_TOKEN`; where it is not set, whoever is on the same machine may ask.",
     },
     **{
-        f"webhook_{part}": {"type": "apiKey", "in": "header", "name": f"webhook-{part}", "description": says}
-        for part, says in {
+        f"webhook_{part}": {"type": "apiKey", "in": "header", "name": f"webhook-{part}", "description": text}
+        for part, text in {
             "id": "The site's backend (Standard Webhooks): the request's own id. A repeat gets the same answer.",
             "timestamp": "The time of the request, Unix seconds; at most five minutes off.",
             "signature": "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64; several by spaces.",
@@ -86,7 +86,7 @@ SECURITY: dict[str, Json] = {
     },
 }
 CALLERS: dict[str, Json] = {
-    operations.NOBODY: {},
+    operations.ANONYMOUS: {},
     operations.SCRAPER: {operations.SCRAPER: []},
     operations.TOKEN: {operations.TOKEN: []},
     operations.SIGNATURE: {f"webhook_{part}": [] for part in ("id", "timestamp", "signature")},
@@ -96,7 +96,7 @@ PARAMETERS: dict[str, Json] = {
     "name": {"description": "The hook.", "schema": {"enum": list(EMITTED)}},
     "If-None-Match": {"description": "ETags of answers that the caller has.", "schema": _TEXT},
 }
-OF_FILES: dict[str, Json] = {
+FILE_PARAMETERS: dict[str, Json] = {
     "webinar_id": {
         "description": "The webinar, whether there is one or not: it is the page that asks for the room.",
         "schema": schema_of(WebinarId),
@@ -106,7 +106,7 @@ OF_FILES: dict[str, Json] = {
 
 
 def document(address: str | None) -> Json:
-    """The whole document; `address` is where people reach the server, None says nothing of it."""
+    """The whole document. `address` is the server's public address; without one the document is relative to its own."""
     rows = [row for methods in operations.OPERATIONS.values() for row in methods.values()]
     responses: dict[str, Json] = {}
     return {
@@ -125,7 +125,7 @@ def document(address: str | None) -> Json:
 
 def _path(path: str, methods: dict[str, Operation], responses: dict[str, Json]) -> Json:
     other = operations.OTHER_METHODS.get(path, "method_not_allowed")
-    known = OF_FILES if path in operations.FILES else PARAMETERS
+    known = FILE_PARAMETERS if path in operations.FILES else PARAMETERS
     named = re.findall(r"\{(\w+)\}", path)
     parameters = [{"name": name, "in": "path", "required": True, **known[name]} for name in named]
     return {
@@ -137,13 +137,13 @@ def _path(path: str, methods: dict[str, Operation], responses: dict[str, Json]) 
 
 def _operation(row: Operation, responses: dict[str, Json]) -> Json:
     roles = f" Roles: {', '.join(sorted(row.roles))}." if row.roles else ""
-    asked = [{"name": name, "in": "header", **PARAMETERS[name]} for name in row.asks]
-    body = {"required": True, "content": {"application/json": {"schema": ref(row.takes)}}} if row.takes else {}
+    asked = [{"name": name, "in": "header", **PARAMETERS[name]} for name in row.request_headers]
+    body = {"required": True, "content": {"application/json": {"schema": ref(row.body)}}} if row.body else {}
     return {
         "operationId": row.id,
         "tags": [row.tag],
-        "summary": row.says.partition(". ")[0].rstrip("."),
-        "description": row.says + roles,
+        "summary": row.description.partition(". ")[0].rstrip("."),
+        "description": row.description + roles,
         "security": [CALLERS[caller] for caller in row.callers],
         **({"parameters": asked} if asked else {}),
         **({"requestBody": body} if body else {}),
@@ -153,18 +153,18 @@ def _operation(row: Operation, responses: dict[str, Json]) -> Json:
 
 def _responses(row: Operation, responses: dict[str, Json]) -> dict[int, Json]:
     by_status: dict[int, list[str]] = {}
-    for code in dict.fromkeys([*row.codes, *operations.AT_THE_EDGE]):
+    for code in dict.fromkeys([*row.codes, *operations.COMMON_CODES]):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
     problems = {status: _problem(status, codes, responses) for status, codes in by_status.items()}
     return problems | {status: _answer(answer) for status, answer in row.answers.items()}
 
 
 def _problem(status: int, codes: list[str], responses: dict[str, Json]) -> Json:
-    """A reference to the response that says one of these codes; every such set stands in the document once."""
+    """A reference to the response with one of these codes. It is added to `responses`, once for each set of codes."""
     name = ".".join([str(status), *sorted(codes)])
     responses[name] = {
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in sorted(codes)),
-        "headers": _headers(["Cache-Control", *TOLD_WITH.get(status, [])]),
+        "headers": _headers(["Cache-Control", *PROBLEM_HEADERS.get(status, [])]),
         "content": {MEDIA_TYPE: {"schema": ref(ProblemDetails)}},
         "x-codes": sorted(codes),
     }
@@ -172,7 +172,7 @@ def _problem(status: int, codes: list[str], responses: dict[str, Json]) -> Json:
 
 
 def _answer(answer: Answer) -> Json:
-    made: Json = {"description": answer.says, "headers": _headers(answer.headers)}
+    made: Json = {"description": answer.description, "headers": _headers(answer.headers)}
     if answer.media:
         schema: Json = _TEXT if answer.kind is None else {"type": "object"} if answer.kind is dict else ref(answer.kind)
         made["content"] = {media: {"schema": schema} for media in answer.media}
@@ -180,4 +180,4 @@ def _answer(answer: Answer) -> Json:
 
 
 def _headers(names: Iterable[str]) -> Json:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys([*names, *ALWAYS])}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys([*names, *COMMON_HEADERS])}

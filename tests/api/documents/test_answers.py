@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from room_server.api.documents import openapi
-from room_server.api.documents.operations import AT_THE_EDGE, HOOKS, OPERATIONS
+from room_server.api.documents.operations import COMMON_CODES, HOOKS, OPERATIONS
 from room_server.api.hooks import MAX_BODY
 from room_server.core.messages import INBOUND
 from room_server.core.room import Status
@@ -251,7 +251,7 @@ async def test_a_request_that_cannot_be_read_is_answered_as_the_document_says(va
 def test_what_comes_at_the_edge_is_told_of_every_operation() -> None:
     for methods in (item for item in DOCUMENT["paths"].values()):
         for method in set(methods) & {"get", "post"}:
-            assert {str(PROBLEMS[code].status) for code in AT_THE_EDGE} <= set(methods[method]["responses"])
+            assert {str(PROBLEMS[code].status) for code in COMMON_CODES} <= set(methods[method]["responses"])
 
 
 async def test_a_caller_of_a_signed_hook_needs_all_three_headers(valkey_url: str) -> None:

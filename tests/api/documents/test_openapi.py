@@ -3,7 +3,7 @@
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from room_server.api.documents import asyncapi, openapi
-from room_server.api.documents.operations import AT_THE_EDGE, OPERATIONS, OTHER_METHODS
+from room_server.api.documents.operations import COMMON_CODES, OPERATIONS, OTHER_METHODS
 from room_server.core.wire import SUBPROTOCOL
 from room_server.errors import PROBLEMS
 from tests.api.documents.checking import Json, references, resolved
@@ -68,7 +68,7 @@ def test_every_problem_code_is_in_one_of_the_two_documents_and_nothing_else_is()
     sockets = {code for socket in asyncapi.SOCKETS.values() for code in socket.codes}
 
     assert DOCUMENT["components"]["schemas"]["ProblemDetails"]["properties"]["code"]["enum"] == list(PROBLEMS)
-    assert codes() == {code for row in ROWS for code in row.codes} | {*AT_THE_EDGE, *OTHER_METHODS.values()} | {
+    assert codes() == {code for row in ROWS for code in row.codes} | {*COMMON_CODES, *OTHER_METHODS.values()} | {
         "method_not_allowed"
     }
     assert codes() | sockets == PROBLEMS.keys() - COMMAND_LINE

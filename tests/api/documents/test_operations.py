@@ -3,7 +3,7 @@
 from starlette.routing import Mount, Route
 
 from room_server.api import pages
-from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, Operation, documented, kinds
+from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, Operation, description_of, kinds
 from room_server.app import ROUTES
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.permissions import MAY_READ, MAY_SEND, Reading
@@ -33,14 +33,14 @@ def test_every_address_and_method_is_a_row_and_nothing_else_is() -> None:
 
 def test_every_hook_that_comes_in_is_a_row_of_its_own() -> None:
     assert [path.removeprefix("/hooks/") for path in HOOKS] == list(INBOUND)
-    assert {path: row.takes for path, row in HOOKS.items()} == {f"/hooks/{name}": INBOUND[name] for name in INBOUND}
+    assert {path: row.body for path, row in HOOKS.items()} == {f"/hooks/{name}": INBOUND[name] for name in INBOUND}
     assert {path: row.roles for path, row in HOOKS.items()} == {
         f"/hooks/{name}": MAY_SEND[kind] for name, kind in INBOUND.items()
     }
 
 
 def test_every_hook_that_the_server_emits_is_told_to_be_its_own() -> None:
-    assert {name for name in EMITTED if name in OPERATIONS["/hooks/{name}"]["post"].says} == set(EMITTED)
+    assert {name for name in EMITTED if name in OPERATIONS["/hooks/{name}"]["post"].description} == set(EMITTED)
 
 
 def test_names_of_operations_are_names_for_code_and_each_its_own() -> None:
@@ -78,7 +78,7 @@ def test_who_may_read_is_who_the_code_lets_in() -> None:
 
 
 def test_what_a_docstring_says_of_a_hook_is_told_without_its_name() -> None:
-    told = documented(INBOUND["client_webinar_entered"])
+    told = description_of(INBOUND["client_webinar_entered"])
 
     assert (told.startswith("A lead came in"), "client_webinar" in told) == (True, False)
 
