@@ -116,7 +116,7 @@ async def holding(sites: list[Site], each: int) -> AsyncIterator[list[list[dict[
         yield heard
 
 
-async def test_of_fifty_starts_at_two_processes_one_acts_and_every_socket_hears_it_once(valkey_url: str) -> None:
+async def test_of_fifty_starts_at_two_processes_one_takes_effect_and_every_socket_gets_it_once(valkey_url: str) -> None:
     settings = settings_for(valkey_url, max_sockets_per_person=0)
     async with serving(settings) as one, serving(settings) as other:
         await one.store.create(room())
@@ -131,7 +131,7 @@ async def test_of_fifty_starts_at_two_processes_one_acts_and_every_socket_hears_
     assert {tuple(state["version"] for state in states) for states in heard} == {(1, 2, 3)}
 
 
-async def test_a_hook_at_one_process_is_heard_at_both(valkey_url: str) -> None:
+async def test_a_hook_at_one_process_reaches_the_sockets_of_both(valkey_url: str) -> None:
     settings = settings_for(valkey_url)
     async with serving(settings) as one, serving(settings) as other:
         await one.store.create(room())

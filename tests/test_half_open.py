@@ -82,7 +82,7 @@ def each(soak: bool) -> int:
     return 200 if soak else 40
 
 
-async def test_half_open_connections_hold_up_nobody(valkey_url: str, each: int) -> None:
+async def test_half_open_connections_delay_no_other(valkey_url: str, each: int) -> None:
     async with site_of(valkey_url, Patient) as site, half_open(site, each) as heard:
         for word in ("start", "stop"):
             assert (await site.status(word)).status_code == 200
@@ -91,7 +91,9 @@ async def test_half_open_connections_hold_up_nobody(valkey_url: str, each: int) 
         assert heard == [], "they are all still there, and others were served"
 
 
-async def test_half_open_connections_end_in_time_and_those_that_asked_are_told_why(valkey_url: str, each: int) -> None:
+async def test_half_open_connections_end_in_time_with_a_reason_for_those_that_sent_something(
+    valkey_url: str, each: int
+) -> None:
     async with site_of(valkey_url, Hasty) as site, half_open(site, each) as heard:
         await wait_until(lambda: len(heard) == 5 * each, "all are gone")
         told = [b"request_timeout" in answer for answer in heard]

@@ -40,7 +40,7 @@ async def test_a_vital_task_that_ends_takes_the_process_along(work: object, capl
     assert (told.levelname, "a vital task" in told.getMessage()) == ("CRITICAL", True)
 
 
-async def test_a_vital_task_that_is_cancelled_takes_nobody_along(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelling_a_vital_task_does_not_end_the_process(caplog: pytest.LogCaptureFixture) -> None:
     task = asyncio.create_task(vital(goes_on()))
     await asyncio.sleep(0)
     task.cancel()

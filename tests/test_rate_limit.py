@@ -38,7 +38,7 @@ def test_a_rate_of_zero_is_no_limit() -> None:
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1, "1"), (0.5, "2"), (0.1, "10"), (100, "1")])
-def test_who_is_refused_hears_when_to_come_back(rate: float, seconds: str) -> None:
+def test_a_refusal_has_the_time_until_the_next_request(rate: float, seconds: str) -> None:
     throttle = Throttle(rate, 1)
     throttle.check("anna")
     with pytest.raises(TooManyRequests) as refusal:
@@ -55,7 +55,7 @@ async def test_what_is_refused_is_not_counted() -> None:
     assert time.monotonic() - began > 0.04
 
 
-def test_who_was_seen_longest_ago_is_forgotten_first() -> None:
+def test_the_caller_that_asked_longest_ago_is_forgotten_first() -> None:
     throttle = Throttle(0.001, 1)
     for number in range(rate_limit.KNOWN + 1):
         throttle.check(f"caller {number}")
@@ -63,7 +63,7 @@ def test_who_was_seen_longest_ago_is_forgotten_first() -> None:
     assert passes(throttle, "caller 0")
 
 
-async def test_an_address_may_ask_so_often_whoever_asks_there(valkey_url: str) -> None:
+async def test_an_address_has_one_limit_for_all_callers_behind_it(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
         answers = [
             await site.http.get("/webinars", headers=site.bearer(role)) for role in ("speaker", "guest", "system")

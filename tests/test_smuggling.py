@@ -215,7 +215,7 @@ async def test_a_broken_body_behind_an_early_answer_gets_no_second_one(site: Sit
         assert await raw.rest() == b""
 
 
-async def test_a_body_that_nobody_reads_is_not_taken_in_without_end(site: Site) -> None:
+async def test_a_body_that_no_handler_reads_is_bounded(site: Site) -> None:
     """A trailer without an end was kept in memory until the deadline."""
     coded = head(b"Host: x", b"Transfer-Encoding: chunked", first=f"POST {HOOK} HTTP/1.1".encode())
     async with connecting(site) as raw:

@@ -30,7 +30,7 @@ async def test_a_process_that_serves_is_alive_and_ready(site: Site) -> None:
     assert alive.headers["cache-control"] == ready.headers["cache-control"] == "no-store"
 
 
-async def test_health_is_nobodys_secret_and_nobodys_switch(site: Site) -> None:
+async def test_health_needs_no_token_and_is_only_read(site: Site) -> None:
     for address in ("/healthz", "/readyz"):
         assert (await site.http.head(address)).status_code == 200
         refused = await site.http.post(address)

@@ -100,7 +100,7 @@ async def test_pages_and_files_are_only_read(site: Site) -> None:
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed"), address
 
 
-async def test_every_answer_says_what_browsers_should_hold_us_to(site: Site) -> None:
+async def test_every_answer_has_the_security_headers(site: Site) -> None:
     for address in (*ADDRESSES, "/static/app.css", "/webinars", "/nothing", "/rooms/w/state", "/healthz"):
         answer = await site.http.get(address)
         assert answer.headers["x-content-type-options"] == "nosniff", address
@@ -135,7 +135,7 @@ def policy_sources(answer: httpx.Response) -> str:
 
 
 @pytest.mark.parametrize("status", Status)
-async def test_a_room_may_frame_its_player_and_nobody_else(site: Site, status: Status) -> None:
+async def test_a_room_may_frame_its_player_only(site: Site, status: Status) -> None:
     await site.store.create(room(status=status, player_url=PLAYER))
     expected = "https://player.example.org" if status in {"scheduled", "live", "paused"} else pages.NO_SOURCE
     for address in ("/room/w", "/speaker/w"):
@@ -149,7 +149,7 @@ async def test_a_room_that_is_not_there_looks_like_one_without_a_player(site: Si
     ] * 3
 
 
-async def test_no_other_page_frames_anybody(site: Site) -> None:
+async def test_other_pages_frame_nothing(site: Site) -> None:
     for address in ("/", "/monitor", "/demo/player", "/static/app.css", "/webinars"):
         assert policy_sources(await site.http.get(address)) == pages.NO_SOURCE, address
 
@@ -177,7 +177,7 @@ async def test_pages_come_without_redis_and_with_what_was_known() -> None:
         await redis.start()
 
 
-async def test_strangers_cost_redis_little(site: Site) -> None:
+async def test_visitors_of_many_rooms_cost_redis_little(site: Site) -> None:
     asked = pages.FrameSources(site.store)
     await site.store.load("w")
     before, began = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"], time.monotonic()

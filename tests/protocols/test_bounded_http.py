@@ -91,7 +91,7 @@ async def test_a_half_sent_request_or_handshake_is_timed_out(hasty: Site) -> Non
     assert await hasty.everything() == before
 
 
-async def test_a_half_sent_request_of_who_goes_away_is_nothing(planned: Site) -> None:
+async def test_a_half_sent_request_has_no_effect_when_its_caller_leaves(planned: Site) -> None:
     before = await planned.everything()
     for cut in (30, 300, -3):
         async with connecting(planned) as raw:
@@ -133,7 +133,7 @@ async def test_a_trickled_request_is_timed_out_however_steadily_it_comes(hasty: 
         await served(hasty)
 
 
-async def test_a_hundred_slow_callers_hold_up_nobody(hasty: Site) -> None:
+async def test_a_hundred_slow_callers_delay_no_other(hasty: Site) -> None:
     async with asyncio.TaskGroup() as callers:
         for number in range(100):
             callers.create_task(half_sent(hasty, hook(hasty)[: 1 + number]))
@@ -202,7 +202,7 @@ async def test_a_head_that_never_ends_is_refused_while_it_comes(planned: Site) -
         await ends(raw, "head_too_large")
 
 
-async def test_who_sends_much_more_than_allowed_still_reads_the_answer(planned: Site) -> None:
+async def test_a_caller_that_sends_too_much_can_still_read_the_refusal(planned: Site) -> None:
     """A connection that is closed on unread bytes is reset, and the answer with it."""
     for head in (request(planned, "/" + "a" * 4 * MAX_REQUEST_HEAD), hook(planned, b" " * 10**6)):
         for _ in range(5):
@@ -297,7 +297,7 @@ async def test_an_upgrade_to_something_else_is_an_ordinary_request(planned: Site
         assert (await raw.answer()).status == 200
 
 
-async def test_who_leaves_the_answers_lying_is_cut_off(hasty: Site) -> None:
+async def test_a_caller_that_does_not_read_its_answers_is_disconnected(hasty: Site) -> None:
     asked = request(hasty, "/static/app.css") * 100
     async with connecting(hasty, receive_buffer=4096) as raw:
         for _ in range(20):
@@ -311,7 +311,7 @@ async def test_who_leaves_the_answers_lying_is_cut_off(hasty: Site) -> None:
     await served(hasty)
 
 
-async def test_who_reads_the_answers_slowly_gets_them_all(planned: Site) -> None:
+async def test_a_caller_that_reads_slowly_gets_all_answers(planned: Site) -> None:
     async with connecting(planned, receive_buffer=4096) as raw:
         await raw.send(request(planned, "/static/app.css") * 50)
         sizes = {len((await raw.answer()).body) for _ in range(50)}

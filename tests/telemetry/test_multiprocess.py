@@ -88,21 +88,21 @@ def test_what_another_version_wrote_is_left_out(tmp_path: Path, written: bytes) 
         assert slot.summed(counting(1)) == counting(1)
 
 
-def test_a_lock_file_that_was_removed_stands_for_nobody(tmp_path: Path) -> None:
+def test_without_its_lock_file_a_slot_counts_as_free(tmp_path: Path) -> None:
     with holding(tmp_path) as first, holding(tmp_path) as second:
         second.put(counting(10))
         (tmp_path / "1.lock").unlink()
         assert first.summed(counting(1))[GAUGE] == 1
 
 
-def test_a_sign_of_use_keeps_the_lock_from_being_swept_away(tmp_path: Path) -> None:
+def test_the_lock_file_is_touched_so_that_no_clean_up_removes_it(tmp_path: Path) -> None:
     with holding(tmp_path) as slot:
         os.utime(tmp_path / "0.lock", (0, 0))
         slot.put(counting(1))
         assert (tmp_path / "0.lock").stat().st_mtime > 0
 
 
-def test_a_folder_that_is_gone_is_logged_once_and_stops_nobody(
+def test_a_folder_that_is_gone_is_logged_once_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "f"

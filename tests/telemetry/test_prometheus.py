@@ -96,7 +96,7 @@ def test_a_family_without_samples_is_not_shown() -> None:
     assert shown({}).keys() == {f"room_server_info{{'version': '{version('room-server')}'}}"}
 
 
-def test_a_name_says_what_it_is_measured_in() -> None:
+def test_a_name_ends_in_its_unit() -> None:
     """Times in seconds, sizes in bytes, counters end in total; what is left counts things that are there now."""
     things = {name for name in FAMILIES if not name.endswith(UNITS)}
 

@@ -26,7 +26,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MADE = re.compile(r"[0-9a-f]{12}-[0-9a-f]{6}")
 
 
-async def test_every_answer_tells_its_requests_id(site: Site) -> None:
+async def test_every_answer_has_its_requests_id(site: Site) -> None:
     answers = [await site.http.get(path) for path in ("/healthz", "/", "/no-such-place", "/metrics", "/rooms/w/state")]
     named = [answer.headers["x-request-id"] for answer in answers]
 
@@ -48,7 +48,7 @@ class Asked(logging.Filter):
         return True
 
 
-async def test_our_own_fault_is_told_and_logged_under_its_requests_id(
+async def test_a_failure_is_answered_and_logged_with_its_requests_id(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The line with the traceback is uvicorn's, outside of everything that is ours."""
@@ -92,7 +92,7 @@ async def test_only_requests_are_named() -> None:
     assert passed == ["lifespan "]
 
 
-async def test_tasks_of_a_request_work_for_it_and_others_do_not() -> None:
+async def test_tasks_of_a_request_have_its_id_and_others_do_not() -> None:
     async def seen() -> str:
         return tracing.request_id.get()
 
@@ -123,7 +123,7 @@ async def test_the_change_its_events_and_its_messages_carry_the_id(site: Site) -
     assert {delivery.request_id for delivery in kept} == {names[3]}
 
 
-async def test_a_later_change_by_nobody_carries_no_id(site: Site) -> None:
+async def test_a_later_change_without_a_request_carries_no_id(site: Site) -> None:
     await site.store.create(room())
     await site.status("start")
     paused = await site.act("pause")
@@ -134,7 +134,7 @@ async def test_a_later_change_by_nobody_carries_no_id(site: Site) -> None:
     assert standing.request_id == ""
 
 
-async def test_the_id_is_not_told_to_sockets(site: Site) -> None:
+async def test_the_id_is_not_sent_to_sockets(site: Site) -> None:
     await site.store.create(room())
     async with site.socket() as socket:
         await next_state(socket)
@@ -159,7 +159,7 @@ def switched() -> Iterator[list[Any]]:
         {"OTEL_TRACES_EXPORTER": " "},
     ],
 )
-def test_unless_it_is_asked_for_a_span_is_nothing(switched: list[Any], environ: dict[str, str]) -> None:
+def test_unless_it_is_enabled_a_span_does_nothing(switched: list[Any], environ: dict[str, str]) -> None:
     tracing.configure(environ)
 
     assert switched == []
@@ -168,9 +168,7 @@ def test_unless_it_is_asked_for_a_span_is_nothing(switched: list[Any], environ: 
         pass
 
 
-def test_an_exporter_that_is_not_there_is_a_word_in_the_log(
-    switched: list[Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_exporter_is_logged(switched: list[Any], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         tracing.configure(
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon"}

@@ -20,11 +20,11 @@ Json = dict[str, Any]
 TITLE = "room-server"
 REF = "#/components/schemas/{name}"
 """Both documents keep their schemas at the same place."""
-WORDS: dict[type, tuple[str, Iterable[str]]] = {
+ENUMS: dict[type, tuple[str, Iterable[str]]] = {
     SetStatus: ("status", STATUS_WORDS),
     ProblemDetails: ("code", PROBLEMS),
 }
-"""A type's field that is any text to the decoder, and the words of which it must be one."""
+"""A type's field that is any text to the decoder, and the values that it may have."""
 _NO_NEWLINE = r"(?!\n)$"
 """Python's patterns end in this, since its `$` also matches before a last newline. JSON Schema's does not, and many
 of its readers know no lookahead."""
@@ -66,9 +66,9 @@ def schemas(kinds: Iterable[type]) -> dict[str, Json]:
         for field in struct.fields:
             if any(isinstance(part, inspect.DateTimeType) for part in _parts(field.type)):
                 _date(properties[field.encode_name])
-        if struct.cls in WORDS:
-            name, words = WORDS[struct.cls]
-            properties[name]["enum"] = list(words)
+        if struct.cls in ENUMS:
+            name, values = ENUMS[struct.cls]
+            properties[name]["enum"] = list(values)
     return {name: plain(schema) for name, schema in sorted(made.items())}
 
 

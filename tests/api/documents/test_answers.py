@@ -248,7 +248,7 @@ async def test_a_request_that_cannot_be_read_is_answered_as_the_document_says(va
     assert set(answer.headers) - OF_THE_TRANSFER == {"cache-control"}
 
 
-def test_what_comes_at_the_edge_is_told_of_every_operation() -> None:
+def test_every_operation_lists_the_common_codes() -> None:
     for methods in (item for item in DOCUMENT["paths"].values()):
         for method in set(methods) & {"get", "post"}:
             assert {str(PROBLEMS[code].status) for code in COMMON_CODES} <= set(methods[method]["responses"])

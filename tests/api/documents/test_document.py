@@ -32,7 +32,7 @@ class Outer(Struct):
     label: str = ""
 
 
-def test_a_time_says_that_it_is_one_and_a_text_does_not() -> None:
+def test_a_time_has_its_format_and_a_text_has_none() -> None:
     made = schemas([Outer])
 
     assert made["Outer"]["properties"]["at"] == {"type": "string", "format": "date-time"}
@@ -45,7 +45,7 @@ def test_what_a_type_holds_is_listed_by_name_and_in_order() -> None:
     assert list(schemas([Outer])) == ["Inner", "Outer"]
 
 
-def test_a_word_of_a_table_is_told_as_one_of_its_words() -> None:
+def test_a_field_with_listed_values_is_an_enum() -> None:
     made = schemas([SetStatus, ProblemDetails])
 
     assert made["SetStatus"]["properties"]["status"]["enum"] == list(STATUS_WORDS)
@@ -91,7 +91,7 @@ async def test_a_document_is_served_to_anybody(site: Site, address: str) -> None
 
 
 @addresses
-async def test_who_has_a_document_is_not_sent_it_again(site: Site, address: str) -> None:
+async def test_a_known_document_is_not_sent_again(site: Site, address: str) -> None:
     first = await site.http.get(address)
     tag = first.headers["etag"]
     again, other = [await site.http.get(address, headers={"If-None-Match": known}) for known in (tag, '"other"')]
@@ -117,7 +117,7 @@ async def test_a_document_can_only_be_read(site: Site, address: str) -> None:
     assert (await site.http.head(address)).status_code == 200
 
 
-async def test_a_document_says_where_people_reach_the_server(valkey_url: str) -> None:
+async def test_a_document_names_the_public_address(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, public_url="https://rooms.example.org")) as site:
         http, sockets = [(await site.http.get(address)).json() for address in MADE]
 

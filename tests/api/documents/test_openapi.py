@@ -88,7 +88,7 @@ def test_a_header_goes_with_the_status_that_calls_for_it() -> None:
         assert told.get(status, "Cache-Control") in response["headers"]
 
 
-def test_whoever_is_asked_for_is_described() -> None:
+def test_every_way_to_authenticate_is_described() -> None:
     named = {name for _, _, one in operations() for way in one["security"] for name in way}
 
     assert named == set(DOCUMENT["components"]["securitySchemes"])

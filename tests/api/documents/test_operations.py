@@ -39,7 +39,7 @@ def test_every_hook_that_comes_in_is_a_row_of_its_own() -> None:
     }
 
 
-def test_every_hook_that_the_server_emits_is_told_to_be_its_own() -> None:
+def test_the_row_of_internal_hooks_names_each() -> None:
     assert {name for name in EMITTED if name in OPERATIONS["/hooks/{name}"]["post"].description} == set(EMITTED)
 
 
@@ -70,14 +70,14 @@ def test_a_conflict_of_a_row_can_be_met() -> None:
     assert told == met
 
 
-def test_who_may_read_is_who_the_code_lets_in() -> None:
+def test_the_roles_of_a_row_are_those_of_the_code() -> None:
     assert OPERATIONS["/rooms/{webinar_id}/state"]["get"].roles == MAY_READ[Reading.ROOM]
     assert OPERATIONS["/rooms/{webinar_id}/me"]["get"].roles == MAY_READ[Reading.STANDING]
     assert OPERATIONS["/monitor/counts"]["get"].roles == MAY_READ[Reading.COUNTS]
     assert Role.GUEST not in MAY_READ[Reading.ROOM]
 
 
-def test_what_a_docstring_says_of_a_hook_is_told_without_its_name() -> None:
+def test_the_description_of_a_hook_is_its_docstring_without_its_name() -> None:
     told = description_of(INBOUND["client_webinar_entered"])
 
     assert (told.startswith("A lead came in"), "client_webinar" in told) == (True, False)
