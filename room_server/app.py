@@ -114,7 +114,7 @@ ROUTES: list[BaseRoute] = [
     Route("/openapi.json", endpoint(lambda web: web.openapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
     Route("/asyncapi.json", endpoint(lambda web: web.asyncapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
 ]
-"""`/rooms/<id>/socket` and `/monitor/socket` are not here: uvicorn hands them to channels.socket.RoomSocket."""
+"""Without `/rooms/<id>/socket` and `/monitor/socket`, which protocols.upgrade hands to channels.socket.RoomSocket."""
 
 
 def from_environment() -> Starlette:
@@ -130,10 +130,7 @@ def from_environment() -> Starlette:
 def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     """The application; its lifespan opens the state. In the folder `shared` this host's workers share metrics."""
     origins = settings.origins()
-    middleware = [
-        Middleware(tracing.RequestId),
-        Middleware(pages.SecurityHeaders, origins),
-    ]
+    middleware = [Middleware(tracing.RequestId), Middleware(pages.SecurityHeaders, origins)]
     if settings.max_requests_per_address:
         middleware.append(Middleware(PerAddress, settings.max_requests_per_address, responses.refused))
     if origins:
@@ -199,7 +196,9 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
 
 def socket_metrics(hub: Hub, admission: Admission, listener: Listener) -> prometheus.Samples:
     """What this process counts of its sockets and of its subscriptions to Redis."""
-    roles = sum((group.roles for group in hub.groups.values()), Counter[str]())
+    roles = Counter[str]()
+    for group in hub.groups.values():
+        roles.update(group.roles)
     receipts = hub.tally.answers(group.receipts for group in hub.groups.values())
     return {
         **{(P + "sockets", role.value): roles[role] for role in Role},

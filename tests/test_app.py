@@ -100,7 +100,7 @@ async def test_without_allowed_origins_there_is_no_cors(site: Site) -> None:
 
 @contextlib.asynccontextmanager
 async def holding(sites: list[Site], each: int) -> AsyncIterator[list[list[dict[str, Any]]]]:
-    """What each of `each` sockets per site hears until the webinar is finished; complete after the block."""
+    """The states that `each` sockets per site receive until the webinar is finished; complete after the block."""
     heard: list[list[dict[str, Any]]] = []
 
     async def listen(site: Site, states: list[dict[str, Any]]) -> None:
@@ -220,7 +220,7 @@ async def test_a_process_without_a_vital_task_sends_its_sockets_elsewhere_and_en
 
 
 def from_environment(**settings: str) -> subprocess.CompletedProcess[str]:
-    """What becomes of a worker process's application."""
+    """The application of a worker process."""
     program = "from room_server.app import from_environment; print(len(from_environment().routes) > 5)"
     environment = {**os.environ, **{PREFIX + name: value for name, value in settings.items()}}
     return subprocess.run(

@@ -54,7 +54,7 @@ def encoded(header: dict[str, Any], payload: bytes, secret: str = TOKEN_SECRET) 
 
 
 def refused(token: str, settings: Settings = SETTINGS) -> str:
-    """What is said of a token that is not accepted."""
+    """The reason why a token is refused."""
     with pytest.raises(Unauthenticated) as refusal:
         Authenticator(settings).token(token)
     return refusal.value.detail

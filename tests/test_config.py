@@ -1,4 +1,4 @@
-"""Settings: what is taken from where, and how all that is wrong is said at once."""
+"""Settings: where each value comes from, and that all wrong ones are reported at once."""
 
 import base64
 from pathlib import Path
@@ -13,7 +13,7 @@ KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
 def problems(**environ: str) -> list[str]:
-    """What is said of an environment that cannot be."""
+    """The error text for an environment with wrong settings."""
     with pytest.raises(ConfigurationError) as caught:
         load({PREFIX + name: value for name, value in environ.items()})
     return str(caught.value).splitlines()

@@ -1,4 +1,4 @@
-"""One tree, one table of codes, one table of close codes; what the documents promise of each."""
+"""The error tree, the table of codes and the table of close codes, as the documents list them."""
 
 import re
 from http import HTTPStatus

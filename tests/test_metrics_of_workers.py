@@ -1,4 +1,4 @@
-"""GET /metrics of a host with several workers: whichever answers tells of all, also after one was killed."""
+"""GET /metrics of a host with several workers: any of them answers with the sums, also after one was killed."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ STARTED = 'process_start_time_seconds{{worker="{}"}}'
 
 
 async def scraped(site: Running) -> dict[str, float]:
-    """The metrics, by whichever worker takes a new connection; none when that one dies."""
+    """The metrics from any worker, on a new connection; none when that worker dies meanwhile."""
     try:
         async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
             return samples((await http.get("/metrics")).text)
@@ -30,7 +30,7 @@ async def scraped(site: Running) -> dict[str, float]:
 
 
 async def hook(site: Running, name: str = "core_webinar_set_cta_visibility", **said: object) -> None:
-    """One that is accepted, by whichever worker takes a new connection."""
+    """Send a hook to any worker, on a new connection; it is accepted."""
     claims = {"sub": "s", "role": "speaker", "webinar_id": "demo"}
     bearer = auth.issue(Settings(token_secret=TOKEN_SECRET), claims, 600)
     payload = {"webinar_id": "demo", **(said or {"visible": True})}
@@ -41,20 +41,20 @@ async def hook(site: Running, name: str = "core_webinar_set_cta_visibility", **s
 
 
 async def whole(site: Running, workers: int = 2) -> dict[str, float]:
-    """The metrics, once so many workers stand in them."""
+    """The metrics, once so many workers are in them."""
     shown = await scraped(site)
     return shown if shown.get("room_server_web_processes") == workers == shown.get("room_server_subscribed") else {}
 
 
 def kept(folder: Path) -> float:
-    """The accepted hooks that the workers keep where the others find them."""
+    """The accepted hooks in the files that the workers share."""
     files = folder.glob("room-server-*/*.json")
     rows = [row for file in files for row in json.decode(file.read_bytes(), type=list[tuple[list[str], float]])]
     return sum(value for series, value in rows if series == SERIES)
 
 
 async def renewed(site: Running, begun: set[float], seen: set[float]) -> bool:
-    """Whether a worker has begun since; `seen` keeps what was shown of hooks meanwhile."""
+    """Whether another worker has started; `seen` collects the counts of hooks shown meanwhile."""
     shown = await scraped(site)
     seen.update(value for name, value in shown.items() if name == ACCEPTED)
     times = {shown.get(STARTED.format(number), 0.0) for number in (0, 1)}

@@ -1,4 +1,4 @@
-"""The dashboard, the alert rules and their documents: they name metrics that are told, with labels that they have."""
+"""The dashboard, the alert rules and their documents name only metrics and labels that exist."""
 
 import json
 import re
@@ -32,7 +32,7 @@ VALUES: dict[str, set[str]] = {
     "role": {role.value for role in Role},
     "status": {*(fate.value for fate in DeliveryStatus), *(status.value for status in Status)},
 }
-"""What each label may say."""
+"""The values of each label."""
 
 
 @cache
@@ -55,7 +55,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Each with the name of what asks it."""
+    """Each expression, with the alert or panel that it belongs to."""
     for rule in alerts():
         yield rule["alert"], rule["expr"]
     for panel in panels():
@@ -86,7 +86,7 @@ def test_a_queried_label_is_one_of_the_metrics_and_can_have_that_value(expressio
 
 @asked
 def test_a_counter_is_queried_as_a_rate_and_what_redis_holds_is_not_added_up(expression: str) -> None:
-    """Every host tells the same of Redis."""
+    """What Redis holds is the same from every host."""
     for name in NAME.findall(expression):
         if name.endswith(("_total", "_bucket")):
             assert re.search(rf"(rate|increase)\({name}\b", expression)

@@ -1,4 +1,4 @@
-"""The generic cell rate algorithm: a rate, a burst, and nobody else's business."""
+"""The generic cell rate algorithm: a rate and a burst for each caller of its own."""
 
 import time
 from typing import Any
@@ -86,7 +86,7 @@ FORWARDED: dict[str, tuple[str, list[str], list[bool]]] = {
     "two proxies": ("127.0.0.1,10.0.0.1", [f"6.6.6.{n}, 10.0.0.1" for n in "123"], [True, True, True]),
     "a proxy that names nobody": ("127.0.0.1", [""] * 3, [True, True, False]),
 }
-"""Whom FORWARDED_ALLOW_IPS trusts, whom each request is forwarded for, and which are let through."""
+"""FORWARDED_ALLOW_IPS, the X-Forwarded-For of each request, and which of the requests pass."""
 
 
 async def let_through(site: Site, path: str, forwarded: str) -> bool:
@@ -114,7 +114,7 @@ async def test_requests_and_handshakes_are_counted_by_address(valkey_url: str, c
 
 
 async def test_handshakes_that_are_refused_are_counted_too(valkey_url: str) -> None:
-    """Nobody tries tokens without end."""
+    """Guessing tokens is limited."""
     async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
         statuses = []
         for _ in range(3):
@@ -140,7 +140,7 @@ async def test_a_person_is_counted_wherever_it_calls_from(valkey_url: str) -> No
 
 
 async def test_each_process_counts_for_itself(valkey_url: str) -> None:
-    """As docs/operations.md says: whoever reaches two processes has twice as much."""
+    """As docs/operations.md explains: a caller that reaches two processes may do twice as much."""
     settings = settings_for(valkey_url, max_sockets_per_person=1)
     async with serving(settings) as one, serving(settings) as other:
         await one.store.create(room())

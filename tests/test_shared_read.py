@@ -12,7 +12,7 @@ CALLERS = 8
 
 
 class Slow:
-    """A reading that the test lets end, and whose clock it holds."""
+    """A read that ends when the test lets it, by the test's clock."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -31,7 +31,7 @@ class Slow:
         return number
 
     async def ask(self, callers: int = CALLERS) -> list[str]:
-        """What so many callers who come at once are answered."""
+        """The outcomes for so many callers at the same time."""
         asking = [asyncio.create_task(self.shared.get()) for _ in range(callers)]
         await wait_until(lambda: self.begun, "somebody reads")
         self.may_end.set()
@@ -91,7 +91,7 @@ async def broken() -> float:
 
 
 class Keyed:
-    """A read by key that the test can make fail, and whose clock it holds."""
+    """A read by key that the test can make fail, by the test's clock."""
 
     def __init__(self) -> None:
         self.now = 0.0

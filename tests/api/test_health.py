@@ -44,7 +44,7 @@ async def test_a_process_that_goes_away_is_not_ready(site: Site) -> None:
 
 
 async def worker(site: Site) -> str:
-    """What is said of the worker; whatever it is, the site is ready."""
+    """The state of the worker in `/readyz`, which is 200 whatever it is."""
     answer = await site.http.get("/readyz")
     assert answer.status_code == 200
     return str(answer.json()["parts"]["worker"])

@@ -1,4 +1,4 @@
-"""GET /metrics: what is counted, who may read it, and that it names nobody."""
+"""GET /metrics: what is counted, who may read it, and that no metric names a person."""
 
 import asyncio
 import contextlib
@@ -159,7 +159,7 @@ async def cut_off(site: Site) -> dict[str, float]:
 
 
 async def back(site: Site) -> bool:
-    """Whether Redis is there and heard again."""
+    """Whether Redis is up and subscribed to again."""
     shown = await scraped(site.http)
     return bool(shown["room_server_redis_up"] and shown["room_server_subscribed"])
 

@@ -1,4 +1,4 @@
-"""The pages and their files over real HTTP, and what browsers are told to hold us to."""
+"""The pages and their files over real HTTP, and the policy that browsers enforce on them."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""What a browser gets that opens an address as a page: what was meant, or a page that says what is wrong."""
+"""Answers to a browser that opens an address: the page that was meant, or a page that explains the refusal."""
 
 import re
 

@@ -197,7 +197,7 @@ async def test_too_many_reads_are_refused_with_retry_after(valkey_url: str) -> N
 
 
 async def me(site: Site, webinar_id: str = "w", **claims: Any) -> httpx.Response:
-    """What the attendee is told of itself."""
+    """The attendee's own `/me`."""
     return await site.http.get(f"/rooms/{webinar_id}/me", headers=site.bearer("attendee", webinar_id, **claims))
 
 

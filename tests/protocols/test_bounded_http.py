@@ -1,4 +1,4 @@
-"""Bad callers: slow, half-sent, oversized and garbled requests get a clear answer or a closed connection, in time."""
+"""Slow, incomplete, oversized and malformed requests get a clear answer or a closed connection, in time."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ HOOK = "/hooks/core_webinar_set_status"
 
 
 class Hasty(BoundedHttp):
-    """The same bounds, sooner."""
+    """The same protocol with short timeouts."""
 
     request_seconds = SECONDS
     reading_seconds = SECONDS
@@ -50,7 +50,7 @@ async def served(site: Site) -> None:
 
 
 async def ends(raw: Raw, code: str) -> None:
-    """The caller is told why, and the connection is closed."""
+    """The answer has this code, and the connection is closed."""
     answer = await raw.answer()
     assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json")
     assert answer.headers["connection"] == "close"
@@ -75,7 +75,7 @@ HALVES = {
 
 
 async def half_sent(site: Site, content: bytes) -> None:
-    """What was begun and is not ended is timed out."""
+    """A request that stops half-way is timed out."""
     async with connecting(site) as raw:
         await raw.send(content)
         await ends(raw, "request_timeout")
@@ -102,7 +102,7 @@ async def test_a_half_sent_request_has_no_effect_when_its_caller_leaves(planned:
 
 
 async def trickle(raw: Raw, content: bytes) -> None:
-    """A byte at a time, each well before the deadline, until the server has had enough."""
+    """Send a byte at a time, each well before the deadline, until the server closes the connection."""
     pieces = iter(content)
 
     def done() -> bool:
@@ -115,7 +115,7 @@ async def trickle(raw: Raw, content: bytes) -> None:
 
 
 async def trickled(site: Site, begun: bytes, content: bytes) -> None:
-    """However steadily it comes, it is timed out."""
+    """A request that comes byte by byte is timed out."""
     async with connecting(site) as raw, asyncio.TaskGroup() as tasks:
         await raw.send(begun)
         tasks.create_task(trickle(raw, content))
@@ -329,7 +329,7 @@ async def test_half_a_request_behind_one_that_takes_long_is_not_waited_for(valke
 
 
 class Promptness(BoundedHttp):
-    """Notes of each connection whether small answers wait for an acknowledgement (Nagle's algorithm, 40 ms each)."""
+    """Records of each connection whether Nagle's algorithm is on, by which small answers wait 40 ms for an ACK."""
 
     noted: ClassVar[list[int]] = []
 

@@ -1,4 +1,4 @@
-"""A connection's first bytes, by bare TCP: however a handshake arrives, it is answered the same."""
+"""Handshakes by bare TCP, whole, in pieces and after another request: each is answered the same."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A request's id on its way through the processes, and OpenTelemetry where it is asked for."""
+"""A request's id through all processes, and OpenTelemetry's spans."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def test_every_answer_has_its_requests_id(site: Site) -> None:
 
 
 class Asked(logging.Filter):
-    """Notes for which request each line is written."""
+    """Records the request id of each line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Asked(logging.Filter):
 async def test_a_failure_is_answered_and_logged_with_its_requests_id(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line with the traceback is uvicorn's, outside of everything that is ours."""
+    """The traceback is logged by uvicorn, outside of all of our middleware."""
     site.inside.rooms = "rubbish in place of the part that answers"
     with caplog.filtering(asked := Asked()):
         answer = await site.state()
@@ -69,14 +69,14 @@ async def test_a_sane_id_of_the_callers_is_kept(site: Site, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "short", "x" * 65, "with space", "a.b.c.d.e.f", 'quo"te-quo"te', "новый-номер"])
 async def test_any_other_id_is_replaced(site: Site, name: str) -> None:
-    """A token has dots and is longer; what breaks a line, or a script's pattern, is not let in."""
+    """Tokens have dots and are longer. Characters that could break a log line are refused, too."""
     answer = await site.http.get("/healthz", headers={b"X-Request-ID": name.encode()})
 
     assert MADE.fullmatch(answer.headers["x-request-id"])
 
 
 async def test_only_requests_are_named() -> None:
-    """A lifespan has no answer to tell it in."""
+    """A lifespan is no request."""
     passed: list[str] = []
 
     async def app(scope: Scope, _: Receive, __: Send) -> None:
@@ -200,7 +200,7 @@ async def said(server: Running) -> tuple[str, str]:
 
 
 async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_messages(valkey_url: str) -> None:
-    """In processes of their own, by the package's console exporter."""
+    """The server's processes print their spans by OpenTelemetry's console exporter."""
     environment = {
         "ROOM_SERVER_REDIS_URL": valkey_url,
         "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
@@ -249,10 +249,10 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
 
 
 async def dry(site: Site) -> bool:
-    """Whether the one message that has a chat has come to its end."""
+    """Whether the one message that has a chat is recorded as `dry_run`."""
     return (await webinars.delivery_counts(site.store)).get("dry_run") == 1
 
 
 def id_of(span: dict[str, Any]) -> str:
-    """As its children name it."""
+    """The id by which its children refer to it."""
     return str(span["context"]["span_id"])

@@ -91,9 +91,7 @@ SECURITY: dict[str, Json] = {
 
 def document(address: str | None) -> Json:
     """The whole document. `address` is the server's public address; without one the host is a variable."""
-    kinds = {kind: None for socket in SOCKETS.values() for kind in socket.frames.values()} | dict.fromkeys(
-        [*EVENTS.values(), ProblemDetails]
-    )
+    frames = {name: kind for socket in SOCKETS.values() for name, kind in socket.frames.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": TITLE, "version": version(TITLE), "description": ABOUT, "license": {"name": LICENSE["name"]}},
@@ -105,12 +103,8 @@ def document(address: str | None) -> Json:
             "append_events": _send("events", "Every hook that was accepted or emitted, in order.", EVENTS),
         },
         "components": {
-            "schemas": schemas(kinds),
-            "messages": {
-                name: _message(name, kind)
-                for frames in (*(socket.frames for socket in SOCKETS.values()), EVENTS)
-                for name, kind in frames.items()
-            },
+            "schemas": schemas([*frames.values(), *EVENTS.values(), ProblemDetails]),
+            "messages": {name: _message(name, kind) for name, kind in {**frames, **EVENTS}.items()},
             "securitySchemes": SECURITY,
         },
     }

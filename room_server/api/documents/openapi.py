@@ -24,32 +24,37 @@ without a fraction or an exponent. More fields may be added to what is answered,
 known are ignored.
 """
 _TEXT = {"type": "string"}
+
+
+def _header(description: str, schema: Json = _TEXT) -> Json:
+    """A header that an answer may have."""
+    return {"description": description, "schema": schema}
+
+
+def _required(description: str, schema: Json = _TEXT) -> Json:
+    """A header that every answer has for which it is listed."""
+    return {**_header(description, schema), "required": True}
+
+
 HEADERS: dict[str, Json] = {
-    "Cache-Control": {"description": "Who may keep the answer, and for how long.", "schema": _TEXT, "required": True},
-    "ETag": {
-        "description": "The answer's version: send it as `If-None-Match` next time.",
-        "schema": {"type": "string", "pattern": '^"[^"]+"$'},
-        "required": True,
-    },
-    "Last-Modified": {"description": "When the file was last changed.", "schema": _TEXT, "required": True},
-    "Accept-Ranges": {"description": "Files are sent whole.", "schema": {"const": "none"}, "required": True},
-    "Retry-After": {
-        "description": "Seconds to wait before the same request is sent again.",
-        "schema": {"type": "integer", "minimum": 1},
-        "required": True,
-    },
-    "WWW-Authenticate": {"description": "How to say who is calling.", "schema": _TEXT, "required": True},
-    "Allow": {"description": "The methods that this address takes.", "schema": _TEXT, "required": True},
-    "Vary": {"description": "Headers of the request that the answer depends on.", "schema": _TEXT},
-    "X-Request-Id": {
-        "description": "The request's name in the server's log: the caller's, or one of our own.",
-        "schema": _TEXT,
-    },
-    "Content-Security-Policy": {"description": "What a page may load, and who may embed it.", "schema": _TEXT},
-    "Referrer-Policy": {"description": "Pages tell nobody where they are.", "schema": {"const": "no-referrer"}},
-    "X-Content-Type-Options": {"description": "The media type is what it says.", "schema": {"const": "nosniff"}},
-    "Access-Control-Allow-Origin": {"description": "The site that may read the answer.", "schema": _TEXT},
-    "Access-Control-Expose-Headers": {"description": "Headers that this site may read.", "schema": _TEXT},
+    "Cache-Control": _required("Who may keep the answer, and for how long."),
+    "ETag": _required(
+        "The answer's version: send it as `If-None-Match` next time.", {"type": "string", "pattern": '^"[^"]+"$'}
+    ),
+    "Last-Modified": _required("When the file was last changed."),
+    "Accept-Ranges": _required("Files are sent whole.", {"const": "none"}),
+    "Retry-After": _required(
+        "Seconds to wait before the same request is sent again.", {"type": "integer", "minimum": 1}
+    ),
+    "WWW-Authenticate": _required("How to say who is calling."),
+    "Allow": _required("The methods that this address takes."),
+    "Vary": _header("Headers of the request that the answer depends on."),
+    "X-Request-Id": _header("The request's name in the server's log: the caller's, or one of our own."),
+    "Content-Security-Policy": _header("What a page may load, and who may embed it."),
+    "Referrer-Policy": _header("Pages tell nobody where they are.", {"const": "no-referrer"}),
+    "X-Content-Type-Options": _header("The media type is what it says.", {"const": "nosniff"}),
+    "Access-Control-Allow-Origin": _header("The site that may read the answer."),
+    "Access-Control-Expose-Headers": _header("Headers that this site may read."),
 }
 """Every header of an answer, except those of the transfer itself, such as Content-Length."""
 COMMON_HEADERS = (

@@ -1,4 +1,4 @@
-"""Real answers of a running server, each read with the OpenAPI document in hand: it says no more and no less."""
+"""Answers of a running server, each checked against the OpenAPI document, which must list all of them and no other."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ OF_THE_TRANSFER = {"connection", "content-encoding", "content-length", "content-
 
 
 class Witness:
-    """Compares each answer with the document, and remembers what it has seen."""
+    """Checks each answer against the document, and records which operations and codes came."""
 
     def __init__(self) -> None:
         self.seen: set[tuple[str, str, int]] = set()
@@ -82,7 +82,7 @@ class Witness:
 
 @asynccontextmanager
 async def witnessed(url: str, **more: Any) -> AsyncIterator[tuple[Site, Witness]]:
-    """A site whose every answer is compared."""
+    """A site of which every answer is checked."""
     witness = Witness()
     async with serving(settings_for(url, **more)) as site:
         site.http.event_hooks["response"].append(witness)
@@ -97,7 +97,7 @@ async def prepare(site: Site) -> None:
 
 
 async def hold(site: Site) -> None:
-    """A webinar from its start to its end, every hook twice; somebody is connected and monitors look."""
+    """A webinar from start to end, every hook twice, with a socket and reads of the counts."""
     await site.store.create(room("w", player_url="https://example.org/p", cta_label="Join", cta_url="https://a.b"))
     async with site.socket() as socket:
         await next_state(socket)
@@ -122,7 +122,7 @@ async def counted(site: Site, name: str) -> bool:
 
 
 async def spoil(site: Site) -> None:
-    """What may be wrong with any hook."""
+    """Refusals that are possible for any hook."""
     other = {"webinar_id": "live", "lead_id": 42, "timestamp": 1, "completed_at": 1, "visible": True, "status": "stop"}
     for name in INBOUND:
         role = "attendee" if name.startswith("client") else "speaker"
@@ -149,7 +149,7 @@ async def sign(site: Site) -> None:
 
 
 async def read(site: Site) -> None:
-    """Everything that is read, as it is and as what the caller has already."""
+    """All that can be read, without and with `If-None-Match`."""
     addresses = [path.replace("{webinar_id}", "live").replace("{path}", "app.css") for path in OPERATIONS]
     for address in addresses:
         for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):

@@ -1,4 +1,4 @@
-"""The OpenAPI document against its own rules and the code: all of it is in there, and nothing else is."""
+"""The OpenAPI document is valid, and has all of the interface and nothing else."""
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -17,7 +17,7 @@ COMMAND_LINE = {
     "webinar_state_invalid_archive",
     "webinar_state_invalid_rewind",
 }
-"""Codes that only the operator's command line is told: no hook pauses, plans or archives."""
+"""Codes that only the command line can cause: no hook pauses, schedules or archives."""
 
 
 def operations() -> list[tuple[str, str, Json]]:
@@ -38,7 +38,7 @@ def responses() -> list[tuple[str, Json]]:
 
 
 def codes() -> set[str]:
-    """Every code that some response may say."""
+    """Every code of any response."""
     return {code for _, response in responses() for code in response.get("x-codes", [])}
 
 

@@ -1,4 +1,4 @@
-"""The rows against the code: every address, method, hook and code is in them, and nothing else is."""
+"""The rows have every path, method, hook and code of the application, and no other."""
 
 from starlette.routing import Mount, Route
 
@@ -14,7 +14,7 @@ ROWS = [row for methods in OPERATIONS.values() for row in methods.values()]
 
 
 def served() -> dict[str, set[str]]:
-    """Path and methods of everything that the application answers; without HEAD, which goes with GET."""
+    """The methods of each path that the application answers, without HEAD, which goes with GET."""
     found = {}
     for route in [*ROUTES, *pages.routes()]:
         if isinstance(route, Mount):
@@ -55,7 +55,7 @@ def test_every_code_of_a_row_is_one() -> None:
 
 
 def row_of(name: str) -> Operation:
-    """The row of a hook's name, also of one that is none."""
+    """The row for a hook's name, also for an unknown one."""
     return HOOKS.get(f"/hooks/{name}", OPERATIONS["/hooks/{name}"]["post"])
 
 
