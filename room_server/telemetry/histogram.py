@@ -1,6 +1,7 @@
 """Durations counted in plain lists: what is measured often must cost next to nothing.
 
-One `observe` takes half a microsecond, against ten with prometheus-client's own histogram.
+One `observe` takes half a microsecond, against ten with prometheus-client's own histogram. Every connection to Redis
+has one, so this file imports nothing heavy.
 """
 
 from bisect import bisect_left

@@ -7,7 +7,7 @@ import schemathesis
 
 @schemathesis.hook
 def filter_body(_: Any, body: Any) -> bool:
-    """Drop numbers such as 42.0: to JSON Schema they are integers, to the server not, and no schema can express that."""
+    """Drop numbers such as 42.0: to JSON Schema they are integers, to the server none, and no schema can say that."""
     if not isinstance(body, dict):
         return True
     context = body.get("context")
