@@ -79,40 +79,33 @@ class WebProcess(Struct, kw_only=True):
     frame_sources: FrameSources
 
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+class Endpoint:
+    """ASGI: one endpoint of the process that serves the request, which `choose` takes from its objects.
 
+    Routes are made before these objects are. Starlette would also take a function, and wrap it in what costs as much as
+    deciding a hook. The exception handlers answer what is raised.
+    """
 
-def endpoint(choose: Callable[[WebProcess], Endpoint]) -> Endpoint:
-    """An endpoint of the process that serves the request. Routes are made before the process's objects are."""
-
-    async def answer(request: Request) -> Response:
-        web: WebProcess = request.state.web
-        return await choose(web)(request)
-
-    return answer
-
-
-class ReceiveHook:
-    """`hooks.receive` as plain ASGI: what Starlette wraps around a function costs as much as deciding a hook."""
+    def __init__(self, choose: Callable[[WebProcess], Callable[[Request], Awaitable[Response]]]) -> None:
+        self._choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one hook; the exception handlers answer a Refusal."""
-        web: WebProcess = scope["state"]["web"]
-        response = await web.hooks.receive(Request(scope, receive))
+        """Answer one request."""
+        response = await self._choose(scope["state"]["web"])(Request(scope, receive))
         await response(scope, receive, send)
 
 
 ROUTES: list[BaseRoute] = [
-    Route("/hooks/{name}", ReceiveHook(), methods=["POST"]),
-    Route("/rooms/{webinar_id}/state", endpoint(lambda web: web.rooms.state), methods=ANY_METHOD),
-    Route("/rooms/{webinar_id}/me", endpoint(lambda web: web.rooms.standing), methods=["GET"]),
-    Route("/webinars", endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
-    Route("/monitor/counts", endpoint(lambda web: web.counts.answer), methods=["GET"]),
+    Route("/hooks/{name}", Endpoint(lambda web: web.hooks.receive), methods=["POST"]),
+    Route("/rooms/{webinar_id}/state", Endpoint(lambda web: web.rooms.state), methods=ANY_METHOD),
+    Route("/rooms/{webinar_id}/me", Endpoint(lambda web: web.rooms.standing), methods=["GET"]),
+    Route("/webinars", Endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
+    Route("/monitor/counts", Endpoint(lambda web: web.counts.answer), methods=["GET"]),
     Route("/healthz", health.alive, methods=["GET"]),
-    Route("/readyz", endpoint(lambda web: web.health.ready), methods=["GET"]),
-    Route("/metrics", endpoint(lambda web: web.metrics.answer), methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/openapi.json", endpoint(lambda web: web.openapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/asyncapi.json", endpoint(lambda web: web.asyncapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/readyz", Endpoint(lambda web: web.health.ready), methods=["GET"]),
+    Route("/metrics", Endpoint(lambda web: web.metrics.answer), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/openapi.json", Endpoint(lambda web: web.openapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/asyncapi.json", Endpoint(lambda web: web.asyncapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
 ]
 """Without `/rooms/<id>/socket` and `/monitor/socket`, which protocols.upgrade hands to channels.socket.RoomSocket."""
 
