@@ -24,7 +24,7 @@ from room_server.state import queue_stats
 from room_server.state.store import Store
 from room_server.telemetry.histogram import Histogram
 from room_server.telemetry.multiprocess import Slot
-from room_server.telemetry.prometheus import Exposition, P, Samples, merge
+from room_server.telemetry.prometheus import FAMILIES, Exposition, P, Samples, merge
 
 FRESH_SECONDS = 1.0
 """How old the numbers from Redis may be: any number of scrapes costs it no more."""
@@ -57,7 +57,7 @@ class Metrics:
         return Response(encode(Exposition(samples)), headers={"Content-Type": media_type, "Cache-Control": "no-store"})
 
     async def watch(self) -> None:
-        """Measure the event loop's lag, and write the numbers where this host's other workers find them."""
+        """Measure the event loop's lag, and write the samples where this host's other workers find them."""
         while True:
             due = time.perf_counter() + WATCH_SECONDS
             await asyncio.sleep(WATCH_SECONDS)
@@ -66,7 +66,7 @@ class Metrics:
                 self._slot.put(await self.own())
 
     async def own(self) -> Samples:
-        """The numbers of this process now."""
+        """The samples of this process now."""
         worker = self._slot.name if self._slot else "0"
         process = await self._process.get()
         samples: Samples = {
@@ -102,7 +102,7 @@ class Metrics:
 async def _measure() -> dict[str, float]:
     """Memory, processor and files of this process by metric, read in a thread; nothing where there is no /proc."""
     families = await asyncio.to_thread(lambda: list(ProcessCollector(registry=None).collect()))
-    return {sample.name: sample.value for family in families for sample in family.samples[:1]}
+    return {one.name: one.value for family in families for one in family.samples[:1] if one.name in FAMILIES}
 
 
 def check_scraper(request: Request, token: str | None) -> None:

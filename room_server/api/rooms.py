@@ -14,7 +14,7 @@ from room_server.auth import Authenticator
 from room_server.core.messages import LeadId, WebinarId
 from room_server.core.permissions import Reading, check_read, check_visible
 from room_server.core.room import Participation, Status
-from room_server.core.wire import RoomVersion
+from room_server.core.wire import ROOM_VERSION
 from room_server.errors import BadInput
 from room_server.rate_limit import Throttle
 from room_server.shared_read import SharedRead
@@ -63,9 +63,6 @@ class Standing(Struct, frozen=True, kw_only=True):
     telegram: TelegramStanding = TelegramStanding()
 
 
-_ROOM_VERSION = msgspec.json.Decoder(RoomVersion)
-
-
 class Rooms:
     """The endpoints. A person may ask `per_person` times a second, with bursts of four times as many."""
 
@@ -87,7 +84,7 @@ class Rooms:
         check_read(actor, Reading.ROOM, webinar_id)
         self._throttle.check(actor.person)
         (text,) = await self._store.public_texts([webinar_id])
-        version = self._store.records.read(_ROOM_VERSION, text, f"the state of {webinar_id}") if text else None
+        version = self._store.records.read(ROOM_VERSION, text, f"the state of {webinar_id}") if text else None
         check_visible(actor, webinar_id, version.status if version else None)
         tag = f'"{version.epoch}.{version.version}"' if version else ""
         headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}

@@ -7,7 +7,7 @@ import msgspec
 
 from room_server.channels import receipts
 from room_server.core.room import Status
-from room_server.core.wire import Reconnect, RoomVersion
+from room_server.core.wire import ROOM_VERSION, Reconnect, RoomVersion
 from room_server.errors import CloseCode
 
 TEXT, CLOSE, CLIENT_PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
@@ -39,12 +39,9 @@ class RoomState(NamedTuple):
         return same_epoch and self.head.version <= before.head.version and self.text != before.text
 
 
-_HEAD = msgspec.json.Decoder(RoomVersion)
-
-
 def room_state(text: bytes) -> RoomState:
     """The state that a public text says. Raises msgspec.ValidationError."""
-    head, frame = _HEAD.decode(text), text_frame(text)
+    head, frame = ROOM_VERSION.decode(text), text_frame(text)
     return RoomState(head, text, frame, receipts.ping(head.epoch, head.version))
 
 

@@ -1,5 +1,6 @@
 """What travels between this server and its clients and is named in more than one place: tokens, subprotocol, frames."""
 
+import msgspec
 from msgspec import Struct
 
 from room_server.core.room import Status
@@ -17,6 +18,10 @@ class RoomVersion(Struct, frozen=True):
     epoch: str
     version: int
     status: Status
+
+
+ROOM_VERSION = msgspec.json.Decoder(RoomVersion)
+"""Reads it from a public room state. Raises msgspec.MsgspecError."""
 
 
 class Reconnect(Struct, frozen=True, tag_field="type", tag="reconnect"):

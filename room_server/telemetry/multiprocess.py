@@ -40,14 +40,14 @@ class Slot:
         self._failed = False
 
     def put(self, samples: Samples) -> Samples:
-        """Write this worker's numbers where the others find them; returns them with those of the earlier holders."""
+        """Write this worker's samples where the others find them; returns them with those of the earlier holders."""
         total = dict(self._earlier)
         merge(total, samples)
         self._write(total)
         return total
 
     def summed(self, samples: Samples) -> Samples:
-        """The numbers of all workers of this host, of dead ones those that last; this worker's are `samples`."""
+        """The samples of all workers of this host, of dead ones those that last; this worker's are `samples`."""
         total = self.put(samples)
         for file in sorted(self._folder.glob("*.json")):
             if file.stem != self.name:
@@ -120,7 +120,7 @@ def _is_locked(lock: Path) -> bool:
 
 
 def _read(file: Path) -> Samples:
-    """The numbers of a slot's file. What another version of this server wrote, as during an upgrade, is left out."""
+    """The samples in a slot's file, without those of another version that this one does not know."""
     try:
         rows = _ROWS.decode(file.read_bytes())
     except (FileNotFoundError, msgspec.MsgspecError):

@@ -5,7 +5,7 @@ upper bound as one more label value, and one for the sum (see `Histogram.series`
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from enum import Enum, auto
 from importlib.metadata import version
 from itertools import accumulate
@@ -20,7 +20,7 @@ P = "room_server_"
 
 
 class Kind(Enum):
-    """What a number is, and so how those of several processes are merged."""
+    """What a sample is, and so how those of several processes are merged."""
 
     COUNTER = auto()
     """Only grows: added up, and kept when its process ends."""
@@ -85,14 +85,11 @@ FAMILIES: dict[str, Family] = {
 every host: take max over hosts, not sum."""
 
 
-def merge(total: Samples, more: Mapping[tuple[str, ...], float]) -> None:
-    """Add `more` to `total`, each number by its family's rule."""
+def merge(total: Samples, more: Samples) -> None:
+    """Merge `more` into `total`, each sample by its family's rule."""
     for key, value in more.items():
-        if key in total:
-            known = total[key]
-            total[key] = max(known, value) if FAMILIES[key[0]].kind is MAXIMUM else known + value
-        else:
-            total[key] = value
+        largest = FAMILIES[key[0]].kind is MAXIMUM
+        total[key] = max(total.get(key, value), value) if largest else total.get(key, 0) + value
 
 
 def is_known(key: Sequence[str]) -> bool:
@@ -115,7 +112,7 @@ class Exposition:
             self._by_family[name][tuple(labels)] = value
 
     def collect(self) -> Iterator[Metric]:
-        """The families of which there are numbers, in FAMILIES' order."""
+        """The families that have samples, in FAMILIES' order."""
         for name, (kind, text, labels) in FAMILIES.items():
             samples = self._by_family.get(name)
             if samples is None:
