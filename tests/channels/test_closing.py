@@ -56,7 +56,7 @@ async def everyone_is_gone(site: Site) -> None:
 @pytest.mark.parametrize("what", NONSENSE)
 async def test_nonsense_is_closed_by_the_code_that_rfc_6455_names(site: Site, what: str) -> None:
     """Whole, and byte by byte; a good close frame behind it is not heard."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     content, code = NONSENSE[what]
     for pieces in ([content + masked(CLOSE, struct.pack("!H", 1000))], [content[at : at + 1] for at in range(300)]):
         async with in_room(site) as raw:
@@ -71,7 +71,7 @@ async def test_nonsense_is_closed_by_the_code_that_rfc_6455_names(site: Site, wh
 @pytest.mark.parametrize("what", FLOODS)
 async def test_a_flood_of_control_frames_is_closed_as_a_policy_violation(site: Site, what: str) -> None:
     """In one segment, and in one segment each."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     for together in (True, False):
         async with in_room(site) as raw:
             await raw.state()
@@ -85,7 +85,7 @@ async def test_a_flood_of_control_frames_is_closed_as_a_policy_violation(site: S
 
 
 async def test_a_burst_of_control_frames_is_no_flood(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw:
         await raw.state()
         await raw.send(masked(PONG, b"x") * (MOST_CONTROLS - 1) + masked(PING, b"last"))
@@ -99,11 +99,11 @@ async def test_a_burst_of_control_frames_is_no_flood(site: Site) -> None:
 
 
 async def test_answers_to_our_pings_are_never_too_many(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw:
         await raw.state()
         for _ in range(3 * MOST_CONTROLS):
-            await site.store.edit("w", lambda known: replace(known, version=known.version + 1))
+            await site.transactions.edit("w", lambda known: replace(known, version=known.version + 1))
             assert (await raw.frame()).first == TEXT
             asked = await raw.frame()
             assert asked.first == PING
@@ -124,7 +124,7 @@ async def flood(raw: Raw, megabytes: int) -> bytes:
 @pytest.mark.parametrize("first", [b"", masked(TEXT, b"x")], ids=["at once", "after a fault"])
 async def test_a_flood_holds_up_nobody(site: Site, first: bytes) -> None:
     """Read frame by frame, the eight megabytes behind a fault would cost the loop more than five seconds."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw, site.socket("speaker") as other, asyncio.TaskGroup() as tasks:
         await raw.state()
         await raw.send(first)
@@ -138,7 +138,7 @@ async def test_a_flood_holds_up_nobody(site: Site, first: bytes) -> None:
 
 
 async def test_a_peer_that_is_asked_to_leave_may_say_goodbye_and_nothing_else(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as polite, in_room(site) as rude:
         await asyncio.gather(polite.state(), rude.state())
         for member in list(site.inside.hub.groups["w"].members):

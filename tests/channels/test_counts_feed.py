@@ -24,7 +24,7 @@ async def pushed(socket: ClientConnection) -> dict[str, Any]:
 
 
 async def test_what_is_pushed_is_what_counts_answers(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE))
+    await site.transactions.create(room(status=Status.LIVE))
     async with site.socket("monitor", "*", path=WATCH) as monitor, site.socket() as attendee:
         await next_state(attendee)
 
@@ -46,7 +46,7 @@ async def test_the_counts_come_again_and_again(site: Site) -> None:
 
 async def test_a_token_for_one_webinar_sees_that_room_only(site: Site) -> None:
     for name in ("w", "other"):
-        await site.store.create(room(name, status=Status.LIVE))
+        await site.transactions.create(room(name, status=Status.LIVE))
     async with site.socket("speaker", path=WATCH) as one, site.socket("monitor", "*", path=WATCH) as every:
         assert [counted["webinar_id"] for counted in (await pushed(one))["rooms"]] == ["w"]
         assert [counted["webinar_id"] for counted in (await pushed(every))["rooms"]] == ["other", "w"]
@@ -73,7 +73,7 @@ async def test_nobody_is_kept_who_has_gone(site: Site) -> None:
 
 async def test_a_webinar_that_cannot_be_read_is_missing_from_the_counts_and_ends_nothing(site: Site) -> None:
     for name in ("w", "other"):
-        await site.store.create(room(name, status=Status.LIVE))
+        await site.transactions.create(room(name, status=Status.LIVE))
     await site.raw.hset(site.store.keys.room("w"), "public", "rubbish")
     async with site.socket("monitor", "*", path=WATCH) as every:
         told = [await pushed(every) for _ in range(2)]

@@ -30,7 +30,7 @@ async def in_alone(site: Site, raw: Raw) -> tuple[RoomSocket, float]:
 
 
 async def test_a_silent_peer_is_pinged_after_25_seconds_and_cut_off_20_later(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, since = await in_alone(site, raw)
         asked = [member.on_timer(since + seconds) for seconds in (0, 24.9, 25, 44.9)]
@@ -41,7 +41,7 @@ async def test_a_silent_peer_is_pinged_after_25_seconds_and_cut_off_20_later(sit
 
 
 async def test_whoever_says_anything_is_not_asked_for_another_25_seconds(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, since = await in_alone(site, raw)
         member.on_timer(since + 25)
@@ -54,7 +54,7 @@ async def test_whoever_says_anything_is_not_asked_for_another_25_seconds(site: S
 
 async def test_a_peer_that_does_not_read_is_cut_off_after_the_stall_time_and_not_pinged_before(site: Site) -> None:
     """The stall time is longer here than the silence before a ping, which would fall between the two."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     site.inside.admission.stall_seconds = 60.0
     async with in_room(site, ttl=3600) as raw:
         member, _ = await in_alone(site, raw)
@@ -67,7 +67,7 @@ async def test_a_peer_that_does_not_read_is_cut_off_after_the_stall_time_and_not
 
 
 async def test_who_has_caught_up_is_as_good_as_anybody(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, silent_since = await in_alone(site, raw)
         member.pause_writing()
@@ -78,7 +78,7 @@ async def test_who_has_caught_up_is_as_good_as_anybody(site: Site) -> None:
 
 
 async def test_a_goodbye_is_waited_for_20_seconds(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, _ = await in_alone(site, raw)
         member.announce_reconnect(0.0, 0.0)
@@ -90,7 +90,7 @@ async def test_a_goodbye_is_waited_for_20_seconds(site: Site) -> None:
 
 
 async def test_who_is_asked_to_leave_is_closed_when_its_time_has_come_and_not_before(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         member, _ = await in_alone(site, raw)
         before = member._loop.time()

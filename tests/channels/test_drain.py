@@ -17,7 +17,17 @@ from room_server.channels.timer_wheel import TimerWheel
 from room_server.config import Settings
 from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, settings_for, state_where, wait_until
+from tests.support import (
+    PATIENCE,
+    TOKEN_SECRET,
+    Site,
+    next_state,
+    room,
+    settings_for,
+    state_where,
+    transactions,
+    wait_until,
+)
 from tests.terminal import running
 
 
@@ -46,7 +56,7 @@ async def closed(socket: ClientConnection) -> int | None:
 
 
 async def test_each_socket_is_asked_to_leave_in_its_turn(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     drain = Drain(site.inside.hub, site.inside.admission, 20)
     async with site.socket() as one, site.socket() as two, asyncio.TaskGroup() as tasks:
         await next_state(one)
@@ -67,13 +77,13 @@ async def test_each_socket_is_asked_to_leave_in_its_turn(site: Site) -> None:
 
 
 async def test_one_that_is_asked_to_leave_is_told_of_changes_until_its_moment(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
         (member,) = site.inside.hub.groups["w"].members
         member.announce_reconnect(1000.0, 1.0)
         assert await next_state(socket) == {"type": "reconnect", "after_ms": 1_000_000}
-        await site.store.edit("w", lambda known: replace(known, version=2, title="New"))
+        await site.transactions.edit("w", lambda known: replace(known, version=2, title="New"))
         assert (await state_where(socket, title="New"))["version"] == 2
 
 
@@ -81,7 +91,7 @@ async def test_sigterm_says_goodbye_before_the_process_ends_and_a_second_one_cha
     settings = settings_for(valkey_url)
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
     async with open_state(settings) as state, running("web", "--port", "0", **environment) as web:
-        await state.store.create(room())
+        await transactions(state.store).create(room())
         token = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 600)
         address = web.address.replace("http", "ws") + "/rooms/w/socket"
         async with connect(address, subprotocols=[Subprotocol("room.v1"), Subprotocol(f"room.bearer.{token}")]) as one:
@@ -120,7 +130,7 @@ async def test_a_goodbye_that_fails_keeps_no_process_alive(store: Store, caplog:
 
 async def test_one_that_has_gone_is_not_asked_to_leave(site: Site) -> None:
     """The crowd is asked in slices, and between two of them anyone may go."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
         (member,) = site.inside.hub.groups["w"].members

@@ -19,7 +19,7 @@ from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode, Refusal
 from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.support import room, settings_for, wait_until
+from tests.support import room, settings_for, transactions, wait_until
 
 
 class Peer:
@@ -81,7 +81,10 @@ async def running(store: Store) -> AsyncIterator[Hub]:
     """A hub whose reader and teller run."""
     hub = Hub(store)
     async with asyncio.TaskGroup() as tasks:
-        owned = [tasks.create_task(Reader(store, hub).run()), tasks.create_task(hub.broadcast_loop())]
+        owned = [
+            tasks.create_task(Reader(store, hub, transactions(store).renew).run()),
+            tasks.create_task(hub.broadcast_loop()),
+        ]
         yield hub
         for task in owned:
             task.cancel()
@@ -106,8 +109,8 @@ def everyone(peers: list[Peer], version: int) -> Callable[[], bool]:
 
 
 async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
-    await store.create(room("other", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
+    await transactions(store).create(room("other", epoch="e"))
     async with running(store) as hub:
         peers, elsewhere = [Peer(hub) for _ in range(2 * SLICE + 1)], Peer(hub)
         for peer in peers:
@@ -123,7 +126,7 @@ async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> No
 
 
 async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = [Peer(hub) for _ in range(3 * SLICE)]
         for peer in peers:
@@ -146,8 +149,8 @@ def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
 
 async def test_states_go_first_and_everyone_is_asked_for_a_receipt_all_the_same(store: Store) -> None:
     """Whatever another room, or the monitors' counts, have to say while a large crowd is asked."""
-    await store.create(room("w", epoch="e"))
-    await store.create(room("other", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
+    await transactions(store).create(room("other", epoch="e"))
     async with running(store) as hub:
         peers, elsewhere = [Peer(hub) for _ in range(3 * SLICE)], Peer(hub)
         for peer in peers:
@@ -167,7 +170,7 @@ async def test_states_go_first_and_everyone_is_asked_for_a_receipt_all_the_same(
 
 
 async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = [Peer(hub) for _ in range(3 * SLICE)]
         for peer in peers:
@@ -182,7 +185,7 @@ async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> No
 
 
 async def test_an_older_state_is_not_told_and_another_epoch_always(store: Store) -> None:
-    await store.create(room("w", epoch="e", version=5))
+    await transactions(store).create(room("w", epoch="e", version=5))
     async with running(store) as hub:
         peer, held = Peer(hub), []
         group = peer.enter()
@@ -198,7 +201,7 @@ async def test_an_older_state_is_not_told_and_another_epoch_always(store: Store)
 
 
 async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peer = Peer(hub)
         peer.enter()
@@ -212,7 +215,7 @@ async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: 
 
 
 async def test_nobody_who_left_is_remembered(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER)]
         groups = [peer.enter() for peer in peers]
@@ -226,7 +229,7 @@ async def test_nobody_who_left_is_remembered(store: Store) -> None:
 
 
 async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_who_prepares_it(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         attendee, speaker = Peer(hub), Peer(hub, Role.SPEAKER)
         for peer in (attendee, speaker):
@@ -256,7 +259,7 @@ async def put(raw: Redis, store: Store, stored: Room) -> None:
 @asynccontextmanager
 async def with_peer(store: Store, **more: Any) -> AsyncIterator[tuple[Hub, Peer]]:
     """A hub with one peer in a room of version 5."""
-    await store.create(room("w", epoch="e", version=5, **more))
+    await transactions(store).create(room("w", epoch="e", version=5, **more))
     async with running(store) as hub:
         peer = Peer(hub)
         peer.enter()

@@ -14,7 +14,7 @@ from room_server.core.messages import Role
 from room_server.state.store import Store
 from tests.channels.test_hub import Peer, everyone, put, raw, running, store, text
 from tests.channels.test_reader import reread
-from tests.support import room, wait_until
+from tests.support import room, transactions, wait_until
 
 __all__ = ["raw", "store"]
 
@@ -42,7 +42,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
 
 
 async def test_who_goes_is_counted_no_more_and_who_stays_is(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER, Role.SPEAKER)]
         groups = [peer.enter() for peer in peers]
@@ -59,7 +59,7 @@ def held(hub: Hub) -> list[str]:
 
 async def test_a_room_that_everybody_left_or_that_is_gone_is_held_no_more(store: Store) -> None:
     for name in ("left", "deleted"):
-        await store.create(room(name))
+        await transactions(store).create(room(name))
     async with running(store) as hub:
         peers = {name: Peer(hub) for name in ("left", "deleted", "nowhere")}
         groups = {name: peer.enter(name) for name, peer in peers.items()}
@@ -73,7 +73,7 @@ async def test_a_room_that_everybody_left_or_that_is_gone_is_held_no_more(store:
 
 
 async def test_each_change_counts_its_frames_and_answers(store: Store, told: pytest.LogCaptureFixture) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await crowd_of(hub, MANY)
         group = hub.groups["w"]
@@ -109,7 +109,7 @@ async def test_who_watches_the_counts_is_told_and_not_asked(store: Store) -> Non
 
 
 async def test_who_comes_with_the_newest_state_is_not_told_it_again(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await crowd_of(hub, 2)
         hub.publish(text(2))
@@ -123,7 +123,7 @@ async def test_every_room_whose_change_was_lost_is_healed_and_counted(store: Sto
     """Rooms that stand as they stood come first, last and in between."""
     names = ["a", "b", "c", "d", "e"]
     for name in names:
-        await store.create(room(name, epoch="e"))
+        await transactions(store).create(room(name, epoch="e"))
     async with running(store) as hub:
         peers = {name: Peer(hub) for name in names}
         for name, peer in peers.items():

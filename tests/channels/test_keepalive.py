@@ -18,7 +18,7 @@ async def curious(valkey_url: str) -> AsyncIterator[Site]:
     """A site that asks for a sign of life after half a second, and gives a busy machine time to answer."""
     async with serving(settings_for(valkey_url)) as site:
         site.inside.admission.ping_after, site.inside.admission.gone_after = 0.5, 3.0
-        await site.store.create(room())
+        await site.transactions.create(room())
         yield site
 
 
@@ -35,7 +35,7 @@ def looked_at(site: Site, member: Any) -> float:
 
 
 async def test_a_token_ends_while_the_socket_is_open(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
         site.expire_tokens()
@@ -47,7 +47,7 @@ async def test_a_token_ends_while_the_socket_is_open(site: Site) -> None:
 
 
 async def test_a_socket_is_looked_at_when_its_token_ends(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     clock = asyncio.get_running_loop().time
     async with site.socket(claims={"ttl": 15}) as socket:
         await next_state(socket)
@@ -57,7 +57,7 @@ async def test_a_socket_is_looked_at_when_its_token_ends(site: Site) -> None:
 
 
 async def test_what_is_looked_at_sooner_for_one_reason_is_not_looked_at_later_for_another(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, receive_buffer=4096) as raw:
         (member,) = site.inside.hub.groups["w"].members
         while not member._behind_since:
@@ -75,13 +75,13 @@ async def change(site: Site, webinar_id: str = "w") -> int:
         return replace(standing, description=str(standing.version % 10) * 4000, version=standing.version + 1)
 
     for _ in range(10):
-        last = await site.store.edit(webinar_id, changed)
+        last = await site.transactions.edit(webinar_id, changed)
     return last.version
 
 
 async def test_a_peer_that_stalls_is_cut_off_and_nobody_else(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, stall_seconds=1.0)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         async with in_room(site, receive_buffer=4096), site.socket("speaker") as other, asyncio.TaskGroup() as tasks:
             (stalled,) = [member for member in site.inside.hub.groups["w"].members if member.actor.lead_id]
             hearing = tasks.create_task(state_where(other, status="live"))

@@ -26,7 +26,7 @@ from tests.channels.test_hub import Peer, fields, put
 from tests.cluster import cluster, follow, form, move, processes, take_over, url_of
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import proxy_to
-from tests.support import PATIENCE, eventually, room, settings_for, wait_until
+from tests.support import PATIENCE, eventually, renew, room, settings_for, transactions, wait_until
 
 NEVER = 1000.0
 
@@ -37,7 +37,7 @@ class Ears:
     def __init__(self, state: State, reread_seconds: float) -> None:
         self.state = state
         self.hub = Hub(state.store)
-        self.reader = Reader(state.store, self.hub)
+        self.reader = Reader(state.store, self.hub, transactions(state.store).renew)
         self.listener = Listener(state.client, state.store.keys, self.hub, self.reader)
         self.listener.reread_seconds = reread_seconds
         self.peer = Peer(self.hub, Role.SPEAKER)
@@ -52,7 +52,7 @@ async def listening(url: str, reread_seconds: float = NEVER, **settings: object)
     """Ears on the server at `url`; by itself the slow clock stands still."""
     async with open_state(settings_for(url, **settings)) as state, asyncio.TaskGroup() as tasks:
         ears = Ears(state, reread_seconds)
-        await state.store.create(room("w", epoch="e"))
+        await transactions(state.store).create(room("w", epoch="e"))
         work = (ears.listener.run(), ears.listener.refresh(), ears.reader.run(), ears.hub.broadcast_loop())
         running = [tasks.create_task(one) for one in work]
         await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
@@ -66,7 +66,7 @@ async def listening(url: str, reread_seconds: float = NEVER, **settings: object)
 async def test_a_change_is_heard(redis_url: str) -> None:
     async with listening(redis_url) as ears, open_state(settings_for(redis_url)) as elsewhere:
         for _ in range(3):
-            await elsewhere.store.renew("w")
+            await renew(elsewhere.store, "w")
         await ears.hears(4)
         assert [state.head.version for state in ears.peer.pushed][-1] == 4
 
@@ -75,12 +75,12 @@ async def test_the_channel_of_every_partition_is_heard(redis_url: str) -> None:
     async with listening(redis_url, partitions=16) as ears:
         peers = []
         for number in range(32):
-            await ears.state.store.create(room(f"w{number}"))
+            await transactions(ears.state.store).create(room(f"w{number}"))
             peers.append(Peer(ears.hub))
             peers[-1].enter(f"w{number}")
         await wait_until(lambda: all(peer.version == 1 for peer in peers), "everyone is in")
         for number in range(32):
-            await ears.state.store.renew(f"w{number}")
+            await renew(ears.state.store, f"w{number}")
         await wait_until(lambda: all(peer.version == 2 for peer in peers), "everyone heard")
 
 
@@ -93,7 +93,7 @@ async def test_a_change_that_is_published_while_the_line_is_cut_is_found(redis_u
                 await both.execute()
             await ears.hears(number)
             await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
-        await ears.state.store.renew("w")
+        await renew(ears.state.store, "w")
         await ears.hears(6)
 
 
@@ -105,7 +105,7 @@ async def test_a_line_that_only_seems_to_stand_is_found_out(valkey_url: str) -> 
         open_state(settings_for(valkey_url)) as other,
     ):
         proxy.freeze()
-        await other.store.renew("w")
+        await renew(other.store, "w")
         await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
         proxy.thaw()
         await ears.hears(2)
@@ -124,7 +124,7 @@ async def test_a_server_that_was_killed_is_heard_again_when_it_is_back() -> None
         await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
         await redis.start()
         await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
-        await ears.state.store.renew("w")
+        await renew(ears.state.store, "w")
         await ears.hears(2)
 
 
@@ -141,7 +141,7 @@ async def test_a_server_that_comes_back_without_its_last_changes_begins_a_new_ep
 async def test_what_is_lost_without_any_sign_is_found_by_the_slow_clock(valkey_url: str) -> None:
     async with listening(valkey_url) as ears, Redis.from_url(valkey_url) as raw:
         ears.listener.reread_seconds = 0.2
-        await ears.state.store.renew("w")
+        await renew(ears.state.store, "w")
         await ears.hears(2)
         stored = (await ears.state.store.load("w")).room
         assert stored is not None
@@ -172,17 +172,17 @@ async def test_every_primary_of_a_cluster_is_heard_also_when_a_slot_moves() -> N
         async with listening(url_of(ports), partitions=8) as ears:
             peers = [Peer(ears.hub) for _ in range(16)]
             for number, peer in enumerate(peers):
-                await ears.state.store.create(room(f"w{number}"))
+                await transactions(ears.state.store).create(room(f"w{number}"))
                 peer.enter(f"w{number}")
             await wait_until(lambda: {peer.version for peer in peers} == {1}, "everyone is in")
             for number in range(16):
-                await ears.state.store.renew(f"w{number}")
+                await renew(ears.state.store, f"w{number}")
             await wait_until(lambda: {peer.version for peer in peers} == {2}, "everyone heard")
             moved = slot(ears.state.store.keys.room("w"))
             for port in ports:
                 await asyncio.to_thread(move, moved, ports, port)
                 before = ears.peer.version
-                await ears.state.store.renew("w")
+                await renew(ears.state.store, "w")
                 await ears.hears(before + 1)
 
 
@@ -200,7 +200,7 @@ class Spread:
     async def enter(self) -> None:
         """Everybody is in."""
         for tag, name in self.rooms.items():
-            await self.store.create(room(name))
+            await transactions(self.store).create(room(name))
             self.peers[tag].enter(name)
         await wait_until(lambda: all(peer.version for peer in self.peers.values()), "everybody is in")
 
@@ -220,7 +220,7 @@ class Spread:
 
     async def _renewed(self, name: str) -> bool:
         with contextlib.suppress(StateUnavailable):
-            await self.store.renew(name)
+            await renew(self.store, name)
             return True
         return False
 
@@ -288,7 +288,7 @@ async def test_rubbish_on_the_channel_is_logged(valkey_url: str, caplog: pytest.
         (tag,) = ears.state.store.keys.tags
         for rubbish in ("", "rubbish", "{}", b"\xff"):
             await raw.spublish(ears.state.store.keys.channel(tag), rubbish)
-        await ears.state.store.renew("w")
+        await renew(ears.state.store, "w")
         await ears.hears(2)
         assert ears.listener.subscribed.is_set()
     complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]

@@ -20,7 +20,7 @@ READ_ONLY = "webinar_status_mutation_forbidden"
 
 
 async def opened(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
 
 
 async def nobody_is_left(site: Site) -> None:
@@ -68,11 +68,11 @@ async def test_each_change_is_one_frame(site: Site) -> None:
 
 
 async def test_a_webinar_that_is_made_anew_replaces_the_old_one(site: Site) -> None:
-    await site.store.create(room(version=9, title="old"))
+    await site.transactions.create(room(version=9, title="old"))
     async with site.socket() as socket:
         assert (await next_state(socket))["title"] == "old"
         await site.store.delete("w")
-        await site.store.create(room(version=1, title="new"))
+        await site.transactions.create(room(version=1, title="new"))
         assert (await next_state(socket))["title"] == "new"
 
 
@@ -242,7 +242,7 @@ async def change(site: Site, times: int) -> int:
         return replace(standing, description=str(standing.version) * 1000, version=standing.version + 1)
 
     for _ in range(times):
-        last = await site.store.edit("w", changed)
+        last = await site.transactions.edit("w", changed)
     return last.version
 
 

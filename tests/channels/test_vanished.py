@@ -64,7 +64,7 @@ async def test_peers_that_vanished_are_found_out_by_the_keepalive_and_cost_nothi
         admission, hub, timers = site.inside.admission, site.inside.hub, site.inside.timers
         admission.ping_after = admission.gone_after = 0.5
         for webinar_id in ("w", "idle"):
-            await site.store.create(room(webinar_id))
+            await site.transactions.create(room(webinar_id))
         lines, port = await stack.enter_async_context(lines_to(site))
         for webinar_id in ("w", "idle"):
             audience = Audience(f"/rooms/{webinar_id}/socket", site.token("attendee", "*"), [port])
