@@ -4,10 +4,10 @@ import struct
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from room_server.channels import receipts
 from room_server.core.room import Status
+from room_server.core.wire import ROOM_VERSION, Reconnect, RoomVersion
 from room_server.errors import CloseCode
 
 TEXT, CLOSE, CLIENT_PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
@@ -18,15 +18,6 @@ MOST_CONTROLS = 20
 """Pings and pongs that a client may send at once, those that answer our pings not counted."""
 MAX_CONTROL = 2 + 4 + 125
 """Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
-
-
-class RoomVersion(Struct, frozen=True):
-    """What the hub needs to know of a room state."""
-
-    webinar_id: str
-    epoch: str
-    version: int
-    status: Status
 
 
 class RoomState(NamedTuple):
@@ -48,12 +39,9 @@ class RoomState(NamedTuple):
         return same_epoch and self.head.version <= before.head.version and self.text != before.text
 
 
-_HEAD = msgspec.json.Decoder(RoomVersion)
-
-
 def room_state(text: bytes) -> RoomState:
     """The state that a public text says. Raises msgspec.ValidationError."""
-    head, frame = _HEAD.decode(text), text_frame(text)
+    head, frame = ROOM_VERSION.decode(text), text_frame(text)
     return RoomState(head, text, frame, receipts.ping(head.epoch, head.version))
 
 
@@ -116,12 +104,6 @@ def _fault(first: int, second: bytes) -> CloseCode | None:
     if first not in {CLOSE, CLIENT_PING, CLIENT_PONG} or (second and not 0x80 <= second[0] <= 0x80 + 125):
         return CloseCode.PROTOCOL_ERROR
     return None
-
-
-class Reconnect(Struct, frozen=True, tag_field="type", tag="reconnect"):
-    """Sent when this process goes away: open the next socket in `after_ms` milliseconds. States come until then."""
-
-    after_ms: int
 
 
 def reconnect(seconds: float) -> bytes:

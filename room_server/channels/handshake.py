@@ -1,7 +1,7 @@
 """What a socket's handshake is checked for before its room is looked up. Refusals are plain HTTP answers.
 
 Order: how often from there, address, origin, subprotocol, who is calling, role and webinar, room for one more.
-That a handshake has no body was seen before (entrance.fault).
+That a handshake has no body was checked before (protocols.upgrade.head_fault).
 """
 
 import re
@@ -18,11 +18,10 @@ from room_server.channels.timer_wheel import TimerWheel
 from room_server.config import Settings
 from room_server.core.messages import Actor
 from room_server.core.permissions import Reading, check_read
+from room_server.core.wire import BEARER, SUBPROTOCOL, bearer_token
 from room_server.errors import BadInput, Forbidden, Refusal, TooManyRequests, Unauthenticated, Unknown
 from room_server.rate_limit import Throttle
 
-SUBPROTOCOL = "room.v1"
-BEARER = "room.bearer."
 PING_AFTER = 25.0
 """Seconds of silence before a ping."""
 GONE_AFTER = 20.0
@@ -154,9 +153,9 @@ def _token(offered: list[str], headers: dict[str, str]) -> str:
     for word in offered:
         if word.startswith(BEARER):
             return word.removeprefix(BEARER)
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+    token = bearer_token(headers.get("authorization", ""))
+    if token is not None:
+        return token
     raise Unauthenticated(f"offer the token as a second subprotocol {BEARER}<token>, or as Authorization: Bearer")
 
 

@@ -8,8 +8,9 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from room_server.channels import frames, receipts
-from room_server.channels.frames import ControlFrames, RoomVersion, read_control_frames, room_state, text_frame
+from room_server.channels.frames import ControlFrames, read_control_frames, room_state, text_frame
 from room_server.core.room import Status, public_text
+from room_server.core.wire import RoomVersion
 from room_server.errors import CloseCode
 from tests.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
 from tests.support import room
