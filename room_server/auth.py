@@ -125,11 +125,14 @@ def _claims(payload: bytes) -> dict[str, Any]:
 
 
 def _current_actor(claims: dict[str, Any]) -> Actor:
-    """The actor, if `exp` and `nbf` allow it now, without leeway (RFC 7519, 4.1.4, 4.1.5). Raises as `actor` does."""
+    """The actor, if `exp` and `nbf` allow it now (RFC 7519, 4.1.4, 4.1.5). Raises as `actor` does.
+
+    `nbf` has the tolerance of a signed request, since the site's clock may be ahead; `exp` has none.
+    """
     found, now = actor(claims), time.time()
     if found.expires_at is not None and found.expires_at <= now:
         raise Unauthenticated("the token has expired")
-    if _moment(claims, "nbf", 0) > now:
+    if _moment(claims, "nbf", 0) > now + WEBHOOK_TOLERANCE:
         raise ValueError("the claim nbf is in the future")
     return found
 

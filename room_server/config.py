@@ -22,6 +22,7 @@ Count = Annotated[int, Meta(ge=0, le=10**9)]
 Seconds = Annotated[float, Meta(ge=0, le=10**8)]
 REDIS_SCHEMES = {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel"}
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
+TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 SECRETS = frozenset({"token_secret", "hook_secret", "telegram_token", "metrics_token", "redis_url"})
 SECRET_BYTES = 32
 """The least length of a key for HS256, that of its hash (RFC 7518, 3.2)."""
@@ -97,13 +98,11 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
     return Settings(**values)
 
 
-def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
+def warnings(environ: Mapping[str, str]) -> Iterator[str]:
     """A text for each thing that works and is probably a mistake."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
     for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
         yield f"{name} is no setting of room-server"
-    if any(len(secret.encode()) < SECRET_BYTES for secret in settings.token_secrets()):
-        yield f"{PREFIX}TOKEN_SECRET: a secret of less than {SECRET_BYTES} bytes can be guessed"
 
 
 def _converted(field: msgspec.structs.FieldInfo, given: Any) -> Any:
@@ -131,8 +130,10 @@ def _expected(kind: msgspec.inspect.Type) -> str:
 def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
     checks: dict[str, Callable[[str], object]] = {
         "redis_url": _check_redis_url,
-        "public_url": _check_address,
+        "public_url": _check_root,
         "telegram_base_url": _check_address,
+        "telegram_token": _check_telegram_token,
+        "token_secret": _check_token_secret,
         "hook_secret": lambda text: [_hook_key(secret) for secret in text.split()],
         "allowed_origins": lambda text: [_origin(given) for given in _listed(text)],
     }
@@ -155,8 +156,35 @@ def _check_redis_url(url: str) -> None:
 def _check_address(url: str) -> None:
     """Raises ValueError, also for a port out of range."""
     parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("an address like https://example.org has no user and no password")
     if parts.port == 0 or parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"expected an address like https://example.org, not {url!r}")
+
+
+def _check_root(url: str) -> None:
+    """Pages and addresses stand at the root of their host. Raises ValueError."""
+    _check_address(url)
+    if urlsplit(url).path not in {"", "/"}:
+        raise ValueError(f"the server has its host to itself, without a path: expected https://host, not {url!r}")
+
+
+def _check_token_secret(text: str) -> None:
+    """Raises ValueError, which shows no secret."""
+    secrets = text.split()
+    shortest = min(len(secret.encode()) for secret in secrets)
+    if shortest < SECRET_BYTES:
+        many = f"of these {len(secrets)}, which blanks separate, the shortest" if len(secrets) > 1 else "this one"
+        raise ValueError(
+            f"each secret has at least {SECRET_BYTES} bytes, and {many} has {shortest}. A secret cannot hold blanks, as "
+            "salts of WordPress do: make one with `openssl rand -hex 32`"
+        )
+
+
+def _check_telegram_token(token: str) -> None:
+    """Raises ValueError, which does not show the token."""
+    if not TELEGRAM_TOKEN.fullmatch(token):
+        raise ValueError("expected a bot's token as BotFather gives it: digits, a colon, letters and digits")
 
 
 def _listed(text: str) -> list[str]:

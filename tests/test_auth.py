@@ -24,7 +24,7 @@ from jwt.utils import base64url_encode
 from starlette.requests import Request
 
 from room_server.api.metrics import check_scraper
-from room_server.auth import Authenticator, issue
+from room_server.auth import WEBHOOK_TOLERANCE, Authenticator, issue
 from room_server.config import Settings
 from room_server.core.messages import Actor, Role
 from room_server.errors import ConfigurationError, Unauthenticated
@@ -117,10 +117,11 @@ def test_an_expiry_in_fractions_of_a_second_counts_in_whole_ones() -> None:
     assert exp == Authenticator(SETTINGS).token(signed(claims(exp=exp + 0.9))).expires_at
 
 
-def test_there_is_no_leeway() -> None:
+def test_an_expiry_has_no_leeway_and_a_beginning_has_that_of_a_signed_request() -> None:
     now = int(time.time())
     assert refused(signed(claims(exp=now))) == "the token has expired"
-    assert "nbf" in refused(signed(claims(nbf=now + 5)))
+    assert Authenticator(SETTINGS).token(signed(claims(nbf=now + WEBHOOK_TOLERANCE - 60))).role == "attendee"
+    assert "nbf" in refused(signed(claims(nbf=now + WEBHOOK_TOLERANCE + 60)))
 
 
 @pytest.mark.parametrize("name", [None, 5, ["Anna"], True])

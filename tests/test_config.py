@@ -97,9 +97,9 @@ def test_origins_are_compared_as_browsers_send_them() -> None:
 
 
 def test_several_secrets_stand_side_by_side_for_rotation() -> None:
-    made = load({f"{PREFIX}TOKEN_SECRET": " new  old ", f"{PREFIX}HOOK_SECRET": f"{KEY} {KEY}"})
+    made = load({f"{PREFIX}TOKEN_SECRET": f" {'n' * 32}  {'o' * 32} ", f"{PREFIX}HOOK_SECRET": f"{KEY} {KEY}"})
 
-    assert made.token_secrets() == ("new", "old")
+    assert made.token_secrets() == ("n" * 32, "o" * 32)
     assert made.hook_secrets() == (b"k" * 32, b"k" * 32)
 
 
@@ -121,16 +121,46 @@ def test_secrets_hide_themselves_when_settings_are_printed() -> None:
 def test_a_misspelt_setting_is_warned_of() -> None:
     environ = {f"{PREFIX}REDIS": "redis://h", f"{PREFIX}MAX_SOCKETS": "1", "PATH": ""}
 
-    assert list(warnings(environ, Settings())) == [f"{PREFIX}REDIS is no setting of room-server"]
+    assert list(warnings(environ)) == [f"{PREFIX}REDIS is no setting of room-server"]
 
 
-def test_a_short_secret_is_warned_of() -> None:
-    (warning,) = warnings({}, Settings(token_secret=f"{'x' * 32} short"))
+SALT = "dHv:4}u@ #x!TEnQ Zr)w>7=K&2[ys~/9|Lb;P(M*c+q-F%J]a.^e{h?8g,VXkC"
+"""Sixty-four characters, as WordPress makes them."""
 
-    assert warning == f"{PREFIX}TOKEN_SECRET: a secret of less than 32 bytes can be guessed"
+
+@pytest.mark.parametrize("secret", ["guess", f"{'x' * 32} tiny", SALT, "x" * 31])
+def test_a_secret_that_can_be_guessed_is_refused_and_not_shown(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match="TOKEN_SECRET: each secret has at least 32 bytes") as caught:
+        load({f"{PREFIX}TOKEN_SECRET": secret})
+
+    assert not any(part in str(caught.value) for part in secret.split())
+
+
+def test_several_long_secrets_are_taken() -> None:
+    assert load({f"{PREFIX}TOKEN_SECRET": f"{'x' * 32} {'y' * 32}"}).token_secrets() == ("x" * 32, "y" * 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("PUBLIC_URL", "https://example.org/rooms", "expected https://host, not 'https://example.org/rooms'"),
+        ("PUBLIC_URL", "https://me:hunter2@example.org", "has no user and no password"),
+        ("TELEGRAM_BASE_URL", "https://me:hunter2@example.org", "has no user and no password"),
+        ("TELEGRAM_TOKEN", "bot hunter2", "expected a bot's token as BotFather gives it"),
+    ],
+)
+def test_an_address_or_token_that_cannot_work_is_refused_and_no_password_is_shown(
+    name: str, value: str, problem: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load({PREFIX + name: value})
+
+    assert f"{PREFIX}{name}: " in str(caught.value)
+    assert problem in str(caught.value)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_every_setting_has_its_effect() -> None:
     environ = {f"{PREFIX}RETENTION_DAYS": "30", f"{PREFIX}METRICS_TOKEN": "x" * 32}
 
-    assert [*warnings(environ, load(environ))] == []
+    assert [*warnings(environ)] == []

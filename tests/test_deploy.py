@@ -81,7 +81,7 @@ def test_the_settings_file_holds_settings_for_systemd_and_for_a_shell() -> None:
     shell = ["sh", "-eu", "-c", f'set -a; . "{DEPLOY}/room-server.env"; env']
     known = subprocess.run(shell, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True).stdout
 
-    assert list(config.warnings(filled, config.load(filled))) == []
+    assert list(config.warnings(filled)) == []
     assert given.keys() - {name for name in given if name.startswith(config.PREFIX)} == {"FORWARDED_ALLOW_IPS"}
     assert {f"{name}={value}" for name, value in given.items()} <= set(known.splitlines())
 
@@ -111,7 +111,7 @@ def test_the_services_run_the_product_and_have_the_time_to_leave() -> None:
         assert float(service["stop_grace_period"].removesuffix("s")) > LONGEST_STOP
         assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
         named = {name for name in service["environment"] if name.startswith(config.PREFIX)}
-        assert list(config.warnings(dict.fromkeys(named, ""), Settings())) == []
+        assert list(config.warnings(dict.fromkeys(named, ""))) == []
     told = dict(zip(valkey["command"][1::2], valkey["command"][2::2], strict=True))
     assert told == {"--appendonly": "yes", "--appendfsync": "always", "--save": "", "--maxmemory-policy": "noeviction"}
 

@@ -59,7 +59,7 @@ def state_options(command: Command) -> Command:
 def settings(**flags: Any) -> Settings:
     """The settings, flags first; a word on stderr for what is most likely a mistake. Raises ConfigurationError."""
     made = config.load(os.environ, **flags)
-    for warning in config.warnings(os.environ, made):
+    for warning in config.warnings(os.environ):
         click.echo(f"warning: {warning}", err=True)
     return made
 
