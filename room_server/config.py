@@ -176,7 +176,7 @@ def _check_token_secret(text: str) -> None:
     if shortest < SECRET_BYTES:
         many = f"of these {len(secrets)}, which blanks separate, the shortest" if len(secrets) > 1 else "this one"
         raise ValueError(
-            f"each secret has at least {SECRET_BYTES} bytes, and {many} has {shortest}. A secret cannot hold blanks, as "
+            f"each secret has at least {SECRET_BYTES} bytes, and {many} has {shortest}. No secret holds blanks, as "
             "salts of WordPress do: make one with `openssl rand -hex 32`"
         )
 
