@@ -56,7 +56,7 @@ async def announce(store: Store, report: Report) -> None:
     """Announce that the process lives, and what it counts. Raises StateUnavailable."""
     script, arguments = Script.read("announce"), [report.node, msgspec.json.encode(report), ALIVE_SECONDS * 1000]
     for tag in homes(store, report.node):
-        ask = partial(store.run, script, [store.keys.nodes(tag), store.keys.words(tag)], arguments)
+        ask = partial(store.run, script, [store.keys.nodes(tag), store.keys.reports(tag)], arguments)
         if await answer(store, tag, ask) is not None:
             return
     raise StateUnavailable
@@ -65,7 +65,7 @@ async def announce(store: Store, report: Report) -> None:
 async def withdraw(store: Store, node: str) -> None:
     """Announce that the process ends. Raises StateUnavailable."""
     keys = store.keys
-    asked = {tag: [("ZREM", keys.nodes(tag), node), ("HDEL", keys.words(tag), node)] for tag in homes(store, node)}
+    asked = {tag: [("ZREM", keys.nodes(tag), node), ("HDEL", keys.reports(tag), node)] for tag in homes(store, node)}
     await ask_each(store, asked)
 
 
@@ -75,7 +75,9 @@ async def living(store: Store) -> list[Node]:
     Those that speak in a partition that is away are missing until they speak in the one across.
     """
     keys = store.keys
-    asked = {tag: [("HGETALL", keys.words(tag)), ("ZRANGE", keys.nodes(tag), 0, -1, "WITHSCORES")] for tag in keys.tags}
+    asked = {
+        tag: [("HGETALL", keys.reports(tag)), ("ZRANGE", keys.nodes(tag), 0, -1, "WITHSCORES")] for tag in keys.tags
+    }
     latest: dict[str, Node] = {}
     for reports, scores in (await ask_each(store, asked)).values():
         stored = dict(pairs(reports))

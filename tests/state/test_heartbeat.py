@@ -68,7 +68,7 @@ async def test_words_expire_where_nobody_speaks_any_more(any_state: State) -> No
     store = any_state.store
     await announce(store, word("a"))
     (tag,) = homes(store, "a")[:1]
-    for key in (store.keys.nodes(tag), store.keys.words(tag)):
+    for key in (store.keys.nodes(tag), store.keys.reports(tag)):
         assert 0 < await store.call("PTTL", key) <= ALIVE_SECONDS * 1000 < 10_000
     async with servers(any_state) as clients:
         assert sum([await client.delete(store.keys.nodes(tag)) for client in clients if await _has(client, tag)]) == 1
@@ -105,8 +105,8 @@ async def test_of_two_words_of_one_process_the_later_one_counts(any_store: Store
     await announce(any_store, word("a", hooks={"ok": 1}))
     for tag in others or [home]:
         await any_store.call("ZADD", any_store.keys.nodes(tag), (time.time() + 2) * 1000, "a")
-        await any_store.call("HSET", any_store.keys.words(tag), "a", b'{"node":"a","kind":"web","total":7}')
-        for key in (any_store.keys.nodes(tag), any_store.keys.words(tag)):
+        await any_store.call("HSET", any_store.keys.reports(tag), "a", b'{"node":"a","kind":"web","total":7}')
+        for key in (any_store.keys.nodes(tag), any_store.keys.reports(tag)):
             await any_store.call("EXPIRE", key, ALIVE_SECONDS)
 
     assert [(node.node, node.total) for node in await living(any_store)] == [("a", 7)]
@@ -116,7 +116,7 @@ async def test_of_two_words_of_one_process_the_later_one_counts(any_store: Store
 async def test_a_word_that_cannot_be_read_is_left_out(store: Store, said: bytes) -> None:
     await announce(store, word("a"))
     await announce(store, word("b"))
-    await store.call("HSET", store.keys.words(store.keys.tags[0]), "b", said)
+    await store.call("HSET", store.keys.reports(store.keys.tags[0]), "b", said)
 
     assert await names(store) == ["a"]
 
