@@ -10,10 +10,10 @@ import pytest
 
 from room_server.config import Settings
 from room_server.state.startup import open_state
-from tests.state.processes import Beside, beside, keepers, kill, nothing_is_left, servers
+from tests.state.processes import Beside, beside, kill, nothing_is_left, servers, supervisors
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")
-VICTIMS = ("server", "keeper", "server and keeper", "a writer", "everything")
+VICTIMS = ("server", "supervisor", "server and supervisor", "a writer", "everything")
 AHEAD = 25
 """Acknowledgements of each writer between two kills, at least."""
 
@@ -43,10 +43,10 @@ class Scene:
     async def strike(self, victim: str) -> None:
         """Kill, somewhere in the middle of things."""
         await asyncio.sleep(self.chance.random() * 0.02)
-        if victim in {"server", "server and keeper", "everything"}:
+        if victim in {"server", "server and supervisor", "everything"}:
             kill(servers(self.data))
-        if victim in {"keeper", "server and keeper", "everything"}:
-            kill(keepers(self.data))
+        if victim in {"supervisor", "server and supervisor", "everything"}:
+            kill(supervisors(self.data))
         for writer in self.writers if victim == "everything" else self.writers[: victim == "a writer"]:
             writer.kill()
             await writer.process.wait()

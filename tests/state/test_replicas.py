@@ -20,10 +20,9 @@ from room_server.state import idempotency, roster
 from room_server.state.idempotency import StoredAnswer
 from room_server.state.keys import slot
 from room_server.state.redis import embedded
-from room_server.state.redis.confirmation import CONFIRM_MS, NotReplicated
 from room_server.state.redis.connect import connected
 from room_server.state.redis.pipeline import open_node_pipeline
-from room_server.state.redis.retry import DEADLINE
+from room_server.state.redis.retry import DEADLINE, WAIT_MS, NotReplicated
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.cluster import follow, form, processes, url_of
@@ -109,7 +108,7 @@ async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_no
         back = await site.status("start")
 
     assert (refused.status_code, refused.json()["code"]) == (503, "state_unavailable")
-    assert (read.status_code, read.elapsed.total_seconds() < CONFIRM_MS / 1000) == (200, True)
+    assert (read.status_code, read.elapsed.total_seconds() < WAIT_MS / 1000) == (200, True)
     assert took < 2
     assert (repeated.status_code, repeated.json()["code"]) == (503, "state_unavailable"), "nor is it a repeat yet"
     assert (back.status_code, back.json()["duplicate"], back.json()["status"]) == (200, True, "live")
@@ -238,7 +237,7 @@ async def test_a_replica_that_is_late_is_waited_for() -> None:
 
 
 async def test_it_is_told_when_replicas_are_missing_and_when_they_are_back(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "room_server.state.redis.confirmation")
+    caplog.set_level(logging.INFO, "room_server.state.redis.retry")
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):

@@ -1,4 +1,4 @@
-"""A Cluster: each command finds its primary, and a map that is out of date is read anew."""
+"""A Cluster: each command reaches its primary, and an outdated map is read again."""
 
 import asyncio
 import signal
@@ -104,9 +104,9 @@ async def test_a_slot_that_moved_is_followed(cluster_ports: list[int], spread: S
 
 
 async def test_work_goes_on_while_a_slot_moves(cluster_ports: list[int], spread: State) -> None:
-    """What was answered is there; what was not may be repeated."""
+    """An acknowledged change is stored; any other may be repeated."""
     store, tag = spread.store, spread.store.keys.tags[0]
-    moving = asyncio.create_task(asyncio.to_thread(there_and_back, slot(tag), cluster_ports))
+    moving = asyncio.create_task(asyncio.to_thread(move_and_return, slot(tag), cluster_ports))
     answered = dict.fromkeys(WEBINARS, 0)
     while not moving.done():
         for name in WEBINARS:
@@ -118,14 +118,14 @@ async def test_work_goes_on_while_a_slot_moves(cluster_ports: list[int], spread:
     assert all(versions[name] >= builders.room().version + answered[name] for name in WEBINARS)
 
 
-def there_and_back(number: int, ports: list[int]) -> None:
-    """The slot moves to the last primary and back to the first, several times."""
+def move_and_return(number: int, ports: list[int]) -> None:
+    """Move the slot to the last primary and back to the first, several times."""
     for target in (ports[2], ports[0]) * 5:
         move(number, ports, target)
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
+def fragile() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
     """A Cluster whose servers these tests freeze and kill: three primaries, and one server that is not in it yet."""
     with processes(4) as started:
         form(list(started)[:3])
@@ -143,11 +143,11 @@ async def alive(started: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[St
         yield state
 
 
-async def test_a_primary_that_says_nothing_costs_only_its_own_partitions(
-    mortal: dict[int, subprocess.Popen[bytes]],
+async def test_a_primary_that_is_frozen_costs_only_its_own_partitions(
+    fragile: dict[int, subprocess.Popen[bytes]],
 ) -> None:
-    async with alive(mortal) as state:
-        keys, silent = state.store.keys, list(mortal.values())[2]
+    async with alive(fragile) as state:
+        keys, silent = state.store.keys, list(fragile.values())[2]
         silent.send_signal(signal.SIGSTOP)
         tried = await asyncio.gather(*(renewed(state.store, name) for name in WEBINARS))
         silent.send_signal(signal.SIGCONT)
@@ -156,11 +156,11 @@ async def test_a_primary_that_says_nothing_costs_only_its_own_partitions(
         assert lost == {name for name in WEBINARS if slot(keys.tag(name)) >= SLOTS * 2 // 3}
         for name in lost:
             assert await eventually(partial(renewed, state.store, name), "it heals")
-        assert await heals_after_silence_of_all(state.store, list(mortal.values()))
+        assert await heals_after_silence_of_all(state.store, list(fragile.values()))
 
 
 async def heals_after_silence_of_all(store: Store, started: list[subprocess.Popen[bytes]]) -> bool:
-    """Nothing can be done meanwhile, as is said in time, and everything afterwards."""
+    """Whether every change is refused in time while all servers are frozen; every change works afterwards."""
     for process in started:
         process.send_signal(signal.SIGSTOP)
     async with asyncio.timeout(DEADLINE + SLACK):
@@ -172,23 +172,23 @@ async def heals_after_silence_of_all(store: Store, started: list[subprocess.Pope
     return not any(could)
 
 
-async def test_before_the_map_is_read_no_line_leads_anywhere(cluster_url: str) -> None:
+async def test_before_the_map_is_read_no_server_is_connected(cluster_url: str) -> None:
     async with connected(cluster_url) as client:
         assert isinstance(client, RedisCluster)
-        lines = ClusterPipeline(client)
-        with pytest.raises(RedisConnectionError, match="no line leads"):
-            await lines.call("PING")
-        await lines.refresh()
+        pipeline = ClusterPipeline(client)
+        with pytest.raises(RedisConnectionError, match="there is no connection"):
+            await pipeline.call("PING")
+        await pipeline.refresh()
 
-        assert await lines.call("PING") is True
-        await lines.close()
+        assert await pipeline.call("PING") is True
+        await pipeline.close()
 
 
-async def test_a_replica_that_took_over_is_found(mortal: dict[int, subprocess.Popen[bytes]]) -> None:
-    *ports, follower = mortal
-    async with alive(mortal) as state:
+async def test_a_replica_that_took_over_is_found(fragile: dict[int, subprocess.Popen[bytes]]) -> None:
+    *ports, follower = fragile
+    async with alive(fragile) as state:
         await asyncio.to_thread(follow, ports, follower, ports[0])
-        mortal[ports[0]].kill()
+        fragile[ports[0]].kill()
         await asyncio.to_thread(take_over, follower)
         for name in WEBINARS:
             assert await eventually(partial(renewed, state.store, name), "the replica serves")
@@ -206,26 +206,26 @@ async def test_the_map_is_read_again_whatever_went_wrong(cluster_url: str, caplo
 
     async with connected(cluster_url, address_remap=remap) as client:
         assert isinstance(client, RedisCluster)
-        async with open_cluster_pipeline(client) as lines:
-            failures.append(RuntimeError("nobody reckons with this"))
+        async with open_cluster_pipeline(client) as pipeline:
+            failures.append(RuntimeError("nobody expects this"))
             elsewhere = next(key for key in "abc" if slot(key) * 3 // SLOTS != slot(PREFIX) * 3 // SLOTS)
             with pytest.raises(MovedError):
-                await lines.call("GET", elsewhere)
+                await pipeline.call("GET", elsewhere)
             await wait_until(lambda: not failures, "the map was looked at")
             read.clear()
             await wait_until(lambda: read, "it is read again")
 
-    assert "the Cluster's map cannot be read: nobody reckons with this" in caplog.messages
+    assert "the Cluster's map cannot be read: nobody expects this" in caplog.messages
 
 
-async def test_a_cluster_that_is_not_there_is_said() -> None:
+async def test_a_cluster_that_does_not_answer_is_a_clear_error() -> None:
     (port,) = free_ports(1)
     with pytest.raises(RedisAway, match=r"no answer from .*127"):
         async with open_state(settings_for(f"redis+cluster://127.0.0.1:{port}")):
             pass
 
 
-async def test_a_server_that_is_no_cluster_is_said() -> None:
+async def test_a_server_that_is_no_cluster_is_a_clear_error() -> None:
     (port,) = free_ports(1)
     refused = pytest.raises(ConfigurationError, match=r"does not take us.*not enabled")
     with redis_server(find_binary(), "--port", str(port)), refused:
