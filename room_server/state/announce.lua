@@ -1,9 +1,9 @@
 --[[
-A process says that it lives, by Redis' clock: what its own clock says does not matter.
+A process reports that it is running; the time is that of Redis, since the clocks of hosts may differ.
 
-KEYS  1 nodes   2 words
-ARGV  1 node   2 its word   3 how long a word holds, ms
-Returns how many processes are living in this partition.
+KEYS  1 nodes   2 reports (Keys.reports)
+ARGV  1 node   2 its report   3 time to live of a report, ms
+Returns how many processes have a report in this partition.
 --]]
 local nodes, words = KEYS[1], KEYS[2]
 local node, word, holds = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -14,7 +14,7 @@ for _, gone in ipairs(redis.call('ZRANGEBYSCORE', nodes, '-inf', now - holds)) d
   redis.call('ZREM', nodes, gone)
   redis.call('HDEL', words, gone)
 end
--- Redis' clock was set back: whoever was heard of after now holds from now on, or the dead would live until then
+-- Redis' clock was set back: times after now become now, or reports of dead processes would not expire until then
 for _, later in ipairs(redis.call('ZRANGEBYSCORE', nodes, '(' .. now, '+inf')) do
   redis.call('ZADD', nodes, now, later)
 end

@@ -1,8 +1,8 @@
 --[[
-For how long the message of a partition has waited that should have been looked at first.
+How long the message of a partition that has been due for longest has waited.
 
 KEYS  1 outbox   2 due   3 clock
-Returns ms, not positive when none is late.
+Returns ms; 0 or less when none is late.
 --]]
 -- include steady.lua
 local outbox, due, clock = KEYS[1], KEYS[2], KEYS[3]

@@ -1,4 +1,4 @@
-"""The leads of a webinar: imported as a whole or not at all, read in slices."""
+"""The roster of a webinar: an import takes effect as a whole or not at all; reads are in slices."""
 
 import secrets
 from collections.abc import AsyncIterator, Iterable
@@ -18,20 +18,20 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 STAGED_SECONDS = 600
-"""Between two parts of an import: so long one that was broken off leaves its leads behind, where nobody reads them."""
+"""Time to live of the part of an import that was sent so far; nothing but the import reads it."""
 BATCH = 1000
 """Leads in one command."""
 
 
 class LeftOut(NamedTuple):
-    """A lead that was forgotten a short time ago, and until when no import brings it back."""
+    """A lead that was forgotten a short time ago, and until when imports leave it out."""
 
     lead_id: int
     until: datetime
 
 
 class ImportResult(NamedTuple):
-    """How many leads the roster held before, holds now, and lost by `replace`; and whom it did not take."""
+    """Leads in the roster before and now, leads that `replace` removed, and leads that were left out."""
 
     before: int
     now: int
@@ -40,9 +40,9 @@ class ImportResult(NamedTuple):
 
 
 async def import_roster(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> ImportResult:
-    """Store checked entries, each lead once; with `replace` nobody else stays. Raises Unknown, StateUnavailable.
+    """Store checked entries, each lead once; with `replace` other leads are removed. Raises Unknown, StateUnavailable.
 
-    Leads that were forgotten a short time ago (see forgetting) are left out, whenever the import began.
+    Leads that were forgotten a short time ago (see jobs.erasure) are left out, even if the import began before that.
     """
     token = secrets.token_urlsafe(9)
     staged = store.keys.staged(webinar_id, token)
@@ -85,7 +85,7 @@ def _left_out(lead: int, until_ms: int) -> LeftOut:
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
-    """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable.
+    """The roster, in no order; a lead may come twice if the roster changes meanwhile. Raises StateUnavailable.
 
     Entries that cannot be read are left out.
     """

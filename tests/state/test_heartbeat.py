@@ -7,7 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from room_server.state.heartbeat import ALIVE_SECONDS, Heartbeat, Report, announce, homes, living, node_name, withdraw
+from room_server.state.heartbeat import (
+    ALIVE_SECONDS,
+    Heartbeat,
+    Report,
+    announce,
+    living,
+    node_name,
+    partitions_of,
+    withdraw,
+)
 from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.state.acts import servers
@@ -41,7 +50,7 @@ async def test_a_word_is_seen_when_redis_heard_it(store: Store) -> None:
 
 async def test_words_are_spread_over_the_partitions_and_have_a_second_home_across(any_store: Store) -> None:
     tags = any_store.keys.tags
-    places = [homes(any_store, f"host-{number}-ab12") for number in range(400)]
+    places = [partitions_of(any_store, f"host-{number}-ab12") for number in range(400)]
 
     assert {home for home, *_ in places} == set(tags)
     across = {tag: tags[(at + len(tags) // 2) % len(tags)] for at, tag in enumerate(tags)}
@@ -51,7 +60,7 @@ async def test_words_are_spread_over_the_partitions_and_have_a_second_home_acros
 async def move_back(store: Store, name: str, seconds: float) -> None:
     """As if the process had said its word so many seconds earlier."""
     at = (time.time() - seconds) * 1000
-    await store.call("ZADD", store.keys.nodes(homes(store, name)[0]), "XX", at, name)
+    await store.call("ZADD", store.keys.nodes(partitions_of(store, name)[0]), "XX", at, name)
 
 
 async def test_a_process_that_was_killed_is_forgotten_by_the_next_word(store: Store) -> None:
@@ -67,7 +76,7 @@ async def test_a_process_that_was_killed_is_forgotten_by_the_next_word(store: St
 async def test_words_expire_where_nobody_speaks_any_more(any_state: State) -> None:
     store = any_state.store
     await announce(store, word("a"))
-    (tag,) = homes(store, "a")[:1]
+    (tag,) = partitions_of(store, "a")[:1]
     for key in (store.keys.nodes(tag), store.keys.reports(tag)):
         assert 0 < await store.call("PTTL", key) <= ALIVE_SECONDS * 1000 < 10_000
     async with servers(any_state) as clients:
@@ -101,7 +110,7 @@ async def test_a_process_that_leaves_is_gone_at_once(any_store: Store) -> None:
 
 async def test_of_two_words_of_one_process_the_later_one_counts(any_store: Store) -> None:
     """It speaks across while its own partition is away; when that is back, the word from before still stands there."""
-    (home, *others) = homes(any_store, "a")
+    (home, *others) = partitions_of(any_store, "a")
     await announce(any_store, word("a", hooks={"ok": 1}))
     for tag in others or [home]:
         await any_store.call("ZADD", any_store.keys.nodes(tag), (time.time() + 2) * 1000, "a")
