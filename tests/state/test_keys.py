@@ -37,7 +37,7 @@ NAMES = {
     "mark": (mark("rs:{p2}:room:w"), "rs:{p2}:mark"),
     "mark without braces": (mark("rs:webhook:digest"), "rs:{rs:webhook:digest}:mark"),
 }
-"""What gives a name, and the name: of the webinar `w`, of the one partition there is."""
+"""Each key as it is made and as it must be: of the webinar `w` in the only partition."""
 NOT_KEYS = {"tag", "tags", "all_of", "to_delete", "of_commit"}
 
 
@@ -118,7 +118,7 @@ def test_there_is_one_tag_for_each_partition(partitions: int) -> None:
 @pytest.mark.parametrize("masters", [3, 16])
 @pytest.mark.parametrize("partitions", [1, 3, 16, 64, 256])
 def test_partitions_spread_evenly_over_the_masters(partitions: int, masters: int) -> None:
-    """Masters share the slots as `redis-cli --cluster create` shares them out."""
+    """Primaries share the slots as `redis-cli --cluster create` assigns them."""
     share = SLOTS / masters
     borders = [round(number * share) for number in range(masters)]
     loads = Counter(sum(border <= slot(tag) for border in borders) - 1 for tag in tags(partitions))

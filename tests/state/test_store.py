@@ -18,13 +18,13 @@ from tests.support import renew, room, transactions
 KEYS = Keys(8)
 
 
-async def test_what_was_created_is_loaded(any_store: Store) -> None:
+async def test_a_created_webinar_is_loaded(any_store: Store) -> None:
     made = await transactions(any_store).create(builders.room("scheduled"))
 
     assert (await any_store.load(WEBINAR)).room == made == builders.room("scheduled")
 
 
-async def test_what_is_not_there_is_none(any_store: Store) -> None:
+async def test_missing_records_are_none(any_store: Store) -> None:
     facts = await any_store.load(WEBINAR, LEAD)
 
     assert (facts.room, facts.participation, facts.entry) == (None, None, None)
@@ -60,7 +60,7 @@ async def test_public_texts_come_in_the_order_asked_for(any_store: Store) -> Non
     assert texts == [*(public_text(room) for room in reversed(rooms)), None]
 
 
-async def test_what_redis_refuses_is_said(any_state: State) -> None:
+async def test_a_command_that_redis_refuses_is_an_error(any_state: State) -> None:
     await prepare(any_state.store)
     await any_state.store.call("SET", any_state.store.keys.room(WEBINAR), "not a hash")
 
@@ -69,7 +69,7 @@ async def test_what_redis_refuses_is_said(any_state: State) -> None:
 
 
 async def test_a_full_redis_takes_nothing_and_says_so(any_state: State) -> None:
-    """It refuses the first write of the step, so there is no half of one."""
+    """It refuses the first write of the script, so nothing is half done."""
     await prepare(any_state.store)
     before = await everything(any_state)
     async with servers(any_state) as clients:

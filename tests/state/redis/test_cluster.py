@@ -85,14 +85,14 @@ async def test_a_command_without_a_key_goes_anywhere(spread: State) -> None:
     ],
     ids=lambda command: command[0],
 )
-async def test_a_key_is_found_wherever_it_stands(spread: State, command: tuple[str, ...]) -> None:
+async def test_the_key_of_any_command_is_found(spread: State, command: tuple[str, ...]) -> None:
     """Each partition's stream is on its own primary; elsewhere the answer would be MOVED."""
     for tag in spread.store.keys.tags:
         stream = spread.store.keys.events(tag)
         if command[1] != "CREATE":
             await spread.store.call("XGROUP", "CREATE", stream, "group", "0", "MKSTREAM")
 
-        await spread.store.pipeline.call(*(word.format(events=stream) for word in command))
+        await spread.store.pipeline.call(*(part.format(events=stream) for part in command))
 
 
 async def test_a_slot_that_moved_is_followed(cluster_ports: list[int], spread: State) -> None:
@@ -134,7 +134,7 @@ def fragile() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
 
 @asynccontextmanager
 async def alive(started: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[State]:
-    """A state on an empty Cluster of those that are still there, with webinars in every partition."""
+    """A state on the servers that are still running, emptied, with webinars in every partition."""
     ports = [port for port, process in started.items() if process.poll() is None]
     for port in ports:
         with BlockingRedis(port=port) as client:
@@ -155,7 +155,7 @@ async def test_a_primary_that_is_frozen_costs_only_its_own_partitions(
 
         assert lost == {name for name in WEBINARS if slot(keys.tag(name)) >= SLOTS * 2 // 3}
         for name in lost:
-            assert await eventually(partial(renewed, state.store, name), "it heals")
+            assert await eventually(partial(renewed, state.store, name), "changes are stored again")
         assert await heals_after_silence_of_all(state.store, list(fragile.values()))
 
 
@@ -168,7 +168,7 @@ async def heals_after_silence_of_all(store: Store, started: list[subprocess.Pope
     for process in started:
         process.send_signal(signal.SIGCONT)
     for name in WEBINARS:
-        await eventually(partial(renewed, store, name), "it heals")
+        await eventually(partial(renewed, store, name), "changes are stored again")
     return not any(could)
 
 
@@ -211,7 +211,7 @@ async def test_the_map_is_read_again_whatever_went_wrong(cluster_url: str, caplo
             elsewhere = next(key for key in "abc" if slot(key) * 3 // SLOTS != slot(PREFIX) * 3 // SLOTS)
             with pytest.raises(MovedError):
                 await pipeline.call("GET", elsewhere)
-            await wait_until(lambda: not failures, "the map was looked at")
+            await wait_until(lambda: not failures, "the map was read")
             read.clear()
             await wait_until(lambda: read, "it is read again")
 
@@ -233,66 +233,66 @@ async def test_a_server_that_is_no_cluster_is_a_clear_error() -> None:
             pass
 
 
-class Ears(Hub):
-    """A hub that also keeps what it is told."""
+class RecordingHub(Hub):
+    """A hub that also keeps every published text."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.told: list[bytes] = []
+        self.texts: list[bytes] = []
 
     def publish(self, text: bytes) -> None:
-        """Keep it, and go on as ever."""
-        self.told.append(text)
+        """Keep the text, and publish it."""
+        self.texts.append(text)
         super().publish(text)
 
 
-def listener_for(state: State, ears: Ears) -> Listener:
-    """What tells these ears."""
-    return Listener(state.client, state.store.keys, ears, Reader(state.store, ears, transactions(state.store).renew))
+def listener_for(state: State, hub: RecordingHub) -> Listener:
+    """A listener that publishes to this hub."""
+    return Listener(state.client, state.store.keys, hub, Reader(state.store, hub, transactions(state.store).renew))
 
 
 @asynccontextmanager
-async def listening(state: State) -> AsyncIterator[Ears]:
-    """Ears whose subscriptions are confirmed."""
-    ears = Ears(state.store)
-    listener = listener_for(state, ears)
+async def listening(state: State) -> AsyncIterator[RecordingHub]:
+    """A hub that gets the changes of every partition."""
+    hub = RecordingHub(state.store)
+    listener = listener_for(state, hub)
     running = asyncio.create_task(listener.run())
     try:
         await wait_until(listener.subscribed.is_set, "every channel is subscribed")
-        yield ears
+        yield hub
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_every_change_is_heard_from_every_primary(spread: State) -> None:
-    async with listening(spread) as ears:
+async def test_every_change_on_every_primary_is_published(spread: State) -> None:
+    async with listening(spread) as hub:
         rooms = await asyncio.gather(*(renew(spread.store, name) for name in WEBINARS))
-        await wait_until(lambda: len(ears.told) >= len(WEBINARS), "everything is heard")
+        await wait_until(lambda: len(hub.texts) >= len(WEBINARS), "every text is published")
 
-    assert sorted(ears.told) == sorted(public_text(room) for room in rooms)
+    assert sorted(hub.texts) == sorted(public_text(room) for room in rooms)
 
 
-async def test_changes_are_heard_from_where_a_slot_moved_to(cluster_ports: list[int], spread: State) -> None:
+async def test_changes_are_published_after_a_slot_moved(cluster_ports: list[int], spread: State) -> None:
     tag = spread.store.keys.tags[0]
     name = of(tag, spread.store.keys)[0]
 
-    async def heard(ears: Ears) -> bool:
+    async def is_published(hub: RecordingHub) -> bool:
         text = public_text(await renew(spread.store, name))
-        return text in ears.told
+        return text in hub.texts
 
-    async with listening(spread) as ears:
+    async with listening(spread) as hub:
         for target in (cluster_ports[2], cluster_ports[0]):
             await asyncio.to_thread(move, slot(tag), cluster_ports, target)
 
-            assert await eventually(lambda: heard(ears), "changes are heard again")
+            assert await eventually(lambda: is_published(hub), "changes are published again")
 
 
-async def test_the_ears_close_whatever_they_are_just_doing(spread: State) -> None:
+async def test_a_listener_ends_at_any_moment(spread: State) -> None:
     """One of these moments is the one in which redis-py loses the cancellation."""
     async with asyncio.timeout(PATIENCE):
         for turns in range(80):
-            running = asyncio.create_task(listener_for(spread, Ears(spread.store)).run())
+            running = asyncio.create_task(listener_for(spread, RecordingHub(spread.store)).run())
             for _ in range(turns):
                 await asyncio.sleep(0)
             running.cancel()
