@@ -7,7 +7,6 @@ all numbers but `partitions_away`.
 import asyncio
 from collections import Counter
 from functools import partial
-from typing import Any
 
 from msgspec import Struct
 from redis.exceptions import RedisError
@@ -51,7 +50,7 @@ async def read(store: Store) -> QueueStats:
     """The numbers now. Raises StateUnavailable."""
     async with deadline():
         now = utc_now()
-        nodes, messages, rooms, lags, durable = await asyncio.gather(
+        nodes, messages, rooms, (evaluations, evaluation_lag, delivery_lag), durable = await asyncio.gather(
             heartbeat.living(store),
             webinars.delivery_counts(store),
             webinars.latest(store),
@@ -68,12 +67,14 @@ async def read(store: Store) -> QueueStats:
         longest_live=max((now - min(started)).total_seconds(), 0.0) if started else 0.0,
         partitions_away=len(store.unavailable),
         durable=durable,
-        **lags,
+        evaluations=evaluations,
+        evaluation_lag=evaluation_lag,
+        delivery_lag=delivery_lag,
     )
 
 
-async def _lags(store: Store) -> dict[str, Any]:
-    """The fields `evaluations`, `evaluation_lag` and `delivery_lag`, over the partitions that are available."""
+async def _lags(store: Store) -> tuple[int, float, float]:
+    """Evaluations on the schedule, evaluation lag and delivery lag, over the partitions that are available."""
     evaluations, outbox = EvaluationSchedule(store), Outbox(store)
 
     async def read_one(tag: str) -> tuple[Schedule, float]:
@@ -83,11 +84,9 @@ async def _lags(store: Store) -> dict[str, Any]:
     found = [reply for reply in replies if reply is not None]
     if not found:
         raise StateUnavailable
-    return {
-        "evaluations": sum(schedule.waiting for schedule, _ in found),
-        "evaluation_lag": max(schedule.late for schedule, _ in found),
-        "delivery_lag": max(late for _, late in found),
-    }
+    schedules, delivery_lags = zip(*found, strict=True)
+    waiting = sum(schedule.waiting for schedule in schedules)
+    return waiting, max(schedule.late for schedule in schedules), max(delivery_lags)
 
 
 async def _durable(store: Store) -> bool | None:

@@ -53,35 +53,25 @@ async def import_roster(store: Store, webinar_id: str, entries: Iterable[RosterE
         async with deadline():
             await store.run(stage, [staged], [STAGED_SECONDS, *fields])
         count += len(batch)
-    return await _take(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
+    return await _take_effect(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
 
 
-async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
-    keys = store.keys
+async def _take_effect(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
+    """Run `import_roster.lua` with these ARGV on what was staged."""
+    keys, tag = store.keys, store.keys.tag(webinar_id)
+    places = [
+        *(keys.staged(webinar_id, token), keys.roster(webinar_id), keys.room(webinar_id), keys.evaluations(tag)),
+        *(keys.done(webinar_id, token), keys.forgotten(tag), keys.clock(tag)),
+    ]
     async with deadline():
-        reply = await store.run_replicated(
-            Script.read("import_roster"),
-            [
-                keys.staged(webinar_id, token),
-                keys.roster(webinar_id),
-                keys.room(webinar_id),
-                keys.evaluations(keys.tag(webinar_id)),
-                keys.done(webinar_id, token),
-                keys.forgotten(keys.tag(webinar_id)),
-                keys.clock(keys.tag(webinar_id)),
-            ],
-            arguments,
-        )
+        reply = await store.run_replicated(Script.read("import_roster"), places, arguments)
     if reply[0] == b"unknown":
         raise webinar_unknown(webinar_id)
     if reply[0] == b"lost":
         raise StateUnavailable("Redis lost leads on their way in, so the roster is as it was; import again")
     before, now, removed, *left_out = map(int, reply)
-    return ImportResult(before, now, removed, tuple(map(_left_out, left_out[::2], left_out[1::2])))
-
-
-def _left_out(lead: int, until_ms: int) -> LeftOut:
-    return LeftOut(lead, datetime.fromtimestamp(until_ms / 1000, UTC))
+    ends = (datetime.fromtimestamp(until / 1000, UTC) for until in left_out[1::2])
+    return ImportResult(before, now, removed, tuple(map(LeftOut, left_out[::2], ends)))
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:

@@ -40,21 +40,16 @@ SYNCS = {
 """What is wrong with each value of appendfsync but `always`."""
 
 
+Info = dict[str, Any]
+"""A reply of INFO or CONFIG GET, by name."""
+
+
 class State(Struct, frozen=True):
     """The open state: the store, and the client and address of its Redis for subscriptions."""
 
     store: Store
     client: Client
     url: str
-
-
-class ServerInfo(Struct, frozen=True):
-    """What a server tells of itself; empty if it does not."""
-
-    info: dict[str, Any]
-    """INFO."""
-    config: dict[str, str]
-    """CONFIG GET."""
 
 
 @asynccontextmanager
@@ -144,29 +139,28 @@ async def log_server_problems(state: State, replicas: int) -> None:
         for name, server in servers.items():
             where = f"Redis at {name}" if name else "Redis"
             try:
-                found = await _server_info(server)
+                info, config = await _info_and_config(server)
             except (RedisError, OSError) as error:
                 logger.warning("%s could not be looked at: %s", where, error)
                 continue
-            for problem in server_problems(found, replicas):
+            for problem in server_problems(info, config, replicas):
                 logger.warning("%s %s", where, problem)
 
 
-async def _server_info(server: Redis) -> ServerInfo:
-    """Raises RedisError, OSError when the server does not answer."""
-    info: dict[str, Any] = {}
-    config: dict[str, str] = {}
+async def _info_and_config(server: Redis) -> tuple[Info, Info]:
+    """Replies of INFO and CONFIG GET; empty if they are forbidden. Raises RedisError, OSError without a reply."""
+    info: Info = {}
+    config: Info = {}
     try:
         info = await server.info()
-        config = {str(name): str(value) for name, value in (await server.config_get(*CHECKED)).items()}
+        config = {str(name): value for name, value in (await server.config_get(*CHECKED)).items()}
     except ResponseError as error:
         logger.debug("Redis does not tell: %s", error)
-    return ServerInfo(info, config)
+    return info, config
 
 
-def server_problems(server: ServerInfo, replicas: int) -> Iterator[str]:
+def server_problems(info: Info, config: Info, replicas: int) -> Iterator[str]:
     """What is wrong with a server, each with what would be right; `replicas`: the setting ROOM_SERVER_REPLICAS."""
-    info, config = server.info, server.config
     has_file = info.get("aof_enabled", {"yes": 1, "no": 0}.get(config.get("appendonly", "")))
     if has_file == 0:
         yield "keeps no append-only file, so answered changes are lost when it restarts; set appendonly yes"

@@ -14,7 +14,7 @@ from redis.asyncio.cluster import RedisCluster
 from room_server.config import Settings
 from room_server.state.keys import PARTITIONS, slot
 from room_server.state.redis.embedded import find_binary
-from room_server.state.startup import ServerInfo, State, log_server_problems, open_state, server_problems
+from room_server.state.startup import State, log_server_problems, open_state, server_problems
 from tests.cluster import form, processes, url_of
 from tests.conftest import redis_server
 from tests.outage import own_redis
@@ -113,7 +113,7 @@ async def test_a_server_that_does_not_answer_stops_no_start(caplog: pytest.LogCa
     ("enabled", "setting", "problems"), [(1, "yes", 1), (1, "no", 0), (0, "yes", 0)], ids=["yes", "no", "no Cluster"]
 )
 def test_a_cluster_that_requires_full_coverage_is_a_problem(enabled: int, setting: str, problems: int) -> None:
-    found = [*server_problems(ServerInfo({"cluster_enabled": enabled}, {"cluster-require-full-coverage": setting}), 0)]
+    found = [*server_problems({"cluster_enabled": enabled}, {"cluster-require-full-coverage": setting}, 0)]
 
     assert len(found) == problems
     assert all(problem.startswith("refuses all webinars while any primary") for problem in found)
@@ -139,15 +139,13 @@ def holder(state: State) -> int:
 
 
 def test_a_file_that_cannot_be_written_is_a_problem() -> None:
-    (problem,) = server_problems(
-        ServerInfo({"aof_enabled": 1, "aof_last_write_status": "err"}, {"appendfsync": "always"}), 0
-    )
+    (problem,) = server_problems({"aof_enabled": 1, "aof_last_write_status": "err"}, {"appendfsync": "always"}, 0)
 
     assert problem.startswith("cannot write its append-only file")
 
 
 def test_without_info_config_is_checked() -> None:
-    found = [*server_problems(ServerInfo({}, {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}), 0)]
+    found = [*server_problems({}, {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}, 0)]
 
     assert [problem.split()[0] for problem in found] == ["keeps", "throws"]
 

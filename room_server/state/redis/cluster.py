@@ -48,20 +48,20 @@ class ClusterPipeline(Pipeline):
     def __init__(self, client: RedisCluster, replicas: int = 0) -> None:
         self._map = client.nodes_manager
         self._replicas = replicas
-        self._pipelines: dict[str, NodePipeline] = {}
-        self._open: dict[str, AsyncExitStack] = {}
+        self._nodes: dict[str, tuple[NodePipeline, AsyncExitStack]] = {}
+        """The open pipelines by the name of their server, each with the stack that closes it and its client."""
         self._outdated = asyncio.Event()
         self.round_trips = Histogram()
 
     def submit(self, command: RedisCommand) -> asyncio.Future[Any]:
         """See Pipeline."""
         nodes = self._map.slots_cache.get(slot(key_of(command)))
-        pipeline = self._pipelines.get(nodes[0].name) if nodes else None
-        if pipeline is None:
-            reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            reply.set_exception(RedisConnectionError("there is no connection to the server of this slot yet"))
-        else:
+        if nodes and nodes[0].name in self._nodes:
+            pipeline, _ = self._nodes[nodes[0].name]
             reply = pipeline.submit(command)
+        else:
+            reply = asyncio.get_running_loop().create_future()
+            reply.set_exception(RedisConnectionError("there is no connection to the server of this slot yet"))
         reply.add_done_callback(self._check_reply)
         return reply
 
@@ -79,14 +79,14 @@ class ClusterPipeline(Pipeline):
         except RedisClusterException as error:
             raise RedisConnectionError(str(error)) from error
         nodes = {node.name: node for node in primaries(self._map.slots_cache.values())}
-        for name in self._open.keys() - nodes.keys():
+        for name in self._nodes.keys() - nodes.keys():
             await self._close(name)
-        for name in nodes.keys() - self._open.keys():
-            opened = self._open[name] = AsyncExitStack()
-            client = await opened.enter_async_context(client_of(nodes[name]))
-            pipeline = await opened.enter_async_context(open_node_pipeline(client, self._replicas))
+        for name in nodes.keys() - self._nodes.keys():
+            stack = AsyncExitStack()
+            client = await stack.enter_async_context(client_of(nodes[name]))
+            pipeline = await stack.enter_async_context(open_node_pipeline(client, self._replicas))
             pipeline.round_trips = self.round_trips
-            self._pipelines[name] = pipeline
+            self._nodes[name] = (pipeline, stack)
 
     async def watch(self) -> None:
         """Refresh whenever a reply says that the map is outdated, for ever."""
@@ -102,13 +102,13 @@ class ClusterPipeline(Pipeline):
 
     async def close(self) -> None:
         """Close the pipeline to each server."""
-        for name in list(self._open):
+        for name in list(self._nodes):
             await self._close(name)
 
     async def _close(self, name: str) -> None:
-        self._pipelines.pop(name, None)
+        _, stack = self._nodes.pop(name)
         with contextlib.suppress(RedisError, OSError):
-            await self._open.pop(name).aclose()
+            await stack.aclose()
 
 
 def primaries(slots: Iterable[list[ClusterNode]]) -> set[ClusterNode]:
