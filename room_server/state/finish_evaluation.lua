@@ -8,11 +8,11 @@ Returns 1 when it is off the schedule, 0 when it is scheduled for another time.
 local evaluations = KEYS[1]
 local webinar, due = ARGV[1], ARGV[2]
 
-local standing = redis.call('ZSCORE', evaluations, webinar)
-if not standing then
+local scheduled = redis.call('ZSCORE', evaluations, webinar)
+if not scheduled then
   return 1
 end
-if tonumber(standing) ~= tonumber(due) then
+if tonumber(scheduled) ~= tonumber(due) then
   return 0
 end
 return redis.call('ZREM', evaluations, webinar)

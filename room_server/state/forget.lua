@@ -46,12 +46,12 @@ for field, fate in pairs(found) do
   end
 end
 if participation then
-  local readable, said = pcall(cjson.decode, participation)
-  said = readable and said or {}
-  local judged = said['attended'] ~= nil and said['attended'] ~= cjson.null
+  local readable, fields = pcall(cjson.decode, participation)
+  fields = readable and fields or {}
+  local classified = fields['attended'] ~= nil and fields['attended'] ~= cjson.null
   for counter, counted in pairs({
-    entered = said['entered_at'] ~= nil, classified = judged,
-    attended = said['attended'] == true,
+    entered = fields['entered_at'] ~= nil, classified = classified,
+    attended = fields['attended'] == true,
   }) do
     if counted then
       redis.call('HINCRBY', tally, counter, -1)

@@ -17,15 +17,15 @@ local CHUNK = 1000
 
 local function answer(before, removed, left_out)
   local reply = {before, redis.call('HLEN', roster), removed}
-  for _, said in ipairs(left_out) do
-    reply[#reply + 1] = said
+  for _, value in ipairs(left_out) do
+    reply[#reply + 1] = value
   end
   return reply
 end
 local answered = redis.call('GET', done)
 if answered then
-  local said = cjson.decode(answered)
-  return answer(said[1], said[2], said[3])
+  local result = cjson.decode(answered)
+  return answer(result[1], result[2], result[3])
 end
 local record = redis.call('HGET', room, 'record')
 if not record then
@@ -39,12 +39,12 @@ end
 local webinar = string.match(room, ':([^:]+)$')
 local time, left_out = redis.call('TIME'), {}
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local standing = redis.call('ZREVRANGEBYSCORE', forgotten, '+inf', string.format('%.0f', now), 'WITHSCORES')
-for at = 1, #standing, 2 do
-  local lead, where = string.match(standing[at], '^(%d+) ?(.*)$')
+local tombstones = redis.call('ZREVRANGEBYSCORE', forgotten, '+inf', string.format('%.0f', now), 'WITHSCORES')
+for at = 1, #tombstones, 2 do
+  local lead, where = string.match(tombstones[at], '^(%d+) ?(.*)$')
   if (where == '' or where == webinar) and redis.call('HDEL', staged, lead) == 1 then
     left_out[#left_out + 1] = lead
-    left_out[#left_out + 1] = standing[at + 1]
+    left_out[#left_out + 1] = tombstones[at + 1]
   end
 end
 local new = expected - #left_out / 2

@@ -77,8 +77,8 @@ def _of_partition(kind: str) -> Callable[[str], str]:
 class Keys:
     """The keys of a Redis with `partitions` partitions.
 
-    The attributes are functions that give a key: the first five from a webinar's id, the others from a partition's tag.
-    The name of a kind is stored in Redis, so it stays what it is.
+    The attributes are functions that give a key: five of them from a webinar's id, `done` and `staged` from that and a
+    second id, all others from a partition's tag. Renaming a kind would lose what is stored.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -96,6 +96,10 @@ class Keys:
         """Hash: `lead:kind` -> delivery of that message, JSON."""
         self.tally = self._of_webinar("tally")
         """Hash of counters: leads that `entered`, were `classified`, `attended`."""
+        self.done = self._of_id("done")
+        """String with a time to live: the commit with this id was applied."""
+        self.staged = self._of_id("staged")
+        """Hash with a time to live: the part of a roster that the import with this id has sent so far."""
 
     events = staticmethod(_of_partition("events"))
     """Stream: the hooks of the partition's webinars, in order."""
@@ -131,13 +135,8 @@ class Keys:
     def _of_webinar(self, kind: str) -> Callable[[str], str]:
         return lambda webinar_id: f"rs:{{{self.tag(webinar_id)}}}:{kind}:{webinar_id}"
 
-    def done(self, webinar_id: str, commit_id: str) -> str:
-        """String with a time to live: this commit was applied."""
-        return f"rs:{{{self.tag(webinar_id)}}}:done:{commit_id}"
-
-    def staged(self, webinar_id: str, token: str) -> str:
-        """Hash with a time to live: the part of a roster that an import has sent so far."""
-        return f"rs:{{{self.tag(webinar_id)}}}:staged:{token}"
+    def _of_id(self, kind: str) -> Callable[[str, str], str]:
+        return lambda webinar_id, name: f"rs:{{{self.tag(webinar_id)}}}:{kind}:{name}"
 
     @staticmethod
     def webhook(digest: str) -> str:

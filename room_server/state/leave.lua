@@ -9,15 +9,15 @@ Returns how many were removed.
 local outbox = KEYS[1]
 local group, ending, long = ARGV[1], ARGV[2], tonumber(ARGV[3])
 
-local forgotten = 0
-for _, told in ipairs(redis.call('XINFO', 'CONSUMERS', outbox, group)) do
-  local known = {}
-  for at = 1, #told, 2 do
-    known[told[at]] = told[at + 1]
+local removed = 0
+for _, row in ipairs(redis.call('XINFO', 'CONSUMERS', outbox, group)) do
+  local consumer = {}
+  for at = 1, #row, 2 do
+    consumer[row[at]] = row[at + 1]
   end
-  if known['pending'] == 0 and (known['name'] == ending or known['idle'] > long) then
-    redis.call('XGROUP', 'DELCONSUMER', outbox, group, known['name'])
-    forgotten = forgotten + 1
+  if consumer['pending'] == 0 and (consumer['name'] == ending or consumer['idle'] > long) then
+    redis.call('XGROUP', 'DELCONSUMER', outbox, group, consumer['name'])
+    removed = removed + 1
   end
 end
-return forgotten
+return removed

@@ -9,7 +9,7 @@ ARGV  1 ms between two messages of the bot   2 ms between two messages to a chat
 Returns {'go', ms until the moment, which is taken} | {'chat', ms} | {'bot', ms}: nothing was taken, ask again then.
 --]]
 -- include steady.lua
-local bot, chat, line, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local bot, chat, queue, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local bot_gap, chat_gap, horizon, passed = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4] == '1'
 local KEPT = 60000
 
@@ -30,8 +30,8 @@ end
 if chat_free > bot_free and not passed then
   local wait = chat_free - now
   if wait > chat_gap / 2 then -- each waiting caller gets its own place in the queue, or all would come back at once
-    local place = math.max(tonumber(redis.call('GET', line) or 0), chat_free)
-    take(line, place + chat_gap)
+    local place = math.max(tonumber(redis.call('GET', queue) or 0), chat_free)
+    take(queue, place + chat_gap)
     wait = place - now
   end
   return {'chat', wait}

@@ -13,13 +13,13 @@ local deliveries, outbox, due, fates, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local field, expected, wanted, entry, group = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local again, wakes, webinar = ARGV[6], ARGV[7] == '1', ARGV[8]
 
-local standing = redis.call('HGET', deliveries, field)
-if standing ~= expected and standing ~= wanted then
-  return standing
+local stored = redis.call('HGET', deliveries, field)
+if stored ~= expected and stored ~= wanted then
+  return stored
 end
-if wanted ~= '' and standing ~= wanted then
+if wanted ~= '' and stored ~= wanted then
   redis.call('HSET', deliveries, field, wanted)
-  redis.call('HINCRBY', fates, string.match(standing, '"status":"([a-z_]+)"'), -1)
+  redis.call('HINCRBY', fates, string.match(stored, '"status":"([a-z_]+)"'), -1)
   redis.call('HINCRBY', fates, string.match(wanted, '"status":"([a-z_]+)"'), 1)
   if wakes then
     redis.call('XADD', outbox, '*', 'webinar', webinar, 'field', field, 'at', string.format('%.0f', steady(clock)))

