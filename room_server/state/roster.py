@@ -53,10 +53,10 @@ async def import_roster(store: Store, webinar_id: str, entries: Iterable[RosterE
         async with deadline():
             await store.run(stage, [staged], [STAGED_SECONDS, *fields])
         count += len(batch)
-    return await _take_effect(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
+    return await take_effect(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
 
 
-async def _take_effect(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
+async def take_effect(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
     """Run `import_roster.lua` with these ARGV on what was staged."""
     keys, tag = store.keys, store.keys.tag(webinar_id)
     places = [

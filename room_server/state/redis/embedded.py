@@ -93,7 +93,7 @@ async def serve(data: Path, seconds: float = START_SECONDS) -> AsyncIterator[str
         folder = Path(users.name).parent
         path = socket_path(folder)
         address, log = f"unix://{quote(str(path))}", folder / "server.log"
-        watch = asyncio.create_task(vital(_watch(folder, path, binary)), name="embedded-watch")
+        watch = asyncio.create_task(vital(watch_supervisor(folder, path, binary)), name="embedded-watch")
         try:
             async with Redis.from_url(address, **options()) as client:
                 failure = "the embedded server does not answer ({}); its log is {}"
@@ -131,7 +131,7 @@ async def _retry(attempt: Callable[[], Awaitable[object]], seconds: float, failu
         await asyncio.sleep(TICK)
 
 
-async def _watch(data: Path, path: Path, binary: str) -> None:
+async def watch_supervisor(data: Path, path: Path, binary: str) -> None:
     """Start a supervisor whenever there is none, for ever. When one is killed, its server ends with it."""
     while True:
         try:

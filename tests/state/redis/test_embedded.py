@@ -162,7 +162,7 @@ async def test_the_watch_over_the_supervisor_survives_any_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """No program has a NUL in its name: starting a supervisor fails, and not with an OSError."""
-    watching = asyncio.create_task(embedded._watch(tmp_path, tmp_path / "valkey.sock", "\0"))
+    watching = asyncio.create_task(embedded.watch_supervisor(tmp_path, tmp_path / "valkey.sock", "\0"))
     try:
         await wait_until(lambda: caplog.text.count("cannot be looked after") > 1, "it is tried again")
     finally:
