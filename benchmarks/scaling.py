@@ -141,7 +141,7 @@ def beating(url: str) -> float:
     keys, script = Keys(1), Script.read("announce").text.decode()
     with Redis.from_url(url) as redis:
         sha = redis.script_load(script)
-        places = [keys.nodes(keys.tags[0]), keys.words(keys.tags[0])]
+        places = [keys.nodes(keys.tags[0]), keys.reports(keys.tags[0])]
         before = used(redis)
         for number in range(MESSAGES):
             redis.evalsha(sha, 2, *places, f"host-{number}", b"x" * 600, ALIVE_SECONDS * 1000)

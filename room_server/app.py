@@ -42,9 +42,8 @@ from room_server.core.messages import Role
 from room_server.core.receipt_stats import BOUNDS_MS
 from room_server.process import vital
 from room_server.rate_limit import PerAddress
-from room_server.state import server_checks
 from room_server.state.heartbeat import Heartbeat, node_name
-from room_server.state.startup import State, wait_for_state
+from room_server.state.startup import State, log_server_problems, wait_for_state
 from room_server.telemetry import logs, multiprocess, prometheus, tracing
 from room_server.telemetry.histogram import Histogram
 from room_server.telemetry.multiprocess import Slot
@@ -159,7 +158,7 @@ async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Map
         starting = stack.enter_context(ExitStack())
         starting.enter_context(ended_at_once())
         state = await stack.enter_async_context(wait_for_state(settings))
-        await server_checks.log_problems(state, settings.replicas)
+        await log_server_problems(state, settings.replicas)
         slot = stack.enter_context(multiprocess.open_slot(shared))
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
         web = assemble(settings, state, slot)

@@ -1,10 +1,10 @@
-"""From a command to a stored change: load the facts, decide, commit; when the records changed meanwhile, decide again.
+"""From a command to a stored change: load the facts, decide, commit; if the records changed meanwhile, decide again.
 
-The core decides and the store stores; this is the only module that brings the two together. Every write of hooks, of
-the evaluation and of the command line goes through it.
+The core decides and the store stores; only this module connects the two. All changes by hooks, the evaluation and the
+command line go through it.
 
-An acceptance may rest on this process's own copy of the room, because the commit compares that copy with what is
-stored. A refusal or a duplicate is answered only from records loaded for this request: nothing would correct it.
+A change may be decided on this process's own copy of the room, because the commit compares the copy with the stored
+room. A refusal or a duplicate writes nothing, so it is decided only on records that were loaded for this request.
 """
 
 from collections.abc import Callable
@@ -27,16 +27,16 @@ from room_server.state.store import Store
 from room_server.telemetry import tracing
 
 ATTEMPTS = 8
-"""Commits that may find other records than those decided on, before the caller is told to come back."""
+"""Most tries to commit one change; then the caller is asked to repeat the request."""
 
 Decision = Callable[[Facts], Change]
-"""Facts to change; raises Refusal. It may be called again, on newer facts."""
+"""The change for these facts. Raises Refusal. It may be called again, with newer facts."""
 
 
 class Transactions:
     """Decides and commits. Every method raises StateUnavailable when Redis does not answer within `retry.DEADLINE`.
 
-    Whether the write then happened is unknown. It is safe to repeat: each decision sees what is stored.
+    Whether the change was then stored is unknown. It is safe to repeat the call: it decides on what is stored.
     """
 
     def __init__(self, store: Store, evaluation_grace: float) -> None:
@@ -44,10 +44,13 @@ class Transactions:
         self.store = store
         self._grace = timedelta(seconds=evaluation_grace)
         self.conflicts = 0
-        """Commits of this process that found other records than those decided on."""
+        """Commits of this process that failed because the records had changed."""
 
     async def apply(self, command: Command, read: Loaded | None = None) -> Change:
-        """Decide a command and commit; the change is durable. `read`: facts to try first. Raises Refusal."""
+        """Decide a command and commit. `read`: facts to decide on first. Raises Refusal.
+
+        When it returns, the change is on disk, and on as many replicas as the settings ask for.
+        """
         hook = command.hook
         target = Target(hook.webinar_id, str(getattr(hook, "lead_id", "")))
         assumed = read or self._assumed(command, target)
@@ -74,13 +77,13 @@ class Transactions:
     async def renew(self, webinar_id: str, lost: tuple[str, int]) -> None:
         """Give the room a new epoch, after a fail-over lost its last changes. Raises Unknown when it was deleted.
 
-        `lost`: the epoch and version that were read. If the room has others by now, another process was faster and
-        nothing is done. Replicas are not waited for: a primary that was just promoted has none.
+        `lost`: the epoch and version that were read after it. If the room has others by now, nothing is done: another
+        process was first. Replicas are not waited for: a primary that was just promoted has none.
         """
 
         def decision(room: Room, _: Facts) -> Change:
-            is_standing = (room.epoch, room.version) == lost
-            renewed = replace(room, epoch=new_epoch(), version=room.version + 1) if is_standing else room
+            is_unchanged = (room.epoch, room.version) == lost
+            renewed = replace(room, epoch=new_epoch(), version=room.version + 1) if is_unchanged else room
             return Change(room=renewed, participation=None)
 
         await self._revise(webinar_id, decision, replicated=False)
@@ -112,7 +115,7 @@ class Transactions:
         raise StateUnavailable(f"the webinar changed {ATTEMPTS} times while this was decided; repeat the request")
 
     def _assumed(self, command: Command, target: Target) -> Loaded | None:
-        """What this process assumes: the room is as its copy, and a lead that enters has not been there."""
+        """Facts that are likely: the room is as this process's copy, and a lead who enters has not entered before."""
         if not isinstance(command.hook, SetStatus | SetCtaVisibility | Entered):
             return None
         room = self.store.copies.get(target.webinar_id)

@@ -27,7 +27,7 @@ async def test_a_webinar_is_created_once(any_state: State) -> None:
     assert await everything(any_state) == before
 
 
-async def test_a_command_is_applied_and_told(any_state: State) -> None:
+async def test_a_command_is_applied_and_published(any_state: State) -> None:
     await prepare(any_state.store, "scheduled")
     change = await done(any_state.store, builders.start())
 
@@ -55,7 +55,7 @@ async def test_a_refused_command_leaves_no_trace(any_state: State, status: str, 
     assert await everything(any_state) == before
 
 
-async def test_nothing_can_be_done_to_a_webinar_that_is_not_there(any_state: State) -> None:
+async def test_a_missing_webinar_cannot_be_changed(any_state: State) -> None:
     assert await answer(any_state.store, builders.start()) == "webinar_unknown"
     assert await answer(any_state.store, builders.enter()) == "webinar_unknown"
     with pytest.raises(Unknown):
@@ -75,7 +75,7 @@ async def test_of_fifty_simultaneous_starts_one_acts(any_state: State, any_url: 
 
 
 async def test_a_crowd_enters_while_the_room_changes(any_state: State, any_url: str) -> None:
-    """Each lead is in exactly once, by whatever process it came and however often it said so."""
+    """Each lead enters exactly once, through whichever process and however often."""
     await prepare(any_state.store)
     async with another(any_url) as other:
         stores = (any_state.store, other)
@@ -89,7 +89,7 @@ async def test_a_crowd_enters_while_the_room_changes(any_state: State, any_url: 
 
 
 async def test_deciding_again_is_bounded(any_state: State, any_url: str) -> None:
-    """Everyone changes the room at once: each is told whether it did, and the versions say the same."""
+    """Concurrent changes of a room: the number of `ok` answers is the number of new versions."""
     await prepare(any_state.store)
     async with another(any_url) as other:
         edits = [
@@ -108,7 +108,7 @@ async def test_deciding_again_is_bounded(any_state: State, any_url: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("status", "meanwhile", "hook", "told"),
+    ("status", "meanwhile", "hook", "expected"),
     [
         ("scheduled", builders.start(), builders.enter(), "ok"),
         ("live", builders.stop(), builders.start(), "webinar_state_invalid_restart"),
@@ -119,17 +119,17 @@ async def test_deciding_again_is_bounded(any_state: State, any_url: str) -> None
     ],
     ids=["refusal", "repeat refused", "repeat accepted", "acceptance refused", "entered", "stopped"],
 )
-async def test_an_old_copy_is_never_what_is_answered_from(
-    any_state: State, any_url: str, status: str, meanwhile: builders.Hook, hook: builders.Hook, told: str
+async def test_no_answer_rests_on_an_old_copy(
+    any_state: State, any_url: str, status: str, meanwhile: builders.Hook, hook: builders.Hook, expected: str
 ) -> None:
-    """One process knows the room as it was; another has changed it."""
+    """One process has a copy of the room; another has changed the room since."""
     await prepare(any_state.store, status)
     async with another(any_url) as other:
         await done(other, meanwhile)
         before = await events(any_state)
 
-        assert await answer(any_state.store, hook) == told
-        assert len(await events(any_state)) - len(before) == (told == "ok")
+        assert await answer(any_state.store, hook) == expected
+        assert len(await events(any_state)) - len(before) == (expected == "ok")
 
 
 async def test_an_old_copy_of_a_deleted_webinar_is_not_answered_from(any_state: State, any_url: str) -> None:

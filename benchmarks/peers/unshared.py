@@ -50,5 +50,5 @@ if __name__ == "__main__":
     if sys.argv.pop(1) == "pool":
         vars(startup)["open_node_pipeline"] = alone
     else:
-        pipeline.FLIGHTS = pipeline.BATCH = 1
+        pipeline.IN_FLIGHT = pipeline.BATCH = 1
     main()

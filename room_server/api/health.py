@@ -62,7 +62,7 @@ class Health:
         """
         tags, unsubscribed = self._store.keys.tags, self._unsubscribed()
         try:
-            nodes, unreachable = await heartbeat.living(self._store), set(self._store.away)
+            nodes, unreachable = await heartbeat.living(self._store), set(self._store.unavailable)
         except StateUnavailable:
             nodes, unreachable = None, set(tags)
         parts = Checks(

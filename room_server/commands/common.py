@@ -72,8 +72,8 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 async def listed(store: Store) -> list[PublicRoom]:
     """The webinars, the latest first; a word on stderr when some are missing. Raises StateUnavailable."""
     rooms = await webinars.latest(store)
-    if store.away:
-        many = f"{len(store.away)} of {len(store.keys.tags)} partitions do not answer"
+    if store.unavailable:
+        many = f"{len(store.unavailable)} of {len(store.keys.tags)} partitions do not answer"
         click.echo(f"warning: {many}; their webinars are missing here", err=True)
     return rooms
 

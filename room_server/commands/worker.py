@@ -10,8 +10,7 @@ import click
 from room_server import process
 from room_server.channels.drain import ended_at_once
 from room_server.commands.common import run, settings, state_options
-from room_server.state import server_checks
-from room_server.state.startup import wait_for_state
+from room_server.state.startup import log_server_problems, wait_for_state
 from room_server.telemetry import logs, tracing
 from room_server.worker import stop_on_signals, work
 
@@ -37,7 +36,7 @@ def worker(**flags: Any) -> None:
                 state = await stack.enter_async_context(wait_for_state(made))
             stopping = asyncio.Event()
             stop_on_signals(stopping)
-            await server_checks.log_problems(state, made.replicas)
+            await log_server_problems(state, made.replicas)
             process.freeze_garbage_collector()
             click.echo("ready worker")
             await work(made, state, stopping)

@@ -1,1 +1,1 @@
-"""The only code that knows a Redis key: keys, store, scripts, streams, the embedded server."""
+"""The only code that knows a Redis key: keys, records, scripts, streams. Connections are in `redis/`."""

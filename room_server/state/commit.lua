@@ -4,8 +4,8 @@ One change of one webinar, all or nothing: compare, write, append, publish.
 KEYS  as named by ARGV 2 (see Keys.of_commit)
 ARGV  1 seconds that `done` is kept   2 the names of KEYS, msgpack   3 the commit, msgpack (see commits.Commit)
       4 the participation that must be stored ('' = none)   5 the same for the roster entry, if it is compared
-Returns {'committed'} (now, or before: the reply of a first try was lost)
-      | {'conflict', record, participation, entry, recording} as they stand, each false when there is none.
+Returns {'committed'}: now, or before, if the reply of the first try was lost
+      | {'conflict', record, participation, entry, recording} as they are stored; false where there is none.
 --]]
 -- include steady.lua
 local keep, names, commit = tonumber(ARGV[1]), cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
@@ -17,7 +17,7 @@ for at, name in ipairs(names) do
   key[name] = KEYS[at]
 end
 
--- msgpack's nil is nil in the table of a map, so a field that is None is not there
+-- a field that is None is msgpack's nil: the table has no such field
 local room, lead = commit.room, commit.lead
 
 if redis.call('EXISTS', key.done) == 1 then
@@ -41,7 +41,7 @@ if room then
   redis.call('HSET', key.room, 'stamp', room.stamp, 'record', room.record, 'public', room.public)
   redis.call('ZADD', key.webinars, string.format('%.0f', room.scheduled_at), commit.webinar_id)
   if room.archived_at then
-    -- by the clock that is ahead: one that is behind must not let the records seem old
+    -- the later of both clocks: one that is behind would make the records seem older, and delete them too soon
     local time = redis.call('TIME')
     local now = math.max(room.archived_at, tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
     redis.call('ZADD', key.archived, 'NX', string.format('%.0f', now), commit.webinar_id)
@@ -54,7 +54,7 @@ if commit.participation then
   redis.call('HSET', key.participations, lead, commit.participation)
 end
 if commit.evaluation_in then
-  -- never sooner than said before, and always another time, or a sweep that is under way would not notice
+  -- never earlier than scheduled before, and never the same time: so a running evaluation sees that it must run again
   local at = steady(key.clock) + commit.evaluation_in
   local scheduled = tonumber(redis.call('ZSCORE', key.evaluations, commit.webinar_id) or 0)
   redis.call('ZADD', key.evaluations, string.format('%.0f', math.max(at, scheduled + 1)), commit.webinar_id)

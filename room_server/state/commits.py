@@ -21,36 +21,36 @@ from room_server.telemetry.tracing import request_id
 logger = logging.getLogger(__name__)
 
 DONE_SECONDS = 60
-"""How long a commit's id is kept: longer than a request is repeated after a lost reply."""
+"""How long the id of a commit is kept: longer than a command is retried after a lost reply."""
 
 _JSON = msgspec.json.Encoder()
 _MSGPACK = msgspec.msgpack.Encoder()
 
 
 class RoomWrite(Struct, frozen=True, kw_only=True):
-    """A room to be written."""
+    """The room, if the change has a new one."""
 
     stamp: str
-    """Its epoch and version."""
+    """`epoch:version`."""
     record: str
     """The whole room, JSON."""
     public: str
-    """The room state that attendees get, JSON; it is published, too."""
+    """The room state that attendees get, JSON; stored and published."""
     scheduled_at: int
     """Unix ms."""
     archived_at: int | None
-    """Unix ms by this process's clock, when the change archived it."""
+    """Unix ms by this process's clock, if the room is archived."""
 
 
 class EventWrite(Struct, frozen=True):
-    """An event to be appended: the hook's name, and its payload as JSON."""
+    """An event to append: the name of the hook, and its payload as JSON."""
 
     hook: str
     payload: str
 
 
 class MessageWrite(Struct, frozen=True):
-    """A message to be stored: its field in the webinar's `deliveries`, its status, and the delivery as JSON."""
+    """A message to store: its field in the webinar's `deliveries`, its status, and the message as JSON."""
 
     field: str
     status: DeliveryStatus
@@ -58,41 +58,41 @@ class MessageWrite(Struct, frozen=True):
 
 
 class Commit(Struct, frozen=True, kw_only=True):
-    """What `commit.lua` writes, and the stamp that it compares; None: not written.
+    """What `commit.lua` writes, and the stamp that it compares. None: not written.
 
-    Every text is `str`: Redis' msgpack knows no binary strings.
+    Every text is `str`, because Redis' msgpack has no binary strings.
     """
 
     webinar_id: str
     lead: str
-    """Empty for a change of the room alone."""
+    """The lead's id; empty for a change of the room alone."""
     expected_stamp: str
-    """Empty: there must be no such webinar."""
+    """The stored room must have it; empty: there must be no such webinar."""
     compares_entry: bool
-    """The roster entry is compared when there are messages, which name its chats."""
+    """Whether the roster entry must be unchanged: it must if there are messages, whose chats it names."""
     room: RoomWrite | None
     participation: str | None
     recording: str | None
-    """A recording named after the room was archived, JSON."""
+    """A recording that was named after the room was archived, JSON."""
     evaluation_in: int | None
-    """Milliseconds. Redis adds its own clock: the worker that looks at the schedule may run on another host."""
+    """Milliseconds from now, by the clock in Redis: clocks of hosts may differ."""
     events: list[EventWrite]
     messages: list[MessageWrite]
     counters: list[str]
-    """Fields of the webinar's `tally` that grow by one."""
+    """Fields of the webinar's `tally` to increment."""
     request_id: str
-    """Of the request that led to it; empty for the server's own work."""
+    """Id of the request that caused the change; empty if the server itself did."""
 
 
 def is_empty(before: Facts, change: Change) -> bool:
-    """Whether there is nothing to write."""
+    """Whether the change changes no record."""
     return (
         change.room is before.room and change.participation is before.participation and change.named_recording is None
     )
 
 
 def commit_of(loaded: Loaded, change: Change, evaluation_in: timedelta | None) -> Commit:
-    """The commit of a change that was decided on `loaded`; `evaluation_in`: the time until the leads are evaluated."""
+    """The commit of a change that was decided on `loaded`. `evaluation_in`: time until the leads are evaluated."""
     before = loaded.facts
     writes_participation = change.participation is not before.participation
     return Commit(
@@ -112,7 +112,7 @@ def commit_of(loaded: Loaded, change: Change, evaluation_in: timedelta | None) -
 
 
 def arguments(keys: Keys, loaded: Loaded, commit: Commit) -> tuple[list[str], list[Any]]:
-    """KEYS and ARGV of `commit.lua`; each call is a commit of its own, which is done once however often it is sent."""
+    """KEYS and ARGV of `commit.lua`, with a new commit id: however often they are sent, they are executed once."""
     names = keys.of_commit(commit.webinar_id, new_id())
     encode = _MSGPACK.encode
     return list(names.values()), [
@@ -122,7 +122,7 @@ def arguments(keys: Keys, loaded: Loaded, commit: Commit) -> tuple[list[str], li
 
 
 def log_change(room: Room) -> None:
-    """Log which request changed the room: `channels.receipts` logs the frames by the same epoch and version."""
+    """Log which request changed the room. `channels.receipts` logs the frames with the same epoch and version."""
     if request_id.get():
         facts = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
         logger.info("room changed", extra={"facts": facts})

@@ -1,10 +1,10 @@
 --[[
-Everything of a webinar, in one step and once: a repeat must not delete one that was made anew since.
+Delete everything of a webinar in one step. It runs once: a repeat must not delete a new webinar with the same id.
 
 KEYS  1 done   2 webinars   3 evaluations   4 archived   5 fates   6 deliveries
-      7… the keys that live as long as the webinar
-ARGV  1 seconds that `done` is kept   2 webinar   3 when it must have been archived, Unix ms ('' = it need not have been)
-Returns 'deleted' (now, or before: the reply of a first try was lost) | 'kept': it was not archived then.
+      7… the keys that are deleted with the webinar
+ARGV  1 seconds that `done` is kept   2 webinar   3 when it must have been archived, Unix ms ('' = any webinar)
+Returns 'deleted': now, or before, if the reply of the first try was lost | 'kept': it was not archived at that time.
 --]]
 local done, webinars, evaluations, archived, fates, deliveries = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local keep, webinar, archived_at = tonumber(ARGV[1]), ARGV[2], ARGV[3]
@@ -18,7 +18,7 @@ end
 redis.call('SET', done, '1', 'EX', keep)
 for _, record in ipairs(redis.call('HVALS', deliveries)) do
   local fate = string.match(record, '"status":"([a-z_]+)"')
-  if fate then -- none in a record that cannot be read
+  if fate then -- none in a damaged record
     redis.call('HINCRBY', fates, fate, -1)
   end
 end

@@ -1,5 +1,5 @@
 --[[
-Messages whose time has come go back to the stream; what names no message goes there too, to be parked by its reader.
+Put messages that are due on the stream. A member that names no message goes there, too; the reader parks it.
 
 KEYS  1 due   2 outbox   3 clock
 ARGV  1 how many at most

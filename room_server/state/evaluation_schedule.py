@@ -1,4 +1,4 @@
-"""When the leads of a webinar are evaluated: a sorted set per partition, by one clock in Redis (see steady.lua)."""
+"""When the leads of each webinar are evaluated: a sorted set per partition, by one clock in Redis (see steady.lua)."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 TAKEN = 100
-"""Webinars that one reading returns at most."""
+"""Most webinars that one read returns."""
 
 
 class ScheduledEvaluation(NamedTuple):
@@ -21,14 +21,14 @@ class Schedule(NamedTuple):
     """The schedule of a partition."""
 
     waiting: int
-    """All evaluations on it, those that are not due yet included."""
+    """How many evaluations are on it, due or not."""
     late: float
-    """Seconds for which the first of them has been due; 0 when none is."""
+    """Seconds for which the first of them has been due; 0 if none is due."""
     due: list[ScheduledEvaluation]
 
 
 class EvaluationSchedule:
-    """Reads the schedule and takes off it what is done; commits put webinars on it. Raises StateUnavailable."""
+    """Reads the schedule and removes finished evaluations; commits add webinars. All methods raise StateUnavailable."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -50,7 +50,7 @@ class EvaluationSchedule:
         return None if score is None else ScheduledEvaluation(webinar_id, float(score))
 
     async def finish(self, done: ScheduledEvaluation) -> bool:
-        """Take a finished evaluation off the schedule; False when it was scheduled again meanwhile."""
+        """Remove a finished evaluation; False, and nothing is removed, if it was scheduled again meanwhile."""
         async with deadline():
             return bool(await self._store.run(self._finish, [self._key(done.webinar_id)], [*done]))
 

@@ -1,11 +1,13 @@
 --[[
-All that one webinar knows of one lead goes in one step: what waits to be sent is never sent, and the counts stay right.
+Delete everything that one webinar has of one lead, in one step: no waiting message is sent, and the counters stay
+right.
 
 KEYS  1 done   2 room   3 roster   4 participations   5 deliveries   6 tally   7 fates   8 due
 ARGV  1 seconds that `done` is kept   2 webinar   3 lead   4… fields of deliveries that may be the lead's
-Returns {'forgotten', roster entries, participations, messages} that were deleted (now, or before: the reply of a first
-        try was lost) | {'running'}: the webinar is live or paused and knows the lead
-        | {'sending'}: a message is just being sent; then nothing was deleted.
+Returns {'forgotten', roster entries, participations, messages}: how many were deleted, now, or before, if the reply of
+        the first try was lost
+      | {'running'}: the webinar is live or paused and has the lead; nothing was deleted
+      | {'sending'}: a message is just being sent; nothing was deleted.
 --]]
 local done, room, roster, participations = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local deliveries, tally, fates, due = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
@@ -44,12 +46,12 @@ for field, fate in pairs(found) do
   end
 end
 if participation then
-  local readable, said = pcall(cjson.decode, participation)
-  said = readable and said or {}
-  local judged = said['attended'] ~= nil and said['attended'] ~= cjson.null
+  local readable, fields = pcall(cjson.decode, participation)
+  fields = readable and fields or {}
+  local classified = fields['attended'] ~= nil and fields['attended'] ~= cjson.null
   for counter, counted in pairs({
-    entered = said['entered_at'] ~= nil, classified = judged,
-    attended = said['attended'] == true,
+    entered = fields['entered_at'] ~= nil, classified = classified,
+    attended = fields['attended'] == true,
   }) do
     if counted then
       redis.call('HINCRBY', tally, counter, -1)

@@ -1,8 +1,8 @@
-"""Signs of life: once a second each process announces that it lives and what it counts, for a few seconds.
+"""The processes that are running: each reports once a second what it counts, and a report expires after a few seconds.
 
-The sum over the living processes is what the monitor shows; one that was killed is out of the sum when its report
-expires. Reports are spread over the partitions. A process whose partition is away reports in another one. Reading
-costs two keys a partition and one value a process, however many sockets there are.
+The counts of the product are sums over the reports that have not expired. Reports are spread over the partitions; a
+process whose partition is unavailable reports to another one. Reading costs two keys a partition and one value a
+process, however many sockets there are.
 """
 
 import asyncio
@@ -29,22 +29,26 @@ from room_server.state.store import Store
 
 BEAT_SECONDS = 1.0
 ALIVE_SECONDS = 6
-"""How long a report holds: several beats, and less than the ten seconds in which counts must heal."""
+"""Time to live of a report: several beats, and less than the ten seconds in which counts must be right again."""
 
 
 class Report(Struct, frozen=True, kw_only=True):
-    """What one process says: its sockets by room and role, and the hooks it answered by code."""
+    """What one process counts; stored as JSON."""
 
     node: str
+    """The process (see `node_name`)."""
     kind: Literal["web", "worker"]
     total: int
+    """Its sockets."""
     rooms: dict[str, dict[str, int]] = {}
+    """Its sockets by room and role."""
     hooks: dict[str, int] = {}
+    """Hooks that it answered, by code."""
     reach: dict[str, ReceiptCounts] = {}
 
 
 class Node(Report, frozen=True, kw_only=True):
-    """A living process: its last word, and when that was heard by Redis' clock."""
+    """A process that is running: its latest report, and when Redis got that, by Redis' clock."""
 
     seen_at: datetime
 
@@ -53,31 +57,33 @@ _REPORT = msgspec.json.Decoder(Report)
 
 
 async def announce(store: Store, report: Report) -> None:
-    """Announce that the process lives, and what it counts. Raises StateUnavailable."""
+    """Store the report of a process. Raises StateUnavailable."""
     script, arguments = Script.read("announce"), [report.node, msgspec.json.encode(report), ALIVE_SECONDS * 1000]
-    for tag in homes(store, report.node):
-        ask = partial(store.run, script, [store.keys.nodes(tag), store.keys.words(tag)], arguments)
-        if await answer(store, tag, ask) is not None:
+    for tag in partitions_of(store, report.node):
+        run = partial(store.run, script, [store.keys.nodes(tag), store.keys.reports(tag)], arguments)
+        if await answer(store, tag, run) is not None:
             return
     raise StateUnavailable
 
 
 async def withdraw(store: Store, node: str) -> None:
-    """Announce that the process ends. Raises StateUnavailable."""
+    """Delete the report of a process that ends. Raises StateUnavailable."""
     keys = store.keys
-    asked = {tag: [("ZREM", keys.nodes(tag), node), ("HDEL", keys.words(tag), node)] for tag in homes(store, node)}
-    await ask_each(store, asked)
+    tags = partitions_of(store, node)
+    await ask_each(store, {tag: [("ZREM", keys.nodes(tag), node), ("HDEL", keys.reports(tag), node)] for tag in tags})
 
 
 async def living(store: Store) -> list[Node]:
-    """The processes whose report holds and can be read, by name. Raises StateUnavailable.
+    """The processes whose report has not expired and can be read, by name. Raises StateUnavailable.
 
-    Those that speak in a partition that is away are missing until they speak in the one across.
+    A process that reports to a partition that becomes unavailable is missing until its next report.
     """
     keys = store.keys
-    asked = {tag: [("HGETALL", keys.words(tag)), ("ZRANGE", keys.nodes(tag), 0, -1, "WITHSCORES")] for tag in keys.tags}
+    commands = {
+        tag: [("HGETALL", keys.reports(tag)), ("ZRANGE", keys.nodes(tag), 0, -1, "WITHSCORES")] for tag in keys.tags
+    }
     latest: dict[str, Node] = {}
-    for reports, scores in (await ask_each(store, asked)).values():
+    for reports, scores in (await ask_each(store, commands)).values():
         stored = dict(pairs(reports))
         for name, score in pairs(scores):
             report = store.records.readable(_REPORT, stored.get(name, b""), "the report of a process")
@@ -87,34 +93,37 @@ async def living(store: Store) -> list[Node]:
     return sorted(latest.values(), key=lambda node: node.node)
 
 
-def homes(store: Store, node: str) -> list[str]:
-    """The partition in which a process speaks, and the one across, on another server of a Cluster: for want of it."""
+def partitions_of(store: Store, node: str) -> list[str]:
+    """The partition that a process reports to, and the one to use while the first is unavailable.
+
+    On a Cluster they are on different servers.
+    """
     tags = store.keys.tags
     first = binascii.crc32(node.encode())
     return list(dict.fromkeys(tags[(first + ahead) % len(tags)] for ahead in (0, len(tags) // 2)))
 
 
 def node_name() -> str:
-    """Unique to this process, and telling where it runs."""
+    """A name for this process that no other has: host, process id and a random suffix."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
 
 
 class Heartbeat:
-    """`counted` gives what the process counts now: fields of Report."""
+    """Reports for one process; `counts` gives the fields of Report except `node`."""
 
-    def __init__(self, store: Store, name: str, counted: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, store: Store, name: str, counts: Callable[[], dict[str, Any]]) -> None:
         self._store = store
         self.name = name
-        self._counted = counted
+        self._counts = counts
         self.announced_at = time.monotonic()
-        """When Redis last took this process's word; monotonic."""
+        """When Redis last stored a report; monotonic."""
 
     async def beat(self) -> None:
-        """Beat for ever; the process is withdrawn when this is cancelled."""
+        """Report once a second, for ever; the report is deleted when this is cancelled."""
         try:
             while True:
-                with suppress(StateUnavailable):  # the listener tells of it, and the word expires
-                    await announce(self._store, Report(node=self.name, **self._counted()))
+                with suppress(StateUnavailable):  # the listener logs that, and the report expires
+                    await announce(self._store, Report(node=self.name, **self._counts()))
                     self.announced_at = time.monotonic()
                 await asyncio.sleep(BEAT_SECONDS)
         finally:

@@ -1,10 +1,10 @@
 --[[
-Telegram said to wait: the chat does, and the bot does when it is not this chat alone.
+Telegram said to wait: hold the chat, and the whole bot when it is one of many such chats.
 
 KEYS  1 the bot's next free moment   2 the chat's next free moment (both strings, Unix ms)
       3 chats in flood (sorted set: chat -> until when, Unix ms)   4 clock
-ARGV  1 chat   2 how long, ms   3 so many chats in flood at once are the whole bot's flood
-Returns 1 when the bot waits too, else 0.
+ARGV  1 chat   2 how long, ms   3 how many chats in flood at once mean that the bot is in flood
+Returns 1 when the bot is held, too, else 0.
 --]]
 -- include steady.lua
 local bot, chat, floods, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]

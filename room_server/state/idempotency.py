@@ -1,6 +1,6 @@
-"""Answers that signed requests got, for ten minutes: a repeat of the same request gets the same answer.
+"""The answers to signed requests, kept for ten minutes: a request that comes again gets the answer that it got.
 
-Requests that were refused are not remembered.
+A refusal is not kept, so a refused request may succeed when it comes again.
 """
 
 import hashlib
@@ -17,46 +17,47 @@ KEPT = 600
 
 
 class StoredAnswer(Struct, frozen=True):
-    """What was asked (digest of hook and body) and answered."""
+    """The digest of a request, and its answer; stored as msgpack."""
 
     asked: bytes
     answer: bytes
 
 
-_REMEMBERED = msgspec.msgpack.Decoder(StoredAnswer)
+_STORED = msgspec.msgpack.Decoder(StoredAnswer)
 
 
 def digest(hook: str, body: bytes) -> bytes:
-    """What makes two requests the same."""
+    """SHA-256 of a request: requests with the same hook and body are the same."""
     return hashlib.sha256(hook.encode() + b"\n" + body).digest()
 
 
 async def recall(store: Store, webhook_id: str, asked: bytes) -> bytes | None:
-    """The stored answer; None for a new id. Raises UnreadableRecord.
+    """The stored answer to the request with the digest `asked`; None for a new id. Raises UnreadableRecord.
 
-    Raises Unauthenticated when the id stood for another request.
+    Raises Unauthenticated when the id was used for another request.
     """
     async with deadline():
-        if not await store.call(
-            "EXISTS", _key(store, webhook_id)
-        ):  # as for nearly all: replicas need not be waited for
+        if not await store.call("EXISTS", _key(store, webhook_id)):  # the usual case, and it waits for no replica
             return None
-        stored = await store.call_replicated("GET", _key(store, webhook_id))
-    if stored is None:
+        packed = await store.call_replicated("GET", _key(store, webhook_id))
+    if packed is None:
         return None
-    remembered = store.records.read(_REMEMBERED, stored, "the answer to a signed request")
-    if remembered.asked != asked:
+    stored = store.records.read(_STORED, packed, "the answer to a signed request")
+    if stored.asked != asked:
         raise Unauthenticated("this webhook-id was used for another request")
-    return remembered.answer
+    return stored.answer
 
 
-async def remember(store: Store, webhook_id: str, remembered: StoredAnswer) -> bytes:
-    """The answer that stands: the first one that was kept. Raises Unauthenticated when it is to another request."""
+async def remember(store: Store, webhook_id: str, new: StoredAnswer) -> bytes:
+    """Store the answer unless the id has one, and return the stored one.
+
+    Raises Unauthenticated when that belongs to another request.
+    """
     async with deadline():
-        packed = msgspec.msgpack.encode(remembered)
+        packed = msgspec.msgpack.encode(new)
         if await store.call_replicated("SET", _key(store, webhook_id), packed, "NX", "EX", KEPT):
-            return remembered.answer
-    return await recall(store, webhook_id, remembered.asked) or remembered.answer
+            return new.answer
+    return await recall(store, webhook_id, new.asked) or new.answer
 
 
 def _key(store: Store, webhook_id: str) -> str:

@@ -1,11 +1,12 @@
 """Every Redis key and channel of this product, by name.
 
-All keys of one webinar carry the hash tag of its partition, so that one script may touch them on a Cluster.
-`PERMANENT` lists the keys that may stand without a time to live; a test fixture holds us to it.
+All keys of a webinar carry the hash tag of its partition, `rs:{TAG}:...`, so that one script may touch them on a
+Cluster. The tag is `p` and a number. A key that is not in `PERMANENT` must have a time to live; a test fixture checks
+that after each test.
 """
 
 import binascii
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,31 +14,20 @@ SLOTS = 16384
 """Hash slots of a Redis Cluster (CLUSTER KEYSLOT)."""
 
 PREFIX = "rs:"
-"""How every key and channel begins."""
+"""The beginning of every key and channel."""
 PARTITIONS = "rs:partitions"
-"""How many partitions this Redis was first started with."""
+"""String: the number of partitions that this Redis was first started with."""
 
-PERMANENT = (
-    "room",
-    "participations",
-    "roster",
-    "deliveries",
-    "tally",
-    "events",
-    "outbox",
-    "due",
-    "poison",
-    "fates",
-    "evaluations",
-    "webinars",
-    "archived",
-    "clock",
-)
-"""Kinds of keys that live as long as their webinar or, from the events on, as long as the partition."""
+OF_A_WEBINAR = ("room", "participations", "roster", "deliveries", "tally")
+"""Kinds of keys that are deleted with their webinar."""
+OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates", "clock")
+"""Kinds of keys of a partition that `commit.lua` writes."""
+PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, "due", "poison")
+"""Kinds of keys without a time to live: they live as long as their webinar or their partition."""
 
 
 def hashed(key: str) -> str:
-    """The part of a key that decides its slot: what stands in its first braces, else all of it."""
+    """The part of a key that decides its slot: what its first braces hold, or all of it if that is nothing."""
     start = key.find("{")
     end = key.find("}", start + 1)
     return key[start + 1 : end] if start >= 0 and end > start + 1 else key
@@ -49,8 +39,8 @@ def slot(key: str) -> int:
 
 
 def key_of(command: Sequence[Any]) -> str:
-    """The first key of ours in a command: they stand before what callers say. PARTITIONS, when it has none."""
-    return next((word for word in command if isinstance(word, str) and word.startswith(PREFIX)), PARTITIONS)
+    """The first key in a command; PARTITIONS if it has none. In a command, keys come before the caller's values."""
+    return next((part for part in command if isinstance(part, str) and part.startswith(PREFIX)), PARTITIONS)
 
 
 def mark(key: str) -> str:
@@ -60,9 +50,10 @@ def mark(key: str) -> str:
 
 @lru_cache(maxsize=8)
 def tags(partitions: int) -> tuple[str, ...]:
-    """One tag per partition, each from the middle of its own equal share of the slots: masters share the load evenly.
+    """One tag per partition. Each has a slot near the middle of its own equal share of all slots.
 
-    The middle, because the borders of the masters run through shares whose number theirs does not divide.
+    So every primary gets the same number of partitions, give or take one. Near the edge of a share, a tag could fall
+    to the wrong primary, because the ranges of the primaries need not end where the shares do.
     """
     found: dict[int, str] = {}
     number = 0
@@ -74,157 +65,109 @@ def tags(partitions: int) -> tuple[str, ...]:
     return tuple(found[share] for share in range(partitions))
 
 
+def _of_partition(kind: str) -> Callable[[str], str]:
+    """The function from a partition's tag to its key of this kind."""
+
+    def key(tag: str) -> str:
+        return f"rs:{{{tag}}}:{kind}"
+
+    return key
+
+
 class Keys:
-    """The keys of a Redis with `partitions` partitions."""
+    """The keys of a Redis with `partitions` partitions.
+
+    The attributes are functions that give a key: five of them from a webinar's id, `done` and `staged` from that and a
+    second id, all others from a partition's tag. Renaming a kind would lose what is stored.
+    """
 
     def __init__(self, partitions: int) -> None:
         self.tags = tags(partitions)
+        self.room = self._of_webinar("room")
+        """Hash: `stamp` (epoch:version), `record` (private, JSON), `public` (the room state as it is sent, JSON).
+
+        An archived room's record never changes. A recording named after that is in a field `recording` (JSON).
+        """
+        self.participations = self._of_webinar("participations")
+        """Hash: lead id -> participation, JSON."""
+        self.roster = self._of_webinar("roster")
+        """Hash: lead id -> roster entry, JSON."""
+        self.deliveries = self._of_webinar("deliveries")
+        """Hash: `lead:kind` -> delivery of that message, JSON."""
+        self.tally = self._of_webinar("tally")
+        """Hash of counters: leads that `entered`, were `classified`, `attended`."""
+        self.done = self._of_id("done")
+        """String with a time to live: the commit with this id was applied."""
+        self.staged = self._of_id("staged")
+        """Hash with a time to live: the part of a roster that the import with this id has sent so far."""
+
+    events = staticmethod(_of_partition("events"))
+    """Stream: the hooks of the partition's webinars, in order."""
+    outbox = staticmethod(_of_partition("outbox"))
+    """Stream: wakes the sender; `webinar`, `field` (of `deliveries`), `at` (since when it waits, ms by `clock`)."""
+    due = staticmethod(_of_partition("due"))
+    """Sorted set: `webinar field` of a message that waits -> when it is due, ms by `clock`."""
+    fates = staticmethod(_of_partition("fates"))
+    """Hash of counters: how many messages of the partition have each status."""
+    clock = staticmethod(_of_partition("clock"))
+    """Hash: the clock for `due`, `evaluations` and the entries of the outbox (see steady.lua)."""
+    poison = staticmethod(_of_partition("poison"))
+    """Stream, bounded: entries of the outbox that could not be read."""
+    forgotten = staticmethod(_of_partition("forgotten"))
+    """Sorted set with a time to live: `lead`, or `lead webinar` -> until when imports leave the lead out, Unix ms."""
+    evaluations = staticmethod(_of_partition("evaluations"))
+    """Sorted set: webinar -> when its evaluation is due, ms by `clock`."""
+    webinars = staticmethod(_of_partition("webinars"))
+    """Sorted set: webinar -> scheduled time, Unix ms."""
+    archived = staticmethod(_of_partition("archived"))
+    """Sorted set: webinar -> when it was archived, Unix ms; its retention counts from then on."""
+    nodes = staticmethod(_of_partition("nodes"))
+    """Sorted set with a time to live: process that reports here -> when it last did, Unix ms."""
+    reports = staticmethod(_of_partition("words"))
+    """Hash with a time to live: process that reports here -> its report, JSON."""
+    channel = staticmethod(_of_partition("rooms"))
+    """Sharded pub/sub channel: the public text of each room of the partition that changed."""
 
     def tag(self, webinar_id: str) -> str:
         """The partition's tag: CRC32(webinar_id) mod the number of partitions."""
         return self.tags[binascii.crc32(webinar_id.encode()) % len(self.tags)]
 
-    def _of(self, kind: str, webinar_id: str) -> str:
-        return f"rs:{{{self.tag(webinar_id)}}}:{kind}:{webinar_id}"
+    def _of_webinar(self, kind: str) -> Callable[[str], str]:
+        return lambda webinar_id: f"rs:{{{self.tag(webinar_id)}}}:{kind}:{webinar_id}"
 
-    def room(self, webinar_id: str) -> str:
-        """Hash: `stamp` (epoch:version), `record` (private, JSON), `public` (the room state's text).
+    def _of_id(self, kind: str) -> Callable[[str, str], str]:
+        return lambda webinar_id, name: f"rs:{{{self.tag(webinar_id)}}}:{kind}:{name}"
 
-        Beside the record of an archived room, which never changes: `recording`, named later for its messages (JSON).
-        """
-        return self._of("room", webinar_id)
-
-    def participations(self, webinar_id: str) -> str:
-        """Hash: lead id -> participation, JSON."""
-        return self._of("participations", webinar_id)
-
-    def roster(self, webinar_id: str) -> str:
-        """Hash: lead id -> roster entry, JSON."""
-        return self._of("roster", webinar_id)
-
-    def deliveries(self, webinar_id: str) -> str:
-        """Hash: `lead:kind` -> what became of the message, JSON."""
-        return self._of("deliveries", webinar_id)
-
-    def tally(self, webinar_id: str) -> str:
-        """Hash of counters: leads that `entered`, were `classified`, `attended`."""
-        return self._of("tally", webinar_id)
-
-    def done(self, webinar_id: str, commit_id: str) -> str:
-        """String with a time to live: this commit was applied."""
-        return f"rs:{{{self.tag(webinar_id)}}}:done:{commit_id}"
-
-    def of_commit(self, webinar_id: str, commit_id: str) -> dict[str, str]:
-        """The keys that `commit.lua` reads and writes, by the names that it has for them."""
-        tag = self.tag(webinar_id)
-        return {
-            "done": self.done(webinar_id, commit_id),
-            "room": self.room(webinar_id),
-            "participations": self.participations(webinar_id),
-            "roster": self.roster(webinar_id),
-            "deliveries": self.deliveries(webinar_id),
-            "tally": self.tally(webinar_id),
-            "events": self.events(tag),
-            "outbox": self.outbox(tag),
-            "evaluations": self.evaluations(tag),
-            "webinars": self.webinars(tag),
-            "archived": self.archived(tag),
-            "fates": self.fates(tag),
-            "clock": self.clock(tag),
-            "channel": self.channel(tag),
-        }
-
-    def all_of(self, webinar_id: str) -> list[str]:
-        """The keys that live as long as their webinar."""
-        return [self._of(kind, webinar_id) for kind in ("room", "participations", "roster", "deliveries", "tally")]
-
-    def to_delete(self, webinar_id: str, commit_id: str) -> list[str]:
-        """The keys of `delete.lua`, in its order."""
-        tag = self.tag(webinar_id)
-        indices = [self.webinars(tag), self.evaluations(tag), self.archived(tag), self.fates(tag)]
-        return [
-            *(self.done(webinar_id, commit_id), *indices, self.deliveries(webinar_id)),
-            *self.all_of(webinar_id),
-        ]
-
-    def staged(self, webinar_id: str, token: str) -> str:
-        """Hash with a time to live: a roster on its way in."""
-        return f"rs:{{{self.tag(webinar_id)}}}:staged:{token}"
-
-    def webhook(self, digest: str) -> str:
+    @staticmethod
+    def webhook(digest: str) -> str:
         """String with a time to live: the answer that a signed request got."""
         return f"rs:webhook:{digest}"
-
-    @staticmethod
-    def nodes(tag: str) -> str:
-        """Sorted set with a time to live: a process that speaks here -> when it was last heard, Unix milliseconds."""
-        return f"rs:{{{tag}}}:nodes"
-
-    @staticmethod
-    def words(tag: str) -> str:
-        """Hash with a time to live: a process that speaks here -> what it counts, JSON."""
-        return f"rs:{{{tag}}}:words"
-
-    @staticmethod
-    def events(tag: str) -> str:
-        """Stream: the hooks of the partition's webinars, in order."""
-        return f"rs:{{{tag}}}:events"
-
-    @staticmethod
-    def outbox(tag: str) -> str:
-        """Stream: wakes the sender; `webinar`, `field` (of `deliveries`), `at` (since when it waits, ms by `clock`)."""
-        return f"rs:{{{tag}}}:outbox"
-
-    @staticmethod
-    def due(tag: str) -> str:
-        """Sorted set: `webinar field` of a message that waits -> when it is due, ms by `clock`."""
-        return f"rs:{{{tag}}}:due"
-
-    @staticmethod
-    def fates(tag: str) -> str:
-        """Hash of counters: how many messages of the partition stand in each status."""
-        return f"rs:{{{tag}}}:fates"
-
-    @staticmethod
-    def clock(tag: str) -> str:
-        """Hash: the clock that `due`, `evaluations` and the entries of the outbox go by (see steady.lua)."""
-        return f"rs:{{{tag}}}:clock"
-
-    @staticmethod
-    def poison(tag: str) -> str:
-        """Stream, bounded: entries of the outbox that could not be read."""
-        return f"rs:{{{tag}}}:poison"
 
     @staticmethod
     def pace(whose: str) -> str:
         """With a time to live. Strings: the next moment at which the bot, or a chat, may be written to, in ms.
 
-        `<chat>:line`: the end of the line of those that wait for a chat; `floods`, a sorted set: who is in flood;
-        `clock`, without a time to live: the clock that all these go by (see steady.lua).
+        `<chat>:line`: the end of the queue for a chat; `floods`, a sorted set: chats that Telegram told to wait;
+        `clock`, without a time to live: the clock for all of these (see steady.lua).
         """
         return f"rs:{{pace}}:{whose}"
 
-    @staticmethod
-    def forgotten(tag: str) -> str:
-        """Sorted set with a time to live: `lead`, or `lead webinar` -> until when nobody brings it back, Unix ms."""
-        return f"rs:{{{tag}}}:forgotten"
+    def of_commit(self, webinar_id: str, commit_id: str) -> dict[str, str]:
+        """The keys that `commit.lua` reads and writes, by the names that it uses for them."""
+        tag = self.tag(webinar_id)
+        return {
+            "done": self.done(webinar_id, commit_id),
+            **dict(zip(OF_A_WEBINAR, self.all_of(webinar_id), strict=True)),
+            **{kind: f"rs:{{{tag}}}:{kind}" for kind in OF_A_COMMIT},
+            "channel": self.channel(tag),
+        }
 
-    @staticmethod
-    def evaluations(tag: str) -> str:
-        """Sorted set: webinar -> when its evaluation is due, ms by `clock`."""
-        return f"rs:{{{tag}}}:evaluations"
+    def all_of(self, webinar_id: str) -> list[str]:
+        """The keys that are deleted with the webinar, in the order of OF_A_WEBINAR."""
+        return [f"rs:{{{self.tag(webinar_id)}}}:{kind}:{webinar_id}" for kind in OF_A_WEBINAR]
 
-    @staticmethod
-    def webinars(tag: str) -> str:
-        """Sorted set: webinar -> scheduled time, Unix milliseconds."""
-        return f"rs:{{{tag}}}:webinars"
-
-    @staticmethod
-    def archived(tag: str) -> str:
-        """Sorted set: webinar -> when it was archived, Unix milliseconds: from then on its retention counts."""
-        return f"rs:{{{tag}}}:archived"
-
-    @staticmethod
-    def channel(tag: str) -> str:
-        """Sharded pub/sub channel: the public text of each room of the partition that changed."""
-        return f"rs:{{{tag}}}:rooms"
+    def to_delete(self, webinar_id: str, commit_id: str) -> list[str]:
+        """The keys of `delete.lua`, in its order."""
+        tag = self.tag(webinar_id)
+        indices = [self.webinars(tag), self.evaluations(tag), self.archived(tag), self.fates(tag)]
+        return [self.done(webinar_id, commit_id), *indices, self.deliveries(webinar_id), *self.all_of(webinar_id)]

@@ -1,8 +1,8 @@
 --[[
-For how long the message of a partition has waited that should have been looked at first.
+How long the message of a partition that has been due for longest has waited.
 
 KEYS  1 outbox   2 due   3 clock
-Returns ms, not positive when none is late.
+Returns ms; 0 or less when none is late.
 --]]
 -- include steady.lua
 local outbox, due, clock = KEYS[1], KEYS[2], KEYS[3]
@@ -10,11 +10,11 @@ local outbox, due, clock = KEYS[1], KEYS[2], KEYS[3]
 local now = steady(clock)
 local first = now
 for _, entry in ipairs(redis.call('XRANGE', outbox, '-', '+', 'COUNT', 1)) do
-  local said = {}
+  local fields = {}
   for at = 1, #entry[2], 2 do
-    said[entry[2][at]] = entry[2][at + 1]
+    fields[entry[2][at]] = entry[2][at + 1]
   end
-  first = tonumber(said['at'] or string.match(entry[1], '%d+'))
+  first = tonumber(fields['at'] or string.match(entry[1], '%d+'))
 end
 local waiting = redis.call('ZRANGE', due, 0, 0, 'WITHSCORES')
 return now - math.min(first, tonumber(waiting[2] or now))

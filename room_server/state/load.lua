@@ -1,9 +1,9 @@
 --[[
-The records that a decision is made on, as they stand at one moment.
+The records that a decision is made on, as stored at one moment.
 
 KEYS  1 room   2 participations   3 roster
 ARGV  1 lead ('' = none)
-Returns {record, participation, entry, recording named later}, each false when there is none.
+Returns {record, participation, entry, recording that was named later}; false where there is none.
 --]]
 local room, participations, roster = KEYS[1], KEYS[2], KEYS[3]
 local lead = ARGV[1]

@@ -1,9 +1,9 @@
 --[[
-The archived webinars whose time is over, by the caller's clock and by Redis': what is deleted is gone, so a clock that
-is ahead must delete nothing too soon.
+The archived webinars whose retention is over, by the caller's clock and by that of Redis: deletion cannot be undone, so
+a clock that is ahead must not cause it too soon.
 
 KEYS  1 archived
-ARGV  1 when they must have been archived before, by the caller's clock, Unix ms   2 how long ago that is, ms
+ARGV  1 before when they must have been archived, by the caller's clock, Unix ms   2 how long ago that is, ms
       3 how many at most
 Returns webinar and when it was archived, Unix ms, one after the other.
 --]]

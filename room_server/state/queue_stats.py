@@ -1,13 +1,12 @@
-"""What Redis tells of all processes together: what is late, what stands where, and whether writes are kept.
+"""Numbers for monitoring that Redis has of all processes together: what is late, counts by status, durability.
 
-Each reading costs a few commands per partition, and the listing of the latest webinars. What it tells is of the
-partitions that are there.
+One reading costs a few commands a partition, and one list of webinars. Partitions that are unavailable are missing from
+all numbers but `partitions_away`.
 """
 
 import asyncio
 from collections import Counter
 from functools import partial
-from typing import Any
 
 from msgspec import Struct
 from redis.exceptions import RedisError
@@ -25,33 +24,33 @@ from room_server.state.store import Store
 
 
 class QueueStats(Struct, frozen=True, kw_only=True):
-    """One reading; lags in seconds, 0 when nothing is late."""
+    """One reading. Lags are in seconds, 0 when nothing is late."""
 
     processes: dict[str, int]
     """By kind: `web`, `worker`."""
     messages: dict[str, int]
-    """By status, every one of them."""
+    """By status; every status is there."""
     webinars: dict[str, int]
-    """By status, every one of them; of the latest webinars that one listing reads."""
+    """By status; every status is there. Only the webinars of one list count (see `webinars.latest`)."""
     longest_live: float
-    """Since the start of the webinar that has been live for longest, seconds; 0 when none is."""
+    """Seconds since the start of the webinar that has been live for longest; 0 when none is."""
     evaluations: int
-    """On the schedule."""
+    """On the schedule, due or not."""
     evaluation_lag: float
-    """Of the one that should have begun first."""
+    """Of the evaluation that has been due for longest."""
     delivery_lag: float
-    """Of the message that should have been looked at first."""
+    """Of the message that has been due for longest."""
     partitions_away: int
-    """Whose server did not answer: they are missing from the rest."""
+    """Partitions whose server did not answer."""
     durable: bool | None
-    """Whether the server keeps an append-only file and can write to it; None: it does not say."""
+    """Whether the server has an append-only file and can write to it; None: it does not tell."""
 
 
 async def read(store: Store) -> QueueStats:
-    """The vitals now. Raises StateUnavailable."""
+    """The numbers now. Raises StateUnavailable."""
     async with deadline():
         now = utc_now()
-        nodes, fates, rooms, lags, durable = await asyncio.gather(
+        nodes, messages, rooms, (evaluations, evaluation_lag, delivery_lag), durable = await asyncio.gather(
             heartbeat.living(store),
             webinars.delivery_counts(store),
             webinars.latest(store),
@@ -59,44 +58,44 @@ async def read(store: Store) -> QueueStats:
             _durable(store),
         )
     kinds = Counter(node.kind for node in nodes)
-    states = Counter(room.status for room in rooms)
-    begun = [room.started_at for room in rooms if room.status is Status.LIVE and room.started_at is not None]
+    statuses = Counter(room.status for room in rooms)
+    started = [room.started_at for room in rooms if room.status is Status.LIVE and room.started_at is not None]
     return QueueStats(
         processes={"web": kinds["web"], "worker": kinds["worker"]},
-        messages={fate.value: fates.get(fate.value, 0) for fate in DeliveryStatus},
-        webinars={status.value: states[status] for status in Status},
-        longest_live=max((now - min(begun)).total_seconds(), 0.0) if begun else 0.0,
-        partitions_away=len(store.away),
+        messages={status.value: messages.get(status.value, 0) for status in DeliveryStatus},
+        webinars={status.value: statuses[status] for status in Status},
+        longest_live=max((now - min(started)).total_seconds(), 0.0) if started else 0.0,
+        partitions_away=len(store.unavailable),
         durable=durable,
-        **lags,
+        evaluations=evaluations,
+        evaluation_lag=evaluation_lag,
+        delivery_lag=delivery_lag,
     )
 
 
-async def _lags(store: Store) -> dict[str, Any]:
-    """Evaluations on the schedule, and by how many seconds the first of them and the first message are late."""
+async def _lags(store: Store) -> tuple[int, float, float]:
+    """Evaluations on the schedule, evaluation lag and delivery lag, over the partitions that are available."""
     evaluations, outbox = EvaluationSchedule(store), Outbox(store)
 
     async def read_one(tag: str) -> tuple[Schedule, float]:
         return await evaluations.read(tag, 0), await outbox.lag(tag)
 
-    found = await asyncio.gather(*(answer(store, tag, partial(read_one, tag)) for tag in store.keys.tags))
-    there = [one for one in found if one is not None]
-    if not there:
+    replies = await asyncio.gather(*(answer(store, tag, partial(read_one, tag)) for tag in store.keys.tags))
+    found = [reply for reply in replies if reply is not None]
+    if not found:
         raise StateUnavailable
-    return {
-        "evaluations": sum(schedule.waiting for schedule, _ in there),
-        "evaluation_lag": max(schedule.late for schedule, _ in there),
-        "delivery_lag": max(late for _, late in there),
-    }
+    schedules, delivery_lags = zip(*found, strict=True)
+    waiting = sum(schedule.waiting for schedule in schedules)
+    return waiting, max(schedule.late for schedule in schedules), max(delivery_lags)
 
 
 async def _durable(store: Store) -> bool | None:
-    """Of a Cluster, one server's word; whoever does not let us ask, or is away, says nothing."""
+    """See QueueStats. Of a Cluster, one server is asked. None if INFO is forbidden, or the server is unavailable."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            told = await store.pipeline.call("INFO", "persistence")
+            info = await store.pipeline.call("INFO", "persistence")
     except (RedisError, TimeoutError):
         return None
-    if not isinstance(told, dict) or "aof_enabled" not in told:
+    if not isinstance(info, dict) or "aof_enabled" not in info:
         return None
-    return bool(told["aof_enabled"] == 1 and told.get("aof_last_write_status", "ok") == "ok")
+    return bool(info["aof_enabled"] == 1 and info.get("aof_last_write_status", "ok") == "ok")

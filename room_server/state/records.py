@@ -1,6 +1,6 @@
-"""Stored records as typed values. One that this version cannot read costs what it is about, and nothing else.
+"""Stored records as typed values. A record that cannot be read affects its webinar or lead, and nothing else.
 
-A newer version may have written it (before a downgrade, or beside this one in a rolling upgrade), or it is damaged.
+It may be damaged, or written by a newer version: before a downgrade, or during a rolling upgrade.
 """
 
 import logging
@@ -18,8 +18,8 @@ from room_server.rate_limit import Throttle
 
 logger = logging.getLogger(__name__)
 
-TOLD_EVERY = 60.0
-"""Seconds between two lines in the log about the same record: it may be read again and again."""
+LOG_EVERY = 60.0
+"""Seconds between two log lines about the same record, which may be read again and again."""
 
 ROOM = msgspec.json.Decoder(Room)
 PARTICIPATION = msgspec.json.Decoder(Participation)
@@ -30,14 +30,14 @@ Decoder = msgspec.json.Decoder[Record] | msgspec.msgpack.Decoder[Record]
 
 
 class Target(NamedTuple):
-    """Whose records a decision is about; `lead` is empty when it is about the room alone."""
+    """The webinar and the lead of a decision; `lead` is empty when the decision is about the room alone."""
 
     webinar_id: str
     lead: str = ""
 
 
 class Loaded(Struct, frozen=True, kw_only=True):
-    """The facts of a decision, and the bytes of the lead's records: the commit compares them with what is stored."""
+    """The facts for a decision, and the stored bytes of the lead's records, which the commit compares."""
 
     target: Target
     facts: Facts
@@ -46,7 +46,7 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
 
 class LeadRecords(NamedTuple):
-    """A lead's stored records; empty: there is none."""
+    """The stored bytes of a lead's records; empty: there is none."""
 
     id: bytes
     participation: bytes
@@ -54,10 +54,10 @@ class LeadRecords(NamedTuple):
 
 
 class Records:
-    """Decodes what a store holds; `what` says in the log and in refusals which record it is, and names no person."""
+    """Decodes stored records. `what` names the record in the log and in errors, without personal data."""
 
     def __init__(self) -> None:
-        self._told = Throttle(1 / TOLD_EVERY, 1)
+        self._log_rate = Throttle(1 / LOG_EVERY, 1)
 
     def read(self, decoder: Decoder[Record], raw: bytes, what: str) -> Record:
         """The record. Raises UnreadableRecord."""
@@ -67,13 +67,13 @@ class Records:
             raise self.unreadable(what, error) from error
 
     def readable(self, decoder: Decoder[Record], raw: bytes, what: str) -> Record | None:
-        """The record; None when it cannot be read, which the log says."""
+        """The record; None when it cannot be read, which is logged."""
         with suppress(UnreadableRecord):
             return self.read(decoder, raw, what)
         return None
 
     def facts(self, webinar_id: str, replies: Sequence[bytes | None]) -> Facts:
-        """Room, participation, roster entry and recording, as `load.lua` gives them. Raises UnreadableRecord."""
+        """The facts in a reply of `load.lua`: room, participation, roster entry, recording. Raises UnreadableRecord."""
         room, participation, entry, recording = replies
         return Facts(
             room=self.read(ROOM, room, f"the room of {webinar_id}") if room else None,
@@ -83,8 +83,8 @@ class Records:
         )
 
     def unreadable(self, what: str, error: Exception) -> UnreadableRecord:
-        """The refusal to raise, once the log has it; there it stands once a minute at most."""
+        """The error to raise. It is logged at most once in LOG_EVERY for each `what`."""
         with suppress(TooManyRequests):
-            self._told.check(what)
+            self._log_rate.check(what)
             logger.error("%s cannot be read by this version of the server: %s", what, error)
         return UnreadableRecord(f"{what} cannot be read by this version of the server")

@@ -1,4 +1,4 @@
-"""The leads of a webinar: imported as a whole or not at all, read in slices."""
+"""The roster of a webinar: an import takes effect as a whole or not at all; reads are in slices."""
 
 import secrets
 from collections.abc import AsyncIterator, Iterable
@@ -18,20 +18,20 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 STAGED_SECONDS = 600
-"""Between two parts of an import: so long one that was broken off leaves its leads behind, where nobody reads them."""
+"""Time to live of the part of an import that was sent so far; nothing but the import reads it."""
 BATCH = 1000
 """Leads in one command."""
 
 
 class LeftOut(NamedTuple):
-    """A lead that was forgotten a short time ago, and until when no import brings it back."""
+    """A lead that was forgotten a short time ago, and until when imports leave it out."""
 
     lead_id: int
     until: datetime
 
 
 class ImportResult(NamedTuple):
-    """How many leads the roster held before, holds now, and lost by `replace`; and whom it did not take."""
+    """Leads in the roster before and now, leads that `replace` removed, and leads that were left out."""
 
     before: int
     now: int
@@ -40,9 +40,9 @@ class ImportResult(NamedTuple):
 
 
 async def import_roster(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> ImportResult:
-    """Store checked entries, each lead once; with `replace` nobody else stays. Raises Unknown, StateUnavailable.
+    """Store checked entries, each lead once; with `replace` other leads are removed. Raises Unknown, StateUnavailable.
 
-    Leads that were forgotten a short time ago (see forgetting) are left out, whenever the import began.
+    Leads that were forgotten a short time ago (see jobs.erasure) are left out, even if the import began before that.
     """
     token = secrets.token_urlsafe(9)
     staged = store.keys.staged(webinar_id, token)
@@ -53,39 +53,29 @@ async def import_roster(store: Store, webinar_id: str, entries: Iterable[RosterE
         async with deadline():
             await store.run(stage, [staged], [STAGED_SECONDS, *fields])
         count += len(batch)
-    return await _take(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
+    return await take_effect(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
 
 
-async def _take(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
-    keys = store.keys
+async def take_effect(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
+    """Run `import_roster.lua` with these ARGV on what was staged."""
+    keys, tag = store.keys, store.keys.tag(webinar_id)
+    places = [
+        *(keys.staged(webinar_id, token), keys.roster(webinar_id), keys.room(webinar_id), keys.evaluations(tag)),
+        *(keys.done(webinar_id, token), keys.forgotten(tag), keys.clock(tag)),
+    ]
     async with deadline():
-        reply = await store.run_replicated(
-            Script.read("import_roster"),
-            [
-                keys.staged(webinar_id, token),
-                keys.roster(webinar_id),
-                keys.room(webinar_id),
-                keys.evaluations(keys.tag(webinar_id)),
-                keys.done(webinar_id, token),
-                keys.forgotten(keys.tag(webinar_id)),
-                keys.clock(keys.tag(webinar_id)),
-            ],
-            arguments,
-        )
+        reply = await store.run_replicated(Script.read("import_roster"), places, arguments)
     if reply[0] == b"unknown":
         raise webinar_unknown(webinar_id)
     if reply[0] == b"lost":
         raise StateUnavailable("Redis lost leads on their way in, so the roster is as it was; import again")
     before, now, removed, *left_out = map(int, reply)
-    return ImportResult(before, now, removed, tuple(map(_left_out, left_out[::2], left_out[1::2])))
-
-
-def _left_out(lead: int, until_ms: int) -> LeftOut:
-    return LeftOut(lead, datetime.fromtimestamp(until_ms / 1000, UTC))
+    ends = (datetime.fromtimestamp(until / 1000, UTC) for until in left_out[1::2])
+    return ImportResult(before, now, removed, tuple(map(LeftOut, left_out[::2], ends)))
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
-    """The roster, in no order; a lead may come twice while the roster is changed. Raises StateUnavailable.
+    """The roster, in no order; a lead may come twice if the roster changes meanwhile. Raises StateUnavailable.
 
     Entries that cannot be read are left out.
     """

@@ -1,5 +1,5 @@
 --[[
-One slice of a large hash, and which server it comes from: a cursor means nothing to another, or after a restart.
+One slice of a large hash, and its server: a cursor is not valid on another server, or after a restart.
 
 KEYS  1 the hash
 ARGV  1 cursor   2 about how many fields

@@ -2,8 +2,8 @@
 The schedule of evaluations in a partition, by one clock in Redis: hosts whose clocks differ agree on what is due.
 
 KEYS  1 evaluations   2 clock
-ARGV  1 how many that are due are listed at most
-Returns {how many stand on the schedule, for how many ms the first of them has been due (0: none is),
+ARGV  1 how many due webinars to list at most
+Returns {how many webinars are on the schedule, for how many ms the first has been due (0: none is due),
          {webinar, when it was due in Unix ms, …}}.
 --]]
 -- include steady.lua

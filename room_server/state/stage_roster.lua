@@ -1,5 +1,5 @@
 --[[
-A part of a roster on its way in; it never stays without a time to live.
+Store a part of a roster that is being imported, with a time to live.
 
 KEYS  1 staged
 ARGV  1 seconds that it is kept   2… pairs: lead, entry

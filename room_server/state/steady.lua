@@ -1,13 +1,13 @@
 --[[
-A clock for what waits. Redis' own clock may be set back, by a step of NTP or by a fail-over to a host that is behind;
-then all that waits for a moment would wait for the same time once more. This one goes on from where it was.
+A clock that does not go back. Redis' own clock may be set back, by NTP or by a fail-over to a host whose clock is
+behind; then everything that is scheduled by it would be late by that much. This clock continues from where it was.
 
-It is no script: one that needs it says `-- include steady.lua` and has the hash among its KEYS.
-clock    hash: `seen`, the latest that Redis' clock said; `back`, by how much it was set back until now (both ms)
+This file is no script of its own: a script with a line `-- include steady.lua` has it, and the hash among its KEYS.
+clock    hash: `seen`, the latest time of Redis' clock; `back`, by how much it was set back in all (both ms)
 Returns  Unix ms, ahead of Redis' clock by `back`. It never goes back by more than STEP.
 --]]
 local function steady(clock)
-  local STEP = 100 -- so often it is written, in ms
+  local STEP = 100 -- ms between two writes of the hash
 
   local time = redis.call('TIME')
   local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

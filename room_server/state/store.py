@@ -1,7 +1,8 @@
 """The records of webinars in Redis: load the facts of a decision, commit what was decided, delete.
 
-It stores and never decides: see room_server.transactions. Methods raise StateUnavailable when Redis does not answer
-until the deadline around them (`retry.DEADLINE` where they set one themselves).
+It stores and never decides: see room_server.transactions. All methods raise StateUnavailable when Redis refuses a
+command. `call`, `call_all`, `run`, their replicated forms, `load_to_decide` and `commit` retry without end, so the
+caller puts a `retry.deadline` around them; the other methods have their own.
 """
 
 from collections.abc import Sequence
@@ -11,20 +12,61 @@ from typing import Any
 from msgspec.structs import replace
 
 from room_server.core.decision_types import Change, Facts
+from room_server.core.room import Room
 from room_server.ids import new_id
 from room_server.state import commits
-from room_server.state.copies import Copies
 from room_server.state.keys import Keys
 from room_server.state.records import LeadRecords, Loaded, Records, Target
 from room_server.state.redis.pipeline import Pipeline, Script
 from room_server.state.redis.retry import deadline, with_retries
 from room_server.telemetry import tracing
 
+MAX_COPIES = 4096
+"""Most rooms of which a process keeps a copy."""
+
+
+class RoomCopies:
+    """Copies of rooms, for decisions without a read: the commit compares each with the stored room.
+
+    Bounded: the copy that was stored longest ago goes first. The copies of a partition are dropped together when
+    announcements of changes may have been missed.
+    """
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._generations = dict.fromkeys(keys.tags, 0)
+        """How often the copies of each partition were dropped."""
+        self._rooms: dict[str, tuple[int, Room]] = {}
+        """By webinar id, each with its partition's generation then; a copy of an older generation is not valid."""
+
+    def __len__(self) -> int:
+        return len(self._rooms)
+
+    def get(self, webinar_id: str) -> Room | None:
+        """The valid copy, if there is one."""
+        generation, room = self._rooms.get(webinar_id, (-1, None))
+        return room if generation == self._generations[self._keys.tag(webinar_id)] else None
+
+    def remember(self, room: Room) -> None:
+        """Keep a copy, in place of an older one."""
+        self._rooms.pop(room.webinar_id, None)
+        if len(self._rooms) >= MAX_COPIES:
+            self._rooms.pop(next(iter(self._rooms)))
+        self._rooms[room.webinar_id] = (self._generations[self._keys.tag(room.webinar_id)], room)
+
+    def drop(self, webinar_id: str) -> None:
+        """Drop the copy of one room."""
+        self._rooms.pop(webinar_id, None)
+
+    def drop_all(self, tag: str) -> None:
+        """Drop the copies of a partition, at a cost that does not grow with their number."""
+        self._generations[tag] += 1
+
 
 class Store:
     """The state of all webinars, through two pipelines: one that waits for replicas, and one that does not.
 
-    They are the same when no replicas are asked for.
+    They are the same when the setting REPLICAS is 0.
     """
 
     def __init__(self, pipeline: Pipeline, keys: Keys, replicated: Pipeline) -> None:
@@ -32,20 +74,20 @@ class Store:
         self.replicated = replicated
         self.keys = keys
         self.records = Records()
-        self.copies = Copies(keys)
-        self.away: set[str] = set()
-        """Partitions that did not answer when all of them were asked last: see state.partitions."""
+        self.copies = RoomCopies(keys)
+        self.unavailable: set[str] = set()
+        """Tags of the partitions that did not answer the last time (see bulk_reads)."""
         self._commit = Script.read("commit")
         self._loading = Script.read("load")
         self._deletion = Script.read("delete")
 
     async def load(self, webinar_id: str, lead_id: int | None = None) -> Facts:
-        """The stored records, to show them or to work from them."""
+        """The stored records of a webinar, and of a lead. They may not have reached the replicas."""
         async with deadline():
             return (await self.load_to_decide(Target(webinar_id, str(lead_id or "")), replicated=False)).facts
 
     async def load_to_decide(self, target: Target, replicated: bool = True) -> Loaded:
-        """The same with the bytes to compare; with `replicated`, all that was read has reached the replicas."""
+        """The same, with the bytes to compare; with `replicated`, once all that was read has reached the replicas."""
         keys, name = self.keys, target.webinar_id
         places = [keys.room(name), keys.participations(name), keys.roster(name)]
         run = self.run_replicated if replicated else self.run
@@ -55,9 +97,10 @@ class Store:
     async def commit(
         self, loaded: Loaded, change: Change, evaluation_in: timedelta | None = None, replicated: bool = True
     ) -> Loaded | None:
-        """Write the change, unless its records changed since `loaded`: then nothing is written, and they are returned.
+        """Write a change that was decided on `loaded`. Returns None when it is written, or when it changes nothing.
 
-        None: it is written, or there was nothing to write. `evaluation_in`: see `commits.commit_of`.
+        If the records have changed since `loaded`, nothing is written, and the changed records are returned.
+        `evaluation_in`: see `commits.commit_of`.
         """
         if commits.is_empty(loaded.facts, change):
             return None
@@ -73,16 +116,16 @@ class Store:
         return None
 
     def with_records(self, webinar_id: str, facts: Facts, lead: LeadRecords) -> Loaded:
-        """A room's facts with one lead's records that were just read. Raises UnreadableRecord."""
+        """The facts of a room together with the records of one lead, as just read. Raises UnreadableRecord."""
         read = self.records.facts(webinar_id, [None, lead.participation, lead.entry, None])
         known = replace(read, room=facts.room, named_recording=facts.named_recording)
         target = Target(webinar_id, lead.id.decode())
         return Loaded(target=target, facts=known, participation=lead.participation, entry=lead.entry)
 
     async def delete(self, webinar_id: str, archived_at: str = "") -> bool:
-        """Delete everything of a webinar but its events; a new one of this id has another epoch.
+        """Delete everything of a webinar but its events. A new webinar with this id has another epoch.
 
-        With `archived_at` (Unix ms) only if it was archived then; False otherwise.
+        `archived_at` (Unix ms): nothing is deleted, and False returned, unless the webinar was archived at that time.
         """
         places = self.keys.to_delete(webinar_id, new_id())
         async with deadline():
@@ -91,20 +134,20 @@ class Store:
         return bool(reply == b"deleted")
 
     async def public_texts(self, webinar_ids: list[str]) -> list[bytes | None]:
-        """The room states as they are sent, in the order of the ids; None: no such webinar."""
+        """The room states as they are sent (JSON), in the order of the ids; None: no such webinar."""
         async with deadline():
             return await self.call_all([("HGET", self.keys.room(name), "public") for name in webinar_ids])
 
     async def call(self, *command: Any) -> Any:
-        """Send a command that may safely run twice; it is repeated while the connection breaks."""
+        """The reply to a command that may safely run twice; it is repeated after a temporary error."""
         return await with_retries(lambda: self.pipeline.call(*command))
 
     async def call_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Send several such commands at once; if the connection breaks, all are repeated."""
+        """Send several such commands at once, and return the replies; if the connection breaks, all are repeated."""
         return list(await with_retries(lambda: self.pipeline.call_all(commands)))
 
     async def run(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:
-        """Run a script that may safely run twice; it is repeated while the connection breaks."""
+        """The reply of a script that may safely run twice; it is repeated after a temporary error."""
         return await with_retries(lambda: self.pipeline.run(script, keys, arguments))
 
     async def run_replicated(self, script: Script, keys: list[str], arguments: list[Any]) -> Any:

@@ -1,8 +1,8 @@
 --[[
-A person is forgotten: for a while nobody brings the lead back.
+A person is forgotten: for some time imports leave the lead out.
 
-KEYS  1 forgotten (sorted set: `lead`, or `lead webinar` where one webinar forgets the lead -> until when, Unix ms)
-ARGV  1 the member   2 how many seconds it stands
+KEYS  1 forgotten (sorted set: `lead`, or `lead webinar` if one webinar forgets the lead -> until when, Unix ms)
+ARGV  1 the member   2 for how many seconds
 Returns until when, Unix ms.
 --]]
 local forgotten = KEYS[1]

@@ -1,4 +1,4 @@
-"""All webinars, by their scheduled time: for the public schedule, the operator's list and the monitor."""
+"""Reads over all webinars: the list by scheduled time, and counts of messages and classified leads."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -13,14 +13,14 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 LISTED = 1000
-"""Webinars that one listing reads at most, the latest first."""
+"""Most webinars in a list: those with the latest scheduled times."""
 _ROOM = msgspec.json.Decoder(PublicRoom)
 
 
 async def evaluation_progress(store: Store, webinar_id: str) -> tuple[int, int]:
-    """How many leads are classified, and how many there are to classify. Raises StateUnavailable.
+    """How many leads are classified, and of how many. Raises StateUnavailable.
 
-    Until the evaluation is through, leads who entered without being on a full roster may be missing from the second.
+    Until the evaluation is done, the second number may not count leads who entered without being on the roster.
     """
     async with deadline():
         done, listed, known = await asyncio.gather(
@@ -32,7 +32,7 @@ async def evaluation_progress(store: Store, webinar_id: str) -> tuple[int, int]:
 
 
 async def delivery_counts(store: Store) -> dict[str, int]:
-    """How many messages stand in each status, in the partitions that are there. Raises StateUnavailable."""
+    """How many messages have each status, in the partitions that are available. Raises StateUnavailable."""
     found = await ask_each(store, {tag: [("HGETALL", store.keys.fates(tag))] for tag in store.keys.tags})
     summed: Counter[str] = Counter()
     for (partition,) in found.values():
@@ -41,9 +41,9 @@ async def delivery_counts(store: Store) -> dict[str, int]:
 
 
 async def latest(store: Store) -> list[PublicRoom]:
-    """The webinars as everyone with access sees them, the latest first. Raises StateUnavailable.
+    """The public state of at most LISTED webinars, the latest scheduled time first. Raises StateUnavailable.
 
-    Those that cannot be read are left out, and those of partitions that are away (see `Store.away`).
+    Those that cannot be read are left out, and those of partitions that are unavailable (see bulk_reads).
     """
     keys = store.keys
     newest = {tag: [("ZREVRANGE", keys.webinars(tag), 0, LISTED - 1, "WITHSCORES")] for tag in keys.tags}

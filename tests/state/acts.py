@@ -1,4 +1,4 @@
-"""What the tests of the store do: wishes by who may have them, and a look at all that is stored."""
+"""What the tests of the store share: commands by an actor who may send them, and reads of all that is stored."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,30 +19,30 @@ from tests.core.builders import WEBINAR, Hook
 from tests.support import GRACE, settings_for, transactions
 
 CORE = (type(builders.start()), type(builders.cta()))
-"""What the speaker may do, and the system may not."""
+"""Hooks that the speaker may send, and the system may not."""
 
 
-def wish(hook: Hook) -> Command:
-    """A command by one who may: the speaker for the room, the system for leads, evaluations and acts."""
+def command_of(hook: Hook) -> Command:
+    """The command of an actor who may send the hook: the speaker for the room, the system for everything else."""
     return builders.command(hook, "speaker" if isinstance(hook, CORE) else "system")
 
 
 async def answer(store: Store, hook: Hook) -> str:
     """`ok`, `duplicate`, or the code of the refusal."""
     try:
-        change = await transactions(store).apply(wish(hook))
+        change = await transactions(store).apply(command_of(hook))
     except Refusal as refusal:
         return refusal.code
     return "duplicate" if change.duplicate else "ok"
 
 
 async def done(store: Store, hook: Hook, grace: float = GRACE) -> Change:
-    """The change, where none is refused."""
-    return await transactions(store, grace).apply(wish(hook))
+    """The change; no hook may be refused."""
+    return await transactions(store, grace).apply(command_of(hook))
 
 
 async def prepare(store: Store, status: str = "live") -> None:
-    """The webinar of these tests, in `status`."""
+    """Create the webinar of these tests, in `status`."""
     await transactions(store).create(builders.room(status))
 
 
@@ -55,7 +55,7 @@ async def another(url: str, partitions: int | None = None) -> AsyncIterator[Stor
 
 @asynccontextmanager
 async def servers(state: State) -> AsyncIterator[list[Redis]]:
-    """A plain client for each server of the place."""
+    """A plain client for each server."""
     if isinstance(state.client, RedisCluster):
         clients = [client_of(node) for node in state.client.nodes_manager.nodes_cache.values()]
         try:
@@ -68,7 +68,7 @@ async def servers(state: State) -> AsyncIterator[list[Redis]]:
 
 
 async def everything(state: State) -> dict[str, Any]:
-    """All that is stored, key by key; what only remembers that something was done is left out."""
+    """The dump of every key but the ids of commits."""
     async with servers(state) as clients:
         return {
             key.decode(): await client.dump(key)
@@ -86,7 +86,7 @@ async def events(state: State, webinar_id: str = WEBINAR) -> list[str]:
 
 
 async def history(state: State) -> list[tuple[str, object]]:
-    """All hooks as stored, in order, each with what it is about: the lead, or what became of the CTA."""
+    """All stored hooks in order, each with its lead, or with whether the CTA is visible."""
     keys = state.store.keys
     rows = await state.store.call("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
     known = []

@@ -23,8 +23,8 @@ def servers(data: Path) -> list[int]:
     return [pid for pid in _pids() if _link(pid, "cwd") == str(data) and Path(_link(pid, "exe")).name in SERVERS]
 
 
-def keepers(data: Path) -> list[int]:
-    """Keepers of the folder."""
+def supervisors(data: Path) -> list[int]:
+    """Supervisors of the folder."""
     return [
         pid for pid in _pids() if b"room_server.state.redis.supervisor\0" + os.fsencode(data) + b"\0" in _words(pid)
     ]
@@ -39,7 +39,7 @@ def kill(pids: list[int]) -> None:
 
 async def nothing_is_left(data: Path) -> None:
     """Return when nobody keeps or serves the folder any more."""
-    await wait_until(lambda: not servers(data) and not keepers(data), "the server ended with its last user")
+    await wait_until(lambda: not servers(data) and not supervisors(data), "the server ended with its last user")
 
 
 def _pids() -> list[int]:

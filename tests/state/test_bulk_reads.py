@@ -1,4 +1,4 @@
-"""Large hashes slice by slice, and questions to all partitions while one is away."""
+"""Large hashes are read in slices; reads of all partitions go on while one is unavailable."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from room_server.errors import StateUnavailable
 from room_server.state import queue_stats, webinars
 from room_server.state.bulk_reads import SLICE, ask_each, hash_slices
-from room_server.state.heartbeat import Report, announce, homes, living
+from room_server.state.heartbeat import Report, announce, living, partitions_of
 from room_server.state.keys import PARTITIONS as NUMBER
 from room_server.state.keys import SLOTS, slot
 from room_server.state.startup import open_state
@@ -23,6 +23,8 @@ from tests.conftest import CLUSTER_PARTITIONS
 from tests.core import builders
 from tests.outage import own_redis
 from tests.support import eventually, settings_for, transactions
+
+WEBINARS = [f"w-{number}" for number in range(24)]
 
 
 async def test_a_large_hash_is_read_whole_and_in_slices(store: Store, redis_url: str) -> None:
@@ -35,12 +37,12 @@ async def test_a_large_hash_is_read_whole_and_in_slices(store: Store, redis_url:
     assert {field: value for part in read for field, value in part.items()} == written
 
 
-async def test_a_hash_that_is_not_there_has_no_slices(store: Store) -> None:
+async def test_a_missing_hash_has_no_slices(store: Store) -> None:
     assert [part async for part in hash_slices(store, "none")] == []
 
 
-async def test_a_reading_that_a_restart_interrupts_is_refused_and_not_cut_short() -> None:
-    """The server's hashes are in another order after it: the cursor would lead past some of them."""
+async def test_a_read_that_a_restart_interrupts_is_an_error() -> None:
+    """After a restart the fields are in another order: the cursor would skip some of them."""
     async with own_redis() as server, open_state(settings_for(server.url)) as state:
         await state.store.call("HSET", "large", *(part for n in range(3 * SLICE) for part in (n, b"x" * 100)))
         reading = hash_slices(state.store, "large")
@@ -52,9 +54,6 @@ async def test_a_reading_that_a_restart_interrupts_is_refused_and_not_cut_short(
             [part async for part in reading]
 
 
-WEBINARS = [f"w-{number}" for number in range(24)]
-
-
 @pytest.fixture(scope="module")
 def primaries() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
     """A Cluster whose servers these tests freeze."""
@@ -64,7 +63,7 @@ def primaries() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
 
 
 @pytest.fixture
-async def store(primaries: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[Store]:
+async def spread(primaries: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[Store]:
     """An emptied store with a webinar in every partition."""
     for port in primaries:
         with BlockingRedis(port=port) as client:
@@ -76,7 +75,7 @@ async def store(primaries: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[
 
 @asynccontextmanager
 async def frozen(*servers: subprocess.Popen[bytes]) -> AsyncIterator[None]:
-    """These say nothing for as long as the block runs."""
+    """Freeze these servers for as long as the block runs."""
     for server in servers:
         server.send_signal(signal.SIGSTOP)
     try:
@@ -87,7 +86,7 @@ async def frozen(*servers: subprocess.Popen[bytes]) -> AsyncIterator[None]:
 
 
 def of(store: Store, number: int = 2) -> set[str]:
-    """The partitions of one of the primaries; of the last one, unless told otherwise."""
+    """The partitions of one of the primaries; the last one by default."""
     return {tag for tag in store.keys.tags if slot(tag) * 3 // SLOTS == number}
 
 
@@ -95,39 +94,43 @@ async def listed(store: Store) -> set[str]:
     return {room.webinar_id for room in await webinars.latest(store)}
 
 
-async def test_a_partition_that_is_away_is_left_out_and_comes_back(
-    store: Store, primaries: dict[int, subprocess.Popen[bytes]]
+async def test_an_unavailable_partition_is_left_out_until_it_answers_again(
+    spread: Store, primaries: dict[int, subprocess.Popen[bytes]]
 ) -> None:
-    asked = {tag: [("ZCARD", store.keys.webinars(tag)), ("EXISTS", store.keys.fates(tag))] for tag in store.keys.tags}
+    commands = {
+        tag: [("ZCARD", spread.keys.webinars(tag)), ("EXISTS", spread.keys.fates(tag))] for tag in spread.keys.tags
+    }
     async with frozen(list(primaries.values())[2]):
         for _ in range(2):
-            assert (await ask_each(store, asked)).keys() == set(store.keys.tags) - of(store)
-            assert store.away == of(store)
+            assert (await ask_each(spread, commands)).keys() == set(spread.keys.tags) - of(spread)
+            assert spread.unavailable == of(spread)
 
     async def whole() -> bool:
-        return len(await ask_each(store, asked)) == CLUSTER_PARTITIONS
+        return len(await ask_each(spread, commands)) == CLUSTER_PARTITIONS
 
     await eventually(whole, "all of them answer")
-    assert store.away == set()
-    assert sum(reply[0] for reply in (await ask_each(store, asked)).values()) == len(WEBINARS)
+    assert spread.unavailable == set()
+    assert sum(reply[0] for reply in (await ask_each(spread, commands)).values()) == len(WEBINARS)
 
 
-async def test_when_all_are_away_that_is_said(store: Store, primaries: dict[int, subprocess.Popen[bytes]]) -> None:
+async def test_it_is_an_error_when_all_partitions_are_unavailable(
+    spread: Store, primaries: dict[int, subprocess.Popen[bytes]]
+) -> None:
     async with frozen(*primaries.values()):
         for read in (webinars.latest, webinars.delivery_counts, living, queue_stats.read):
             with pytest.raises(StateUnavailable):
-                await read(store)
-    await eventually(lambda: all_are_there(store), "all of them answer")
+                await read(spread)
+    await eventually(lambda: all_answer(spread), "all of them answer")
 
 
-async def all_are_there(store: Store) -> bool:
+async def all_answer(store: Store) -> bool:
     try:
         return len(await listed(store)) == len(WEBINARS)
     except StateUnavailable:
         return False
 
 
-async def test_nothing_that_is_asked_is_answered_by_nothing() -> None:
+async def test_without_commands_there_are_no_replies_and_no_error() -> None:
     async with own_redis() as server, open_state(settings_for(server.url)) as state:
         await server.kill()
 
@@ -135,33 +138,33 @@ async def test_nothing_that_is_asked_is_answered_by_nothing() -> None:
 
 
 @pytest.mark.parametrize("number", [0, slot(NUMBER) * 3 // SLOTS], ids=["a primary", "the one that is asked first"])
-async def test_lists_and_sums_are_of_those_that_are_there(
-    store: Store, primaries: dict[int, subprocess.Popen[bytes]], number: int
+async def test_lists_and_sums_are_of_the_available_partitions(
+    spread: Store, primaries: dict[int, subprocess.Popen[bytes]], number: int
 ) -> None:
-    lost = of(store, number)
-    for tag in store.keys.tags:
-        await store.call("HSET", store.keys.fates(tag), "sent", 1)
-    there = {name for name in WEBINARS if store.keys.tag(name) not in lost}
+    lost = of(spread, number)
+    for tag in spread.keys.tags:
+        await spread.call("HSET", spread.keys.fates(tag), "sent", 1)
+    there = {name for name in WEBINARS if spread.keys.tag(name) not in lost}
     async with frozen(list(primaries.values())[number]):
-        read = await queue_stats.read(store)
+        read = await queue_stats.read(spread)
         assert (read.partitions_away, read.webinars["live"]) == (len(lost), len(there))
-        assert await listed(store) == there
-        assert await webinars.delivery_counts(store) == {"sent": CLUSTER_PARTITIONS - len(lost)}
-    await eventually(lambda: all_are_there(store), "all of them answer")
+        assert await listed(spread) == there
+        assert await webinars.delivery_counts(spread) == {"sent": CLUSTER_PARTITIONS - len(lost)}
+    await eventually(lambda: all_answer(spread), "all of them answer")
 
 
-async def test_a_process_whose_partition_is_away_speaks_across(
-    store: Store, primaries: dict[int, subprocess.Popen[bytes]]
+async def test_a_process_whose_partition_is_unavailable_reports_to_another(
+    spread: Store, primaries: dict[int, subprocess.Popen[bytes]]
 ) -> None:
-    words = [Report(node=f"n-{number}", kind="web", total=number) for number in range(32)]
-    at_home = {word.node for word in words if homes(store, word.node)[0] in of(store)}
-    await asyncio.gather(*(announce(store, word) for word in words))
+    reports = [Report(node=f"n-{number}", kind="web", total=number) for number in range(32)]
+    at_home = {report.node for report in reports if partitions_of(spread, report.node)[0] in of(spread)}
+    await asyncio.gather(*(announce(spread, report) for report in reports))
     async with frozen(list(primaries.values())[2]):
-        seen = {node.node for node in await living(store)}
-        await asyncio.gather(*(announce(store, word) for word in words))
+        seen = {node.node for node in await living(spread)}
+        await asyncio.gather(*(announce(spread, report) for report in reports))
 
         assert (len(at_home) > 0, seen & at_home) == (True, set())
-        assert {node.node for node in await living(store)} == {word.node for word in words}
-    await eventually(lambda: all_are_there(store), "all of them answer")
-    await asyncio.gather(*(announce(store, word) for word in words))
-    assert len(await living(store)) == len(words)
+        assert {node.node for node in await living(spread)} == {report.node for report in reports}
+    await eventually(lambda: all_answer(spread), "all of them answer")
+    await asyncio.gather(*(announce(spread, report) for report in reports))
+    assert len(await living(spread)) == len(reports)

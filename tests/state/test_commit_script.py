@@ -27,17 +27,17 @@ Commit = tuple[list[str], list[Any]]
 
 
 async def stored(store: Store, kind: str, lead: int = LEAD) -> bytes:
-    """A lead's record as it stands; empty when there is none."""
+    """A lead's stored record; empty if there is none."""
     return await store.call("HGET", getattr(store.keys, kind)(WEBINAR), str(lead)) or b""
 
 
-async def planned(store: Store, change: Change, **said: Any) -> Commit:
-    """The commit of a change decided on what stands, or on what is said here to stand."""
+async def planned(store: Store, change: Change, **given: Any) -> Commit:
+    """The commit of a change that was decided on the stored records, or on those given here."""
     loaded = Loaded(
         target=Target(WEBINAR, str(LEAD)),
-        facts=said.get("before") or await store.load(WEBINAR, LEAD),
-        participation=said.get("participation", await stored(store, "participations")),
-        entry=said.get("entry", await stored(store, "roster")),
+        facts=given.get("before") or await store.load(WEBINAR, LEAD),
+        participation=given.get("participation", await stored(store, "participations")),
+        entry=given.get("entry", await stored(store, "roster")),
     )
     evaluation_in = timedelta(hours=1) if change.arm_evaluation else None
     return commits.arguments(store.keys, loaded, commits.commit_of(loaded, change, evaluation_in))
@@ -49,7 +49,7 @@ def send(store: Store, commit: Commit) -> Awaitable[list[Any]]:
 
 
 async def ended(store: Store) -> tuple[Facts, Change]:
-    """A finished webinar whose lead entered and stands on the roster; the lead completes."""
+    """The completion of a lead who is on the roster of a finished webinar and has entered it."""
     await prepare(store, "finished")
     keys = store.keys
     await store.call("HSET", keys.participations(WEBINAR), LEAD, msgspec.json.encode(builders.entered()))
@@ -93,20 +93,20 @@ async def test_one_step_writes_the_room_its_public_text_and_the_schedules(any_st
     assert due == pytest.approx(time.time() * 1000 + 3_600_000, abs=60_000)  # by the clock of the server
 
 
-async def heard(client: Any, channel: str, work: Awaitable[Any]) -> list[bytes]:
-    """What is published while `work` is done, up to a word of ours."""
+async def published_during(client: Any, channel: str, work: Awaitable[Any]) -> list[bytes]:
+    """The messages that are published while `work` runs; a message of our own marks the end."""
     pubsub = client.pubsub()
     await pubsub.ssubscribe(channel)
     assert (await pubsub.get_message(timeout=PATIENCE))["type"] == "ssubscribe"
     await work
     await client.execute_command("SPUBLISH", channel, "end")
-    told: list[bytes] = []
+    published: list[bytes] = []
     async with asyncio.timeout(PATIENCE):
-        while not told or told[-1] != b"end":
+        while not published or published[-1] != b"end":
             message = await pubsub.get_message(timeout=PATIENCE)
-            told += [message["data"]] if message else []
+            published += [message["data"]] if message else []
     await pubsub.aclose()
-    return told[:-1]
+    return published[:-1]
 
 
 async def test_the_public_text_is_published_when_the_room_changes(state: State) -> None:
@@ -115,18 +115,18 @@ async def test_the_public_text_is_published_when_the_room_changes(state: State) 
     channel = keys.channel(keys.tag(WEBINAR))
     known = await store.load(WEBINAR, LEAD)
     entered = await planned(store, builders.decided(builders.enter(), known), before=known)
-    not_told = await heard(state.client, channel, send(store, entered))
+    after_entering = await published_during(state.client, channel, send(store, entered))
     known = await store.load(WEBINAR)
     change = builders.decided(builders.cta(), known, "speaker")
     shown, late = [await planned(store, change, before=known) for _ in range(2)]
-    told = await heard(state.client, channel, send(store, shown))
-    conflict = await heard(state.client, channel, send(store, late))
+    published = await published_during(state.client, channel, send(store, shown))
+    conflict = await published_during(state.client, channel, send(store, late))
 
-    assert (not_told, told, conflict) == ([], [public_text(change.room)], [])
+    assert (after_entering, published, conflict) == ([], [public_text(change.room)], [])
 
 
 @pytest.mark.parametrize("stale", ["room", "participation", "entry"])
-async def test_a_conflict_writes_nothing_and_tells_what_stands(any_state: State, stale: str) -> None:
+async def test_a_conflict_writes_nothing_and_returns_the_stored_records(any_state: State, stale: str) -> None:
     store = any_state.store
     known, change = await ended(store)
     if stale == "room":
@@ -153,7 +153,7 @@ async def test_an_entry_on_which_nothing_rests_is_not_compared(any_store: Store)
     assert await send(any_store, await planned(any_store, change, entry=b"something else")) == [b"committed"]
 
 
-async def test_a_room_that_has_gone_is_a_conflict(any_store: Store) -> None:
+async def test_a_deleted_room_is_a_conflict(any_store: Store) -> None:
     change = builders.decided(builders.enter(), builders.facts("live"))
 
     assert await send(any_store, await planned(any_store, change, before=builders.facts("live"))) == [
@@ -188,16 +188,17 @@ async def test_the_ids_of_commits_are_kept_for_a_minute(any_store: Store) -> Non
     change = builders.decided(builders.cta(), await any_store.load(WEBINAR), "speaker")
     commit = await planned(any_store, change)
     await send(any_store, commit)
+    (done,) = (key for key in commit[0] if ":done:" in key)
 
-    assert commits.DONE_SECONDS - 5 < await any_store.call("TTL", commit[0][0]) <= commits.DONE_SECONDS == 60
+    assert commits.DONE_SECONDS - 5 < await any_store.call("TTL", done) <= commits.DONE_SECONDS == 60
 
 
-async def test_an_evaluation_is_never_sooner_than_said_before_and_its_time_tells_them_apart(any_store: Store) -> None:
+async def test_an_evaluation_is_never_scheduled_earlier_nor_for_the_same_time(any_store: Store) -> None:
     await prepare(any_store, "live")
     schedule = any_store.keys.evaluations(any_store.keys.tag(WEBINAR))
-    said = 9_000_000_000_000
-    await any_store.call("ZADD", schedule, said, WEBINAR)
+    scheduled = 9_000_000_000_000
+    await any_store.call("ZADD", schedule, scheduled, WEBINAR)
     change = builders.decided(builders.stop(), await any_store.load(WEBINAR), "speaker")
     await send(any_store, await planned(any_store, change))
 
-    assert await any_store.call("ZSCORE", schedule, WEBINAR) == said + 1
+    assert await any_store.call("ZSCORE", schedule, WEBINAR) == scheduled + 1

@@ -23,12 +23,12 @@ def made(before: Facts, change: Change, evaluation_in: timedelta | None = None) 
 
 
 def loaded(before: Facts) -> Loaded:
-    """The facts with the stored records of the lead, which are two words here."""
+    """The facts, with two short texts in place of the lead's stored records."""
     return Loaded(target=Target(WEBINAR, str(LEAD)), facts=before, participation=b"as stored", entry=b"as listed")
 
 
 def argued(before: Facts, change: Change) -> tuple[list[str], list[Any]]:
-    """What the script gets."""
+    """KEYS and ARGV of the script."""
     return arguments(KEYS, loaded(before), made(before, change))
 
 

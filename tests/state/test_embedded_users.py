@@ -1,4 +1,4 @@
-"""Who uses the embedded server: processes that find it, share it, leave it, and are killed."""
+"""Processes that share the embedded server, end, and are killed."""
 
 import asyncio
 import fcntl
@@ -10,11 +10,11 @@ import pytest
 from redis.asyncio import Redis
 
 from room_server.errors import ConfigurationError
-from room_server.state.redis.embedded import is_kept, serve
+from room_server.state.redis.embedded import is_supervised, serve
 from room_server.state.startup import State
 from tests.core.builders import WEBINAR
 from tests.state.acts import prepare
-from tests.state.processes import beside, command, keepers, nothing_is_left, opened, servers
+from tests.state.processes import beside, command, nothing_is_left, opened, servers, supervisors
 from tests.support import eventually, wait_until
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")
@@ -55,7 +55,7 @@ async def test_it_ends_with_its_last_user(data: Path, end: str) -> None:
         await user.process.wait()
         await nothing_is_left(data)
 
-    assert not is_kept(data)
+    assert not is_supervised(data)
 
 
 async def test_of_many_starters_at_once_all_share_one_server(data: Path) -> None:
@@ -70,7 +70,7 @@ async def test_of_many_starters_at_once_all_share_one_server(data: Path) -> None
     assert seen[-1] == (0, "no webinars yet; make one with: room-server webinar create --help\n")
 
 
-async def test_a_starter_waits_while_a_keeper_stops_the_server(data: Path) -> None:
+async def test_a_starter_waits_while_a_supervisor_stops_the_server(data: Path) -> None:
     data.mkdir(parents=True)
     with (data / "users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_EX)
@@ -82,14 +82,14 @@ async def test_a_starter_waits_while_a_keeper_stops_the_server(data: Path) -> No
             assert await client.ping() is True
 
 
-async def test_a_server_that_cannot_be_started_is_said_with_its_log(tmp_path: Path) -> None:
+async def test_a_server_that_does_not_start_is_an_error_that_names_its_log(tmp_path: Path) -> None:
     (tmp_path / "keeper").mkdir()
     with pytest.raises(ConfigurationError, match=r"does not answer .* its log is .*server\.log"):
         async with serve(tmp_path, seconds=0.2):
             pass
 
 
-async def test_its_data_is_there_when_it_ends_and_begins_at_once(data: Path) -> None:
+async def test_its_data_survives_quick_restarts(data: Path) -> None:
     for _ in range(5):
         async with opened(data) as state:
             await state.store.call("INCR", "rs:{x}:done:counter")
@@ -102,23 +102,23 @@ async def test_its_data_is_there_when_it_ends_and_begins_at_once(data: Path) -> 
 async def test_ctrl_c_does_not_reach_the_server(data: Path) -> None:
     async with beside("tests.state.writer", data, "user") as user, opened(data) as state:
         await user.has_said(1)
-        before = servers(data) + keepers(data)
+        before = servers(data) + supervisors(data)
         sessions = {os.getsid(pid) for pid in before}
-        for pid in keepers(data):
+        for pid in supervisors(data):
             os.kill(pid, signal.SIGINT)
             os.kill(pid, signal.SIGTERM)
 
         assert await state.store.call("PING") is True
-        assert servers(data) + keepers(data) == before
+        assert servers(data) + supervisors(data) == before
         assert sessions & {os.getsid(0), os.getsid(user.process.pid)} == set()
 
 
-async def test_a_keeper_that_was_killed_is_replaced_and_so_is_its_server(data: Path) -> None:
+async def test_a_supervisor_that_was_killed_is_replaced_and_so_is_its_server(data: Path) -> None:
     async with opened(data) as state:
         await prepare(state.store)
-        before = keepers(data)
+        before = supervisors(data)
         os.kill(before[0], signal.SIGKILL)
-        await wait_until(lambda: set(keepers(data)) - set(before), "there is another keeper")
+        await wait_until(lambda: set(supervisors(data)) - set(before), "there is another supervisor")
 
         assert await eventually(lambda: loads(state), "the server answers again")
         assert len(servers(data)) == 1

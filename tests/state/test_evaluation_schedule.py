@@ -35,7 +35,7 @@ async def redis_ms(state: State) -> float:
     return float(seconds * 1000 + microseconds / 1000)
 
 
-async def test_what_is_due_is_found_and_nothing_else(any_state: State) -> None:
+async def test_only_due_evaluations_are_found(any_state: State) -> None:
     store, tag = any_state.store, any_state.store.keys.tag(WEBINAR)
     moments = {"past": 1.0, "now": await redis_ms(any_state), "later": await redis_ms(any_state) + 3_600_000}
     for name, at in moments.items():
@@ -47,7 +47,7 @@ async def test_what_is_due_is_found_and_nothing_else(any_state: State) -> None:
     assert (first.waiting, first.due) == (3, found.due[:1])
 
 
-async def test_what_was_scheduled_again_meanwhile_stays(any_state: State) -> None:
+async def test_an_evaluation_that_was_scheduled_again_stays(any_state: State) -> None:
     store = any_state.store
     await prepare(store)
     await done(store, stop())

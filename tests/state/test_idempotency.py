@@ -33,14 +33,14 @@ async def test_a_new_id_is_unknown(any_store: Store) -> None:
     [digest("client_webinar_entered", b"{ }"), digest("client_webinar_completed", b"{}")],
     ids=["another body", "another hook"],
 )
-async def test_an_id_does_not_stand_for_another_request(any_store: Store, other: bytes) -> None:
+async def test_an_id_cannot_be_used_for_another_request(any_store: Store, other: bytes) -> None:
     await remember(any_store, "msg_1", ANSWERED)
 
     with pytest.raises(Unauthenticated):
         await recall(any_store, "msg_1", other)
 
 
-async def test_the_first_answer_stands_and_is_given(any_store: Store) -> None:
+async def test_the_first_answer_stays(any_store: Store) -> None:
     first = await remember(any_store, "msg_1", ANSWERED)
     second = await remember(any_store, "msg_1", StoredAnswer(ASKED, b'{"duplicate":true}'))
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 from redis import Redis as BlockingRedis
 
-from room_server.state.keys import PARTITIONS, PERMANENT, PREFIX, SLOTS, Keys, key_of, mark, slot, tags
+from room_server.state.keys import OF_A_WEBINAR, PARTITIONS, PERMANENT, PREFIX, SLOTS, Keys, key_of, mark, slot, tags
 
 KEYS = Keys(1)
 NAMES = {
@@ -32,14 +32,13 @@ NAMES = {
     "pace": (KEYS.pace("bot"), "rs:{pace}:bot"),
     "webhook": (KEYS.webhook("digest"), "rs:webhook:digest"),
     "nodes": (KEYS.nodes("p2"), "rs:{p2}:nodes"),
-    "words": (KEYS.words("p2"), "rs:{p2}:words"),
+    "reports": (KEYS.reports("p2"), "rs:{p2}:words"),
     "PARTITIONS": (PARTITIONS, "rs:partitions"),
     "mark": (mark("rs:{p2}:room:w"), "rs:{p2}:mark"),
     "mark without braces": (mark("rs:webhook:digest"), "rs:{rs:webhook:digest}:mark"),
 }
-"""What gives a name, and the name: of the webinar `w`, of the one partition there is."""
-OF_A_WEBINAR = ("room", "participations", "roster", "deliveries", "tally")
-NOT_NAMES = {"tag", "tags", "all_of", "to_delete"}
+"""Each key as it is made and as it must be: of the webinar `w` in the only partition."""
+NOT_KEYS = {"tag", "tags", "all_of", "to_delete", "of_commit"}
 
 
 @pytest.mark.parametrize("kind", NAMES)
@@ -50,18 +49,22 @@ def test_the_name_of_a_key_stays(kind: str) -> None:
 
 
 def test_every_name_is_pinned_here() -> None:
-    given = {name for name, _ in inspect.getmembers(Keys) if not name.startswith("_")}
+    given = {name for name, _ in inspect.getmembers(KEYS) if not name.startswith("_")}
 
-    assert given - NOT_NAMES <= NAMES.keys()
+    assert given - NOT_KEYS <= NAMES.keys()
 
 
 def test_every_name_has_the_prefix() -> None:
     assert [name for name, _ in NAMES.values() if not name.startswith(PREFIX)] == []
 
 
-def test_what_lives_as_long_as_its_webinar_is_listed() -> None:
+def test_the_keys_that_are_deleted_with_their_webinar_are_listed() -> None:
     assert KEYS.all_of("w") == [NAMES[kind][0] for kind in OF_A_WEBINAR]
     assert set(OF_A_WEBINAR) <= set(PERMANENT)
+
+
+def test_a_commit_gets_each_key_under_its_kind() -> None:
+    assert {kind: NAMES[kind][0] for kind in KEYS.of_commit("w", "id")} == KEYS.of_commit("w", "id")
 
 
 def test_all_keys_of_a_webinar_share_a_slot() -> None:
@@ -115,7 +118,7 @@ def test_there_is_one_tag_for_each_partition(partitions: int) -> None:
 @pytest.mark.parametrize("masters", [3, 16])
 @pytest.mark.parametrize("partitions", [1, 3, 16, 64, 256])
 def test_partitions_spread_evenly_over_the_masters(partitions: int, masters: int) -> None:
-    """Masters share the slots as `redis-cli --cluster create` shares them out."""
+    """Primaries share the slots as `redis-cli --cluster create` assigns them."""
     share = SLOTS / masters
     borders = [round(number * share) for number in range(masters)]
     loads = Counter(sum(border <= slot(tag) for border in borders) - 1 for tag in tags(partitions))

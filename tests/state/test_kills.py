@@ -10,16 +10,16 @@ import pytest
 
 from room_server.config import Settings
 from room_server.state.startup import open_state
-from tests.state.processes import Beside, beside, keepers, kill, nothing_is_left, servers
+from tests.state.processes import Beside, beside, kill, nothing_is_left, servers, supervisors
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="processes are looked up in /proc")
-VICTIMS = ("server", "keeper", "server and keeper", "a writer", "everything")
+VICTIMS = ("server", "supervisor", "server and supervisor", "a writer", "everything")
 AHEAD = 25
-"""Acknowledgements of each writer between two kills, at least."""
+"""Fewest acknowledgements of each writer between two kills."""
 
 
 class Scene:
-    """Two processes that write, and what they said was acknowledged."""
+    """Two processes that write, and the writes that they printed as acknowledged."""
 
     def __init__(self, data: Path, stack: AsyncExitStack, chance: random.Random) -> None:
         self.data = data
@@ -29,7 +29,7 @@ class Scene:
         self._stack = stack
 
     async def complete(self) -> None:
-        """There are two writers again, and each has come on."""
+        """Start writers until there are two; return when each has written more."""
         self.writers = [writer for writer in self.writers if writer.process.returncode is None]
         while len(self.writers) < 2:
             writer = await self._stack.enter_async_context(
@@ -41,24 +41,24 @@ class Scene:
             await writer.has_said(len(writer.said) + AHEAD)
 
     async def strike(self, victim: str) -> None:
-        """Kill, somewhere in the middle of things."""
+        """Kill the victim at a random moment."""
         await asyncio.sleep(self.chance.random() * 0.02)
-        if victim in {"server", "server and keeper", "everything"}:
+        if victim in {"server", "server and supervisor", "everything"}:
             kill(servers(self.data))
-        if victim in {"keeper", "server and keeper", "everything"}:
-            kill(keepers(self.data))
+        if victim in {"supervisor", "server and supervisor", "everything"}:
+            kill(supervisors(self.data))
         for writer in self.writers if victim == "everything" else self.writers[: victim == "a writer"]:
             writer.kill()
             await writer.process.wait()
 
     def acknowledged(self) -> list[str]:
-        """All webinars that any writer said were there."""
+        """All webinars that any writer printed."""
         return [name for writer in self.ever for name in writer.said]
 
 
 @asynccontextmanager
 async def counting(data: Path) -> AsyncIterator[list[int]]:
-    """How many servers were seen on the folder, again and again."""
+    """Count the servers of the folder, again and again."""
     seen: list[int] = []
 
     async def look() -> None:
@@ -75,7 +75,7 @@ async def counting(data: Path) -> AsyncIterator[list[int]]:
 
 
 async def missing(data: Path, names: list[str]) -> list[str]:
-    """Which of these webinars are not there."""
+    """The webinars among these that are not stored."""
     async with open_state(Settings(data_dir=str(data))) as state:
         texts = await state.store.public_texts(names)
     return [name for name, text in zip(names, texts, strict=True) if text is None]

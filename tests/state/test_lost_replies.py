@@ -1,4 +1,4 @@
-"""Replies that get lost, requests that come late, lines that are cut: never a second write, a lost one or a lie."""
+"""Lost replies, late requests and broken connections: every acknowledged change is stored, and once."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ async def test_a_lost_reply_is_no_second_write_and_no_wrong_answer(state: State,
 
 
 async def test_a_lost_reply_undoes_nothing_that_came_later(state: State, proxy: Proxy, far: Store) -> None:
-    """It is asked again only after another process has changed the room back."""
+    """The retry comes only after another process has changed the room back."""
     proxy.lose_reply_to(COMMIT)
     again = proxy.hold(COMMIT)
     first = asyncio.create_task(done(far, builders.cta()))
@@ -46,7 +46,7 @@ async def test_a_lost_reply_undoes_nothing_that_came_later(state: State, proxy: 
 
 
 async def test_a_request_that_comes_late_changes_nothing_any_more(state: State, proxy: Proxy, far: Store) -> None:
-    """The first try is under way so long that it was asked again, and others have been there since."""
+    """The first try arrives after its retry, and after changes by others."""
     late = proxy.hold(COMMIT)
     change = await done(far, builders.cta())
     later = await done(state.store, builders.cta(False))
@@ -76,7 +76,7 @@ async def test_a_conflict_whose_reply_was_lost_is_decided_anew(state: State, pro
     assert await events(state) == ["core_webinar_set_cta_visibility", "core_webinar_set_status"]
 
 
-async def test_a_deletion_whose_reply_was_lost_spares_what_was_made_since(
+async def test_a_retried_deletion_spares_a_webinar_that_was_created_since(
     state: State, proxy: Proxy, far: Store
 ) -> None:
     proxy.lose_reply_to(DELETE)
@@ -92,7 +92,7 @@ async def test_a_deletion_whose_reply_was_lost_spares_what_was_made_since(
     assert await everything(state) == before
 
 
-async def test_a_deletion_takes_everything_of_its_webinar_and_nothing_else(any_state: State) -> None:
+async def test_a_deletion_deletes_everything_of_its_webinar_and_nothing_else(any_state: State) -> None:
     store = any_state.store
     await transactions(store).create(builders.room("draft", webinar_id="other"))
     before = await everything(any_state)
@@ -112,12 +112,12 @@ async def test_a_deletion_takes_everything_of_its_webinar_and_nothing_else(any_s
     assert {int(count) for count in fates.values()} == {0}
 
 
-async def test_a_redis_that_has_gone_is_said_in_time_and_all_heals() -> None:
+async def test_an_unavailable_redis_is_an_error_in_time_until_it_is_back() -> None:
     assert all(await asyncio.gather(outlives("killed"), outlives("frozen")))
 
 
 async def outlives(gone: str) -> bool:
-    """Whether all heals when Redis comes back, after thirty refusals in time."""
+    """Whether leads can enter when Redis is back, after thirty refusals in time."""
     async with own_redis() as redis, open_state(settings_for(redis.url)) as state:
         await prepare(state.store)
         await stop(redis, gone)
@@ -130,7 +130,7 @@ async def outlives(gone: str) -> bool:
 
 
 async def stop(redis: OwnRedis, how: str) -> None:
-    """It is gone, or says nothing any more."""
+    """Kill or freeze the server."""
     if how == "killed":
         await redis.kill()
     else:
@@ -138,7 +138,7 @@ async def stop(redis: OwnRedis, how: str) -> None:
 
 
 async def resume(redis: OwnRedis, how: str) -> None:
-    """It is there again, with what it had stored."""
+    """Start or thaw the server, with everything it had stored."""
     if how == "killed":
         await redis.start()
     else:

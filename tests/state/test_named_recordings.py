@@ -34,7 +34,7 @@ async def register(store: Store, *numbers: int) -> None:
 
 
 async def archived(store: Store, *numbers: int, **plan: Any) -> None:
-    """A webinar that none of these leads came to, evaluated and archived."""
+    """An archived webinar that none of these leads attended, evaluated."""
     await prepare(store, "live")
     await register(store, *numbers)
     await done(store, stop())
@@ -45,7 +45,7 @@ async def archived(store: Store, *numbers: int, **plan: Any) -> None:
 
 
 async def evaluated(store: Store) -> None:
-    """What the worker does once the schedule says so."""
+    """Evaluate the webinar as the worker does when it is due."""
     await Evaluations(transactions(store)).run_pending(WEBINAR)
 
 
@@ -71,7 +71,7 @@ async def room_of(store: Store) -> dict[bytes, Any]:
     return stored
 
 
-async def test_a_recording_that_is_named_later_releases_what_is_held_once(any_store: Store) -> None:
+async def test_a_recording_that_is_named_later_releases_held_messages_once(any_store: Store) -> None:
     await archived(any_store, *range(1, 101))
     before = await fates(any_store), await woken(any_store)
 
@@ -83,7 +83,7 @@ async def test_a_recording_that_is_named_later_releases_what_is_held_once(any_st
     assert (await fates(any_store), await woken(any_store)) == (Counter(queued=100), 200)
 
 
-async def test_that_there_will_be_none_ends_what_is_held(any_store: Store) -> None:
+async def test_held_messages_end_when_there_will_be_no_recording(any_store: Store) -> None:
     await archived(any_store, 1, 2)
 
     await transactions(any_store).amend(WEBINAR, NONE)
@@ -105,7 +105,7 @@ async def test_the_room_stays_as_it_is(any_store: Store, plan: Plan) -> None:
     assert told == (await any_store.load(WEBINAR)).room
 
 
-async def test_with_anything_else_it_is_refused_whole(any_state: State) -> None:
+async def test_together_with_any_other_edit_it_is_refused(any_state: State) -> None:
     await archived(any_state.store, 1)
     before = await everything(any_state)
 
@@ -116,7 +116,7 @@ async def test_with_anything_else_it_is_refused_whole(any_state: State) -> None:
     assert await everything(any_state) == before
 
 
-async def test_what_was_said_before_writes_nothing(any_state: State) -> None:
+async def test_the_same_recording_again_writes_nothing(any_state: State) -> None:
     await archived(any_state.store, 1, recording_url=URL)
     before = await everything(any_state)
 
@@ -125,7 +125,7 @@ async def test_what_was_said_before_writes_nothing(any_state: State) -> None:
     assert await everything(any_state) == before
 
 
-async def test_of_two_at_once_one_stands_and_each_message_is_released_once(any_store: Store) -> None:
+async def test_of_two_recordings_at_once_one_is_stored_and_each_message_is_released_once(any_store: Store) -> None:
     await archived(any_store, *range(1, 101))
     urls = [f"{URL}/{number}" for number in range(4)]
 
@@ -158,7 +158,7 @@ async def test_a_release_that_was_killed_goes_on_where_it_was(any_store: Store) 
 
 @pytest.mark.parametrize(("said", "plan", "fate"), [({}, NAMED, "queued"), ({"no_recording": True}, NAMED, "queued"),
                                                     ({"recording_url": URL}, NONE, "undeliverable")])  # fmt: skip
-async def test_a_roster_that_comes_later_still_rests_on_what_was_said_last(
+async def test_messages_for_a_later_roster_use_the_last_recording(
     any_store: Store, said: dict[str, Any], plan: Plan, fate: str
 ) -> None:
     await archived(any_store, 1, **said)
@@ -171,7 +171,7 @@ async def test_a_roster_that_comes_later_still_rests_on_what_was_said_last(
     assert (await recordings(any_store))[2].delivery.status == fate
 
 
-async def test_a_message_on_its_way_ends_with_its_recording_and_one_on_the_line_does_not(any_store: Store) -> None:
+async def test_without_the_recording_a_queued_message_ends_and_one_being_sent_does_not(any_store: Store) -> None:
     await archived(any_store, 1, 2, recording_url=URL)
     on_the_line = (await recordings(any_store))[2]
     wanted = claim(on_the_line.delivery, "sender", utc_now())
@@ -187,7 +187,7 @@ async def test_a_message_on_its_way_ends_with_its_recording_and_one_on_the_line_
     )
 
 
-async def test_the_facts_tell_of_it_and_a_webinar_that_is_made_anew_knows_nothing_of_it(any_store: Store) -> None:
+async def test_the_facts_have_it_and_a_new_webinar_with_the_same_id_does_not(any_store: Store) -> None:
     await archived(any_store, 1)
     await transactions(any_store).amend(WEBINAR, NAMED)
     known = await any_store.load(WEBINAR)

@@ -1,4 +1,4 @@
-"""What Redis tells of all processes together."""
+"""Numbers for monitoring that Redis has of all processes together."""
 
 import time
 from collections import Counter
@@ -129,7 +129,7 @@ async def test_a_server_that_does_not_say_whether_it_is_durable_is_not_blamed() 
             assert (await queue_stats.read(state.store)).durable is None
 
 
-async def test_without_redis_there_is_nothing_to_read() -> None:
+async def test_without_redis_reading_is_an_error() -> None:
     async with own_redis() as server, open_state(settings_for(server.url)) as state:
         await server.kill()
         with pytest.raises(StateUnavailable):

@@ -1,4 +1,4 @@
-"""Stored records as values: one that cannot be read is refused by name, told once a minute, and left out of lists."""
+"""Stored records as values: an unreadable one is an error, logged once a minute, and left out of lists."""
 
 import json
 import logging
@@ -23,11 +23,11 @@ BROKEN = [
     *(b"{", b"[]", b"\xff", b'"\xff"', b"null", b'{"webinar_id":"w"}', b'{"x":' + b"[" * 5000),
     msgspec.json.encode(builders.room()).replace(b'"live"', b'"cancelled"'),
 ]
-"""No JSON, not what it should be, and a status that a newer version knows."""
+"""No JSON, a wrong type, and the status of a newer version."""
 
 
 @pytest.mark.parametrize("raw", BROKEN, ids=range(len(BROKEN)))
-def test_what_cannot_be_read_is_refused_by_name(raw: bytes) -> None:
+def test_an_unreadable_record_is_an_error_that_names_it(raw: bytes) -> None:
     with pytest.raises(UnreadableRecord, match="the room of w cannot be read by this version") as refused:
         Records().read(ROOM, raw, "the room of w")
 
@@ -35,7 +35,7 @@ def test_what_cannot_be_read_is_refused_by_name(raw: bytes) -> None:
     assert isinstance(refused.value, StateUnavailable)
 
 
-def test_what_can_be_read_is_read() -> None:
+def test_a_readable_record_is_returned() -> None:
     named = Recording(url="https://example.org/recording")
     raw = [msgspec.json.encode(one) for one in (builders.room(), builders.entered(), builders.entry(), named)]
     facts = Facts(room=builders.room(), participation=builders.entered(), entry=builders.entry(), named_recording=named)
@@ -45,7 +45,7 @@ def test_what_can_be_read_is_read() -> None:
     assert Records().readable(ENTRY, raw[2], "an entry") == builders.entry()
 
 
-def test_each_record_is_told_of_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_record_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
     records = Records()
     found = [records.readable(PARTICIPATION, b"{", f"a lead of {name}") for name in "aababa"]
 
@@ -57,12 +57,12 @@ def test_each_record_is_told_of_once_a_minute(caplog: pytest.LogCaptureFixture) 
 
 
 def of_another_version(record: Any) -> bytes:
-    """As a newer version may store it: with a status that this one does not know."""
+    """The record with a status that this version does not know, as a newer one may store it."""
     return msgspec.json.encode(msgspec.to_builtins(record) | {"status": "cancelled"})
 
 
 async def downgrade(store: Store, webinar_id: str) -> None:
-    """The webinar as a newer version left it."""
+    """The webinar as a newer version stored it."""
     (text,) = await store.public_texts([webinar_id])
     room = (await store.load(webinar_id)).room
     public = of_another_version(msgspec.json.decode(text or b""))

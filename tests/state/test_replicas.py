@@ -1,4 +1,4 @@
-"""REPLICAS: what was answered is on so many replicas, whatever happens to the primary; without them nothing is."""
+"""REPLICAS: everything that was answered is on so many replicas, so it survives the primary."""
 
 import asyncio
 import logging
@@ -20,10 +20,9 @@ from room_server.state import idempotency, roster
 from room_server.state.idempotency import StoredAnswer
 from room_server.state.keys import slot
 from room_server.state.redis import embedded
-from room_server.state.redis.confirmation import CONFIRM_MS, NotReplicated
 from room_server.state.redis.connect import connected
 from room_server.state.redis.pipeline import open_node_pipeline
-from room_server.state.redis.retry import DEADLINE
+from room_server.state.redis.retry import DEADLINE, WAIT_MS, NotReplicated
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.cluster import follow, form, processes, url_of
@@ -32,7 +31,7 @@ from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.outage import OwnRedis
 from tests.replicas import Pair, healed, pair
-from tests.state.acts import answer, wish
+from tests.state.acts import answer, command_of
 from tests.state.processes import command
 from tests.support import renew, room, serving, settings_for, transactions
 
@@ -43,20 +42,20 @@ WEBINARS = [f"w-{number}" for number in range(24)]
 
 @pytest.fixture(params=KINDS)
 def program(request: pytest.FixtureRequest) -> str:
-    """Each kind of server: they differ in what WAIT says where nothing was written."""
+    """Each kind of server: their replies to WAIT differ on a connection without writes."""
     return embedded.find_binary() if request.param == "valkey" else str(shutil.which("redis-server"))
 
 
 @asynccontextmanager
 async def process_on(server: OwnRedis) -> AsyncIterator[Store]:
-    """The store of a process that has asked nothing yet, so that its lines have written nothing either."""
+    """The store of a new process, whose connections have written nothing yet."""
     async with open_state(settings_for(server.url, replicas=1)) as state:
         yield state.store
 
 
 @asynccontextmanager
 async def promoted(replica: OwnRedis) -> AsyncIterator[Store]:
-    """The store of whoever finds the replica in its primary's place."""
+    """The store of a process that uses the replica, promoted to primary."""
     async with Redis.from_url(replica.url) as client:
         await client.replicaof("NO", "ONE")
     async with open_state(settings_for(replica.url)) as state:
@@ -64,7 +63,7 @@ async def promoted(replica: OwnRedis) -> AsyncIterator[Store]:
 
 
 async def create_until_it_is_gone(store: Store, servers: Pair) -> set[str]:
-    """The webinars whose creation was answered, with many on their way when the primary was killed."""
+    """The webinars whose creation was answered; many others were in flight when the primary was killed."""
     confirmed: set[str] = set()
 
     async def create(prefix: str) -> None:
@@ -80,8 +79,8 @@ async def create_until_it_is_gone(store: Store, servers: Pair) -> set[str]:
     return confirmed
 
 
-async def test_what_was_answered_survives_the_primary(program: str) -> None:
-    """What was on its way to the replica is lost, and was not answered."""
+async def test_an_acknowledged_change_survives_the_primary(program: str) -> None:
+    """Only creations that were not answered are lost."""
     async with pair(program) as servers:
         servers.link.delay = 0.02
         async with open_state(settings_for(servers.primary.url, replicas=1)) as state:
@@ -98,7 +97,7 @@ async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_no
         await site.transactions.create(room())
         await site.hook(
             "core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True}
-        )  # it knows the room now
+        )  # from here on it has a copy of the room
         servers.replica.freeze()
         began = time.monotonic()
         refused, read = await asyncio.gather(site.status("start"), site.state())
@@ -109,40 +108,40 @@ async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_no
         back = await site.status("start")
 
     assert (refused.status_code, refused.json()["code"]) == (503, "state_unavailable")
-    assert (read.status_code, read.elapsed.total_seconds() < CONFIRM_MS / 1000) == (200, True)
+    assert (read.status_code, read.elapsed.total_seconds() < WAIT_MS / 1000) == (200, True)
     assert took < 2
     assert (repeated.status_code, repeated.json()["code"]) == (503, "state_unavailable"), "nor is it a repeat yet"
     assert (back.status_code, back.json()["duplicate"], back.json()["status"]) == (200, True, "live")
 
 
 async def start_without_a_replica(store: Store) -> None:
-    """A start that is done, and that no replica has."""
+    """Start the webinar on the primary alone; no replica has the change."""
     assert await answer(store, builders.start()) == "state_unavailable"
     room = (await store.load(WEBINAR)).room
     assert room is not None
     assert room.status is Status.LIVE
 
 
-async def test_nobody_is_answered_from_what_no_replica_has(program: str) -> None:
-    """Neither a repeat nor a refusal, whoever asks, and wherever: each rests on a reading that wrote nothing."""
+async def test_no_answer_rests_on_a_change_that_no_replica_has(program: str) -> None:
+    """Neither a repeat nor a refusal, in any process: each is decided on a read without a write."""
     async with pair(program) as servers, process_on(servers.primary) as one, process_on(servers.primary) as other:
         await transactions(one).create(builders.room("scheduled"))
         servers.replica.freeze()
         await start_without_a_replica(one)
-        doubted = await asyncio.gather(
+        refused_starts = await asyncio.gather(
             *(answer(store, hook) for store in (one, other) for hook in (builders.start(), builders.complete()))
         )
         servers.replica.thaw()
-        repeated = await healed(lambda: transactions(other).apply(wish(builders.start())))
+        repeated = await healed(lambda: transactions(other).apply(command_of(builders.start())))
         with pytest.raises(Conflict) as refused:
-            await healed(lambda: transactions(other).apply(wish(builders.complete())))
+            await healed(lambda: transactions(other).apply(command_of(builders.complete())))
 
-    assert doubted == ["state_unavailable"] * 4
+    assert refused_starts == ["state_unavailable"] * 4
     assert (repeated.duplicate, refused.value.code) == (True, "webinar_not_finished")
 
 
-async def test_what_was_answered_to_others_survives_the_primary(program: str) -> None:
-    """A second process's click on what the first one's did, cut off from the replica: neither was promised anything."""
+async def test_an_answer_to_another_process_survives_the_primary(program: str) -> None:
+    """Two processes, cut off from the replica, start the webinar: neither is acknowledged."""
     async with pair(program) as servers:
         async with process_on(servers.primary) as one, process_on(servers.primary) as other:
             await transactions(one).create(builders.room("scheduled"))
@@ -151,14 +150,14 @@ async def test_what_was_answered_to_others_survives_the_primary(program: str) ->
             answered = await answer(other, builders.start())
             await servers.primary.kill()
         async with promoted(servers.replica) as store:
-            standing = (await store.load(WEBINAR)).room
+            loaded = (await store.load(WEBINAR)).room
 
-    assert standing is not None
-    assert (answered, standing.status) == ("state_unavailable", Status.SCHEDULED)
+    assert loaded is not None
+    assert (answered, loaded.status) == ("state_unavailable", Status.SCHEDULED)
 
 
 async def test_a_commit_that_finds_itself_done_is_not_answered_before_a_replica_has_it(program: str) -> None:
-    """The same commit again, on a connection of its own, as after a reply that was lost."""
+    """The same commit id again on another connection, as after a lost reply."""
     async with pair(program) as servers, process_on(servers.primary) as one, process_on(servers.primary) as other:
         servers.replica.freeze()
         key = one.keys.done(WEBINAR, "id")
@@ -186,7 +185,7 @@ async def test_an_answer_is_remembered_where_a_replica_has_it() -> None:
 
 
 async def test_a_person_is_forgotten_when_replicas_have_forgotten_it() -> None:
-    """Also by a second try, which finds nothing left."""
+    """A second try, which finds nothing to delete, waits, too."""
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         await transactions(state.store).create(builders.room("scheduled"))
         await roster.import_roster(state.store, WEBINAR, [RosterEntry(lead_id=1)], replace=False)
@@ -237,8 +236,8 @@ async def test_a_replica_that_is_late_is_waited_for() -> None:
         assert (await state.store.load("w")).room == await creation
 
 
-async def test_it_is_told_when_replicas_are_missing_and_when_they_are_back(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "room_server.state.redis.confirmation")
+async def test_missing_replicas_are_logged_and_so_is_their_return(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "room_server.state.redis.retry")
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):
@@ -252,11 +251,11 @@ async def test_it_is_told_when_replicas_are_missing_and_when_they_are_back(caplo
     ]
 
 
-async def test_a_flight_is_confirmed_as_a_whole() -> None:
+async def test_a_batch_is_acknowledged_as_a_whole() -> None:
     async with pair() as servers, connected(servers.primary.url) as client:
         assert isinstance(client, Redis)
-        async with open_node_pipeline(client, 2) as line:
-            replies = await asyncio.gather(line.call("PING"), line.call("NONSENSE"), return_exceptions=True)
+        async with open_node_pipeline(client, 2) as pipeline:
+            replies = await asyncio.gather(pipeline.call("PING"), pipeline.call("NONSENSE"), return_exceptions=True)
 
     assert [type(reply).__name__ for reply in replies] == ["NotReplicated", "ResponseError"]
     assert isinstance(replies[0], NotReplicated)
@@ -266,24 +265,24 @@ async def test_a_flight_is_confirmed_as_a_whole() -> None:
 async def test_a_server_that_became_a_replica_confirms_nothing() -> None:
     async with pair() as servers, connected(servers.replica.url) as client:
         assert isinstance(client, Redis)
-        async with open_node_pipeline(client, 1) as line:
+        async with open_node_pipeline(client, 1) as pipeline:
             with pytest.raises(ReadOnlyError):
-                await line.call("GET", "rs:partitions")
+                await pipeline.call("GET", "rs:partitions")
 
 
-async def test_who_may_not_wait_is_told() -> None:
+async def test_a_user_without_the_right_to_wait_gets_an_error() -> None:
     async with pair() as servers, Redis.from_url(servers.primary.url) as client_of_all:
-        admin: Any = client_of_all  # redis-py leaves parts of it untyped
+        admin: Any = client_of_all  # redis-py does not annotate parts of it
         await admin.execute_command("ACL", "SETUSER", "default", "-wait")
         async with connected(servers.primary.url) as client:
             assert isinstance(client, Redis)
-            async with open_node_pipeline(client, 1) as line:
+            async with open_node_pipeline(client, 1) as pipeline:
                 with pytest.raises(NoPermissionError, match="wait"):
-                    await line.call("GET", "rs:partitions")
+                    await pipeline.call("GET", "rs:partitions")
 
 
-async def test_on_a_cluster_the_primary_of_the_slot_is_asked() -> None:
-    """Only the first primary has a replica: its partitions are confirmed, and no others."""
+async def test_on_a_cluster_the_replicas_of_the_slots_primary_count() -> None:
+    """Only the first primary has a replica, so only changes in its partitions are acknowledged."""
     with processes(4) as started:
         *ports, follower = started
         form(ports)

@@ -1,4 +1,4 @@
-"""A roster is taken over as a whole or not at all, and read in slices."""
+"""A roster is imported as a whole or not at all, and read in slices."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ async def roster(store: Store) -> list[RosterEntry]:
 
 
 async def staged(store: Store) -> dict[str, int]:
-    """What is on its way in, and how many seconds it stays."""
+    """The staged parts of imports, each with its time to live in seconds."""
     found = await store.call("KEYS", "rs:*:staged:*")
     return {key.decode(): await store.call("TTL", key.decode()) for key in found}
 
 
-async def test_what_was_imported_is_read(any_store: Store) -> None:
+async def test_imported_leads_are_read(any_store: Store) -> None:
     await prepare(any_store)
     imported = await import_roster(any_store, WEBINAR, leads(range(1, 4)), replace=False)
 
@@ -45,7 +45,7 @@ async def test_what_was_imported_is_read(any_store: Store) -> None:
     assert await roster(any_store) == leads(range(1, 4))
 
 
-async def test_a_second_import_updates_and_removes_nobody(any_store: Store) -> None:
+async def test_a_second_import_updates_and_removes_no_lead(any_store: Store) -> None:
     await prepare(any_store)
     await import_roster(any_store, WEBINAR, leads(range(1, 4)), replace=False)
     imported = await import_roster(any_store, WEBINAR, leads(range(3, 6), "New"), replace=False)
@@ -54,7 +54,7 @@ async def test_a_second_import_updates_and_removes_nobody(any_store: Store) -> N
     assert await roster(any_store) == leads(range(1, 3)) + leads(range(3, 6), "New")
 
 
-async def test_a_replacement_leaves_nobody_else(any_store: Store) -> None:
+async def test_a_replacement_removes_all_other_leads(any_store: Store) -> None:
     await prepare(any_store)
     await import_roster(any_store, WEBINAR, leads(range(1, 4)), replace=False)
     imported = await import_roster(any_store, WEBINAR, leads(range(3, 6), "New"), replace=True)
@@ -63,7 +63,7 @@ async def test_a_replacement_leaves_nobody_else(any_store: Store) -> None:
     assert await roster(any_store) == leads(range(3, 6), "New")
 
 
-async def test_a_replacement_by_nobody_empties_the_roster(any_store: Store) -> None:
+async def test_a_replacement_by_no_leads_empties_the_roster(any_store: Store) -> None:
     await prepare(any_store)
     await import_roster(any_store, WEBINAR, leads(range(1, 4)), replace=False)
 
@@ -71,7 +71,7 @@ async def test_a_replacement_by_nobody_empties_the_roster(any_store: Store) -> N
     assert await roster(any_store) == []
 
 
-async def test_an_import_of_nobody_changes_nothing(any_state: State) -> None:
+async def test_an_import_of_no_leads_changes_nothing(any_state: State) -> None:
     await prepare(any_state.store)
     await import_roster(any_state.store, WEBINAR, leads(range(1, 4)), replace=False)
     before = await everything(any_state)
@@ -87,7 +87,7 @@ async def test_without_a_webinar_nothing_is_stored(any_state: State) -> None:
     assert set(await everything(any_state)) == {"rs:partitions"}
 
 
-async def test_an_import_that_breaks_off_changes_nothing_and_what_was_staged_expires(store: Store) -> None:
+async def test_an_incomplete_import_changes_nothing_and_its_parts_expire(store: Store) -> None:
     await prepare(store)
     await import_roster(store, WEBINAR, leads(range(1, 4)), replace=False)
 
@@ -102,8 +102,8 @@ async def test_an_import_that_breaks_off_changes_nothing_and_what_was_staged_exp
     assert [STAGED_SECONDS - 5 < seconds <= STAGED_SECONDS for seconds in (await staged(store)).values()] == [True]
 
 
-async def test_leads_never_stand_staged_without_a_time_to_live(store: Store) -> None:
-    """In one step: a line that is cut right after the leads leaves nothing for ever."""
+async def test_staged_leads_always_have_a_time_to_live(store: Store) -> None:
+    """The time to live is set in the same step, so a connection that breaks after it leaves nothing for ever."""
     staging, key = Script.read("stage_roster"), store.keys.staged(WEBINAR, "token")
 
     assert await store.run(staging, [key], [60, 1, "one", 2, "two"]) == 2
@@ -112,7 +112,7 @@ async def test_leads_never_stand_staged_without_a_time_to_live(store: Store) -> 
 
 
 async def test_leads_that_were_lost_on_their_way_in_are_noticed(state: State) -> None:
-    """As on a server that was promoted without its last writes."""
+    """As after a fail-over to a server without the last writes."""
     store = state.store
     await prepare(store)
     await import_roster(store, WEBINAR, leads(range(1, 4)), replace=False)
@@ -132,7 +132,7 @@ async def test_leads_that_were_lost_on_their_way_in_are_noticed(state: State) ->
 
 @pytest.mark.parametrize("replace", [False, True], ids=["merged", "replaced"])
 async def test_a_lost_reply_is_no_second_import(state: State, replace: bool) -> None:
-    """The same answer, and what was changed in between stays changed."""
+    """The retry gets the same result, and changes since the first try stay."""
     store, adopting = state.store, Script.read("import_roster")
     await prepare(store)
     await import_roster(store, WEBINAR, leads(range(1, 4)), replace=False)

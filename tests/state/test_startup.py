@@ -1,4 +1,4 @@
-"""Opening the state: what is needed is there, or the operator is told what is not."""
+"""The state is opened, or the error says what is wrong."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from tests.support import PATIENCE, settings_for, wait_until
 
 
 async def stored_after_opening(url: str, partitions: int | None) -> tuple[int, bytes | None]:
-    """How many partitions the state has, and what the server has kept of it."""
+    """The number of partitions of the state, and the stored one."""
     async with open_state(settings_for(url, partitions=partitions)) as state:
         return len(state.store.keys.tags), await state.store.call("GET", PARTITIONS)
 
@@ -45,7 +45,7 @@ async def test_every_later_start_reads_it(any_url: str) -> None:
     assert await stored_after_opening(any_url, 4) == (4, b"4")
 
 
-async def test_without_a_word_there_is_one_partition(any_url: str) -> None:
+async def test_by_default_there_is_one_partition(any_url: str) -> None:
     assert await stored_after_opening(any_url, None) == (1, b"1")
 
 
@@ -85,14 +85,14 @@ async def test_either_protocol_will_do(any_url: str, protocol: int) -> None:
 @pytest.mark.parametrize(
     "url", ["redis://127.0.0.1:1", "redis://user:secret@127.0.0.1:1?db=0", "unix:///nowhere/socket"]
 )
-async def test_a_redis_that_is_not_there_is_said_without_its_password(url: str) -> None:
+async def test_the_error_for_an_unavailable_redis_hides_its_password(url: str) -> None:
     with pytest.raises(RedisAway, match="REDIS_URL: no answer from") as refused:
         await stored_after_opening(url, None)
 
     assert "secret" not in str(refused.value)
 
 
-async def test_a_redis_that_says_nothing_is_said(valkey_url: str) -> None:
+async def test_a_redis_that_does_not_answer_is_an_error(valkey_url: str) -> None:
     async with proxy_to(valkey_url) as proxy:
         proxy.freeze()
         with pytest.raises(RedisAway, match="no answer from"):
@@ -100,7 +100,7 @@ async def test_a_redis_that_says_nothing_is_said(valkey_url: str) -> None:
 
 
 class Answering:
-    """A server that gives every command the same answer, or hangs up when it has none."""
+    """A server that gives every command the same reply; without a reply it closes the connection."""
 
     def __init__(self, answer: bytes = b"") -> None:
         self.tries = 0
@@ -116,7 +116,7 @@ class Answering:
 
 @contextlib.asynccontextmanager
 async def answering(answer: bytes) -> AsyncIterator[str]:
-    """The address of a server that says nothing else."""
+    """The address of a server that gives this reply."""
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
         server = await asyncio.start_unix_server(Answering(answer), f"{folder}/s")
         try:
@@ -139,7 +139,7 @@ async def answering(answer: bytes) -> AsyncIterator[str]:
         "ERR max number of clients reached",
     ],
 )
-async def test_what_a_server_will_get_over_is_worth_waiting_for(answer: str) -> None:
+async def test_a_temporary_error_of_a_server_is_waited_for(answer: str) -> None:
     async with answering(f"-{answer}\r\n".encode()) as url:
         with pytest.raises(RedisAway, match="REDIS_URL: no answer from"):
             await stored_after_opening(url, None)
@@ -156,7 +156,7 @@ async def test_what_a_server_will_get_over_is_worth_waiting_for(answer: str) -> 
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
     ],
 )
-async def test_what_waiting_does_not_mend_is_said_at_once(answer: bytes) -> None:
+async def test_a_final_error_is_raised_at_once(answer: bytes) -> None:
     async with answering(answer) as url:
         with pytest.raises(ConfigurationError, match=r"REDIS_URL: .* does not take us: ") as refused:
             async with asyncio.timeout(PATIENCE), wait_for_state(settings_for(url)):
@@ -166,7 +166,7 @@ async def test_what_waiting_does_not_mend_is_said_at_once(answer: bytes) -> None
     assert len(str(refused.value).splitlines()) == 1
 
 
-async def test_a_wrong_password_of_a_real_server_is_said_at_once_and_not_repeated() -> None:
+async def test_a_wrong_password_of_a_real_server_is_an_error_at_once_and_tried_once() -> None:
     async with own_redis() as server:
         async with Redis.from_url(server.url) as client:
             await client.config_set("requirepass", "right")
@@ -180,12 +180,12 @@ async def test_a_wrong_password_of_a_real_server_is_said_at_once_and_not_repeate
 
 
 async def loaded(url: str) -> Facts:
-    """What a process that stays reads once it is let in."""
+    """The facts that a waiting process reads when the state is open."""
     async with wait_for_state(settings_for(url)) as state:
         return await state.store.load(WEBINAR)
 
 
-async def test_a_process_that_stays_waits_as_long_as_redis_is_away_and_says_so_once(
+async def test_a_process_waits_while_redis_is_unavailable_and_logs_it_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -218,7 +218,7 @@ async def test_a_redis_that_is_frozen_is_waited_for(valkey_url: str, caplog: pyt
 
 
 async def test_a_server_without_sharded_publishing_is_too_old() -> None:
-    """Redis 6 lacks SPUBLISH; a commit would break off in the middle."""
+    """Redis 6 lacks SPUBLISH, so a commit would fail after its writes."""
     with redis_server(find_binary(), "--rename-command", "SPUBLISH", "") as url:
         with pytest.raises(ConfigurationError, match="Redis >= 7 or Valkey >= 8"):
             await stored_after_opening(url, None)

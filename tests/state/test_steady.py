@@ -1,4 +1,4 @@
-"""Redis' own clock is set back and forth, on a real server: what waits goes on, and the lag tells the truth."""
+"""The clock of a real server is set back and forth: everything is due in time, and lags are right."""
 
 import random
 import time
@@ -21,7 +21,7 @@ from tests.support import eventually, settings_for
 
 HOUR = 3600.0
 STEP = 0.1
-"""Seconds by which the clock may seem to go back, at most."""
+"""Most seconds by which the clock may go back."""
 SLACK = 5.0
 """Seconds that a test may take between two looks at the clock."""
 STEADY = (files("room_server.state") / "steady.lua").read_text() + "return steady(KEYS[1])"
@@ -36,7 +36,7 @@ def server() -> Iterator[OwnClock]:
 
 @pytest.fixture
 async def state(server: OwnClock) -> AsyncIterator[State]:
-    """Empty, and its clock is right."""
+    """The server, empty, with the right time."""
     server.set(0)
     async with open_state(settings_for(server.url)) as opened:
         await opened.client.flushall()
@@ -45,7 +45,7 @@ async def state(server: OwnClock) -> AsyncIterator[State]:
 
 @pytest.fixture
 async def outbox(state: State) -> Outbox:
-    """A message to the partner for each of three leads, on its way."""
+    """Queue a message to the partner for each of three leads."""
     await prepare(state.store, "finished")
     await more(state.store, 1, 2, 3)
     made = Outbox(state.store)
@@ -65,22 +65,22 @@ def tag(outbox: Outbox) -> str:
 
 
 async def steady(store: Store) -> float:
-    """What the clock for waits says, in seconds."""
+    """The time of steady.lua, in seconds."""
     return int(await store.call("EVAL", STEADY, 1, store.keys.clock(store.keys.tags[0]))) / 1000
 
 
 async def test_it_goes_on_whatever_happens_to_the_servers_own(server: OwnClock, state: State) -> None:
-    chance, own, said = random.Random(3), 0.0, [await steady(state.store)]
+    chance, own, times = random.Random(3), 0.0, [await steady(state.store)]
     ahead = 0.0
     for _ in range(200):
         step = chance.choice([-HOUR, -0.5, 0.0, 0.0, 0.5, HOUR]) * chance.random()
         own += step
         ahead += max(step, 0.0)
         server.set(own)
-        said.append(await steady(state.store))
+        times.append(await steady(state.store))
 
-    assert min(later - earlier for earlier, later in pairwise(said)) >= -STEP
-    assert said[-1] - said[0] == pytest.approx(ahead, abs=SLACK + 200 * STEP)
+    assert min(later - earlier for earlier, later in pairwise(times)) >= -STEP
+    assert times[-1] - times[0] == pytest.approx(ahead, abs=SLACK + 200 * STEP)
 
 
 async def test_while_the_servers_own_clock_is_right_it_is_that(state: State) -> None:
@@ -88,7 +88,7 @@ async def test_while_the_servers_own_clock_is_right_it_is_that(state: State) -> 
 
 
 @pytest.mark.parametrize("step", [-HOUR, HOUR, -0.2])
-async def test_what_waits_is_due_when_it_was_said_to_be(server: OwnClock, outbox: Outbox, step: float) -> None:
+async def test_a_message_is_due_when_it_was_scheduled(server: OwnClock, outbox: Outbox, step: float) -> None:
     first, second, _ = await outbox.read_new(tag(outbox), "w1", 10)
     for entry, seconds in ((first, 0.5), (second, HOUR / 2)):
         held = await outbox.load(WEBINAR, entry.field)
@@ -103,7 +103,7 @@ async def test_what_waits_is_due_when_it_was_said_to_be(server: OwnClock, outbox
     assert came == (2 if step > 0 else 1)  # time that is jumped over has passed
 
 
-async def test_an_evaluation_is_due_when_it_was_said_to_be(server: OwnClock, state: State) -> None:
+async def test_an_evaluation_is_due_when_it_was_scheduled(server: OwnClock, state: State) -> None:
     async with open_state(settings_for(server.url, evaluation_grace=0.5)) as opened:
         store = opened.store
         await prepare(store, "live")
@@ -118,7 +118,7 @@ async def test_an_evaluation_is_due_when_it_was_said_to_be(server: OwnClock, sta
 
 
 async def test_the_lag_goes_on_when_the_clock_is_set_back(server: OwnClock, outbox: Outbox) -> None:
-    """The messages wait, and nobody looks at them."""
+    """The messages are queued, and no sender is running."""
     began = time.monotonic()
     before = await outbox.lag(tag(outbox))
     server.set(-HOUR)
@@ -132,10 +132,10 @@ async def test_the_lag_goes_on_when_the_clock_is_set_back(server: OwnClock, outb
     assert before + 2 * STEP < read <= waited + before + SLACK
 
 
-async def test_what_comes_after_the_clock_was_set_back_is_late_as_anything_else(
+async def test_a_message_queued_after_the_clock_was_set_back_is_late_as_any_other(
     server: OwnClock, outbox: Outbox
 ) -> None:
-    """Its place in the stream has a time that is still to come."""
+    """The id of its stream entry is a time in the future."""
     await outbox.read_new(tag(outbox), "w1", 10)
     server.set(-HOUR)
     await outbox.store.call("XTRIM", outbox.store.keys.outbox(tag(outbox)), "MAXLEN", 0)
@@ -148,7 +148,7 @@ async def test_what_comes_after_the_clock_was_set_back_is_late_as_anything_else(
     assert await outbox.lag(tag(outbox)) < SLACK
 
 
-async def test_what_is_due_and_nobody_promotes_is_late(server: OwnClock, outbox: Outbox) -> None:
+async def test_a_due_message_that_is_not_enqueued_is_late(server: OwnClock, outbox: Outbox) -> None:
     for entry in await outbox.read_new(tag(outbox), "w1", 10):
         held = await outbox.load(WEBINAR, entry.field)
         assert held is not None

@@ -1,4 +1,4 @@
-"""Replies lost, requests late, lines cut and slow, at random: what was answered is compared with what is stored."""
+"""Random faults of the connection to Redis: the answers of hooks are compared with the stored events."""
 
 import asyncio
 import random
@@ -20,11 +20,11 @@ TROUBLES = ["lose"] * 8 + ["cut"] * 4 + ["slow"] * 3 + ["calm"] * 3 + ["late"]
 async def test_no_history_of_faults_is_written_twice_lost_or_undone(
     state: State, proxy: Proxy, far: Store, soak: bool
 ) -> None:
-    """Two processes, one behind faults of all kinds; what was answered is compared with what is stored."""
+    """Two processes, one of them behind a faulty proxy; the answers are compared with the stored events."""
     chance = random.Random(0)
     trouble = asyncio.create_task(cause(proxy, chance))
     stores = [far, far, state.store]
-    told: list[tuple[builders.Hook, str]] = []
+    answers: list[tuple[builders.Hook, str]] = []
 
     clock = asyncio.get_running_loop().time
     ends = clock() + (60 if soak else 0.8)
@@ -33,7 +33,7 @@ async def test_no_history_of_faults_is_written_twice_lost_or_undone(
         while clock() < ends:
             enters = chance.random() < 0.6
             hook = builders.enter(chance.randint(1, 400)) if enters else builders.cta(chance.random() < 0.5)
-            told.append((hook, await answer(chance.choice(stores), hook)))
+            answers.append((hook, await answer(chance.choice(stores), hook)))
 
     await asyncio.gather(*(act() for _ in range(12)))
     trouble.cancel()
@@ -41,13 +41,13 @@ async def test_no_history_of_faults_is_written_twice_lost_or_undone(
     stored = await history(state)
 
     assert proxy.lost > 0
-    assert {word for _, word in told} <= {"ok", "duplicate", "state_unavailable"}
-    check_leads(told, stored)
-    await check_room(state, told, stored)
+    assert {code for _, code in answers} <= {"ok", "duplicate", "state_unavailable"}
+    check_leads(answers, stored)
+    await check_room(state, answers, stored)
 
 
 async def cause(proxy: Proxy, chance: random.Random) -> None:
-    """Trouble of one kind after the other, until cancelled."""
+    """Cause one fault after the other, until cancelled."""
     while True:
         match chance.choice(TROUBLES):
             case "lose":
@@ -62,24 +62,24 @@ async def cause(proxy: Proxy, chance: random.Random) -> None:
         await asyncio.sleep(chance.random() * 0.05)
 
 
-def check_leads(told: list[tuple[builders.Hook, str]], stored: list[tuple[str, object]]) -> None:
-    """Each lead is in once at most; whoever was told so is in; nobody was told twice that it has just entered."""
+def check_leads(answers: list[tuple[builders.Hook, str]], stored: list[tuple[str, object]]) -> None:
+    """Each lead has entered at most once, and has if any answer says so; at most one answer is `ok`."""
     entered = Counter(lead for name, lead in stored if name == "client_webinar_entered")
-    asked = [(hook.lead_id, word) for hook, word in told if isinstance(hook, type(builders.enter()))]
-    accepted = Counter(lead for lead, word in asked if word == "ok")
+    entries = [(hook.lead_id, code) for hook, code in answers if isinstance(hook, type(builders.enter()))]
+    accepted = Counter(lead for lead, code in entries if code == "ok")
 
     assert set(entered.values()) | set(accepted.values()) == {1}
-    assert {lead for lead, word in asked if word in {"ok", "duplicate"}} <= set(entered)
-    assert set(entered) - set(accepted) <= {lead for lead, word in asked if word == "state_unavailable"}
+    assert {lead for lead, code in entries if code in {"ok", "duplicate"}} <= set(entered)
+    assert set(entered) - set(accepted) <= {lead for lead, code in entries if code == "state_unavailable"}
 
 
-async def check_room(state: State, told: list[tuple[builders.Hook, str]], stored: list[tuple[str, object]]) -> None:
-    """Every change is one version, every second change the opposite of the first, and the last one stands."""
+async def check_room(state: State, answers: list[tuple[builders.Hook, str]], stored: list[tuple[str, object]]) -> None:
+    """Every change is one version and the opposite of the one before; the room has the last one."""
     changes = [shown for name, shown in stored if name == "core_webinar_set_cta_visibility"]
     room = (await state.store.load(WEBINAR)).room
-    words = Counter(word for hook, word in told if isinstance(hook, SetCtaVisibility))
+    counts = Counter(code for hook, code in answers if isinstance(hook, SetCtaVisibility))
 
     assert room is not None
     assert room.version == builders.room().version + len(changes)
     assert changes == [number % 2 == 0 for number in range(len(changes))]
-    assert words["ok"] <= len(changes) <= words["ok"] + words["state_unavailable"]
+    assert counts["ok"] <= len(changes) <= counts["ok"] + counts["state_unavailable"]

@@ -27,16 +27,16 @@ LEAD, OTHER = 42, 43
 BOTH = [RosterEntry(lead_id=LEAD, name="Anna"), RosterEntry(lead_id=OTHER)]
 DAY = timedelta(days=1)
 ROUNDS = 30
-"""Imports that run beside somebody who forgets; each round has an order of its own."""
+"""Rounds of an import and an erasure at once; the order differs from round to round."""
 
 
 async def leads(store: Store, webinar_id: str = WEBINAR) -> list[int]:
-    """Who is on the roster."""
+    """The leads of the roster."""
     return sorted({entry.lead_id async for entry in roster.entries(store, webinar_id)})
 
 
 async def tombstones(store: Store, webinar_id: str = WEBINAR) -> dict[str, float]:
-    """In a webinar's partition: for whom, and until when (Unix ms)."""
+    """The tombstones in a webinar's partition, each with its end (Unix ms)."""
     key = store.keys.forgotten(store.keys.tag(webinar_id))
     found = await store.call("ZRANGE", key, 0, -1, "WITHSCORES")
     return {member.decode(): float(until) for member, until in pairs(found)}
@@ -60,7 +60,7 @@ async def test_an_import_that_began_before_leaves_the_lead_out(any_store: Store,
 
     await forget(any_store, LEAD)
     await stage(any_store, token, BOTH[0], RosterEntry(lead_id=44))  # the next part names the lead again
-    imported = await roster._take(any_store, WEBINAR, token, [replace, 60, 3])
+    imported = await roster.take_effect(any_store, WEBINAR, token, [replace, 60, 3])
 
     assert (imported.now, left_out(imported)) == (2, [LEAD])
     assert await leads(any_store) == [OTHER, 44]
@@ -84,7 +84,7 @@ async def test_an_import_that_begins_afterwards_leaves_the_lead_out_and_says_unt
     assert await leads(any_store) == [OTHER]
 
 
-async def test_when_only_such_leads_replace_a_roster_nobody_is_left(any_store: Store) -> None:
+async def test_a_replacement_by_forgotten_leads_alone_empties_the_roster(any_store: Store) -> None:
     await prepare(any_store, "scheduled")
     await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     await forget(any_store, LEAD)
@@ -123,14 +123,14 @@ async def test_the_same_answer_is_given_again_when_its_reply_was_lost(any_store:
     await forget(any_store, LEAD)
     await stage(any_store, "token", *BOTH)
 
-    replies = [await roster._take(any_store, WEBINAR, "token", ["0", 60, 2]) for _ in range(2)]
+    replies = [await roster.take_effect(any_store, WEBINAR, "token", ["0", 60, 2]) for _ in range(2)]
 
     assert replies[0] == replies[1]
     assert left_out(replies[0]) == [LEAD]
 
 
-async def test_who_forgets_beside_an_import_is_never_outdone(any_store: Store) -> None:
-    """Whichever comes first, in the end the lead is not there."""
+async def test_an_erasure_during_an_import_is_never_undone(any_store: Store) -> None:
+    """Whichever comes first, in the end the lead is not on the roster."""
     await prepare(any_store, "scheduled")
     chance = random.Random(7)
 
@@ -179,7 +179,7 @@ async def test_tombstones_go_with_their_time(any_store: Store) -> None:
 async def test_an_entry_of_a_message_that_was_forgotten_meanwhile_leaves_nothing(
     any_state: State, webinar_id: str | None, kept: int
 ) -> None:
-    """Its sender took it from the stream, and then found no record of it."""
+    """A sender read its stream entry, and then found no record."""
     store, outbox = any_state.store, Outbox(any_state.store)
     await prepare(store, "finished")
     await transactions(store).create(room("another"))
@@ -189,7 +189,7 @@ async def test_an_entry_of_a_message_that_was_forgotten_meanwhile_leaves_nothing
     number = await store.call("XADD", store.keys.outbox(tag), "*", "webinar", WEBINAR, "field", f"{LEAD}:attendance")
     await outbox.read_new(tag, "sender", 10)
 
-    for _ in range(2):  # as when the reply was lost
+    for _ in range(2):  # as after a lost reply
         await outbox.park(OutboxEntry(tag, number.decode(), WEBINAR, f"{LEAD}:attendance"), "there is no such message")
 
     assert len([one async for one in outbox.poison()]) == kept

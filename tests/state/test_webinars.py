@@ -1,4 +1,4 @@
-"""All webinars, the latest first; how far an evaluation has come; what became of the messages."""
+"""The list of webinars, the progress of an evaluation, and counts of messages."""
 
 import asyncio
 from datetime import timedelta
@@ -15,7 +15,7 @@ from tests.support import transactions
 
 
 async def made(store: Store, count: int) -> list[Room]:
-    """So many webinars, a minute apart, in all partitions, the last made the earliest."""
+    """Create so many webinars in all partitions; each is scheduled a minute before the one created before it."""
     rooms = [
         builders.room("scheduled", webinar_id=f"w-{number}", scheduled_at=NOW - timedelta(minutes=number))
         for number in range(count)
@@ -82,11 +82,11 @@ async def test_how_many_are_classified_of_how_many(any_store: Store) -> None:
     assert await evaluation_progress(any_store, WEBINAR) == (1, 3)
 
 
-async def test_nobody_is_classified_of_nobody(any_store: Store) -> None:
+async def test_without_leads_none_is_classified(any_store: Store) -> None:
     assert await evaluation_progress(any_store, WEBINAR) == (0, 0)
 
 
-async def test_messages_are_counted_by_what_became_of_them(any_store: Store) -> None:
+async def test_messages_are_counted_by_status(any_store: Store) -> None:
     tags = any_store.keys.tags
     for tag in (tags[0], tags[-1]):
         await any_store.call("HINCRBY", any_store.keys.fates(tag), "sent", 2)

@@ -1,7 +1,7 @@
-"""Clients of one Redis or Valkey: a single server, one behind Sentinel, or a Cluster. No client retries by itself.
+"""Clients of Redis or Valkey: a single server, one behind Sentinel, or a Cluster.
 
-redis-py repeats writes after a lost reply unless told otherwise; here only the store repeats, with an id that makes it
-harmless. Every wait has a bound.
+By default redis-py repeats a write whose reply was lost. These clients never retry: only the store does, with commands
+that may safely run twice. Every wait has a timeout.
 """
 
 from collections.abc import AsyncIterator
@@ -23,31 +23,32 @@ from room_server.errors import ConfigurationError
 from room_server.state.redis.pipeline import Client
 
 REPLY_SECONDS = 0.8
-"""A reply that takes longer is taken for lost; asked once more, the answer still comes within two seconds."""
+"""Timeout of a connection attempt and of a reply; with one retry the request is still answered within two seconds."""
 SENTINEL_SECONDS = 0.3
-"""The same for a sentinel: the next one is asked, and there must be time left for the master."""
+"""The same for a sentinel; the next one is asked then, and there must be time left for the master."""
 CONNECTIONS = 64
+"""Most connections of one client to a server."""
 
 
 class Packing:
-    """A connection whose commands hiredis packs, in C: what redis-py's asyncio half does eight times slower."""
+    """Makes a redis-py connection encode commands with hiredis, in C; redis-py's own asyncio code is 8 times slower."""
 
     def pack_command(self, *args: Any) -> list[bytes]:
-        """As redis-py's, to which a command of two words in one text is left. Raises TypeError."""
+        """The encoded command. redis-py encodes one whose name is two words ("SCRIPT LOAD"). Raises TypeError."""
         if " " in str(args[0]):
-            packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]  # the class beside it has one
+            packed: list[bytes] = super().pack_command(*args)  # type: ignore[misc]  # the connection class has it
             return packed
         return [pack_command(args)]
 
 
 @cache
 def packing(connection: Any) -> Any:
-    """The same class of connections, but packed in C."""
+    """The class of connections with Packing."""
     return type(f"Packing{connection.__name__}", (Packing, connection), {})
 
 
 def options(**more: Any) -> dict[str, Any]:
-    """What every client of ours is made with."""
+    """Keyword arguments for every client, `more` included."""
     return {
         "socket_timeout": REPLY_SECONDS,
         "socket_connect_timeout": REPLY_SECONDS,
@@ -72,7 +73,7 @@ def connect(url: str, **more: Any) -> Client:
 
 
 def _cluster(parts: SplitResult, made: dict[str, Any]) -> RedisCluster:
-    """Several seeds may stand in the address, separated by commas; the first that answers tells of the others."""
+    """A client for `redis+cluster://[user:password@]h1[:p1],h2[:p2]`; the first server that answers gives the map."""
     del made["retry_on_error"]
     credentials, at, hosts = parts.netloc.rpartition("@")
     first, *others = hosts.split(",")
@@ -84,7 +85,7 @@ def _cluster(parts: SplitResult, made: dict[str, Any]) -> RedisCluster:
 
 
 def _sentinel(parts: SplitResult, made: dict[str, Any]) -> Redis:
-    """`redis+sentinel://[user:password@]h1[:p1],h2[:p2]/NAME[?db=N]`: the master that the sentinels name."""
+    """A client for `redis+sentinel://[user:password@]h1[:p1],h2[:p2]/NAME[?db=N]`: the master NAME."""
     credentials, _, hosts = parts.netloc.rpartition("@")
     name = parts.path.strip("/")
     if not name or not hosts:
@@ -94,8 +95,8 @@ def _sentinel(parts: SplitResult, made: dict[str, Any]) -> Redis:
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if query.keys() - {"db"}:
         raise ValueError(f"redis+sentinel:// takes `db` and nothing else after the ?, not {', '.join(sorted(query))}")
-    watch: Any = Sentinel  # redis-py leaves its constructor untyped
-    sentinels = watch(
+    untyped: Any = Sentinel  # redis-py does not annotate its constructor
+    sentinels = untyped(
         [_place(seed, 26379) for seed in hosts.split(",")],
         sentinel_kwargs=options(socket_timeout=SENTINEL_SECONDS, socket_connect_timeout=SENTINEL_SECONDS),
         **made,
@@ -115,8 +116,11 @@ def _place(seed: str, port: int) -> tuple[str, int]:
 
 
 def _checked(client: Redis) -> Redis:
-    """An option that redis-py does not know would be a TypeError at the first command. Raises TypeError, ValueError."""
-    pool: Any = client.connection_pool  # redis-py leaves parts of it untyped
+    """Make a connection object, so that an unknown option fails now, and not at the first command.
+
+    Raises TypeError, ValueError.
+    """
+    pool: Any = client.connection_pool  # redis-py does not annotate parts of it
     _check_kwargs(pool.connection_kwargs)
     pool.connection_class = packing(pool.connection_class)
     pool.make_connection()
@@ -130,19 +134,19 @@ def _check_kwargs(made: dict[str, Any]) -> None:
 
 @asynccontextmanager
 async def connected(url: str, **more: Any) -> AsyncIterator[Client]:
-    """A client that is closed with the block; connections that do not close in time are left."""
+    """A client that is closed with the block. Raises ConfigurationError."""
     client = connect(url, **more)
     try:
         yield client
     finally:
-        with suppress(RedisError, OSError):  # what was done with it is done
+        with suppress(RedisError, OSError):  # a connection that does not close in time is left as it is
             await _close(client)
 
 
 async def _close(client: Client) -> None:
     """Close all connections. Raises RedisError, OSError."""
     await client.aclose()
-    if isinstance(client, RedisCluster):  # it closes nothing when it takes itself for not connected
+    if isinstance(client, RedisCluster):  # its own aclose does nothing unless it has read the map
         await client.nodes_manager.aclose()
         await client.nodes_manager.aclose("startup_nodes")
     elif isinstance(client.connection_pool, SentinelConnectionPool):
@@ -150,7 +154,6 @@ async def _close(client: Client) -> None:
 
 
 def client_of(node: ClusterNode) -> Redis:
-    """A plain client of one server of a Cluster, with its login, encryption and bounds; whoever asks closes it."""
-    made = {**node.connection_kwargs, **options()}
+    """A client of one server of a Cluster, with the Cluster's login, encryption and timeouts; the caller closes it."""
     kind: Any = node.connection_class
-    return Redis.from_pool(ConnectionPool(connection_class=packing(kind), **made))
+    return Redis.from_pool(ConnectionPool(connection_class=packing(kind), **node.connection_kwargs | options()))

@@ -1,8 +1,10 @@
 """The supervisor of the embedded server: a small process that lives as long as anybody uses the data folder.
 
 `python -m room_server.state.redis.supervisor DATA_DIR SOCKET BINARY` starts the server, restarts it when it dies, and
-stops it when the last user has gone. Each user holds a shared lock on the file `users`; the kernel releases that lock
-even after `kill -9`. The supervisor imports the standard library only and writes only to the server's log.
+stops it when the last user is gone. A user holds a shared lock on the file `users`, which the kernel releases even
+after `kill -9`. The supervisor imports the standard library only, and prints only to the server's log.
+
+Locked files in the data folder: `users` (by users), `keeper` (by the supervisor), `server` (by the server).
 """
 
 import contextlib
@@ -17,41 +19,38 @@ from pathlib import Path
 from typing import IO
 
 TICK = 0.2
-"""Seconds between two looks at the lock, and before a server that died is started again."""
+"""Seconds between two tries to lock a file, and before a server that died is restarted."""
 STOP_SECONDS = 10
-"""How long the server may take to stop before it is killed; everything acknowledged is on disk already."""
+"""How long the server may take to stop before it is killed; all acknowledged writes are on disk anyway."""
 PR_SET_PDEATHSIG = 1
 
 
 def command(data: Path, socket: Path, binary: str) -> list[str]:
     """The server's command line: on a Unix socket only, with each write on disk before its reply."""
     settings = {
-        "port": "0",
-        "unixsocket": str(socket),
-        "unixsocketperm": "700",
-        "dir": str(data),
+        "port": 0,
+        "unixsocket": socket,
+        "unixsocketperm": 700,
+        "dir": data,
         "appendonly": "yes",
         "appendfsync": "always",
-        "no-appendfsync-on-rewrite": "no",
         "save": "",
         "maxmemory-policy": "noeviction",
-        "logfile": str(data / "server.log"),
-        "loglevel": "notice",
-        "daemonize": "no",
-        "databases": "1",
+        "logfile": data / "server.log",
+        "databases": 1,
     }
-    return [binary, *(word for name, value in settings.items() for word in (f"--{name}", value))]
+    return [binary, *(str(part) for name, value in settings.items() for part in (f"--{name}", value))]
 
 
 def start(data: Path, socket: Path, binary: str, lock: IO[str]) -> subprocess.Popen[bytes]:
-    """The server process. It inherits `lock`, so that no second server ever opens the same append-only file."""
+    """Start the server. It inherits `lock`, the file `server`, so that no second one opens its append-only file."""
     socket.parent.mkdir(mode=0o700, exist_ok=True)
-    socket.unlink(missing_ok=True)  # one left by a dead server; a living one holds the lock
-    keeper = os.getpid()
+    socket.unlink(missing_ok=True)  # left by a server that was killed: one that runs would hold the lock
+    supervisor = os.getpid()
     server = subprocess.Popen(  # noqa: S603 - our own command line
         command(data, socket, binary),
         stdin=subprocess.DEVNULL,
-        preexec_fn=lambda: _end_with(keeper),  # noqa: PLW1509 - this process has one thread
+        preexec_fn=lambda: _end_with(supervisor),  # noqa: PLW1509 - this process has one thread
         pass_fds=(lock.fileno(),),
     )
     lock.truncate(0)
@@ -60,26 +59,26 @@ def start(data: Path, socket: Path, binary: str, lock: IO[str]) -> subprocess.Po
     return server
 
 
-def _end_with(keeper: int) -> None:
-    """Between fork and exec: ask the kernel to end the server when the keeper is killed (Linux only)."""
+def _end_with(supervisor: int) -> None:
+    """Between fork and exec: make the kernel end the server when the supervisor dies (Linux only)."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != keeper:
-        os._exit(1)  # it was killed before the kernel was asked
+    if os.getppid() != supervisor:
+        os._exit(1)  # the supervisor died before the call
 
 
-def keep(data: Path, socket: Path, binary: str) -> None:
-    """Run the server until nobody holds `users` any more."""
+def supervise(data: Path, socket: Path, binary: str) -> None:
+    """Run the server until nobody locks `users` any more."""
     with (data / "users").open("a") as users, (data / "server").open("a+") as lock:
-        _outlive(lock)
+        _end_previous_server(lock)
         server = start(data, socket, binary, lock)
-        while not _locked(users):
+        while not try_lock(users):
             try:
                 server.wait(TICK)
             except subprocess.TimeoutExpired:
                 continue
-            time.sleep(TICK)  # one that cannot live must not be started in a rush
+            time.sleep(TICK)  # bounds the restarts of a server that fails at once
             server = start(data, socket, binary, lock)
         stop(server)
         socket.unlink(missing_ok=True)
@@ -89,7 +88,7 @@ def keep(data: Path, socket: Path, binary: str) -> None:
 
 
 def stop(server: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None:
-    """End the server, one way or the other."""
+    """Terminate the server; kill it when it has not ended after `seconds`."""
     server.terminate()
     try:
         server.wait(seconds)
@@ -98,7 +97,8 @@ def stop(server: subprocess.Popen[bytes], seconds: float = STOP_SECONDS) -> None
         server.wait()
 
 
-def _locked(file: IO[str]) -> bool:
+def try_lock(file: IO[str]) -> bool:
+    """Lock the file exclusively; False if another process holds a lock on it."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -106,30 +106,28 @@ def _locked(file: IO[str]) -> bool:
     return True
 
 
-def _outlive(lock: IO[str]) -> None:
-    """Wait for the server of a keeper that was killed to end, and see to it that it does."""
+def _end_previous_server(lock: IO[str]) -> None:
+    """Lock `server`. While the server of a supervisor that was killed holds it, end that one by its id in the file."""
     for sent in (signal.SIGTERM, signal.SIGKILL):
         deadline = time.monotonic() + STOP_SECONDS
-        while not _locked(lock):
+        while time.monotonic() < deadline:
+            if try_lock(lock):
+                return
             lock.seek(0)
             if pid := lock.read().strip():
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(int(pid), sent)
-            if time.monotonic() > deadline:
-                break
-            time.sleep(TICK)  # bounded by the deadline: a lock on a file cannot be waited for with one
-        else:
-            return
+            time.sleep(TICK)
     raise SystemExit(f"the server of {lock.name} does not end")
 
 
 def main(data: Path, socket: Path, binary: str) -> None:
-    """Hold the folder, unless another keeper was faster, and go on in a process that no one need wait for."""
+    """Lock `keeper` and supervise in a forked process, so that the caller need not wait; exit if it is locked."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)  # it ends when its users have, and not before
-    with (data / "keeper").open("a") as own:
-        if _locked(own) and os.fork() == 0:  # the lock belongs to both and outlives the first
-            keep(data, socket, binary)
+        signal.signal(ignored, signal.SIG_IGN)  # the supervisor ends when its last user has, and not before
+    with (data / "keeper").open("a") as lock:
+        if try_lock(lock) and os.fork() == 0:  # both processes hold the lock: it outlives the parent
+            supervise(data, socket, binary)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Cluster: each command finds its primary, and a map that is out of date is read anew."""
+"""A Cluster: each command reaches its primary, and an outdated map is read again."""
 
 import asyncio
 import signal
@@ -85,14 +85,14 @@ async def test_a_command_without_a_key_goes_anywhere(spread: State) -> None:
     ],
     ids=lambda command: command[0],
 )
-async def test_a_key_is_found_wherever_it_stands(spread: State, command: tuple[str, ...]) -> None:
+async def test_the_key_of_any_command_is_found(spread: State, command: tuple[str, ...]) -> None:
     """Each partition's stream is on its own primary; elsewhere the answer would be MOVED."""
     for tag in spread.store.keys.tags:
         stream = spread.store.keys.events(tag)
         if command[1] != "CREATE":
             await spread.store.call("XGROUP", "CREATE", stream, "group", "0", "MKSTREAM")
 
-        await spread.store.pipeline.call(*(word.format(events=stream) for word in command))
+        await spread.store.pipeline.call(*(part.format(events=stream) for part in command))
 
 
 async def test_a_slot_that_moved_is_followed(cluster_ports: list[int], spread: State) -> None:
@@ -104,9 +104,9 @@ async def test_a_slot_that_moved_is_followed(cluster_ports: list[int], spread: S
 
 
 async def test_work_goes_on_while_a_slot_moves(cluster_ports: list[int], spread: State) -> None:
-    """What was answered is there; what was not may be repeated."""
+    """An acknowledged change is stored; any other may be repeated."""
     store, tag = spread.store, spread.store.keys.tags[0]
-    moving = asyncio.create_task(asyncio.to_thread(there_and_back, slot(tag), cluster_ports))
+    moving = asyncio.create_task(asyncio.to_thread(move_and_return, slot(tag), cluster_ports))
     answered = dict.fromkeys(WEBINARS, 0)
     while not moving.done():
         for name in WEBINARS:
@@ -118,14 +118,14 @@ async def test_work_goes_on_while_a_slot_moves(cluster_ports: list[int], spread:
     assert all(versions[name] >= builders.room().version + answered[name] for name in WEBINARS)
 
 
-def there_and_back(number: int, ports: list[int]) -> None:
-    """The slot moves to the last primary and back to the first, several times."""
+def move_and_return(number: int, ports: list[int]) -> None:
+    """Move the slot to the last primary and back to the first, several times."""
     for target in (ports[2], ports[0]) * 5:
         move(number, ports, target)
 
 
 @pytest.fixture(scope="module")
-def mortal() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
+def fragile() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
     """A Cluster whose servers these tests freeze and kill: three primaries, and one server that is not in it yet."""
     with processes(4) as started:
         form(list(started)[:3])
@@ -134,7 +134,7 @@ def mortal() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
 
 @asynccontextmanager
 async def alive(started: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[State]:
-    """A state on an empty Cluster of those that are still there, with webinars in every partition."""
+    """A state on the servers that are still running, emptied, with webinars in every partition."""
     ports = [port for port, process in started.items() if process.poll() is None]
     for port in ports:
         with BlockingRedis(port=port) as client:
@@ -143,11 +143,11 @@ async def alive(started: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[St
         yield state
 
 
-async def test_a_primary_that_says_nothing_costs_only_its_own_partitions(
-    mortal: dict[int, subprocess.Popen[bytes]],
+async def test_a_primary_that_is_frozen_costs_only_its_own_partitions(
+    fragile: dict[int, subprocess.Popen[bytes]],
 ) -> None:
-    async with alive(mortal) as state:
-        keys, silent = state.store.keys, list(mortal.values())[2]
+    async with alive(fragile) as state:
+        keys, silent = state.store.keys, list(fragile.values())[2]
         silent.send_signal(signal.SIGSTOP)
         tried = await asyncio.gather(*(renewed(state.store, name) for name in WEBINARS))
         silent.send_signal(signal.SIGCONT)
@@ -155,12 +155,12 @@ async def test_a_primary_that_says_nothing_costs_only_its_own_partitions(
 
         assert lost == {name for name in WEBINARS if slot(keys.tag(name)) >= SLOTS * 2 // 3}
         for name in lost:
-            assert await eventually(partial(renewed, state.store, name), "it heals")
-        assert await heals_after_silence_of_all(state.store, list(mortal.values()))
+            assert await eventually(partial(renewed, state.store, name), "changes are stored again")
+        assert await heals_after_silence_of_all(state.store, list(fragile.values()))
 
 
 async def heals_after_silence_of_all(store: Store, started: list[subprocess.Popen[bytes]]) -> bool:
-    """Nothing can be done meanwhile, as is said in time, and everything afterwards."""
+    """Whether every change is refused in time while all servers are frozen; every change works afterwards."""
     for process in started:
         process.send_signal(signal.SIGSTOP)
     async with asyncio.timeout(DEADLINE + SLACK):
@@ -168,27 +168,27 @@ async def heals_after_silence_of_all(store: Store, started: list[subprocess.Pope
     for process in started:
         process.send_signal(signal.SIGCONT)
     for name in WEBINARS:
-        await eventually(partial(renewed, store, name), "it heals")
+        await eventually(partial(renewed, store, name), "changes are stored again")
     return not any(could)
 
 
-async def test_before_the_map_is_read_no_line_leads_anywhere(cluster_url: str) -> None:
+async def test_before_the_map_is_read_no_server_is_connected(cluster_url: str) -> None:
     async with connected(cluster_url) as client:
         assert isinstance(client, RedisCluster)
-        lines = ClusterPipeline(client)
-        with pytest.raises(RedisConnectionError, match="no line leads"):
-            await lines.call("PING")
-        await lines.refresh()
+        pipeline = ClusterPipeline(client)
+        with pytest.raises(RedisConnectionError, match="there is no connection"):
+            await pipeline.call("PING")
+        await pipeline.refresh()
 
-        assert await lines.call("PING") is True
-        await lines.close()
+        assert await pipeline.call("PING") is True
+        await pipeline.close()
 
 
-async def test_a_replica_that_took_over_is_found(mortal: dict[int, subprocess.Popen[bytes]]) -> None:
-    *ports, follower = mortal
-    async with alive(mortal) as state:
+async def test_a_replica_that_took_over_is_found(fragile: dict[int, subprocess.Popen[bytes]]) -> None:
+    *ports, follower = fragile
+    async with alive(fragile) as state:
         await asyncio.to_thread(follow, ports, follower, ports[0])
-        mortal[ports[0]].kill()
+        fragile[ports[0]].kill()
         await asyncio.to_thread(take_over, follower)
         for name in WEBINARS:
             assert await eventually(partial(renewed, state.store, name), "the replica serves")
@@ -206,26 +206,26 @@ async def test_the_map_is_read_again_whatever_went_wrong(cluster_url: str, caplo
 
     async with connected(cluster_url, address_remap=remap) as client:
         assert isinstance(client, RedisCluster)
-        async with open_cluster_pipeline(client) as lines:
-            failures.append(RuntimeError("nobody reckons with this"))
+        async with open_cluster_pipeline(client) as pipeline:
+            failures.append(RuntimeError("nobody expects this"))
             elsewhere = next(key for key in "abc" if slot(key) * 3 // SLOTS != slot(PREFIX) * 3 // SLOTS)
             with pytest.raises(MovedError):
-                await lines.call("GET", elsewhere)
-            await wait_until(lambda: not failures, "the map was looked at")
+                await pipeline.call("GET", elsewhere)
+            await wait_until(lambda: not failures, "the map was read")
             read.clear()
             await wait_until(lambda: read, "it is read again")
 
-    assert "the Cluster's map cannot be read: nobody reckons with this" in caplog.messages
+    assert "the Cluster's map cannot be read: nobody expects this" in caplog.messages
 
 
-async def test_a_cluster_that_is_not_there_is_said() -> None:
+async def test_a_cluster_that_does_not_answer_is_a_clear_error() -> None:
     (port,) = free_ports(1)
     with pytest.raises(RedisAway, match=r"no answer from .*127"):
         async with open_state(settings_for(f"redis+cluster://127.0.0.1:{port}")):
             pass
 
 
-async def test_a_server_that_is_no_cluster_is_said() -> None:
+async def test_a_server_that_is_no_cluster_is_a_clear_error() -> None:
     (port,) = free_ports(1)
     refused = pytest.raises(ConfigurationError, match=r"does not take us.*not enabled")
     with redis_server(find_binary(), "--port", str(port)), refused:
@@ -233,66 +233,66 @@ async def test_a_server_that_is_no_cluster_is_said() -> None:
             pass
 
 
-class Ears(Hub):
-    """A hub that also keeps what it is told."""
+class RecordingHub(Hub):
+    """A hub that also keeps every published text."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
-        self.told: list[bytes] = []
+        self.texts: list[bytes] = []
 
     def publish(self, text: bytes) -> None:
-        """Keep it, and go on as ever."""
-        self.told.append(text)
+        """Keep the text, and publish it."""
+        self.texts.append(text)
         super().publish(text)
 
 
-def listener_for(state: State, ears: Ears) -> Listener:
-    """What tells these ears."""
-    return Listener(state.client, state.store.keys, ears, Reader(state.store, ears, transactions(state.store).renew))
+def listener_for(state: State, hub: RecordingHub) -> Listener:
+    """A listener that publishes to this hub."""
+    return Listener(state.client, state.store.keys, hub, Reader(state.store, hub, transactions(state.store).renew))
 
 
 @asynccontextmanager
-async def listening(state: State) -> AsyncIterator[Ears]:
-    """Ears whose subscriptions are confirmed."""
-    ears = Ears(state.store)
-    listener = listener_for(state, ears)
+async def listening(state: State) -> AsyncIterator[RecordingHub]:
+    """A hub that gets the changes of every partition."""
+    hub = RecordingHub(state.store)
+    listener = listener_for(state, hub)
     running = asyncio.create_task(listener.run())
     try:
         await wait_until(listener.subscribed.is_set, "every channel is subscribed")
-        yield ears
+        yield hub
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_every_change_is_heard_from_every_primary(spread: State) -> None:
-    async with listening(spread) as ears:
+async def test_every_change_on_every_primary_is_published(spread: State) -> None:
+    async with listening(spread) as hub:
         rooms = await asyncio.gather(*(renew(spread.store, name) for name in WEBINARS))
-        await wait_until(lambda: len(ears.told) >= len(WEBINARS), "everything is heard")
+        await wait_until(lambda: len(hub.texts) >= len(WEBINARS), "every text is published")
 
-    assert sorted(ears.told) == sorted(public_text(room) for room in rooms)
+    assert sorted(hub.texts) == sorted(public_text(room) for room in rooms)
 
 
-async def test_changes_are_heard_from_where_a_slot_moved_to(cluster_ports: list[int], spread: State) -> None:
+async def test_changes_are_published_after_a_slot_moved(cluster_ports: list[int], spread: State) -> None:
     tag = spread.store.keys.tags[0]
     name = of(tag, spread.store.keys)[0]
 
-    async def heard(ears: Ears) -> bool:
+    async def is_published(hub: RecordingHub) -> bool:
         text = public_text(await renew(spread.store, name))
-        return text in ears.told
+        return text in hub.texts
 
-    async with listening(spread) as ears:
+    async with listening(spread) as hub:
         for target in (cluster_ports[2], cluster_ports[0]):
             await asyncio.to_thread(move, slot(tag), cluster_ports, target)
 
-            assert await eventually(lambda: heard(ears), "changes are heard again")
+            assert await eventually(lambda: is_published(hub), "changes are published again")
 
 
-async def test_the_ears_close_whatever_they_are_just_doing(spread: State) -> None:
+async def test_a_listener_ends_at_any_moment(spread: State) -> None:
     """One of these moments is the one in which redis-py loses the cancellation."""
     async with asyncio.timeout(PATIENCE):
         for turns in range(80):
-            running = asyncio.create_task(listener_for(spread, Ears(spread.store)).run())
+            running = asyncio.create_task(listener_for(spread, RecordingHub(spread.store)).run())
             for _ in range(turns):
                 await asyncio.sleep(0)
             running.cancel()

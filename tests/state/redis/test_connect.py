@@ -1,4 +1,4 @@
-"""Clients for every kind of address; what is wrong with an address is said in words."""
+"""Clients for every kind of address, and clear errors for wrong ones."""
 
 import contextlib
 import shutil
@@ -33,7 +33,7 @@ NAME = "leader"
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "expected"),
     [
         ("http://localhost", "schemes"),
         ("localhost:6379", "schemes"),
@@ -56,8 +56,8 @@ NAME = "leader"
         ("redis+sentinel://localhost/leader?database=1", "database"),
     ],
 )
-async def test_a_wrong_address_is_said_in_words(url: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"^ROOM_SERVER_REDIS_URL: .*{said}"):
+async def test_a_wrong_address_is_a_clear_error(url: str, expected: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"^ROOM_SERVER_REDIS_URL: .*{expected}"):
         connect(url)
 
 
@@ -71,7 +71,7 @@ async def test_a_wrong_address_is_said_in_words(url: str, said: str) -> None:
         ("redis+sentinel://user:p%40ss@a/leader", {"username": "user", "password": "p@ss"}),
     ],
 )
-async def test_an_address_is_taken_at_its_word(url: str, wanted: dict[str, object]) -> None:
+async def test_each_part_of_an_address_counts(url: str, wanted: dict[str, object]) -> None:
     async with connected(url) as client:
         assert isinstance(client, Redis)
         made = client.connection_pool.connection_kwargs
@@ -108,7 +108,7 @@ async def test_every_wait_of_a_client_has_a_bound() -> None:
 
 
 async def test_a_client_asks_once(redis_url: str) -> None:
-    """A write whose reply is lost is not repeated behind our back."""
+    """The client does not repeat a write whose reply was lost."""
     async with proxy_to(redis_url) as proxy, connected(proxy.url) as client, connected(redis_url) as beside:
         assert isinstance(client, Redis)
         assert isinstance(beside, Redis)
@@ -156,7 +156,7 @@ async def knows_its_leader(port: int) -> bool:
 
 @pytest.fixture
 async def sentinel_url(tmp_path: Path) -> AsyncIterator[str]:
-    """A sentinel and its leader; the sentinel named first is not there, the one named second is silent."""
+    """A sentinel and its leader; nothing listens at the first address, and the second does not reply."""
     (absent,) = free_ports(1)
     with socket.create_server(("127.0.0.1", 0)) as silent, tcp_server() as leader, sentinel(tmp_path, leader) as port:
         await eventually(lambda: knows_its_leader(port), "the sentinel knows its leader")
@@ -174,7 +174,7 @@ async def test_the_leader_is_found_by_the_sentinel_that_answers(sentinel_url: st
     assert opened < REPLY_SECONDS + SLACK
 
 
-async def test_a_leader_that_the_sentinels_do_not_know_is_said(sentinel_url: str) -> None:
+async def test_a_leader_that_the_sentinels_do_not_know_is_a_clear_error(sentinel_url: str) -> None:
     with pytest.raises(ConfigurationError, match="No master found for 'other'"):
         async with open_state(settings_for(sentinel_url.replace(NAME, "other"))):
             pass
@@ -183,8 +183,8 @@ async def test_a_leader_that_the_sentinels_do_not_know_is_said(sentinel_url: str
 async def knows_a_follower(port: int) -> bool:
     """Whether the sentinel knows whom to promote."""
     async with Redis(port=port) as client:
-        told: Any = await client.sentinel_master(NAME)
-        return int(told["num-slaves"]) == 1
+        state: Any = await client.sentinel_master(NAME)
+        return int(state["num-slaves"]) == 1
 
 
 async def is_led(store: Store) -> bool:
@@ -208,11 +208,11 @@ async def test_a_new_leader_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not shutil.which("redis-server"), reason="the embedded server speaks no TLS, Debian's Redis does")
-async def test_what_was_done_is_done_when_the_server_does_not_close_in_time(tmp_path: Path) -> None:
-    """Over TLS the other end is to answer a farewell; a frozen one does not."""
+async def test_a_server_that_does_not_close_in_time_is_no_error(tmp_path: Path) -> None:
+    """Closing a TLS connection waits for the peer's close_notify; a frozen server sends none."""
     (port,) = free_ports(1)
-    words = certificate(tmp_path)
-    async with own_redis("--tls-port", str(port), *words, program=shutil.which("redis-server")) as server:
+    arguments = certificate(tmp_path)
+    async with own_redis("--tls-port", str(port), *arguments, program=shutil.which("redis-server")) as server:
         async with connected(f"rediss://127.0.0.1:{port}?ssl_cert_reqs=none&ssl_check_hostname=false") as client:
             assert await client.ping()
             server.freeze()
@@ -225,4 +225,4 @@ def certificate(folder: Path) -> list[str]:
     made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     out = ["-subj", "/CN=localhost", "-keyout", str(paths["--tls-key-file"]), "-out", str(paths["--tls-cert-file"])]
     subprocess.run([*made, *out], check=True, capture_output=True)
-    return ["--tls-auth-clients", "no", *(str(word) for item in paths.items() for word in item)]
+    return ["--tls-auth-clients", "no", *(str(part) for item in paths.items() for part in item)]

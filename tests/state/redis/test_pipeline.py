@@ -1,4 +1,4 @@
-"""What is asked together travels together, and each caller hears of its own command only."""
+"""Commands of one turn are sent together, and each caller gets the reply to its own command only."""
 
 import asyncio
 import hashlib
@@ -15,10 +15,9 @@ from room_server.state.redis.connect import connect
 from room_server.state.redis.embedded import find_binary
 from room_server.state.redis.pipeline import (
     BATCH,
-    FLIGHTS,
+    IN_FLIGHT,
     NodePipeline,
     Script,
-    flat,
     open_node_pipeline,
     pairs,
     reraise_swallowed_cancellation,
@@ -34,12 +33,12 @@ KEY = "rs:{p}:done:{}"
 
 
 @asynccontextmanager
-async def line_to(url: str) -> AsyncIterator[NodePipeline]:
-    """A line of its own, and its client."""
+async def pipeline_to(url: str) -> AsyncIterator[NodePipeline]:
+    """A pipeline with a client of its own."""
     client = connect(url)
     assert isinstance(client, Redis)
-    async with client, open_node_pipeline(client) as line:
-        yield line
+    async with client, open_node_pipeline(client) as pipeline:
+        yield pipeline
 
 
 @pytest.fixture
@@ -50,10 +49,10 @@ async def proxy(redis_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def line(proxy: Proxy) -> AsyncIterator[NodePipeline]:
-    """A line through the proxy, all its flights connected."""
-    async with line_to(proxy.url) as opened:
-        await asyncio.gather(*(opened.call("PING") for _ in range(FLIGHTS * BATCH)))
+async def pipeline(proxy: Proxy) -> AsyncIterator[NodePipeline]:
+    """A pipeline through the proxy, all its tasks connected."""
+    async with pipeline_to(proxy.url) as opened:
+        await asyncio.gather(*(opened.call("PING") for _ in range(IN_FLIGHT * BATCH)))
         yield opened
 
 
@@ -73,28 +72,30 @@ async def test_several_commands_are_answered_in_their_order(any_state: State) ->
     assert await any_state.store.pipeline.call_all(commands) == [*range(50), *[1] * 50]
 
 
-async def test_the_commands_of_one_turn_travel_together(line: NodePipeline, proxy: Proxy) -> None:
+async def test_the_commands_of_one_turn_are_sent_together(pipeline: NodePipeline, proxy: Proxy) -> None:
     before = proxy.turns
-    await asyncio.gather(*(line.call("SET", f"rs:{n}", n, "EX", 60) for n in range(BATCH)))
+    await asyncio.gather(*(pipeline.call("SET", f"rs:{n}", n, "EX", 60) for n in range(BATCH)))
 
     assert proxy.turns - before == 1
 
 
-async def test_commands_that_come_during_a_flight_share_the_next(line: NodePipeline, proxy: Proxy) -> None:
-    """Callers that each ask as soon as they are answered need fewer round trips than commands by far."""
+async def test_commands_that_come_while_batches_are_in_flight_share_the_next(
+    pipeline: NodePipeline, proxy: Proxy
+) -> None:
+    """Callers that each send the next command after a reply need far fewer round trips than commands."""
 
-    async def ask_often(caller: int) -> None:
+    async def send_often(caller: int) -> None:
         for n in range(20):
-            await line.call("SET", f"rs:{caller}", n, "EX", 60)
+            await pipeline.call("SET", f"rs:{caller}", n, "EX", 60)
 
     before = proxy.turns
-    await asyncio.gather(*(ask_often(caller) for caller in range(100)))
+    await asyncio.gather(*(send_often(caller) for caller in range(100)))
 
     assert proxy.turns - before <= 2000 / 20
 
 
-async def test_more_commands_than_fit_are_all_answered(line: NodePipeline) -> None:
-    replies = await asyncio.gather(*(line.call("ECHO", str(n)) for n in range(5 * BATCH + 1)))
+async def test_more_commands_than_fit_are_all_answered(pipeline: NodePipeline) -> None:
+    replies = await asyncio.gather(*(pipeline.call("ECHO", str(n)) for n in range(5 * BATCH + 1)))
 
     assert replies == [str(n).encode() for n in range(5 * BATCH + 1)]
 
@@ -111,16 +112,16 @@ async def test_more_commands_than_fit_are_all_answered(line: NodePipeline) -> No
     ids=["wrong type", "unknown", "cannot be packed", "no character", "the reply cannot be read"],
 )
 async def test_a_failing_command_fails_only_its_caller(
-    line: NodePipeline, command: tuple[object, ...], error: type[Exception]
+    pipeline: NodePipeline, command: tuple[object, ...], error: type[Exception]
 ) -> None:
-    await line.call("SET", "rs:text", "text", "EX", 60)
-    before = [line.call("ECHO", f"before {n}") for n in range(50)]
-    after = [line.call("ECHO", f"after {n}") for n in range(50)]
-    replies = await asyncio.gather(*before, line.call(*command), *after, return_exceptions=True)
+    await pipeline.call("SET", "rs:text", "text", "EX", 60)
+    before = [pipeline.call("ECHO", f"before {n}") for n in range(50)]
+    after = [pipeline.call("ECHO", f"after {n}") for n in range(50)]
+    replies = await asyncio.gather(*before, pipeline.call(*command), *after, return_exceptions=True)
 
     assert isinstance(replies.pop(50), error)
     assert replies == [f"{when} {n}".encode() for when in ("before", "after") for n in range(50)]
-    assert [await line.call("ECHO", str(n)) for n in range(10)] == [str(n).encode() for n in range(10)]
+    assert [await pipeline.call("ECHO", str(n)) for n in range(10)] == [str(n).encode() for n in range(10)]
 
 
 async def test_a_script_is_sent_whole_where_the_server_does_not_know_it(any_state: State) -> None:
@@ -137,51 +138,53 @@ def test_a_script_holds_what_it_includes() -> None:
     assert script.sha == hashlib.sha1(script.text, usedforsecurity=False).hexdigest()
 
 
-async def test_a_script_runs_by_its_hash(line: NodePipeline) -> None:
+async def test_a_script_runs_by_its_hash(pipeline: NodePipeline) -> None:
     script = Script.read("load")
-    await line.call("SCRIPT LOAD", script.text)
+    await pipeline.call("SCRIPT LOAD", script.text)
 
-    assert await line.call("EVALSHA", script.sha, 3, "rs:a", "rs:b", "rs:c", "1") == [None, None, None, None]
+    assert await pipeline.call("EVALSHA", script.sha, 3, "rs:a", "rs:b", "rs:c", "1") == [None, None, None, None]
 
 
-async def test_a_cut_line_fails_those_in_flight_and_carries_the_next(line: NodePipeline, proxy: Proxy) -> None:
+async def test_a_broken_connection_fails_the_commands_in_flight_and_no_later_one(
+    pipeline: NodePipeline, proxy: Proxy
+) -> None:
     proxy.lose_reply_to(b"lost")
-    replies = await asyncio.gather(*(line.call("ECHO", f"lost {n}") for n in range(3)), return_exceptions=True)
+    replies = await asyncio.gather(*(pipeline.call("ECHO", f"lost {n}") for n in range(3)), return_exceptions=True)
 
     assert [type(reply) for reply in replies] == [RedisConnectionError] * 3
-    assert await line.call("ECHO", "next") == b"next"
+    assert await pipeline.call("ECHO", "next") == b"next"
 
 
-async def test_a_server_that_says_nothing_is_given_up(valkey_url: str) -> None:
-    async with proxy_to(valkey_url) as proxy, line_to(proxy.url) as line:
-        await line.call("PING")
+async def test_a_server_that_does_not_reply_is_a_timeout(valkey_url: str) -> None:
+    async with proxy_to(valkey_url) as proxy, pipeline_to(proxy.url) as pipeline:
+        await pipeline.call("PING")
         proxy.freeze()
         with pytest.raises(RedisTimeoutError):
-            await line.call("PING")
+            await pipeline.call("PING")
         proxy.thaw()
 
-        assert await line.call("PING") is True
+        assert await pipeline.call("PING") is True
 
 
-async def test_a_command_whose_caller_has_gone_is_never_sent(line: NodePipeline, proxy: Proxy) -> None:
-    """What waits behind a server that does not answer must not come true when it does."""
+async def test_a_cancelled_command_is_never_sent(pipeline: NodePipeline, proxy: Proxy) -> None:
+    """A command that waits for a frozen server must not be executed when the server goes on."""
     proxy.freeze()
-    in_the_air = [asyncio.create_task(line.call("PING")) for _ in range(FLIGHTS)]
+    in_flight = [asyncio.create_task(pipeline.call("PING")) for _ in range(IN_FLIGHT)]
     await asyncio.sleep(0)
-    waiting = asyncio.create_task(line.call("SET", "rs:late", "1", "EX", 60))
+    waiting = asyncio.create_task(pipeline.call("SET", "rs:late", "1", "EX", 60))
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     proxy.thaw()
-    await asyncio.gather(*in_the_air)
+    await asyncio.gather(*in_flight)
 
-    assert await line.call("GET", "rs:late") is None
+    assert await pipeline.call("GET", "rs:late") is None
 
 
-async def test_whoever_waits_hears_that_the_line_is_closed(proxy: Proxy) -> None:
+async def test_a_waiting_command_fails_when_the_pipeline_is_closed(proxy: Proxy) -> None:
     proxy.freeze()
-    async with line_to(proxy.url) as line:
-        waiting = [asyncio.create_task(line.call("PING")) for _ in range(2 * FLIGHTS * BATCH)]
+    async with pipeline_to(proxy.url) as pipeline:
+        waiting = [asyncio.create_task(pipeline.call("PING")) for _ in range(2 * IN_FLIGHT * BATCH)]
         await asyncio.sleep(0)
     replies = await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -189,38 +192,38 @@ async def test_whoever_waits_hears_that_the_line_is_closed(proxy: Proxy) -> None
 
 
 @pytest.mark.parametrize("turns", range(12))
-async def test_a_line_closes_whatever_its_flights_are_just_doing(valkey_url: str, turns: int) -> None:
+async def test_a_pipeline_closes_at_any_moment_of_a_batch(valkey_url: str, turns: int) -> None:
     """One of these moments is the one in which redis-py loses the cancellation."""
     async with asyncio.timeout(PATIENCE):
-        async with line_to(valkey_url) as line:
-            await line.call("PING")
-            asked = line.ask(("PING",))
+        async with pipeline_to(valkey_url) as pipeline:
+            await pipeline.call("PING")
+            reply = pipeline.submit(("PING",))
             for _ in range(turns):
                 await asyncio.sleep(0)
-        await asyncio.gather(asked, return_exceptions=True)
+        await asyncio.gather(reply, return_exceptions=True)
 
-    assert asked.done()
+    assert reply.done()
 
 
-async def test_a_server_that_became_a_replica_is_left_for_what_its_address_leads_to() -> None:
+async def test_a_server_that_became_a_replica_is_left_for_the_new_primary_at_its_address() -> None:
     with redis_server(find_binary()) as old, redis_server(find_binary()) as new:
-        async with proxy_to(old) as proxy, line_to(proxy.url) as line, Redis.from_url(old) as demoted:
-            await line.call("SET", "rs:k", "1")
+        async with proxy_to(old) as proxy, pipeline_to(proxy.url) as pipeline, Redis.from_url(old) as demoted:
+            await pipeline.call("SET", "rs:k", "1")
             await demoted.replicaof("127.0.0.1", "1")
             proxy.target = new.removeprefix("unix://")
 
             with pytest.raises(ReadOnlyError):
-                await line.call("SET", "rs:k", "2")
-            assert await line.call("SET", "rs:k", "3") is True
+                await pipeline.call("SET", "rs:k", "2")
+            assert await pipeline.call("SET", "rs:k", "3") is True
 
 
 class Stubborn(ConnectionPool):
-    """Connections that cannot be closed in order, as over TLS when the other end says nothing any more."""
+    """Connections that cannot be closed in order, as over TLS when the server is frozen."""
 
     failure: BaseException
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
-        """Close those that are idle, and fail all the same."""
+        """Close the idle connections, and raise."""
         await super().disconnect(inuse_connections)
         if not inuse_connections:
             raise self.failure
@@ -229,22 +232,22 @@ class Stubborn(ConnectionPool):
 @pytest.mark.parametrize(
     "failure", [RedisTimeoutError("closing took too long"), RuntimeError("broken"), asyncio.CancelledError()]
 )
-async def test_a_flight_goes_on_whatever_befalls_its_connections(failure: BaseException) -> None:
-    """Each flight hangs up more than once: on a server that became a replica, and after a reply it cannot read."""
+async def test_batches_go_on_when_connections_do_not_close(failure: BaseException) -> None:
+    """Each task disconnects more than once: from a server that became a replica, and after an unreadable reply."""
     with redis_server(find_binary(), "--replicaof", "127.0.0.1", "1") as replica:
         pool = Stubborn(connection_class=UnixDomainSocketConnection, path=replica.removeprefix("unix://"))
         pool.failure = failure
-        async with Redis.from_pool(pool) as client, open_node_pipeline(client) as line, asyncio.timeout(PATIENCE):
-            for _ in range(2 * FLIGHTS):
+        async with Redis.from_pool(pool) as client, open_node_pipeline(client) as pipeline, asyncio.timeout(PATIENCE):
+            for _ in range(2 * IN_FLIGHT):
                 with pytest.raises(ReadOnlyError):
-                    await line.call("SET", "rs:k", "1")
+                    await pipeline.call("SET", "rs:k", "1")
                 with pytest.raises(TypeError):
-                    await line.call("COMMAND", "INFO", "nosuchcommand")
+                    await pipeline.call("COMMAND", "INFO", "nosuchcommand")
 
-            assert await line.call("PING") is True
+            assert await pipeline.call("PING") is True
 
 
-async def test_what_is_cancelled_inside_of_the_client_is_a_failure_like_others() -> None:
+async def test_a_cancellation_inside_of_the_client_is_a_connection_error() -> None:
     inner = asyncio.get_running_loop().create_future()
     inner.cancel()
 
@@ -252,11 +255,11 @@ async def test_what_is_cancelled_inside_of_the_client_is_a_failure_like_others()
         await reraise_swallowed_cancellation(inner)
 
 
-async def test_a_connection_that_breaks_as_it_is_used_is_lost_like_others(valkey_url: str) -> None:
-    """The loop of the product says RuntimeError, which redis-py passes on; any other one is a mistake of ours."""
+async def test_a_connection_that_breaks_as_it_is_used_is_a_connection_error(valkey_url: str) -> None:
+    """The RuntimeError of uvloop, as redis-py passes it on; any other RuntimeError is a defect of ours."""
     _, writer = await asyncio.open_unix_connection(valkey_url.removeprefix("unix://"))
     writer.transport.abort()
-    await asyncio.sleep(0)  # the loop's turn in which it ends
+    await asyncio.sleep(0)  # the turn of the loop in which it closes
 
     async def use() -> None:
         writer.writelines([b"PING"])
@@ -271,29 +274,25 @@ async def test_a_connection_that_breaks_as_it_is_used_is_lost_like_others(valkey
 
 
 class Broken(Histogram):
-    """What no flight reckons with."""
+    """A histogram whose use raises an error that nothing expects."""
 
     def observe(self, seconds: float) -> None:
         """Fail."""
         raise RuntimeError(f"broken after {seconds}")
 
 
-async def test_a_flight_that_ends_all_the_same_takes_the_process_along(valkey_url: str) -> None:
+async def test_a_task_that_fails_ends_the_process(valkey_url: str) -> None:
     with sigterm() as asked:
-        async with line_to(valkey_url) as line, asyncio.timeout(PATIENCE):
-            line.round_trips = Broken()
-            line.ask(("PING",))
+        async with pipeline_to(valkey_url) as pipeline, asyncio.timeout(PATIENCE):
+            pipeline.round_trips = Broken()
+            pipeline.submit(("PING",))
             await asked.wait()
 
 
-def test_a_map_is_read_flat_or_as_a_map_or_row_by_row() -> None:
+def test_pairs_are_read_from_a_flat_list_a_map_or_rows() -> None:
     wanted = [(b"a", b"1"), (b"b", b"2")]
 
     assert list(pairs([b"a", b"1", b"b", b"2"])) == wanted
     assert list(pairs({b"a": b"1", b"b": b"2"})) == wanted
     assert list(pairs([[b"a", b"1"], [b"b", b"2"]])) == wanted
     assert list(pairs([])) == list(pairs({})) == []
-
-
-def test_rows_are_their_number_and_their_columns() -> None:
-    assert flat([("a", 1), ("b", 2)]) == [2, "a", 1, "b", 2]

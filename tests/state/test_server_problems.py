@@ -1,4 +1,4 @@
-"""A Redis that would lose what was answered is told of, and one that does not let itself be seen is not guessed at."""
+"""Warnings about a Redis that could lose acknowledged changes; none about what it does not show."""
 
 import asyncio
 import logging
@@ -14,8 +14,7 @@ from redis.asyncio.cluster import RedisCluster
 from room_server.config import Settings
 from room_server.state.keys import PARTITIONS, slot
 from room_server.state.redis.embedded import find_binary
-from room_server.state.server_checks import ServerInfo, log_problems, problems
-from room_server.state.startup import State, open_state
+from room_server.state.startup import State, log_server_problems, open_state, server_problems
 from tests.cluster import form, processes, url_of
 from tests.conftest import redis_server
 from tests.outage import own_redis
@@ -33,23 +32,23 @@ async def opened(*arguments: str) -> AsyncIterator[State]:
             yield state
 
 
-async def told(state: State, caplog: pytest.LogCaptureFixture, replicas: int = 0) -> list[str]:
+async def warnings_of(state: State, caplog: pytest.LogCaptureFixture, replicas: int = 0) -> list[str]:
     caplog.clear()
-    await log_problems(state, replicas)
+    await log_server_problems(state, replicas)
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_server_as_it_should_be_is_not_told_of(state: State, caplog: pytest.LogCaptureFixture) -> None:
-    assert await told(state, caplog) == []
+async def test_a_good_server_causes_no_warning(state: State, caplog: pytest.LogCaptureFixture) -> None:
+    assert await warnings_of(state, caplog) == []
 
 
-async def test_the_embedded_server_is_as_it_should_be(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_embedded_server_causes_no_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with open_state(Settings(data_dir=str(tmp_path))) as state:
-        assert await told(state, caplog) == []
+        assert await warnings_of(state, caplog) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--appendonly", "no"], NO_FILE),
         (["--appendfsync", "everysec"], "Redis writes to its disk once a second (appendfsync everysec), so"),
@@ -59,74 +58,74 @@ async def test_the_embedded_server_is_as_it_should_be(tmp_path: Path, caplog: py
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
-async def test_what_is_wrong_is_said(arguments: list[str], said: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_problem_is_a_warning(arguments: list[str], expected: str, caplog: pytest.LogCaptureFixture) -> None:
     async with opened(*arguments) as state:
-        (warning,) = await told(state, caplog)
+        (warning,) = await warnings_of(state, caplog)
 
-    assert said in warning
+    assert expected in warning
 
 
-async def test_all_that_is_wrong_is_said(caplog: pytest.LogCaptureFixture) -> None:
+async def test_several_problems_are_several_warnings(caplog: pytest.LogCaptureFixture) -> None:
     async with opened("--appendonly", "no", "--maxmemory-policy", "allkeys-random") as state:
-        warnings = await told(state, caplog, replicas=2)
+        warnings = await warnings_of(state, caplog, replicas=2)
 
     assert [warning.split()[1] for warning in warnings] == ["keeps", "throws", "has"]
     assert "has 0 connected replicas and ROOM_SERVER_REPLICAS asks for 2" in warnings[2]
 
 
-async def test_where_config_is_forbidden_what_info_tells_is_said(caplog: pytest.LogCaptureFixture) -> None:
+async def test_where_config_is_forbidden_info_is_checked(caplog: pytest.LogCaptureFixture) -> None:
     forbidden = ("--rename-command", "CONFIG", "")
     async with opened(*forbidden, "--maxmemory-policy", "allkeys-lfu", "--appendfsync", "everysec") as state:
-        (warning,) = await told(state, caplog)
+        (warning,) = await warnings_of(state, caplog)
     async with opened(*forbidden, "--appendonly", "no") as state:
-        assert await told(state, caplog) == [NO_FILE]
+        assert await warnings_of(state, caplog) == [NO_FILE]
 
     assert "maxmemory-policy allkeys-lfu" in warning
 
 
-async def test_a_user_who_may_see_nothing_is_not_troubled(caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_the_right_to_ask_there_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     with redis_server(find_binary(), "--appendonly", "no") as url:
         async with open_state(settings_for(url)) as state:
             with BlockingRedis.from_url(url) as admin:
                 admin.acl_setuser("default", commands=["-config", "-info"])
-            assert await told(state, caplog, replicas=1) == []
+            assert await warnings_of(state, caplog, replicas=1) == []
 
 
-async def test_of_a_cluster_every_primary_is_looked_at(cluster_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    """These keep no file."""
+async def test_each_primary_of_a_cluster_is_checked(cluster_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The Cluster of these tests has no append-only file."""
     async with open_state(settings_for(cluster_url)) as state:
-        warnings = await told(state, caplog)
+        warnings = await warnings_of(state, caplog)
 
     places = cluster_url.removeprefix("redis+cluster://").split(",")
     assert sorted(warnings) == sorted(NO_FILE.replace("Redis", f"Redis at {place}") for place in places)
 
 
-async def test_a_server_that_says_nothing_stops_no_start(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_server_that_does_not_answer_stops_no_start(caplog: pytest.LogCaptureFixture) -> None:
     async with own_redis() as server, open_state(settings_for(server.url)) as state:
         server.freeze()
-        (warning,) = await told(state, caplog)
+        (warning,) = await warnings_of(state, caplog)
         server.thaw()
 
     assert warning.startswith("Redis could not be looked at: ")
 
 
 @pytest.mark.parametrize(
-    ("enabled", "setting", "said"), [(1, "yes", 1), (1, "no", 0), (0, "yes", 0)], ids=["yes", "no", "no Cluster"]
+    ("enabled", "setting", "problems"), [(1, "yes", 1), (1, "no", 0), (0, "yes", 0)], ids=["yes", "no", "no Cluster"]
 )
-def test_a_cluster_that_stops_as_a_whole_is_said(enabled: int, setting: str, said: int) -> None:
-    found = [*problems(ServerInfo({"cluster_enabled": enabled}, {"cluster-require-full-coverage": setting}), 0)]
+def test_a_cluster_that_requires_full_coverage_is_a_problem(enabled: int, setting: str, problems: int) -> None:
+    found = [*server_problems({"cluster_enabled": enabled}, {"cluster-require-full-coverage": setting}, 0)]
 
-    assert len(found) == said
+    assert len(found) == problems
     assert all(problem.startswith("refuses all webinars while any primary") for problem in found)
 
 
-async def test_a_primary_that_says_nothing_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_primary_that_does_not_answer_does_not_hide_the_others(caplog: pytest.LogCaptureFixture) -> None:
     with processes(3, **{"cluster-require-full-coverage": "yes"}) as started:
         ports = await asyncio.to_thread(form, list(started))
         async with open_state(settings_for(url_of(ports))) as state:
             silent = (set(ports) - {holder(state)}).pop()
             started[silent].send_signal(signal.SIGSTOP)
-            warnings = await told(state, caplog)
+            warnings = await warnings_of(state, caplog)
             started[silent].send_signal(signal.SIGCONT)
 
     assert sum("could not be looked at" in warning for warning in warnings) == 1
@@ -139,20 +138,20 @@ def holder(state: State) -> int:
     return int(state.client.nodes_manager.get_node_from_slot(slot(PARTITIONS)).port)
 
 
-def test_a_file_that_cannot_be_written_is_said() -> None:
-    (problem,) = problems(ServerInfo({"aof_enabled": 1, "aof_last_write_status": "err"}, {"appendfsync": "always"}), 0)
+def test_a_file_that_cannot_be_written_is_a_problem() -> None:
+    (problem,) = server_problems({"aof_enabled": 1, "aof_last_write_status": "err"}, {"appendfsync": "always"}, 0)
 
     assert problem.startswith("cannot write its append-only file")
 
 
-def test_what_config_alone_tells_is_said() -> None:
-    said = [*problems(ServerInfo({}, {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}), 0)]
+def test_without_info_config_is_checked() -> None:
+    found = [*server_problems({}, {"appendonly": "no", "maxmemory-policy": "allkeys-lru"}, 0)]
 
-    assert [problem.split()[0] for problem in said] == ["keeps", "throws"]
+    assert [problem.split()[0] for problem in found] == ["keeps", "throws"]
 
 
 @pytest.mark.parametrize("words", [("web", "--port", "0"), ("worker",)], ids=" ".join)
-async def test_the_start_says_it(words: tuple[str, ...]) -> None:
+async def test_a_process_logs_it_at_its_start(words: tuple[str, ...]) -> None:
     with redis_server(find_binary(), "--appendonly", "no") as url:
         async with running(*words, ROOM_SERVER_REDIS_URL=url, ROOM_SERVER_TOKEN_SECRET="x" * 32) as process:
             status, complaints = await process.end()
