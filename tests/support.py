@@ -208,7 +208,7 @@ async def state_where(socket: ClientConnection, **wanted: Any) -> dict[str, Any]
 @asynccontextmanager
 async def serving(settings: Settings, **more: Any) -> AsyncIterator[Site]:
     """A web process on a port of its own, inside this event loop; `more` are settings of uvicorn's."""
-    listening = bind("127.0.0.1", 0)
+    listening = bind(more.pop("host", "127.0.0.1"), 0)
     address = f"127.0.0.1:{listening.getsockname()[1]}"
     config = uvicorn_config(create_app(settings), **more)
     config.timeout_graceful_shutdown = 1

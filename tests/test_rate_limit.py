@@ -113,6 +113,16 @@ async def test_requests_and_handshakes_are_counted_by_address(valkey_url: str, c
             assert [await let_through(site, path, address) for address in forwarded] == expected, path
 
 
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "127.0.0.0/8"])
+async def test_a_proxy_is_trusted_on_an_address_of_ipv6_too(valkey_url: str, proxies: str) -> None:
+    """`--host ::` takes callers of IPv4, whose addresses then are `::ffff:127.0.0.1` and the like."""
+    settings, more = settings_for(valkey_url, max_requests_per_address=1), {"forwarded_allow_ips": proxies}
+    async with serving(settings, host="::", **more) as site:
+        await site.transactions.create(room())
+        for path in ("/webinars", "/rooms/w/socket"):
+            assert [await let_through(site, path, f"6.6.6.{n}") for n in range(4)] == [True] * 4, path
+
+
 async def test_handshakes_that_are_refused_are_counted_too(valkey_url: str) -> None:
     """Guessing tokens is limited."""
     async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
