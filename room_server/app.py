@@ -28,13 +28,12 @@ from room_server.api.hooks import Hooks
 from room_server.api.metrics import Metrics, MetricSources
 from room_server.api.rooms import Rooms
 from room_server.auth import Authenticator
-from room_server.channels.counts_feed import CountsFeed
 from room_server.channels.drain import Drain, drain_on_sigterm, ended_at_once
 from room_server.channels.handshake import Admission
 from room_server.channels.hub import Hub
+from room_server.channels.keepalive import TimerWheel
 from room_server.channels.listener import Listener
-from room_server.channels.reader import Reader
-from room_server.channels.timer_wheel import TimerWheel
+from room_server.channels.reader import CountsFeed, Reader
 from room_server.config import Settings
 from room_server.errors import BadInput, Refusal, Unknown
 from room_server.process import vital

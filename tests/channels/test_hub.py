@@ -27,7 +27,7 @@ class Peer:
 
     def __init__(self, hub: Hub, role: Role = Role.ATTENDEE) -> None:
         self.actor = Actor(role=role, subject="1")
-        self.has: RoomState | None = None
+        self.sent: RoomState | None = None
         self.pushed: list[RoomState] = []
         self.refused: list[str] = []
         self.closed: list[CloseCode] = []
@@ -46,7 +46,7 @@ class Peer:
         return group
 
     def push(self, state: RoomState) -> None:
-        self.has = state
+        self.sent = state
         self.pushed.append(state)
 
     def request_receipt(self) -> None:
@@ -55,7 +55,7 @@ class Peer:
 
     def admit(self, group: SubscriberGroup) -> None:
         self._hub.join(group, self)
-        self.has = group.state
+        self.sent = group.state
 
     def close(self, code: CloseCode) -> None:
         self.closed.append(code)
@@ -69,7 +69,7 @@ class Peer:
     @property
     def version(self) -> int:
         """Of the state that this peer has; 0: none."""
-        return self.has.head.version if self.has else 0
+        return self.sent.head.version if self.sent else 0
 
 
 def text(version: int, epoch: str = "e", webinar_id: str = "w", **more: Any) -> bytes:
@@ -118,7 +118,7 @@ async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> No
         hub.publish(text(2))
         await wait_until(everyone(peers, 2), "everyone was told")
         assert {tuple(state.head.version for state in peer.pushed) for peer in peers} == {(2,)}
-        assert len({id(peer.has) for peer in peers}) == 1
+        assert len({id(peer.sent) for peer in peers}) == 1
         assert elsewhere.pushed == []
 
 
@@ -140,7 +140,7 @@ async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Sto
 
 def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
     """The same peers in the order in which they are told."""
-    order = {id(member): place for place, member in enumerate(hub.groups["w"].members)}
+    order = {id(subscriber): place for place, subscriber in enumerate(hub.groups["w"].subscribers)}
     return sorted(peers, key=lambda peer: order[id(peer)])
 
 
@@ -192,7 +192,7 @@ async def test_an_older_state_is_not_told_and_another_epoch_always(store: Store)
             assert group.state is not None
             held.append((group.state.head.epoch, group.state.head.version))
             await asyncio.sleep(0)
-        await wait_until(lambda: peer.has is group.state, "the newest was told")
+        await wait_until(lambda: peer.sent is group.state, "the newest was told")
     assert held == [("e", 5), ("e", 5), ("e", 5), ("f", 1), ("f", 9), ("f", 9)]
     assert peer.version == 9
 
@@ -235,7 +235,7 @@ async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_w
 
         hub.publish(text(1, "another", status=Status.DRAFT))
 
-        await wait_until(lambda: speaker.has and speaker.has.head.status is Status.DRAFT, "the speaker is told")
+        await wait_until(lambda: speaker.sent and speaker.sent.head.status is Status.DRAFT, "the speaker is told")
         assert (attendee.closed, speaker.closed) == ([CloseCode.WEBINAR_GONE], [])
 
 

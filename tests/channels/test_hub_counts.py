@@ -21,7 +21,7 @@ __all__ = ["raw", "store"]
 MANY = 2 * SLICE + 3
 
 
-async def crowd_of(hub: Hub, number: int) -> list[Peer]:
+async def peers_in_room(hub: Hub, number: int) -> list[Peer]:
     """So many peers in the room `w`, whose version is 1."""
     peers = [Peer(hub) for _ in range(number)]
     for peer in peers:
@@ -35,13 +35,13 @@ def all_asked(peers: list[Peer], version: int) -> Callable[[], bool]:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def info_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """The log, from `info` on."""
     with caplog.at_level(logging.INFO):
         yield caplog
 
 
-async def test_who_goes_is_counted_no_more_and_who_stays_is(store: Store) -> None:
+async def test_a_socket_is_counted_until_it_leaves(store: Store) -> None:
     await store.create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER, Role.SPEAKER)]
@@ -52,38 +52,39 @@ async def test_who_goes_is_counted_no_more_and_who_stays_is(store: Store) -> Non
         assert hub.counts() == {"total": 3, "rooms": {"w": {"attendee": 2, "speaker": 1}}, "reach": {}}
 
 
-def held(hub: Hub) -> list[str]:
-    """The rooms that a reading of all partitions would read."""
-    return [name for partition in hub.partitions.values() for name in partition.groups]
+def known(hub: Hub) -> list[str]:
+    """The rooms that a re-read of all partitions would read."""
+    return sorted(name for tag in hub.read_queues for name in hub.known_rooms(tag))
 
 
-async def test_a_room_that_everybody_left_or_that_is_gone_is_held_no_more(store: Store) -> None:
+async def test_a_room_without_sockets_and_a_deleted_one_are_dropped(store: Store) -> None:
     for name in ("left", "deleted"):
         await store.create(room(name))
     async with running(store) as hub:
         peers = {name: Peer(hub) for name in ("left", "deleted", "nowhere")}
         groups = {name: peer.enter(name) for name, peer in peers.items()}
-        assert sorted(held(hub)) == ["deleted", "left", "nowhere"]
-        await wait_until(lambda: sorted(held(hub)) == ["deleted", "left"], "what is not there is refused")
+        assert known(hub) == []
+        await wait_until(lambda: peers["nowhere"].refused, "a room that is not there is refused")
         await wait_until(everyone([peers["left"], peers["deleted"]], 1), "the others are in")
+        assert known(hub) == ["deleted", "left"]
         hub.leave(groups["left"], peers["left"])
-        hub.let_go("deleted")
-        hub.let_go("never held")
-        assert (held(hub), hub.groups) == ([], {})
+        hub.close_room("deleted")
+        hub.close_room("never here")
+        assert (known(hub), hub.groups) == ([], {})
 
 
-async def test_each_change_counts_its_frames_and_answers(store: Store, told: pytest.LogCaptureFixture) -> None:
+async def test_each_change_counts_its_frames_and_receipts(store: Store, info_log: pytest.LogCaptureFixture) -> None:
     await store.create(room("w", epoch="e"))
     async with running(store) as hub:
-        peers = await crowd_of(hub, MANY)
+        peers = await peers_in_room(hub, MANY)
         group = hub.groups["w"]
         for version in (2, 3):
             hub.publish(text(version))
             await wait_until(all_asked(peers, version), "everyone was asked for this one too")
             assert group.state is not None
             now = asyncio.get_running_loop().time()
-            group.receive(group.state, now)
-            group.receive(group.state, now + 5)
+            group.count_receipt(group.state, now)
+            group.count_receipt(group.state, now + 5)
             reach = hub.counts()["reach"]["w"]
             assert (reach.epoch, reach.version, reach.of, sum(reach.buckets)) == ("e", version, MANY, 2)
             assert hub.tally.frames == MANY * (version - 1)
@@ -91,27 +92,27 @@ async def test_each_change_counts_its_frames_and_answers(store: Store, told: pyt
         for peer in peers:
             hub.leave(group, peer)
         assert sum(hub.tally.answers([])) == 4
-    lines = [vars(record)["facts"] for record in told.records if record.getMessage() == "room told"]
+    lines = [vars(record)["facts"] for record in info_log.records if record.getMessage() == "room told"]
     assert [(line["webinar"], line["version"], line["sockets"]) for line in lines] == [("w", 2, MANY), ("w", 3, MANY)]
 
 
-async def test_who_watches_the_counts_is_told_and_not_asked(store: Store) -> None:
+async def test_a_monitor_gets_the_counts_and_is_asked_for_no_receipt(store: Store) -> None:
     async with running(store) as hub:
-        watcher = Peer(hub)
-        watcher.enter(counts_group("*"))
+        monitor = Peer(hub)
+        monitor.enter(counts_group("*"))
         for number in (1, 2):
             hub.deliver(counts_group("*"), counts("*", number, b"{}"))
             for group in hub.groups.values():
-                hub.join(group, watcher)
-        await wait_until(lambda: watcher.version == 2, "the watcher is told")
+                hub.join(group, monitor)
+        await wait_until(lambda: monitor.version == 2, "the monitor has them")
         await wait_until(lambda: hub.tally.frames == 1, "it is counted")
-        assert (hub.scopes(), hub.rooms(), hub.counts()["reach"], watcher.asked) == (["*"], {}, {}, [])
+        assert (hub.scopes(), hub.rooms(), hub.counts()["reach"], monitor.asked) == (["*"], {}, {}, [])
 
 
-async def test_who_comes_with_the_newest_state_is_not_told_it_again(store: Store) -> None:
+async def test_a_socket_that_has_the_newest_state_from_its_handshake_does_not_get_it_again(store: Store) -> None:
     await store.create(room("w", epoch="e"))
     async with running(store) as hub:
-        peers = await crowd_of(hub, 2)
+        peers = await peers_in_room(hub, 2)
         hub.publish(text(2))
         late = Peer(hub)
         late.enter()
@@ -120,7 +121,7 @@ async def test_who_comes_with_the_newest_state_is_not_told_it_again(store: Store
 
 
 async def test_every_room_whose_change_was_lost_is_healed_and_counted(store: Store, raw: Redis) -> None:
-    """Rooms that stand as they stood come first, last and in between."""
+    """Rooms that have not changed come first, last and in between."""
     names = ["a", "b", "c", "d", "e"]
     for name in names:
         await store.create(room(name, epoch="e"))

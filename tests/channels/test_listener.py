@@ -134,8 +134,8 @@ async def test_a_server_that_comes_back_without_its_last_changes_begins_a_new_ep
         await ears.hears(9)
         await redis.kill()
         await redis.start()
-        await wait_until(lambda: ears.peer.has and ears.peer.has.head.epoch != "e", "a new epoch is heard")
-        assert (ears.peer.version, ears.peer.has and ears.peer.has.head.status) == (2, Status.SCHEDULED)
+        await wait_until(lambda: ears.peer.sent and ears.peer.sent.head.epoch != "e", "a new epoch is heard")
+        assert (ears.peer.version, ears.peer.sent and ears.peer.sent.head.status) == (2, Status.SCHEDULED)
 
 
 async def test_what_is_lost_without_any_sign_is_found_by_the_slow_clock(valkey_url: str) -> None:
@@ -225,7 +225,7 @@ class Spread:
         return False
 
     def _has(self, tag: str, standing: Room | None) -> bool:
-        has = self.peers[tag].has
+        has = self.peers[tag].sent
         return bool(has and standing and has.text == public_text(standing))
 
 

@@ -115,7 +115,7 @@ async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store
         await reread(store, hub)
         late.enter()
 
-        assert (peer.closed, list(group.members)) == ([CloseCode.WEBINAR_GONE], [peer])
+        assert (peer.closed, list(group.subscribers)) == ([CloseCode.WEBINAR_GONE], [peer])
         await wait_until(lambda: late.refused == ["webinar_unknown"], "nobody is let in any more")
         hub.leave(group, peer)
         assert hub.groups == {}
@@ -205,7 +205,7 @@ async def test_a_reading_from_before_another_epoch_does_not_bring_the_old_one_ba
         hub.publish(public_text(renewed))
         await rereading
         proxy.delay = 0.0
-        await wait_until(lambda: peer.has and peer.has.head.epoch == renewed.epoch, "the peer has the new epoch")
+        await wait_until(lambda: peer.sent and peer.sent.head.epoch == renewed.epoch, "the peer has the new epoch")
         await reread(behind, hub)
 
     assert [state.head.epoch for state in peer.pushed] == [renewed.epoch]
@@ -232,8 +232,8 @@ async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
         late.enter("nowhere")  # is read after it
         await wait_until(lambda: late.refused, "the readings are done")
 
-        assert peer.has is not None
-        assert (peer.has.head.epoch, peer.pushed) == (renewed.epoch, [])
+        assert peer.sent is not None
+        assert (peer.sent.head.epoch, peer.pushed) == (renewed.epoch, [])
 
 
 async def test_a_message_of_an_epoch_that_is_over_changes_nothing(store: Store) -> None:
@@ -259,7 +259,7 @@ async def test_a_redis_that_lost_a_new_epoch_begins_another_one(store: Store, ra
 
         standing = await eventually(renewed, "what stands there is renewed")
         hub.publish(public_text(standing))
-        await wait_until(lambda: peer.has and peer.has.head.epoch == standing.epoch, "the peer has that")
+        await wait_until(lambda: peer.sent and peer.sent.head.epoch == standing.epoch, "the peer has that")
 
     assert [state.head.epoch for state in peer.pushed] == ["f", standing.epoch]
     assert standing.epoch not in {"e", "f"}
@@ -283,7 +283,7 @@ async def test_of_many_processes_the_first_one_makes_the_new_epoch(valkey_url: s
 
     assert renewed is not None
     assert (await store.load("w")).room == renewed
-    assert (renewed.version, late.has and late.has.head.epoch) == (4, renewed.epoch)
+    assert (renewed.version, late.sent and late.sent.head.epoch) == (4, renewed.epoch)
 
 
 async def test_a_room_that_is_deleted_before_its_new_epoch_stays_deleted(

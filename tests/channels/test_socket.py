@@ -248,7 +248,7 @@ async def change(site: Site, times: int) -> int:
 
 def behind(site: Site) -> int:
     """How many sockets of the room have not read what was written."""
-    return sum(bool(member._behind_since) for member in site.inside.hub.groups["w"].members)
+    return sum(bool(subscriber._deadlines.behind_since) for subscriber in site.inside.hub.groups["w"].subscribers)
 
 
 async def all_states(raw: Raw, last: int) -> list[int]:
@@ -268,8 +268,10 @@ async def test_a_peer_that_does_not_read_holds_up_nobody_and_skips_to_the_newest
             await state_where(other, version=last)
         last = await change(site, 50)
         await state_where(other, version=last)
-        (member,) = [member for member in site.inside.hub.groups["w"].members if member._behind_since]
-        assert member._transport.get_write_buffer_size() < 5000
+        (subscriber,) = [
+            subscriber for subscriber in site.inside.hub.groups["w"].subscribers if subscriber._deadlines.behind_since
+        ]
+        assert subscriber._transport.get_write_buffer_size() < 5000
         versions = await all_states(slow, last)
         assert versions == sorted(set(versions))
         assert len(versions) < last - 40
@@ -282,12 +284,12 @@ async def test_a_flood_of_pings_is_not_kept_for_who_does_not_read(site: Site) ->
     async with in_room(site, receive_buffer=4096) as raw:
         while not behind(site):
             await change(site, 10)
-        (member,) = site.inside.hub.groups["w"].members
-        before = member._transport.get_write_buffer_size()
+        (subscriber,) = site.inside.hub.groups["w"].subscribers
+        before = subscriber._transport.get_write_buffer_size()
         for _ in range(50):
             await raw.send(masked(PING, b"x" * 125) * 20)
-        await wait_until(member.is_closing, "it is closed for it")
-        assert member._transport.get_write_buffer_size() <= before + 2 + 125  # the close frame
+        await wait_until(lambda: subscriber._closing, "it is closed for the flood")
+        assert subscriber._transport.get_write_buffer_size() <= before + 2 + 125  # the close frame
         assert (await site.http.get("/healthz")).status_code == 200
 
 

@@ -62,7 +62,7 @@ async def test_peers_that_vanished_are_found_out_by_the_keepalive_and_cost_nothi
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(serving(settings_for(valkey_url, max_sockets_per_person=0)))
         admission, hub, timers = site.inside.admission, site.inside.hub, site.inside.timers
-        admission.ping_after = admission.gone_after = 0.5
+        admission.limits.ping_after = admission.limits.gone_after = 0.5
         for webinar_id in ("w", "idle"):
             await site.store.create(room(webinar_id))
         lines, port = await stack.enter_async_context(lines_to(site))
@@ -73,7 +73,7 @@ async def test_peers_that_vanished_are_found_out_by_the_keepalive_and_cost_nothi
         reader = await stack.enter_async_context(site.socket("speaker"))
         await next_state(reader)
         lines.swallow()
-        closing = next(iter(hub.groups["idle"].members))
+        closing = next(iter(hub.groups["idle"].subscribers))
         closing.close(1012)
         version = await change(site.store)
         await wait_until(lambda: admission.total == 1, "the vanished are gone")

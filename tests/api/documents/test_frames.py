@@ -36,7 +36,7 @@ def socket(site: Site, channel: str, token: str) -> connect:
 def announce_reconnect(site: Site) -> None:
     """Everybody is asked to come back."""
     for crowd in site.inside.hub.groups.values():
-        for member in crowd.members:
+        for member in crowd.subscribers:
             member.announce_reconnect(0.5, 60)
 
 
