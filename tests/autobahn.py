@@ -1,4 +1,4 @@
-"""A gateway for the Autobahn cases, which know of no room: it adds what a handshake needs and swallows the snapshot."""
+"""A gateway for the Autobahn cases: it adds a room and a token to the handshake, and drops the snapshot."""
 
 import asyncio
 import contextlib
@@ -17,20 +17,20 @@ class Gateway:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._leads = itertools.count(1)
-        self._lines: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A client is here."""
-        line = asyncio.create_task(self._pass_on(reader, writer))
-        self._lines.add(line)
-        line.add_done_callback(self._lines.discard)
+        """Serve one client."""
+        task = asyncio.create_task(self._pass_on(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
 
     async def end(self) -> None:
-        """Cut every line."""
-        lines = list(self._lines)
-        for line in lines:
-            line.cancel()
-        await asyncio.gather(*lines, return_exceptions=True)
+        """Cut every connection."""
+        tasks = list(self._connections)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         site_reader, site_writer = await asyncio.open_connection(*self._site.address.split(":"))
@@ -40,7 +40,7 @@ class Gateway:
             await asyncio.gather(_copy(reader, site_writer), _copy(site_reader, writer))
 
     def _request(self, head: bytes) -> bytes:
-        """The client's own handshake, to a room, by someone who may be there."""
+        """The client's own handshake, sent to a room with an attendee's token."""
         _, _, fields = head.partition(b"\r\n")
         token = self._site.token("attendee", sub=str(next(self._leads)))  # one person may hold a few sockets only
         ours = f"Authorization: Bearer {token}\r\nSec-WebSocket-Protocol: room.v1\r\n"
@@ -48,7 +48,7 @@ class Gateway:
 
 
 async def _answer(reader: asyncio.StreamReader) -> bytes:
-    """The answer without the subprotocol that the client did not ask for; the snapshot behind it is swallowed."""
+    """The answer without the subprotocol that the client did not ask for, and without the snapshot behind it."""
     head = await reader.readuntil(b"\r\n\r\n")
     _, size = await reader.readexactly(2)
     size = int.from_bytes(await reader.readexactly(2)) if size == 126 else size
@@ -66,7 +66,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def gateway_to(site: Site) -> AsyncIterator[str]:
-    """Where the cases connect."""
+    """The address that the cases connect to."""
     gateway = Gateway(site)
     server = await asyncio.start_server(gateway.connected, "127.0.0.1")
     host, port = server.sockets[0].getsockname()

@@ -33,7 +33,7 @@ EXPECTED = {
     "12.*": (PLAIN, "compression of echoes: frames this small are sent as they are, and none is read"),
     "13.*": (PLAIN, "the same with other parameters of permessage-deflate"),
 }
-"""What becomes of each case, and why; the first pattern that fits counts."""
+"""The result of each case, and why; the first pattern that fits counts."""
 COUNTED = {PASSES: 55, REFUSED: 246, PLAIN: 216}
 
 
@@ -43,18 +43,18 @@ async def test_all_cases_that_apply_to_a_server_that_reads_nothing_pass(site: Si
     async with gateway_to(site) as address:
         with pytest.raises(FailureError) as failed:
             await run_fuzzingclient(address, concurrency=50)
-    ends = {case.case_id: end_of(case) for case in failed.value.results}
-    assert {case: end for case, end in ends.items() if end != expected(case)} == {}
-    assert {end: list(ends.values()).count(end) for end in COUNTED} == COUNTED
+    results = {case.case_id: result_of(case) for case in failed.value.results}
+    assert {case: result for case, result in results.items() if result != expected(case)} == {}
+    assert {result: list(results.values()).count(result) for result in COUNTED} == COUNTED
 
 
 def expected(case_id: str) -> str:
-    """What the table says of a case."""
-    return next(end for pattern, (end, _) in EXPECTED.items() if fnmatchcase(case_id, pattern))
+    """The result that the table expects of a case."""
+    return next(result for pattern, (result, _) in EXPECTED.items() if fnmatchcase(case_id, pattern))
 
 
-def end_of(case: Any) -> str:
-    """What became of a case, in the table's words."""
+def result_of(case: Any) -> str:
+    """The result of a case, as the table names it."""
     if case.remote_close_reason == READ_ONLY and not case.received:
         return REFUSED
     if case.passed:

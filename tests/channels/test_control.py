@@ -115,7 +115,7 @@ FLOOD_REASON = b"too_many_control_frames"
 FLOODS = {
     "pings": masked(PING),
     "long pings": masked(PING, b"x" * 125),
-    "pongs nobody asked for": masked(PONG, b"x"),
+    "pongs without a ping": masked(PONG, b"x"),
     "pongs that look like ours": masked(PONG, b"eightbyt"),
 }
 

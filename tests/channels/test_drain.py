@@ -67,7 +67,7 @@ def test_sockets_are_asked_to_reconnect_evenly_over_the_window_and_closed_a_seco
 
 
 @pytest.mark.parametrize(("sockets", "most"), [(1, 6.0), (5000, 9.0)])
-def test_the_drain_ends_four_seconds_after_the_window_whoever_is_left(store: Store, sockets: int, most: float) -> None:
+def test_a_drain_ends_four_seconds_after_its_window_at_the_latest(store: Store, sockets: int, most: float) -> None:
     hub = Hub(store)
     group = hub.groups["w"] = SubscriberGroup("w")
     admission = Admission(Settings(), hub, TimerWheel(), lambda _: pytest.fail("no token is checked"))
@@ -171,7 +171,7 @@ async def test_a_socket_that_is_gone_is_not_asked_to_reconnect(site: Site) -> No
     async with site.socket() as socket:
         await next_state(socket)
         (subscriber,) = site.inside.hub.groups["w"].subscribers
-    await wait_until(lambda: not site.inside.admission.total, "it has gone")
+    await wait_until(lambda: not site.inside.admission.total, "it is closed")
 
     subscriber.announce_reconnect(1.0, 1.0)
 

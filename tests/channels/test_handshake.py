@@ -116,7 +116,7 @@ async def test_a_handshake_by_another_method_is_refused(unlimited_site: Site) ->
 
 
 async def test_the_refusals_have_an_order(unlimited_site: Site) -> None:
-    """Address, origin, subprotocol, who is calling, role, webinar."""
+    """Address, origin, subprotocol, token, role, webinar."""
     evil, none = "https://evil.example", ""
     attempts = [
         (await refused(unlimited_site, "/x", Origin=evil, Sec_WebSocket_Protocol=none))[1],

@@ -23,7 +23,7 @@ from tests.support import room, settings_for, wait_until
 
 
 class Peer:
-    """A socket without a network: it remembers what the hub did with it."""
+    """A socket without a network: it keeps what the hub did with it."""
 
     def __init__(self, hub: Hub, role: Role = Role.ATTENDEE) -> None:
         self.actor = Actor(role=role, subject="1")
@@ -37,7 +37,7 @@ class Peer:
         self._hub = hub
 
     def enter(self, webinar_id: str = "w") -> SubscriberGroup:
-        """As a socket does: wait in the crowd, unless the room is known."""
+        """Join as a socket does: wait, unless the room's state is known."""
         group = self._hub.group(webinar_id)
         if group.state is None:
             group.waiting.add(self)
@@ -64,7 +64,7 @@ class Peer:
         self.refused.append(refusal.code)
 
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
-        raise AssertionError("nobody said goodbye")
+        raise AssertionError("no drain is running")
 
     @property
     def version(self) -> int:
@@ -78,7 +78,7 @@ def text(version: int, epoch: str = "e", webinar_id: str = "w", **more: Any) -> 
 
 @asynccontextmanager
 async def running(store: Store) -> AsyncIterator[Hub]:
-    """A hub whose reader and teller run."""
+    """A hub whose reader and broadcast loop run."""
     hub = Hub(store)
     async with asyncio.TaskGroup() as tasks:
         owned = [tasks.create_task(Reader(store, hub).run()), tasks.create_task(hub.broadcast_loop())]
@@ -105,7 +105,7 @@ def everyone(peers: list[Peer], version: int) -> Callable[[], bool]:
     return lambda: {peer.version for peer in peers} == {version}
 
 
-async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> None:
+async def test_every_socket_of_a_room_gets_a_change_once(store: Store) -> None:
     await store.create(room("w", epoch="e"))
     await store.create(room("other", epoch="e"))
     async with running(store) as hub:
@@ -116,7 +116,7 @@ async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> No
         await wait_until(everyone([*peers, elsewhere], 1), "everyone is in")
         hub.publish(text(2))
         hub.publish(text(2))
-        await wait_until(everyone(peers, 2), "everyone was told")
+        await wait_until(everyone(peers, 2), "everyone has the change")
         assert {tuple(state.head.version for state in peer.pushed) for peer in peers} == {(2,)}
         assert len({id(peer.sent) for peer in peers}) == 1
         assert elsewhere.pushed == []
@@ -139,13 +139,13 @@ async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Sto
 
 
 def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
-    """The same peers in the order in which they are told."""
+    """The same peers in the order in which the hub writes to them."""
     order = {id(subscriber): place for place, subscriber in enumerate(hub.groups["w"].subscribers)}
     return sorted(peers, key=lambda peer: order[id(peer)])
 
 
-async def test_states_go_first_and_everyone_is_asked_for_a_receipt_all_the_same(store: Store) -> None:
-    """Whatever another room, or the monitors' counts, have to say while a large crowd is asked."""
+async def test_states_are_written_before_receipts_are_requested_and_none_is_left_out(store: Store) -> None:
+    """Although another room changes while the receipts of a large one are requested."""
     await store.create(room("w", epoch="e"))
     await store.create(room("other", epoch="e"))
     async with running(store) as hub:
@@ -181,18 +181,18 @@ async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> No
     assert [peers[number * SLICE].asked for number in range(3)] == [[2, 3], [2, 3], [3]]
 
 
-async def test_an_older_state_is_not_told_and_another_epoch_always(store: Store) -> None:
+async def test_an_older_state_is_dropped_and_another_epoch_is_not(store: Store) -> None:
     await store.create(room("w", epoch="e", version=5))
     async with running(store) as hub:
         peer, held = Peer(hub), []
         group = peer.enter()
         await wait_until(lambda: peer.version == 5, "the peer is in")
-        for told in (text(4), text(5), text(5, title="another"), text(1, "f"), text(9, "f"), text(8, "f")):
-            hub.publish(told)
+        for published in (text(4), text(5), text(5, title="another"), text(1, "f"), text(9, "f"), text(8, "f")):
+            hub.publish(published)
             assert group.state is not None
             held.append((group.state.head.epoch, group.state.head.version))
             await asyncio.sleep(0)
-        await wait_until(lambda: peer.sent is group.state, "the newest was told")
+        await wait_until(lambda: peer.sent is group.state, "the newest is written")
     assert held == [("e", 5), ("e", 5), ("e", 5), ("f", 1), ("f", 9), ("f", 9)]
     assert peer.version == 9
 
@@ -206,12 +206,12 @@ async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: 
         for rubbish in (b"", b"rubbish", b"{}", b"\xff\xfe", b'{"webinar_id":"w","epoch":"e","version":"9"}'):
             hub.publish(rubbish)
         hub.publish(text(2))
-        await wait_until(lambda: peer.version == 2, "the next text was told")
+        await wait_until(lambda: peer.version == 2, "the next text is written")
     complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]
     assert complaints == [logging.ERROR]  # once a minute
 
 
-async def test_nobody_who_left_is_remembered(store: Store) -> None:
+async def test_a_socket_that_left_is_forgotten(store: Store) -> None:
     await store.create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER)]
@@ -225,7 +225,7 @@ async def test_nobody_who_left_is_remembered(store: Store) -> None:
         assert (hub.counts()["total"], hub.counts()["rooms"]) == (0, {})
 
 
-async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_who_prepares_it(store: Store) -> None:
+async def test_a_room_that_is_a_draft_again_is_closed_for_attendees_and_shown_to_the_staff(store: Store) -> None:
     await store.create(room())
     async with running(store) as hub:
         attendee, speaker = Peer(hub), Peer(hub, Role.SPEAKER)
@@ -235,12 +235,12 @@ async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_w
 
         hub.publish(text(1, "another", status=Status.DRAFT))
 
-        await wait_until(lambda: speaker.sent and speaker.sent.head.status is Status.DRAFT, "the speaker is told")
+        await wait_until(lambda: speaker.sent and speaker.sent.head.status is Status.DRAFT, "the speaker has the draft")
         assert (attendee.closed, speaker.closed) == ([CloseCode.WEBINAR_GONE], [])
 
 
 def fields(stored: Room) -> Mapping[Any, Any]:
-    """What stands in Redis for a room."""
+    """The hash that Redis holds for a room."""
     return {
         "stamp": f"{stored.epoch}:{stored.version}",
         "record": msgspec.json.encode(stored),
@@ -249,7 +249,7 @@ def fields(stored: Room) -> Mapping[Any, Any]:
 
 
 async def put(raw: Redis, store: Store, stored: Room) -> None:
-    """Store a room past the store, as if its publish had been lost."""
+    """Store a room without the store, as if its publish had been lost."""
     await raw.hset(store.keys.room(stored.webinar_id), mapping=fields(stored))
 
 

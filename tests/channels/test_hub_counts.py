@@ -47,8 +47,8 @@ async def test_a_socket_is_counted_until_it_leaves(store: Store) -> None:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER, Role.SPEAKER)]
         groups = [peer.enter() for peer in peers]
         await wait_until(everyone(peers, 1), "everyone is in")
-        for gone in (0, 4):
-            hub.leave(groups[gone], peers[gone])
+        for left in (0, 4):
+            hub.leave(groups[left], peers[left])
         assert hub.counts() == {"total": 3, "rooms": {"w": {"attendee": 2, "speaker": 1}}, "reach": {}}
 
 

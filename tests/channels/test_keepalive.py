@@ -34,7 +34,7 @@ LIMITS = Limits(stall_seconds=20.0)
     ],
 )
 def test_what_is_due(deadlines: Deadlines, seconds: float, due: Due | CloseCode | None) -> None:
-    """A ping after 25 s of silence, the end 20 s later; 20 s for who does not read; a close at the announced time."""
+    """Silence: a ping after 25 s, the end 20 s later. A peer that does not read: 20 s."""
     assert deadlines.due(100 + seconds, LIMITS, inf) == due
 
 
@@ -256,7 +256,7 @@ async def test_a_peer_that_stalls_is_aborted_and_no_other(valkey_url: str) -> No
             while not stalled._deadlines.behind_since:
                 await change(site)
             began = time.monotonic()
-            await wait_until(lambda: site.inside.admission.total == 1, "the stalled peer is gone")
+            await wait_until(lambda: site.inside.admission.total == 1, "the stalled peer is cut off")
             assert time.monotonic() - began > 0.5
             await site.status("start")
             assert (await receiving)["status"] == "live"

@@ -1,4 +1,4 @@
-"""Rooms that are read: one reading for a crowd, whatever was lost is found, and no reading brings back what is over."""
+"""Rooms that are read: once for all who wait, to find lost changes, and never back to a replaced epoch."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ __all__ = ["raw", "store"]
 
 
 async def reread(store: Store, hub: Hub) -> None:
-    """Read everything that is held, as after a gap."""
+    """Read all rooms that have sockets here, as after a gap."""
     reader = Reader(store, hub)
     for tag in store.keys.tags:
         await reader.reread(tag)
@@ -36,7 +36,7 @@ async def reads(raw: Redis) -> int:
     return int(stats.get("cmdstat_hget", {"calls": 0})["calls"])
 
 
-async def test_a_crowd_makes_one_read(store: Store, raw: Redis) -> None:
+async def test_many_sockets_make_one_read(store: Store, raw: Redis) -> None:
     await store.create(room(version=3))
     before = await reads(raw)
     async with running(store) as hub:
@@ -52,7 +52,7 @@ async def test_a_crowd_makes_one_read(store: Store, raw: Redis) -> None:
     assert await reads(raw) - before == 1
 
 
-async def test_rooms_that_are_asked_for_at_once_are_read_each_once(store: Store, raw: Redis) -> None:
+async def test_rooms_that_are_requested_at_once_are_read_each_once(store: Store, raw: Redis) -> None:
     for number in range(5):
         await store.create(room(f"w{number}", version=number + 1))
     before = await reads(raw)
@@ -73,14 +73,14 @@ async def test_a_webinar_that_is_not_there_is_unknown_to_all_who_wait(store: Sto
         await wait_until(lambda: all(peer.refused for peer in peers), "everyone was refused")
         assert [peer.refused for peer in peers] == [["webinar_unknown"]] * 3
         assert hub.groups == {}
-        gone, end = Peer(hub), Peer(hub)
-        hub.leave(gone.enter("nowhere"), gone)
+        left, end = Peer(hub), Peer(hub)
+        hub.leave(left.enter("nowhere"), left)
         end.enter("nowhere either")
         await wait_until(lambda: end.refused, "the end was refused")
-        assert (gone.refused, hub.groups) == ([], {})
+        assert (left.refused, hub.groups) == ([], {})
 
 
-async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_next() -> None:
+async def test_a_room_that_cannot_be_read_refuses_the_waiting_sockets_and_is_read_for_the_next() -> None:
     async with own_redis() as redis, open_state(settings_for(redis.url)) as state, running(state.store) as hub:
         await state.store.create(room())
         redis.freeze()
@@ -93,18 +93,18 @@ async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_
         await wait_until(lambda: next_one.version == 1, "the next one is in")
 
 
-async def test_who_leaves_before_the_room_is_known_is_forgotten(store: Store) -> None:
+async def test_a_socket_that_leaves_before_the_room_is_known_is_forgotten(store: Store) -> None:
     await store.create(room())
     async with running(store) as hub:
-        gone, other = Peer(hub), Peer(hub)
-        hub.leave(gone.enter(), gone)
+        left, other = Peer(hub), Peer(hub)
+        hub.leave(left.enter(), left)
         assert hub.groups == {}
         other.enter()
         await wait_until(lambda: other.version == 1, "the other one is in")
-        assert gone.version == 0
+        assert left.version == 0
 
 
-async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store) -> None:
+async def test_the_sockets_of_a_deleted_webinar_are_closed(store: Store) -> None:
     await store.create(room())
     async with running(store) as hub:
         peer, late = Peer(hub), Peer(hub)
@@ -116,7 +116,7 @@ async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store
         late.enter()
 
         assert (peer.closed, list(group.subscribers)) == ([CloseCode.WEBINAR_GONE], [peer])
-        await wait_until(lambda: late.refused == ["webinar_unknown"], "nobody is let in any more")
+        await wait_until(lambda: late.refused == ["webinar_unknown"], "new sockets are refused")
         hub.leave(group, peer)
         assert hub.groups == {}
 
@@ -254,15 +254,15 @@ async def test_a_redis_that_lost_a_new_epoch_begins_another_one(store: Store, ra
         hub.publish(text(6, "e"))  # from the server that was promoted without it
 
         async def renewed() -> Room | None:
-            standing = (await store.load("w")).room
-            return standing if standing and standing.epoch != "e" else None
+            stored = (await store.load("w")).room
+            return stored if stored and stored.epoch != "e" else None
 
-        standing = await eventually(renewed, "what stands there is renewed")
-        hub.publish(public_text(standing))
-        await wait_until(lambda: peer.sent and peer.sent.head.epoch == standing.epoch, "the peer has that")
+        stored = await eventually(renewed, "the stored room is renewed")
+        hub.publish(public_text(stored))
+        await wait_until(lambda: peer.sent and peer.sent.head.epoch == stored.epoch, "the peer has that")
 
-    assert [state.head.epoch for state in peer.pushed] == ["f", standing.epoch]
-    assert standing.epoch not in {"e", "f"}
+    assert [state.head.epoch for state in peer.pushed] == ["f", stored.epoch]
+    assert stored.epoch not in {"e", "f"}
 
 
 async def test_of_many_processes_the_first_one_makes_the_new_epoch(valkey_url: str, store: Store, raw: Redis) -> None:
@@ -301,7 +301,9 @@ async def test_a_room_that_is_deleted_before_its_new_epoch_stays_deleted(
     assert (await store.load("w")).room is None
 
 
-async def test_a_room_that_cannot_be_decoded_refuses_who_waits_and_no_other_room(store: Store, raw: Redis) -> None:
+async def test_a_room_that_cannot_be_decoded_refuses_the_waiting_sockets_and_no_other_room(
+    store: Store, raw: Redis
+) -> None:
     for name in ("w", "other"):
         await store.create(room(name))
     await raw.hset(store.keys.room("w"), "public", text(1, status=Status.LIVE).replace(b'"live"', b'"newer"'))
@@ -309,6 +311,6 @@ async def test_a_room_that_cannot_be_decoded_refuses_who_waits_and_no_other_room
         refused, peer = Peer(hub), Peer(hub)
         refused.enter()
         peer.enter("other")
-        await wait_until(lambda: refused.refused and peer.version, "both hear")
+        await wait_until(lambda: refused.refused and peer.version, "one is refused, the other admitted")
 
         assert (refused.refused, set(hub.groups)) == (["state_unavailable"], {"other"})

@@ -1,4 +1,4 @@
-"""The room socket on the wire: one frame per change, read-only, and nobody waits for anybody. Times: test_vigil.py."""
+"""The room socket on the wire: one frame per change, read-only, and no socket delays another."""
 
 import asyncio
 import struct
@@ -23,11 +23,11 @@ async def opened(site: Site) -> None:
     await site.store.create(room())
 
 
-async def nobody_is_left(site: Site) -> None:
+async def no_socket_is_left(site: Site) -> None:
     """Every table of the process is empty again."""
     hub: Hub = site.inside.hub
     admission, timers = site.inside.admission, site.inside.timers
-    await wait_until(lambda: not (admission.total or hub.groups or len(timers)), "everyone is forgotten")
+    await wait_until(lambda: not (admission.total or hub.groups or len(timers)), "no socket is left")
     assert (admission.persons, hub.counts()["total"]) == ({}, 0)
 
 
@@ -56,8 +56,8 @@ async def test_each_change_is_one_frame(site: Site) -> None:
         await site.status("stop")
         await site.act("archive")
         states = [await next_state(socket) for _ in range(6)]
-    told = [(state["version"], state["status"], state["cta"]["visibility"]) for state in states]
-    assert told == [
+    received = [(state["version"], state["status"], state["cta"]["visibility"]) for state in states]
+    assert received == [
         (2, "live", "hidden"),
         (3, "live", "visible"),
         (4, "paused", "visible"),
@@ -76,7 +76,7 @@ async def test_a_webinar_that_is_made_anew_replaces_the_old_one(site: Site) -> N
         assert (await next_state(socket))["title"] == "new"
 
 
-async def test_a_crowd_makes_one_read(site: Site) -> None:
+async def test_many_sockets_make_one_read(site: Site) -> None:
     await opened(site)
 
     async def reads() -> int:
@@ -91,7 +91,7 @@ async def test_a_crowd_makes_one_read(site: Site) -> None:
     group = [asyncio.create_task(watch(number)) for number in range(1, 101)]
     assert await asyncio.gather(*group) == [1] * 100
     assert await reads() - before == 1
-    await nobody_is_left(site)
+    await no_socket_is_left(site)
 
 
 DATA = {
@@ -123,7 +123,7 @@ async def test_data_closes_the_socket_and_changes_nothing(site: Site) -> None:
             raw.writer.write_eof()
             assert await raw.rest() == b"", what
     assert await site.everything() == before
-    await nobody_is_left(site)
+    await no_socket_is_left(site)
 
 
 async def test_data_byte_by_byte_closes_the_socket(site: Site) -> None:
@@ -135,8 +135,8 @@ async def test_data_byte_by_byte_closes_the_socket(site: Site) -> None:
         assert await raw.closing() == 1008
 
 
-async def spoken(socket: ClientConnection, message: Any) -> None:
-    """Say something, and listen to what comes of it."""
+async def reply_to(socket: ClientConnection, message: Any) -> None:
+    """Send a message and read on."""
     await socket.send(message)
     await socket.recv()
 
@@ -147,7 +147,7 @@ async def test_an_independent_client_sees_why_it_was_closed(site: Site) -> None:
         async with site.socket() as socket:
             await next_state(socket)
             with pytest.raises(ConnectionClosed) as closed:
-                await spoken(socket, message)
+                await reply_to(socket, message)
             assert closed.value.rcvd is not None
             assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, READ_ONLY)
 
@@ -166,7 +166,7 @@ WRONG = {
 }
 
 
-async def test_what_breaks_the_protocol_is_closed_as_it_says(site: Site) -> None:
+async def test_frames_that_break_the_protocol_are_closed_by_their_code(site: Site) -> None:
     await opened(site)
     for what, (content, code) in WRONG.items():
         async with in_room(site) as raw:
@@ -175,7 +175,7 @@ async def test_what_breaks_the_protocol_is_closed_as_it_says(site: Site) -> None
             assert await raw.closing() == code, what
             raw.writer.write_eof()
             assert await raw.rest() == b"", what
-    await nobody_is_left(site)
+    await no_socket_is_left(site)
 
 
 async def test_a_ping_gets_its_pong(site: Site) -> None:
@@ -185,7 +185,7 @@ async def test_a_ping_gets_its_pong(site: Site) -> None:
         for payload in (b"", b"p", b"x" * 125):
             await raw.send(masked(PING, payload))
             assert await raw.frame() == (PONG, payload)
-        await raw.send(masked(PONG, b"nobody asked"), masked(PONG), *(bytes([byte]) for byte in masked(PING, b"slow")))
+        await raw.send(masked(PONG, b"unasked"), masked(PONG), *(bytes([byte]) for byte in masked(PING, b"slow")))
         assert await raw.frame() == (PONG, b"slow")
     async with site.socket() as socket:
         assert await (await socket.ping()) >= 0
@@ -203,11 +203,11 @@ async def test_a_close_is_answered_and_the_connection_closed(site: Site) -> None
             frame = await raw.frame()
             assert (frame.first, frame.payload[:2]) == (CLOSE, payload[:2])
             assert await raw.rest() == b""
-    await nobody_is_left(site)
+    await no_socket_is_left(site)
 
 
 @pytest.mark.parametrize("how", ["abort", "write_eof"])
-async def test_who_goes_without_a_word_is_forgotten(site: Site, how: str) -> None:
+async def test_a_peer_that_drops_the_connection_is_forgotten(site: Site, how: str) -> None:
     await opened(site)
     async with in_room(site) as raw, site.socket() as other:
         await raw.state()
@@ -215,31 +215,31 @@ async def test_who_goes_without_a_word_is_forgotten(site: Site, how: str) -> Non
         await wait_until(lambda: site.inside.admission.total == 1, "one is left")
         await site.status("start")
         assert (await state_where(other, status="live"))["version"] == 2
-    await nobody_is_left(site)
+    await no_socket_is_left(site)
 
 
-async def test_who_speaks_or_goes_before_the_handshake_is_answered_costs_nobody_else_anything(valkey_url: str) -> None:
+async def test_a_peer_that_sends_or_leaves_before_the_handshake_is_answered_affects_no_other(valkey_url: str) -> None:
     async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url)) as site:
         await opened(site)
         proxy.delay = 0.2
-        async with connecting(site) as early, connecting(site) as gone, connecting(site) as patient:
-            for raw in (early, gone, patient):
+        async with connecting(site) as early, connecting(site) as left, connecting(site) as waiting:
+            for raw in (early, left, waiting):
                 await raw.send(handshake(site))
-            await wait_until(lambda: site.inside.admission.total == 3, "all wait")
+            await wait_until(lambda: site.inside.admission.total == 3, "all wait for the room")
             await early.send(masked(PING))
-            gone.writer.transport.abort()
+            left.writer.transport.abort()
             assert await early.rest() == b""
-            assert (await patient.answer()).status == 101
-            assert (await patient.state())["version"] == 1
+            assert (await waiting.answer()).status == 101
+            assert (await waiting.state())["version"] == 1
         proxy.delay = 0.0
-        await nobody_is_left(site)
+        await no_socket_is_left(site)
 
 
 async def change(site: Site, times: int) -> int:
     """So many changes of four kilobytes each; the version of the last."""
 
-    def changed(standing: Room) -> Room:
-        return replace(standing, description=str(standing.version) * 1000, version=standing.version + 1)
+    def changed(known: Room) -> Room:
+        return replace(known, description=str(known.version) * 1000, version=known.version + 1)
 
     for _ in range(times):
         last = await site.store.edit("w", changed)
@@ -259,7 +259,7 @@ async def all_states(raw: Raw, last: int) -> list[int]:
     return versions
 
 
-async def test_a_peer_that_does_not_read_holds_up_nobody_and_skips_to_the_newest(site: Site) -> None:
+async def test_a_peer_that_does_not_read_delays_no_other_and_skips_to_the_newest(site: Site) -> None:
     await opened(site)
     async with in_room(site, receive_buffer=4096) as slow, site.socket() as other:
         last = 1
@@ -279,7 +279,7 @@ async def test_a_peer_that_does_not_read_holds_up_nobody_and_skips_to_the_newest
         assert (await slow.state())["status"] == "live"
 
 
-async def test_a_flood_of_pings_is_not_kept_for_who_does_not_read(site: Site) -> None:
+async def test_no_pongs_are_buffered_for_a_peer_that_does_not_read(site: Site) -> None:
     await opened(site)
     async with in_room(site, receive_buffer=4096) as raw:
         while not behind(site):
@@ -293,7 +293,7 @@ async def test_a_flood_of_pings_is_not_kept_for_who_does_not_read(site: Site) ->
         assert (await site.http.get("/healthz")).status_code == 200
 
 
-async def test_a_shutdown_tells_everyone_to_come_back_to_another_process(valkey_url: str) -> None:
+async def test_a_shutdown_closes_all_sockets_with_1012(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url)) as site:
         await opened(site)
         sockets = [await site.socket(claims={"sub": str(lead)}) for lead in range(1, 6)]
@@ -304,7 +304,7 @@ async def test_a_shutdown_tells_everyone_to_come_back_to_another_process(valkey_
     assert [socket.close_code for socket in sockets] == [1012] * 5
 
 
-async def test_a_peer_that_does_not_read_holds_up_no_shutdown(valkey_url: str) -> None:
+async def test_a_peer_that_does_not_read_delays_no_shutdown(valkey_url: str) -> None:
     async with AsyncExitStack() as peers:
         async with serving(settings_for(valkey_url)) as site:
             await opened(site)
@@ -321,4 +321,4 @@ async def test_sockets_change_nothing(site: Site) -> None:
     async with site.socket() as socket, site.socket("speaker") as other:
         await asyncio.gather(next_state(socket), next_state(other))
     assert await site.everything() == before
-    await nobody_is_left(site)
+    await no_socket_is_left(site)
