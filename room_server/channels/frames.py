@@ -21,9 +21,8 @@ except ImportError:  # a platform for which websockets has no C extension
     from websockets.utils import apply_mask
 
 _PING_PAYLOAD = struct.Struct("!II")
-PONG_SIZE = 2 + 4 + _PING_PAYLOAD.size
-"""Bytes of a client's pong to one of our pings: two of header, masking key, payload."""
 _PONG_HEADER = bytes((0x80 | Opcode.PONG, 0x80 | _PING_PAYLOAD.size))
+"""Of a client's pong to one of our pings; masking key and payload follow."""
 
 
 class RoomVersion(Struct, frozen=True):
@@ -88,7 +87,7 @@ def pong_payload(data: bytes) -> bytes | None:
 
     Every receipt comes through here. A ServerProtocol for each would halve the speed.
     """
-    if len(data) != PONG_SIZE or data[:2] != _PONG_HEADER:
+    if len(data) != 2 + 4 + _PING_PAYLOAD.size or data[:2] != _PONG_HEADER:
         return None
     return apply_mask(data[6:], data[2:6])
 

@@ -8,11 +8,12 @@ each partition is re-read every few seconds besides. A server that does not answ
 import asyncio
 import contextlib
 import logging
+from collections import defaultdict
 from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
-from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.cluster import ClusterNode, RedisCluster
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
@@ -113,7 +114,7 @@ class Listener:
         channels = self._tags.keys() - self._assigned
         if not isinstance(self._client, RedisCluster):
             return [(self._client, channels)] if channels else []
-        nodes, by_node = self._client.nodes_manager, dict[str, tuple[Redis, set[str]]]()
+        nodes, by_node = self._client.nodes_manager, defaultdict[ClusterNode, set[str]](set)
         try:
             await reraise_swallowed_cancellation(nodes.initialize())
         except (RedisError, RedisClusterException, OSError) as error:
@@ -121,10 +122,8 @@ class Listener:
             return []
         for channel in channels:
             for node in nodes.slots_cache.get(slot(channel), [])[:1]:  # the primary; none while the slot has no server
-                if node.name not in by_node:
-                    by_node[node.name] = (client_of(node), set())
-                by_node[node.name][1].add(channel)
-        return list(by_node.values())
+                by_node[node].add(channel)
+        return [(client_of(node), channels) for node, channels in by_node.items()]
 
     async def _run_connection(self, client: Redis, channels: set[str]) -> None:
         """Listen on one connection until it is lost, or until none of its channels is left."""

@@ -7,11 +7,10 @@ from contextlib import asynccontextmanager
 from math import inf
 
 import pytest
-from msgspec.structs import replace
 
 from room_server.channels.keepalive import Deadlines, Due, Limits, TimerWheel
-from room_server.core.room import Room
 from room_server.errors import CloseCode
+from tests.channels.test_socket import change
 from tests.raw import CLOSE, PING, PONG, TEXT, in_room, masked
 from tests.support import PATIENCE, Site, next_state, room, serving, settings_for, state_where, wait_until
 from tests.timelapse import timelapse
@@ -227,22 +226,11 @@ async def test_a_check_that_is_due_sooner_is_not_put_off_by_another_one(site: Si
     async with in_room(site, receive_buffer=4096) as raw:
         (subscriber,) = site.inside.hub.groups["w"].subscribers
         while not subscriber._deadlines.behind_since:
-            last = await change(site)
+            last = await change(site, 10)
         site.expire_tokens()
         while (await raw.state())["version"] < last:
             pass
         assert await raw.closing() == 4501
-
-
-async def change(site: Site, webinar_id: str = "w") -> int:
-    """Ten changes of four kilobytes each; the version of the last."""
-
-    def changed(known: Room) -> Room:
-        return replace(known, description=str(known.version % 10) * 4000, version=known.version + 1)
-
-    for _ in range(10):
-        last = await site.store.edit(webinar_id, changed)
-    return last.version
 
 
 async def test_a_peer_that_stalls_is_aborted_and_no_other(valkey_url: str) -> None:
@@ -254,7 +242,7 @@ async def test_a_peer_that_stalls_is_aborted_and_no_other(valkey_url: str) -> No
             ]
             receiving = tasks.create_task(state_where(other, status="live"))
             while not stalled._deadlines.behind_since:
-                await change(site)
+                await change(site, 10)
             began = time.monotonic()
             await wait_until(lambda: site.inside.admission.total == 1, "the stalled peer is cut off")
             assert time.monotonic() - began > 0.5

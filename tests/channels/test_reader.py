@@ -10,24 +10,16 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from room_server.channels.hub import Hub
-from room_server.channels.reader import Reader
 from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode
 from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.channels.test_hub import Peer, everyone, put, raw, running, store, text, with_peer
+from tests.channels.test_hub import Peer, everyone, put, raw, reread, running, store, text, with_peer
 from tests.outage import own_redis
 from tests.proxy import Proxy, proxy_to
 from tests.support import PATIENCE, eventually, room, settings_for, wait_until
 
 __all__ = ["raw", "store"]
-
-
-async def reread(store: Store, hub: Hub) -> None:
-    """Read all rooms that have sockets here, as after a gap."""
-    reader = Reader(store, hub)
-    for tag in store.keys.tags:
-        await reader.reread(tag)
 
 
 async def reads(raw: Redis) -> int:
