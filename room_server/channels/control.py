@@ -1,9 +1,9 @@
 """What clients send: control frames (RFC 6455, 5.5), and the closing handshake (7.1).
 
-Browsers send receipts only, which the socket takes by itself (frames.pong_payload). So none of these objects is made
-for an idle socket. websockets' sans-I/O ServerProtocol writes the answers. It does not read everything: it would refuse
-a data frame only when its header is complete, give a pong of 64 KiB another close code than RFC 6455 does, and read a
-megabyte of pings to the end.
+Browsers send receipts only, which the socket takes by itself (frames.pong_payload), so these objects are made for few
+sockets. `ControlReader` splits and checks what comes; websockets' sans-I/O ServerProtocol reads the frames that passed,
+and answers them. It could not check by itself: it refuses data only when the frame is complete, and as too big (1009)
+rather than as forbidden (1008), and it would read a megabyte of pings to the end.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ class ControlReader:
         self.unread = b""
         """The beginning of a frame, or what stands behind a fault or a flood."""
         self._allowed_at = 0.0
-        """When the frames so far will have been sent at MAX_PER_SECOND (GCRA)."""
+        """When the frames so far would have come at MAX_PER_SECOND (the theoretical arrival time of GCRA)."""
 
     def read(self, data: bytes) -> ControlFrames:
         """The whole frames of what was unread and `data`, up to the first close frame or fault.
@@ -119,7 +119,10 @@ class ControlProtocol:
         return self._protocol.close_expected()
 
     def close(self, code: CloseCode, reason: str, *, at_fault: bool) -> None:
-        """Send a close frame. A peer `at_fault` is not read any more and not waited for (RFC 6455, 7.1.7)."""
+        """Send a close frame, without a reason with the code's own (errors.CLOSE_CODES).
+
+        Nothing more is read from a peer `at_fault`, and the connection is half-closed at once (RFC 6455, 7.1.7).
+        """
         send = self._protocol.fail if at_fault else self._protocol.send_close
         send(code, reason or CLOSE_CODES[code][1])
         write(self._transport, b"".join(self._protocol.data_to_send()))

@@ -79,8 +79,8 @@ class RoomSocket(Protocol):
             self.admit(self._group)
 
     def admit(self, group: SubscriberGroup) -> None:
-        """Write the 101 answer and the group's state at once. Called once, when the group has a state."""
-        assert group.state is not None and self._answer is not None  # noqa: S101, PT018 - see above
+        """Write the 101 answer and the group's state at once. To be called once, when the group has a state."""
+        assert group.state is not None and self._answer is not None  # noqa: S101, PT018 - the hub calls it so
         try:
             check_visible(self.actor, group.name, group.state.head.status)
         except Refusal as refusal:
@@ -149,18 +149,15 @@ class RoomSocket(Protocol):
     def push(self, state: RoomState) -> None:
         """Write the newest state; a peer that is behind gets it when it has caught up."""
         if self._deadlines.behind_since or self._closing is not None or self._group is None:
-            return  # this and `_write` are written out here: a broadcast does it for every socket
+            return
         self.sent = state
-        frame = state.frame
-        try:
-            written = write(self._descriptor, frame)
-        except OSError:
-            written = 0  # the transport will find out why
-        if written < len(frame):
-            control.write(self._transport, frame[written:])
+        self._write(state.frame)
 
     def _write(self, data: bytes) -> None:
-        """Write to the kernel, and the rest to the transport, whose buffer is empty while the peer is not behind."""
+        """Write to the kernel, and what it does not take to the transport.
+
+        The transport's buffer must be empty, so that the order is kept: it is while the peer is not behind.
+        """
         try:
             written = write(self._descriptor, data)
         except OSError:
@@ -183,7 +180,7 @@ class RoomSocket(Protocol):
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to reconnect in `seconds`; the socket is closed `closed_after` seconds later."""
         if self._group is None:
-            return  # gone meanwhile
+            return  # the connection is lost
         if self._closing is None and not self._deadlines.is_behind:
             control.write(self._transport, frames.reconnect(seconds))
         now = self._admission.clock()
@@ -224,7 +221,7 @@ class RoomSocket(Protocol):
         return inf if self.actor.expires_at is None else self.actor.expires_at - time.time()
 
     def close(self, code: CloseCode, reason: str = "", *, at_fault: bool = False) -> None:
-        """Start the closing handshake (see ControlProtocol.close); without a reason the code's own is sent."""
+        """Start the closing handshake, or abort before the handshake is answered. See ControlProtocol.close."""
         if self._closing is not None:
             return
         if self._answer is not None or self._group is None:

@@ -114,7 +114,7 @@ def _appended(plan: Commit) -> list[Any]:
 
 
 def log_change(room: Room) -> None:
-    """A line that joins the request, if there was one, to the frames that tell its change: see channels.receipts."""
+    """A line that joins the request, if there was one, to the frames that tell its change: see channels.subscribers."""
     if request_id.get():
         told = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
         logger.info("room changed", extra={"facts": told})
