@@ -113,7 +113,7 @@ class Admission:
         if found is None and path != _COUNTS_PATH:
             raise Unknown("not_found", "there is no socket at this address")
         headers = request.headers
-        if "origin" in headers:  # browsers send it always, other clients never
+        if "origin" in headers:  # every browser sends it
             self._check_origin(headers["origin"], headers.get("host", ""))
         offered = [offer.strip() for offer in headers.get("sec-websocket-protocol", "").split(",")]
         if SUBPROTOCOL not in offered:
