@@ -1,8 +1,10 @@
-"""The composition root: the route table, and the lifespan that owns every task of a web process."""
+"""The composition root of a web process: its route table, its objects, and the lifespan that owns its tasks."""
 
 import asyncio
 import logging
 import os
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -10,7 +12,6 @@ from typing import Any
 
 from msgspec import Struct
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -19,13 +20,14 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from room_server import config, process
-from room_server.api import health, navigation, pages
+from room_server.api import health, pages, responses
 from room_server.api.counts import Counts
-from room_server.api.documents.endpoints import Documents
-from room_server.api.frame_sources import FrameSources
+from room_server.api.documents import asyncapi, openapi
+from room_server.api.documents.document import Document
 from room_server.api.health import Health
 from room_server.api.hooks import Hooks
-from room_server.api.metrics import Metrics, MetricSources
+from room_server.api.metrics import Metrics
+from room_server.api.pages import FrameSources
 from room_server.api.rooms import Rooms
 from room_server.auth import Authenticator
 from room_server.channels.drain import Drain, drain_on_sigterm, ended_at_once
@@ -35,26 +37,29 @@ from room_server.channels.keepalive import TimerWheel
 from room_server.channels.listener import Listener
 from room_server.channels.reader import CountsFeed, Reader
 from room_server.config import Settings
-from room_server.errors import BadInput, Refusal, Unknown
+from room_server.core.messages import Role
+from room_server.core.receipt_stats import BOUNDS_MS
 from room_server.process import vital
 from room_server.rate_limit import PerAddress
 from room_server.state import server_checks
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.startup import State, wait_for_state
-from room_server.telemetry import logs, multiprocess, tracing
-from room_server.telemetry.multiprocess import SingleProcess
+from room_server.telemetry import logs, multiprocess, prometheus, tracing
+from room_server.telemetry.histogram import Histogram
+from room_server.telemetry.multiprocess import Slot
+from room_server.telemetry.prometheus import P
 from room_server.token_secret import with_token_secret
 
 logger = logging.getLogger(__name__)
 
 START_SECONDS = 10
-"""How long a start waits for all partitions to be heard; then it serves those that are."""
+"""How long a start waits for the subscriptions of all partitions; then it serves those that have theirs."""
 ANY_METHOD: list[str] = []
-"""Starlette lets every method through to the endpoint."""
+"""Starlette then passes every method to the endpoint."""
 
 
 class WebProcess(Struct, kw_only=True):
-    """The objects of a web process. It is each request's `state.web`, and the room sockets' `app_state["web"]`."""
+    """The objects of a web process: `request.state.web` to an endpoint, `app_state["web"]` to a room socket."""
 
     hub: Hub
     timers: TimerWheel
@@ -68,50 +73,44 @@ class WebProcess(Struct, kw_only=True):
     counts: Counts
     metrics: Metrics
     health: Health
-    documents: Documents
+    openapi: Document
+    asyncapi: Document
     frame_sources: FrameSources
 
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+class Endpoint:
+    """ASGI: one endpoint of the process that serves the request, which `choose` takes from its objects.
 
+    Routes are made before these objects are. Starlette would also take a function, and wrap it in what costs as much as
+    deciding a hook. The exception handlers answer what is raised.
+    """
 
-def endpoint(choose: Callable[[WebProcess], Endpoint]) -> Endpoint:
-    """The endpoint that `choose` takes from the process that serves the request: routes are older than processes."""
-
-    async def answer(request: Request) -> Response:
-        web: WebProcess = request.state.web
-        return await choose(web)(request)
-
-    return answer
-
-
-class ReceiveHook:
-    """The same as plain ASGI: what Starlette puts around a function costs as much as a decision."""
+    def __init__(self, choose: Callable[[WebProcess], Callable[[Request], Awaitable[Response]]]) -> None:
+        self._choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One hook; a Refusal is answered by the exception handler."""
-        web: WebProcess = scope["state"]["web"]
-        response = await web.hooks.receive(Request(scope, receive))
+        """Answer one request."""
+        response = await self._choose(scope["state"]["web"])(Request(scope, receive))
         await response(scope, receive, send)
 
 
 ROUTES: list[BaseRoute] = [
-    Route("/hooks/{name}", ReceiveHook(), methods=["POST"]),
-    Route("/rooms/{webinar_id}/state", endpoint(lambda web: web.rooms.state), methods=ANY_METHOD),
-    Route("/rooms/{webinar_id}/me", endpoint(lambda web: web.rooms.standing), methods=["GET"]),
-    Route("/webinars", endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
-    Route("/monitor/counts", endpoint(lambda web: web.counts.answer), methods=["GET"]),
+    Route("/hooks/{name}", Endpoint(lambda web: web.hooks.receive), methods=["POST"]),
+    Route("/rooms/{webinar_id}/state", Endpoint(lambda web: web.rooms.state), methods=ANY_METHOD),
+    Route("/rooms/{webinar_id}/me", Endpoint(lambda web: web.rooms.standing), methods=["GET"]),
+    Route("/webinars", Endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
+    Route("/monitor/counts", Endpoint(lambda web: web.counts.answer), methods=["GET"]),
     Route("/healthz", health.alive, methods=["GET"]),
-    Route("/readyz", endpoint(lambda web: web.health.ready), methods=["GET"]),
-    Route("/metrics", endpoint(lambda web: web.metrics.answer), methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/openapi.json", endpoint(lambda web: web.documents.openapi), methods=["GET"], middleware=pages.COMPRESSED),
-    Route("/asyncapi.json", endpoint(lambda web: web.documents.asyncapi), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/readyz", Endpoint(lambda web: web.health.ready), methods=["GET"]),
+    Route("/metrics", Endpoint(lambda web: web.metrics.answer), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/openapi.json", Endpoint(lambda web: web.openapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
+    Route("/asyncapi.json", Endpoint(lambda web: web.asyncapi.answer), methods=["GET"], middleware=pages.COMPRESSED),
 ]
-"""`/rooms/<id>/socket` and `/monitor/socket` are not here: uvicorn hands them to channels.socket.RoomSocket."""
+"""Without `/rooms/<id>/socket` and `/monitor/socket`, which protocols.upgrade hands to channels.socket.RoomSocket."""
 
 
 def from_environment() -> Starlette:
-    """The application of a worker process, which has nothing but its environment. Raises ConfigurationError."""
+    """The application of one of several web workers, by settings in the environment. Raises ConfigurationError."""
     settings = config.load(os.environ)
     logs.configure(settings.log_format)
     tracing.configure(os.environ)
@@ -121,14 +120,11 @@ def from_environment() -> Starlette:
 
 
 def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
-    """The application, not yet running: its lifespan opens the state; `shared` is the folder of this host's workers."""
+    """The application; its lifespan opens the state. In the folder `shared` this host's workers share metrics."""
     origins = settings.origins()
-    middleware = [
-        Middleware(tracing.RequestId),
-        Middleware(pages.SecurityHeaders, origins),
-    ]
+    middleware = [Middleware(tracing.RequestId), Middleware(pages.SecurityHeaders, origins)]
     if settings.max_requests_per_address:
-        middleware.append(Middleware(PerAddress, settings.max_requests_per_address, navigation.response))
+        middleware.append(Middleware(PerAddress, settings.max_requests_per_address, responses.refused))
     if origins:
         middleware.append(
             Middleware(
@@ -142,10 +138,10 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
     app = Starlette(
         routes=[*ROUTES, *pages.routes()],
         middleware=middleware,
-        exception_handlers={Refusal: _refusal, HTTPException: _http_exception, Exception: _failure},
+        exception_handlers=responses.HANDLERS,
         lifespan=lambda _: lifespan(settings, shared),
     )
-    app.router.redirect_slashes = False  # an unknown address is unknown
+    app.router.redirect_slashes = False  # an unknown address is 404
     return app
 
 
@@ -153,8 +149,8 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
 async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Mapping[str, WebProcess]]:
     """Open the state, run every task of a web process, and close both.
 
-    It begins to serve when Redis answers and the changes of every partition are heard. It waits for Redis without end,
-    but for partitions of a Cluster that are away no longer than START_SECONDS.
+    The process serves as soon as Redis answers and every partition is subscribed to. It waits for Redis without limit,
+    but no longer than START_SECONDS for partitions of a Cluster that are away.
     """
     async with AsyncExitStack() as stack:
         stack.callback(tracing.flush)
@@ -177,7 +173,7 @@ async def lifespan(settings: Settings, shared: Path | None) -> AsyncIterator[Map
 
 
 def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
-    """What runs as long as the process serves, by its task's name; if one of them ends, so does the process."""
+    """The work that runs as long as the process serves, by task name; the process ends if one of them does."""
     return {
         "listen": web.listener.run(),
         "refresh": web.listener.refresh(),
@@ -190,8 +186,26 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
     }
 
 
-def assemble(settings: Settings, state: State, slot: SingleProcess) -> WebProcess:
-    """The objects of a web process, each given what it needs."""
+def socket_metrics(hub: Hub, admission: Admission, listener: Listener) -> prometheus.Samples:
+    """What this process counts of its sockets and of its subscriptions to Redis."""
+    roles = Counter[str]()
+    for group in hub.groups.values():
+        roles.update(group.roles)
+    receipts = hub.tally.answers(group.receipts for group in hub.groups.values())
+    return {
+        **{(P + "sockets", role.value): roles[role] for role in Role},
+        **{(P + "handshakes_total", code): count for code, count in {"accepted": 0, **admission.answered}.items()},
+        (P + "frames_total",): hub.tally.frames,
+        (P + "gaps_healed_total",): hub.tally.healed,
+        (P + "subscribed",): int(listener.subscribed.is_set()),
+        (P + "subscriptions_lost_total",): listener.lost,
+        **hub.tally.writing.series(P + "broadcast_seconds"),
+        **Histogram.of_counts([bound / 1000 for bound in BOUNDS_MS], receipts).series(P + "reach_seconds"),
+    }
+
+
+def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
+    """Make the objects of a web process. `slot` is its place among the workers of this host, if there are several."""
     store, authenticator = state.store, Authenticator(settings)
     hub, timers = Hub(store), TimerWheel()
     reader = Reader(store, hub)
@@ -200,42 +214,26 @@ def assemble(settings: Settings, state: State, slot: SingleProcess) -> WebProces
     admission = Admission(settings, hub, timers, authenticator.token)
     counts = Counts(store, authenticator, settings.max_reads_per_person)
     heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counts(), "hooks": hooks.by_code()})
+
+    def collect() -> prometheus.Samples:
+        heartbeat_age = time.monotonic() - heartbeat.announced_at
+        samples = {**hooks.metrics(), **socket_metrics(hub, admission, listener)}
+        return {**samples, (P + "heartbeat_age_seconds",): heartbeat_age}
+
     return WebProcess(
         hub=hub,
         timers=timers,
         reader=reader,
         listener=listener,
         admission=admission,
-        counts_feed=CountsFeed(hub, counts.seen),
+        counts_feed=CountsFeed(hub, counts.visible),
         heartbeat=heartbeat,
         hooks=hooks,
         rooms=Rooms(store, authenticator, settings.max_reads_per_person),
         counts=counts,
-        metrics=Metrics(settings, store, MetricSources(hub, admission, listener, heartbeat, hooks), slot),
-        health=Health(store, listener, admission),
-        documents=Documents(settings.public_url),
+        metrics=Metrics(settings, store, collect, slot),
+        health=Health(store, listener.away, lambda: admission.draining),
+        openapi=Document(openapi.document, settings.public_url),
+        asyncapi=Document(asyncapi.document, settings.public_url),
         frame_sources=FrameSources(store),
     )
-
-
-async def _refusal(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - registered for this class alone
-    return navigation.response(request, error)
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class alone
-    refusal = (
-        BadInput("method_not_allowed", "this address does not take this method")
-        if error.status_code == 405
-        else Unknown("not_found", "there is nothing at this address")
-    )
-    refusal.headers = dict(error.headers or {})
-    return navigation.response(request, refusal)
-
-
-async def _failure(request: Request, _: Exception) -> Response:
-    """Starlette answers this outside of every middleware."""
-    answer = navigation.response(request, Refusal("internal_error", "something went wrong here; it is in the log"))
-    answer.headers["X-Request-ID"] = tracing.request_id.get()
-    return answer

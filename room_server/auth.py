@@ -1,6 +1,6 @@
-"""Who is calling: a bearer token (RFC 7519) or a request signed by the site's backend (Standard Webhooks) -> Actor.
+"""Authentication: the Actor of a bearer token (RFC 7519), or of a request that the site signed (Standard Webhooks).
 
-Secrets are compared in constant time. Nothing here is remembered: a crowd that reconnects costs Redis nothing.
+Secrets are compared in constant time. Nothing is stored or looked up, so thousands who reconnect cost Redis nothing.
 """
 
 import base64
@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import jwt
@@ -23,12 +24,13 @@ from jwt.utils import force_bytes
 
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import MAX_LEAD_ID, Actor, Role
+from room_server.core.wire import bearer_token
 from room_server.errors import ConfigurationError, Unauthenticated
 
 WEBHOOK_TOLERANCE = 300
-"""Seconds that a signed request's clock may be off (Standard Webhooks)."""
+"""Seconds by which a signed request's time may differ from ours (Standard Webhooks)."""
 MAX_MOMENT = 2**40
-"""Unix seconds of a claim, at most: far beyond every use, and still exact as a float."""
+"""Unix seconds of a claim, at most: beyond every use, and still exact as a float."""
 _REQUIRED = ("exp", "sub", "role", "webinar_id")
 _PEM = re.compile(r"-----BEGIN .*?-----END [^-]*-----", re.DOTALL)
 _LEAD = re.compile(r"[1-9][0-9]{0,15}")
@@ -37,7 +39,7 @@ _ROLES = {role.value: role for role in Role}
 
 
 class _Prepared(HMACAlgorithm):
-    """PyJWT looks at a secret anew for each token (is it a PEM, a DER, a JWK?); ours were looked at when configured."""
+    """HS256 without PyJWT's check of the secret for each token (is it a PEM, a DER, a JWK?): `_secret` made it once."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         """The key as it is."""
@@ -51,7 +53,7 @@ _SIGNATURES.register_algorithm("HS256", _Prepared(HMACAlgorithm.SHA256))
 
 
 class Authenticator:
-    """Verifies by the configured keys; with TOKEN_PUBLIC_KEY it cannot sign."""
+    """Verifies callers with the keys of the settings. Raises ConfigurationError for keys that cannot be used."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.token_public_key:
@@ -61,11 +63,11 @@ class Authenticator:
         self._hook_secrets = settings.hook_secrets()
 
     def token(self, token: str) -> Actor:
-        """The actor of a JWT. Raises Unauthenticated, which says what is wrong with it."""
+        """The actor of a JWT, by the first key that verifies it. Raises Unauthenticated, with what is wrong with it."""
         reason = "no token secret is configured"
         for algorithm, key in self._keys:
             try:
-                return _in_time(_claims(_SIGNATURES.decode(token, key, [algorithm])))
+                return _current_actor(_claims(_SIGNATURES.decode(token, key, [algorithm])))
             except jwt.InvalidSignatureError:
                 reason = "the token's signature does not hold"
             except jwt.InvalidAlgorithmError as error:
@@ -76,24 +78,24 @@ class Authenticator:
 
     def bearer(self, headers: Mapping[str, str]) -> Actor:
         """The actor of an `Authorization: Bearer` header. Raises Unauthenticated."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = bearer_token(headers.get("authorization", ""))
+        if not token:
             raise Unauthenticated("send a token as `Authorization: Bearer <token>`")
-        return self.token(token.strip())
+        return self.token(token)
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> Actor:
-        """The site's backend, when one of the signatures over id, time and body holds. Raises Unauthenticated."""
+        """The site's backend, if one of the signatures over id, time and body is valid. Raises Unauthenticated."""
         identity, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
         self.check_signed_head(headers)
         content = f"{identity}.{stamp}.".encode("latin-1") + body
         expected = [_signature(secret, content) for secret in self._hook_secrets]
-        given = [word[3:].encode("latin-1") for word in headers["webhook-signature"].split() if word.startswith("v1,")]
-        if not any(hmac.compare_digest(one, other) for one in expected for other in given):
+        given = [one[3:].encode("latin-1") for one in headers["webhook-signature"].split() if one.startswith("v1,")]
+        if not any(hmac.compare_digest(*pair) for pair in product(expected, given)):
             raise Unauthenticated("no signature of this request holds")
         return Actor(role=Role.SYSTEM, subject="webhook")
 
     def check_signed_head(self, headers: Mapping[str, str]) -> None:
-        """What can be refused before the body is read. Raises Unauthenticated."""
+        """Check what needs no body, so that it is refused before the body is read. Raises Unauthenticated."""
         if not self._hook_secrets:
             raise Unauthenticated("signed requests are not accepted: no hook secret is configured")
         for name in ("webhook-id", "webhook-timestamp", "webhook-signature"):
@@ -107,12 +109,12 @@ class Authenticator:
 
 
 def is_signed(headers: Mapping[str, str]) -> bool:
-    """Whether the request claims to be the site's backend."""
+    """Whether the request claims to be signed by the site's backend; a token takes precedence."""
     return "authorization" not in headers and "webhook-signature" in headers
 
 
 def _claims(payload: bytes) -> dict[str, Any]:
-    """The claims of a signed payload. Raises ValueError."""
+    """The claims in a verified payload. Raises ValueError."""
     claims = json.loads(payload)
     if not isinstance(claims, dict):
         raise ValueError("the claims are no object")
@@ -122,8 +124,8 @@ def _claims(payload: bytes) -> dict[str, Any]:
     return claims
 
 
-def _in_time(claims: dict[str, Any]) -> Actor:
-    """The actor of claims whose time has come and is not over (RFC 7519, 4.1.4 and 4.1.5; no leeway)."""
+def _current_actor(claims: dict[str, Any]) -> Actor:
+    """The actor, if `exp` and `nbf` allow it now, without leeway (RFC 7519, 4.1.4, 4.1.5). Raises as `actor` does."""
     found, now = actor(claims), time.time()
     if found.expires_at is not None and found.expires_at <= now:
         raise Unauthenticated("the token has expired")
@@ -133,7 +135,7 @@ def _in_time(claims: dict[str, Any]) -> Actor:
 
 
 def actor(claims: dict[str, Any]) -> Actor:
-    """The actor of verified claims. Raises ValueError."""
+    """The actor that verified claims name. Raises ValueError, which names the claim."""
     subject, role, scope, name = claims["sub"], claims["role"], claims["webinar_id"], claims.get("name")
     if not isinstance(role, str) or role not in _ROLES:
         raise ValueError("the claim role names no role")
@@ -157,7 +159,7 @@ def actor(claims: dict[str, Any]) -> Actor:
 
 
 def _moment(claims: dict[str, Any], name: str, absent: int | None = None) -> int:
-    """A claim's time, in whole seconds. Raises ValueError."""
+    """The time in a claim, in whole Unix seconds. Raises ValueError."""
     value = claims.get(name, absent)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_MOMENT:
         raise ValueError(f"the claim {name} is no time in Unix seconds")
@@ -165,12 +167,15 @@ def _moment(claims: dict[str, Any], name: str, absent: int | None = None) -> int
 
 
 def new_subject(role: str) -> str:
-    """A `sub` that nobody else has: whoever it is given to is a person of its own (`Actor.person`)."""
+    """A random `sub`, so that the holder of the token counts as one person of its own (`Actor.person`)."""
     return f"{role}-{secrets.token_urlsafe(9)}"
 
 
 def issue(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
-    """A token that the first secret signs. Raises ConfigurationError when this server can only verify."""
+    """A token with these claims, valid for `seconds`, signed with the first secret.
+
+    Raises ConfigurationError when this server can only verify.
+    """
     if settings.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: tokens are signed elsewhere, here only verified")
     known = settings.token_secrets()
@@ -181,7 +186,7 @@ def issue(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
 
 
 def _public_keys(text: str) -> list[tuple[str, Any]]:
-    """Each key with the one algorithm that it is for. Raises ConfigurationError."""
+    """The keys of TOKEN_PUBLIC_KEY, each with the one algorithm that it is for. Raises ConfigurationError."""
     pem = text.replace("\\n", "\n")
     return [_public_key(one) for one in _PEM.findall(pem) or [pem]]
 

@@ -1,9 +1,9 @@
-"""The one place that asks for the time of day; everything below is told."""
+"""The one place that reads the time of day; the core takes it as an argument."""
 
 from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """The server's clock, UTC, to the millisecond: as fine as anything shown or stored needs."""
+    """Now, in UTC, to the millisecond, as it is shown and stored."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

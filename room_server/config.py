@@ -1,6 +1,6 @@
-"""Settings from the environment (`ROOM_SERVER_…`); everything that is wrong is reported at once, by name.
+"""Settings from the environment (`ROOM_SERVER_…`). All that is wrong is reported at once, by the setting's name.
 
-Values that are secrets hide themselves when the settings are printed.
+Secrets are hidden when the settings are printed.
 """
 
 import base64
@@ -24,11 +24,14 @@ REDIS_SCHEMES = {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 SECRETS = frozenset({"token_secret", "hook_secret", "telegram_token", "metrics_token", "redis_url"})
 SECRET_BYTES = 32
-"""A key for HS256 is at least as long as its hash (RFC 7518, 3.2)."""
+"""The least length of a key for HS256, that of its hash (RFC 7518, 3.2)."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """One field per setting; the environment's name is the field's in capitals behind the prefix. 0 = no limit."""
+    """One field per setting, named in the environment in capitals after PREFIX; docs/operations.md explains each.
+
+    A limit of 0 is no limit.
+    """
 
     redis_url: str | None = None
     data_dir: str = ".room-server"
@@ -55,16 +58,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_requests_per_address: Count = 0
 
     def token_secrets(self) -> tuple[str, ...]:
-        """The first signs, all verify."""
+        """The secrets of the tokens: the first signs, all verify."""
         return tuple(self.token_secret.split())
 
     def hook_secrets(self) -> tuple[bytes, ...]:
-        """The keys behind `whsec_…` (Standard Webhooks)."""
-        return tuple(_hook_key(word) for word in self.hook_secret.split())
+        """The keys of signed requests, decoded from `whsec_…` (Standard Webhooks)."""
+        return tuple(_hook_key(secret) for secret in self.hook_secret.split())
 
     def origins(self) -> frozenset[str]:
-        """Sites that may open sockets, read by CORS and embed the room; empty: the request's own host only."""
-        return frozenset(_origin(word) for word in _words(self.allowed_origins))
+        """Sites that may open sockets, read answers (CORS) and embed the pages, besides the server's own host."""
+        return frozenset(map(_origin, _listed(self.allowed_origins)))
 
     def path(self) -> Path:
         """The data folder, absolute."""
@@ -77,7 +80,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 
 def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
-    """The settings of `environ`, with those of `overrides` that are not None before them. Raises ConfigurationError."""
+    """The settings in `environ`; an override that is not None takes precedence. Raises ConfigurationError."""
     values: dict[str, Any] = {}
     problems: list[str] = []
     for field in msgspec.structs.fields(Settings):
@@ -95,7 +98,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
 
 
 def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
-    """What can be run, and is most likely a mistake."""
+    """A text for each thing that works and is probably a mistake."""
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
     for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
         yield f"{name} is no setting of room-server"
@@ -104,17 +107,17 @@ def warnings(environ: Mapping[str, str], settings: Settings) -> Iterator[str]:
 
 
 def _converted(field: msgspec.structs.FieldInfo, given: Any) -> Any:
-    """The value, trimmed and of the field's type. Raises ValueError, which says what would be right."""
+    """The value as the field's type. Raises ValueError, which says what would be right."""
     try:
         return msgspec.convert(given, field.type, strict=False)
     except msgspec.ValidationError:
-        raise ValueError(f"expected {_right(msgspec.inspect.type_info(field.type))}, not {given!r}") from None
+        raise ValueError(f"expected {_expected(msgspec.inspect.type_info(field.type))}, not {given!r}") from None
 
 
-def _right(kind: msgspec.inspect.Type) -> str:
+def _expected(kind: msgspec.inspect.Type) -> str:
     match kind:
         case UnionType(types=(one, _)):
-            return _right(one)
+            return _expected(one)
         case LiteralType(values=values):
             return " or ".join(map(str, values))
         case IntType() | FloatType():
@@ -130,8 +133,8 @@ def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
         "redis_url": _check_redis_url,
         "public_url": _check_address,
         "telegram_base_url": _check_address,
-        "hook_secret": lambda words: [_hook_key(word) for word in words.split()],
-        "allowed_origins": lambda words: [_origin(word) for word in _words(words)],
+        "hook_secret": lambda text: [_hook_key(secret) for secret in text.split()],
+        "allowed_origins": lambda text: [_origin(given) for given in _listed(text)],
     }
     for name, check in checks.items():
         try:
@@ -150,29 +153,29 @@ def _check_redis_url(url: str) -> None:
 
 
 def _check_address(url: str) -> None:
-    """Raises ValueError, also for a port that is none."""
+    """Raises ValueError, also for a port out of range."""
     parts = urlsplit(url)
     if parts.port == 0 or parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
         raise ValueError(f"expected an address like https://example.org, not {url!r}")
 
 
-def _words(text: str) -> list[str]:
+def _listed(text: str) -> list[str]:
     return text.replace(",", " ").split()
 
 
-def _origin(word: str) -> str:
+def _origin(given: str) -> str:
     """An origin as browsers send it (RFC 6454, 6.2): lower case, without the scheme's own port. Raises ValueError."""
-    origin = word.rstrip("/").lower()
+    origin = given.rstrip("/").lower()
     if not ORIGIN.fullmatch(origin):
-        raise ValueError(f"expected origins like https://example.org, not {word!r}")
+        raise ValueError(f"expected origins like https://example.org, not {given!r}")
     return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
-def _hook_key(word: str) -> bytes:
-    if not word.startswith("whsec_"):
+def _hook_key(secret: str) -> bytes:
+    if not secret.startswith("whsec_"):
         raise ValueError("each secret begins with whsec_ and goes on in base64")
     try:
-        key = base64.b64decode(word.removeprefix("whsec_"), validate=True)
+        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except binascii.Error:
         raise ValueError("what follows whsec_ is not base64") from None
     if not 24 <= len(key) <= 64:

@@ -1,4 +1,4 @@
-"""Everything that may go wrong and be told to a caller, with one stable code each.
+"""Every error that a caller or an operator may see; what a caller sees has a stable code.
 
     RoomServerError
     ├── Refusal                 an answer: code, HTTP status, title (RFC 9457)
@@ -6,24 +6,24 @@
     │   ├── Forbidden           403 forbidden_role, forbidden_webinar, forbidden_lead, hook_internal
     │   ├── Unknown             404 hook_unknown, webinar_unknown, not_found
     │   ├── Conflict            409 the state codes of the canon
-    │   ├── BadInput            400, 413, 422 what was sent is not what was asked for
+    │   ├── BadInput            400, 405, 408, 413, 422, 431 the request is malformed, too large or too late
     │   ├── TooManyRequests     429 too_many_requests, with Retry-After
     │   └── StateUnavailable    503 state_unavailable: the outcome of a write is unknown
-    │       └── UnreadableRecord    what is stored is of another version, or damaged
-    ├── ConfigurationError      what the operator set cannot be run
-    │   └── RedisAway           nobody serves at the address that was set: waiting may mend it
+    │       └── UnreadableRecord    a stored record is of another version, or damaged
+    ├── ConfigurationError      settings that cannot be used
+    │   └── RedisAway           no Redis answers at the address that is set: waiting may help
     └── InputFileError          lines of a file that cannot be imported
 
-`PROBLEMS` is the table of codes, `CLOSE_CODES` that of the sockets. Nothing else in the tree holds a status number
-for a code.
+`PROBLEMS` is the table of codes, `CLOSE_CODES` that of the sockets. No other file gives a code its status.
 """
 
+import math
 from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """What an error code means over HTTP."""
+    """What an error code is over HTTP; `title` as in RFC 9457."""
 
     status: int
     title: str
@@ -70,24 +70,27 @@ PROBLEMS: dict[str, Problem] = {
 
 
 class RoomServerError(Exception):
-    """The root of this tree."""
+    """The root of the tree."""
 
 
 class Refusal(RoomServerError):
-    """An answer that is no: `code` is a key of PROBLEMS, `detail` says it to a person."""
+    """A request is refused. `code` is a key of PROBLEMS, `detail` explains it to a person, in one sentence.
 
-    def __init__(self, code: str, detail: str, *, status: int | None = None) -> None:
+    `status` replaces that of the code; `field` names the field of the payload that is wrong.
+    """
+
+    def __init__(self, code: str, detail: str, *, status: int | None = None, field: str | None = None) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.status = status or PROBLEMS[code].status
+        self.field = field
         self.headers: dict[str, str] = {}
-        self.field: str | None = None
-        """The field of the payload that is to blame."""
+        """Further headers of the answer."""
 
 
 class Unauthenticated(Refusal):
-    """No token or signature, or one that does not hold (401)."""
+    """No token or signature, or one that is not valid (401)."""
 
     def __init__(self, detail: str) -> None:
         super().__init__("unauthenticated", detail)
@@ -95,7 +98,7 @@ class Unauthenticated(Refusal):
 
 
 class Forbidden(Refusal):
-    """Known, and not allowed (403)."""
+    """The caller is known, and may not do this (403)."""
 
 
 class Unknown(Refusal):
@@ -107,19 +110,19 @@ class Conflict(Refusal):
 
 
 class BadInput(Refusal):
-    """What was sent is not what was asked for (400, 405, 408, 413, 422, 431)."""
+    """The request is malformed, too large or too late (400, 405, 408, 413, 422, 431)."""
 
 
 class TooManyRequests(Refusal):
-    """Slow down; `retry_after` seconds (429)."""
+    """The caller is over its limit; it may ask again after `retry_after` seconds (429)."""
 
     def __init__(self, detail: str, retry_after: float) -> None:
         super().__init__("too_many_requests", detail)
-        self.headers = {"Retry-After": str(max(1, -int(-retry_after // 1)))}
+        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
 
 
 class StateUnavailable(Refusal):
-    """Redis cannot be asked, or its answer was lost: whether a write happened is not known (503)."""
+    """Redis cannot be reached, or its reply was lost: it is not known whether a write happened (503)."""
 
     def __init__(self, detail: str = "Redis did not answer in time; repeat the request, it is safe") -> None:
         super().__init__("state_unavailable", detail)
@@ -127,19 +130,19 @@ class StateUnavailable(Refusal):
 
 
 class UnreadableRecord(StateUnavailable):
-    """A stored record that this version of the server cannot read (503); nothing was written."""
+    """A stored record that this version of the server cannot read; nothing was written (503)."""
 
 
 class ConfigurationError(RoomServerError):
-    """What the operator set cannot be run; the text names each setting and what would be right."""
+    """The settings cannot be used. The text names each wrong setting and what would be right, one a line."""
 
 
 class RedisAway(ConfigurationError):
-    """Nobody serves at the address that was set, or not yet: a process that stays waits, a command says so and ends."""
+    """No Redis answers at the address that is set. A server process waits for it; a command reports it and ends."""
 
 
 class InputFileError(RoomServerError):
-    """Lines of a file that cannot be imported; nothing of it was."""
+    """Some lines of a file cannot be imported, so none was. `problems` has a text for each."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -147,7 +150,7 @@ class InputFileError(RoomServerError):
 
 
 class Verdict(StrEnum):
-    """What a client does after a close."""
+    """What a client does after its socket was closed."""
 
     NOW = "come back now"
     LATER = "come back later, with back-off"
@@ -155,7 +158,7 @@ class Verdict(StrEnum):
 
 
 class CloseCode(IntEnum):
-    """Close codes of the room socket: RFC 6455 7.4.1, and ours (4000-4499 come back, 4500-4999 do not)."""
+    """Close codes of the sockets: those of RFC 6455, 7.4.1, and ours (4000-4499 reconnect, 4500-4999 do not)."""
 
     PROTOCOL_ERROR = 1002
     READ_ONLY = 1008

@@ -1,4 +1,4 @@
-"""Names that are never given twice: a random word of this process, and a number. One call to the kernel for all."""
+"""Unique ids: a random prefix per process plus a counter, which costs one system call per process, not per id."""
 
 import secrets
 from itertools import count
@@ -8,5 +8,5 @@ _NUMBERS = count(1)
 
 
 def new_id() -> str:
-    """For a command or a commit; not a secret, since the next one can be guessed from it."""
+    """An id for a command or a commit. It is no secret: it lets others guess the next one."""
     return f"{_PROCESS}-{next(_NUMBERS):x}"

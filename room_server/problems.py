@@ -1,4 +1,4 @@
-"""Refusals as RFC 9457 answers: for Starlette, and as raw bytes where there is no ASGI (handshakes, bad requests)."""
+"""Refusals as problem JSON (RFC 9457), for Starlette or as raw bytes where there is no ASGI (sockets, bad requests)."""
 
 from http import HTTPStatus
 
@@ -24,7 +24,7 @@ class ProblemDetails(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def body(refusal: Refusal) -> bytes:
-    """The problem's JSON."""
+    """The JSON."""
     return msgspec.json.encode(
         ProblemDetails(
             type=TYPE + refusal.code,
@@ -38,12 +38,12 @@ def body(refusal: Refusal) -> bytes:
 
 
 def response(refusal: Refusal) -> Response:
-    """The answer to a request."""
+    """The answer over ASGI."""
     return Response(body(refusal), refusal.status, {"Cache-Control": "no-store", **refusal.headers}, MEDIA_TYPE)
 
 
 def raw(refusal: Refusal) -> bytes:
-    """The whole HTTP/1.1 answer, after which the connection is closed."""
+    """The whole HTTP/1.1 answer with `Connection: close`; the caller of this function closes it."""
     content = body(refusal)
     headers = {
         "Content-Type": MEDIA_TYPE,

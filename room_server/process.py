@@ -1,4 +1,4 @@
-"""The process ends with what it cannot live without, rather than go on in silence."""
+"""The process as a whole: tasks whose end ends it, and the garbage collector's settings."""
 
 import asyncio
 import gc
@@ -11,13 +11,14 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 GC_THRESHOLDS = (10_000, 10, 10)
-"""New objects before the young ones are searched, and how many such searches before the older ones are, too."""
+"""For `gc.set_threshold`: new objects before the youngest generation is collected, and how often before the next is."""
 
 
 async def vital(work: Coroutine[Any, Any, None], until: asyncio.Event | None = None) -> None:
-    """Run `work` in a task of its own; when it fails or ends by itself, this process gets SIGTERM, and ends in order.
+    """Run `work`, which the process cannot do without: if it fails or returns, log that and send this process SIGTERM.
 
-    Whoever cancels the task ends it without harm. With `until`, so does whoever has set that and lets `work` return.
+    So sockets close in order and the platform starts another process, which is better than serving stale rooms. The
+    caller runs this in a task of its own. To cancel that, or to set `until` before `work` returns, is no failure.
     """
     task = asyncio.current_task()
     try:
@@ -35,9 +36,9 @@ async def vital(work: Coroutine[Any, Any, None], until: asyncio.Event | None = N
 
 
 def freeze_garbage_collector() -> None:
-    """Once everything is loaded; for good.
+    """Exempt what is loaded from collection for ever, and collect less often. Call it once, when all is imported.
 
-    Every request makes a task and its futures: at its own thresholds the collector took a third of a busy process's
+    Each request makes a task and futures: with Python's own thresholds the collector took a third of a busy process's
     time.
     """
     gc.collect()

@@ -1,4 +1,4 @@
-"""The token secret that an embedded installation makes for itself, once, in the data folder (mode 0600)."""
+"""The token secret of an installation on the embedded server: made once, kept in the data folder (mode 0600)."""
 
 import os
 import re
@@ -14,7 +14,10 @@ NAME = "token_secret"
 
 
 def with_token_secret(settings: Settings) -> Settings:
-    """The settings with a way to verify tokens. Raises ConfigurationError when there can be none."""
+    """The settings with a key for tokens: with the embedded server, one is made when none is set.
+
+    Raises ConfigurationError when none is set and Redis is shared, or the file cannot be used.
+    """
     if settings.token_secrets() or settings.token_public_key:
         return settings
     if settings.redis_url:
@@ -22,11 +25,11 @@ def with_token_secret(settings: Settings) -> Settings:
             f"{PREFIX}TOKEN_SECRET is not set: it signs and verifies the tokens of all processes on this Redis "
             f"(or set {PREFIX}TOKEN_PUBLIC_KEY). Make one with: openssl rand -hex 32"
         )
-    return replace(settings, token_secret=_kept(settings.path() / NAME))
+    return replace(settings, token_secret=_secret(settings.path() / NAME))
 
 
-def _kept(path: Path) -> str:
-    """The secret in the file, made by whoever comes first."""
+def _secret(path: Path) -> str:
+    """The secret in the file; the first process makes it."""
     try:
         if not path.exists():
             _make(path)
@@ -39,16 +42,16 @@ def _kept(path: Path) -> str:
 
 
 def _make(path: Path) -> None:
-    """Write it beside and link it: all of it or nothing, and never over another's."""
+    """Write another file and link it: the secret is there whole or not at all, and never replaces another one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    made = path.with_name(f"{NAME}.{os.getpid()}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    new = path.with_name(f"{NAME}.{os.getpid()}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_hex(32))
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(made, path)
+        os.link(new, path)
     except FileExistsError:
         pass
     finally:
-        made.unlink()
+        new.unlink()

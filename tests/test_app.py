@@ -100,7 +100,7 @@ async def test_without_allowed_origins_there_is_no_cors(site: Site) -> None:
 
 @contextlib.asynccontextmanager
 async def holding(sites: list[Site], each: int) -> AsyncIterator[list[list[dict[str, Any]]]]:
-    """What each of `each` sockets per site hears until the webinar is finished; complete after the block."""
+    """The states that `each` sockets per site receive until the webinar is finished; complete after the block."""
     heard: list[list[dict[str, Any]]] = []
 
     async def listen(site: Site, states: list[dict[str, Any]]) -> None:
@@ -116,7 +116,7 @@ async def holding(sites: list[Site], each: int) -> AsyncIterator[list[list[dict[
         yield heard
 
 
-async def test_of_fifty_starts_at_two_processes_one_acts_and_every_socket_hears_it_once(valkey_url: str) -> None:
+async def test_of_fifty_starts_at_two_processes_one_takes_effect_and_every_socket_gets_it_once(valkey_url: str) -> None:
     settings = settings_for(valkey_url, max_sockets_per_person=0)
     async with serving(settings) as one, serving(settings) as other:
         await one.store.create(room())
@@ -131,7 +131,7 @@ async def test_of_fifty_starts_at_two_processes_one_acts_and_every_socket_hears_
     assert {tuple(state["version"] for state in states) for states in heard} == {(1, 2, 3)}
 
 
-async def test_a_hook_at_one_process_is_heard_at_both(valkey_url: str) -> None:
+async def test_a_hook_at_one_process_reaches_the_sockets_of_both(valkey_url: str) -> None:
     settings = settings_for(valkey_url)
     async with serving(settings) as one, serving(settings) as other:
         await one.store.create(room())
@@ -220,7 +220,7 @@ async def test_a_process_without_a_vital_task_sends_its_sockets_elsewhere_and_en
 
 
 def from_environment(**settings: str) -> subprocess.CompletedProcess[str]:
-    """What becomes of a worker process's application."""
+    """The application of a worker process."""
     program = "from room_server.app import from_environment; print(len(from_environment().routes) > 5)"
     environment = {**os.environ, **{PREFIX + name: value for name, value in settings.items()}}
     return subprocess.run(

@@ -54,13 +54,13 @@ def encoded(header: dict[str, Any], payload: bytes, secret: str = TOKEN_SECRET) 
 
 
 def refused(token: str, settings: Settings = SETTINGS) -> str:
-    """What is said of a token that is not accepted."""
+    """The reason why a token is refused."""
     with pytest.raises(Unauthenticated) as refusal:
         Authenticator(settings).token(token)
     return refusal.value.detail
 
 
-def test_a_token_says_who_is_calling() -> None:
+def test_a_token_names_the_caller() -> None:
     exp = int(time.time()) + 60
     token = signed(claims(exp=exp, name="Анна", nbf=exp - 120, iat=exp - 120))
     expected = Actor(role=Role.ATTENDEE, subject="42", webinar_id="w", lead_id=42, name="Анна", expires_at=exp)
@@ -152,7 +152,7 @@ def test_rubbish_is_no_token(token: str) -> None:
     assert refused(token)
 
 
-def test_without_a_secret_nobody_is_known() -> None:
+def test_without_a_secret_no_token_is_accepted() -> None:
     assert refused(signed(claims()), Settings()) == "no token secret is configured"
 
 
@@ -319,7 +319,7 @@ async def test_a_caller_without_a_good_token_is_not_known(site: Site) -> None:
         assert token not in answer.text
 
 
-async def test_the_word_bearer_may_be_written_in_any_case(site: Site) -> None:
+async def test_the_scheme_bearer_may_be_written_in_any_case(site: Site) -> None:
     answer = await site.http.post(HOOK, content=b"", headers={"Authorization": f"bEARER  {site.token()}"})
     assert answer.json()["code"] == "malformed_body"
 

@@ -1,4 +1,4 @@
-"""The time of day, asked for in one place."""
+"""The time of day."""
 
 from datetime import UTC, datetime, timedelta
 

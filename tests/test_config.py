@@ -1,4 +1,4 @@
-"""Settings: what is taken from where, and how all that is wrong is said at once."""
+"""Settings: where each value comes from, and that all wrong ones are reported at once."""
 
 import base64
 from pathlib import Path
@@ -13,7 +13,7 @@ KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
 def problems(**environ: str) -> list[str]:
-    """What is said of an environment that cannot be."""
+    """The error text for an environment with wrong settings."""
     with pytest.raises(ConfigurationError) as caught:
         load({PREFIX + name: value for name, value in environ.items()})
     return str(caught.value).splitlines()
@@ -79,7 +79,7 @@ def test_replicas_go_with_a_redis_that_may_have_some() -> None:
     assert load({f"{PREFIX}REPLICAS": "1"}, redis_url="redis://h").replicas == 1
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_that_is_wrong_is_reported_at_once() -> None:
     said = problems(MAX_SOCKETS="x", LOG_FORMAT="xml", REDIS_URL="ftp://a", HOOK_SECRET="x")
 
     assert {line.split(":")[0].removeprefix(PREFIX) for line in said} == {
@@ -118,13 +118,13 @@ def test_secrets_hide_themselves_when_settings_are_printed() -> None:
     assert "token_secret=''" in repr(Settings())
 
 
-def test_a_misspelt_setting_is_told() -> None:
+def test_a_misspelt_setting_is_warned_of() -> None:
     environ = {f"{PREFIX}REDIS": "redis://h", f"{PREFIX}MAX_SOCKETS": "1", "PATH": ""}
 
     assert list(warnings(environ, Settings())) == [f"{PREFIX}REDIS is no setting of room-server"]
 
 
-def test_a_secret_that_can_be_guessed_is_told() -> None:
+def test_a_short_secret_is_warned_of() -> None:
     (warning,) = warnings({}, Settings(token_secret=f"{'x' * 32} short"))
 
     assert warning == f"{PREFIX}TOKEN_SECRET: a secret of less than 32 bytes can be guessed"

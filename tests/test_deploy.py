@@ -17,13 +17,15 @@ from room_server.channels import drain
 from room_server.cli import main
 from room_server.commands.web_workers import SIGN_OF_LIFE
 from room_server.config import Settings
-from room_server.protocols.bounded_http import GOODBYE_SECONDS
+from room_server.protocols.bounded_http import GRACEFUL_SHUTDOWN_SECONDS
 from tests.support import HOOK_SECRET, TOKEN_SECRET
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
-FAREWELL = SIGN_OF_LIFE + Settings().drain_seconds + drain.CLOSED_AFTER + drain.LAST_SECONDS + GOODBYE_SECONDS
+LONGEST_STOP = (
+    SIGN_OF_LIFE + Settings().drain_seconds + drain.CLOSED_AFTER + drain.LAST_SECONDS + GRACEFUL_SHUTDOWN_SECONDS
+)
 """Seconds that a web process may take to end; the first of them where it is a parent that waits for a worker's word."""
 units = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 
@@ -44,7 +46,7 @@ def test_a_unit_runs_what_is_there_and_gives_it_time_and_files(unit: Path) -> No
     sets = lines(unit)
 
     checked(sets["ExecStart"].replace("%i", "8000").split()[1:])
-    assert float(sets["TimeoutStopSec"]) > FAREWELL
+    assert float(sets["TimeoutStopSec"]) > LONGEST_STOP
     assert (sets["KillSignal"], sets["KillMode"]) == ("SIGTERM", "mixed")
     if "web" in unit.name:
         assert int(sets["LimitNOFILE"]) > 2 * Settings().max_sockets
@@ -106,7 +108,7 @@ def test_the_services_run_the_product_and_have_the_time_to_leave() -> None:
     assert {service["restart"] for service in (*services.values(), valkey)} == {"always"}
     for service in services.values():
         checked(service["command"])
-        assert float(service["stop_grace_period"].removesuffix("s")) > FAREWELL
+        assert float(service["stop_grace_period"].removesuffix("s")) > LONGEST_STOP
         assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).exists()
         named = {name for name in service["environment"] if name.startswith(config.PREFIX)}
         assert list(config.warnings(dict.fromkeys(named, ""), Settings())) == []

@@ -1,4 +1,4 @@
-"""One tree, one table of codes, one table of close codes; what the documents promise of each."""
+"""The error tree, the table of codes and the table of close codes, as the documents list them."""
 
 import re
 from http import HTTPStatus
@@ -87,7 +87,7 @@ def test_every_title_is_its_codes_own() -> None:
 
 
 @pytest.mark.parametrize(("refusal", "status"), FAMILIES)
-def test_a_refusal_knows_its_status_and_says_why(refusal: Refusal, status: int) -> None:
+def test_a_refusal_has_the_status_of_its_code_and_its_detail(refusal: Refusal, status: int) -> None:
     assert status == refusal.status
     assert refusal.detail == str(refusal)
     assert refusal.code in PROBLEMS
@@ -118,7 +118,7 @@ def test_headers_are_each_refusals_own() -> None:
     assert untouched == second.headers
 
 
-def test_who_is_not_known_is_told_how_to_be() -> None:
+def test_an_unknown_caller_gets_www_authenticate() -> None:
     expected = {"WWW-Authenticate": 'Bearer realm="room"'}
     assert expected == Unauthenticated("no token").headers
 
@@ -126,7 +126,7 @@ def test_who_is_not_known_is_told_how_to_be() -> None:
 @pytest.mark.parametrize(
     ("seconds", "header"), [(0, "1"), (0.01, "1"), (1, "1"), (1.01, "2"), (2.5, "3"), (59, "59"), (-3, "1")]
 )
-def test_who_is_too_fast_is_told_when_to_come_back_in_whole_seconds(seconds: float, header: str) -> None:
+def test_retry_after_is_in_whole_seconds_rounded_up(seconds: float, header: str) -> None:
     assert {"Retry-After": header} == TooManyRequests("slow down", seconds).headers
 
 
@@ -170,7 +170,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
         (CloseCode.WEBINAR_GONE, 4504, Verdict.NEVER),
     ],
 )
-def test_a_close_code_says_whether_to_come_back(code: CloseCode, number: int, verdict: Verdict) -> None:
+def test_a_close_code_has_a_verdict(code: CloseCode, number: int, verdict: Verdict) -> None:
     assert (number, verdict) == (code.value, CLOSE_CODES[code][0])
 
 

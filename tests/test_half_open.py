@@ -1,4 +1,4 @@
-"""Connections by the thousand that are begun and not gone on with: nobody waits for them, and they are gone in time."""
+"""Thousands of connections that stop half-way delay no other, and are closed in time."""
 
 import asyncio
 import contextlib
@@ -18,20 +18,20 @@ from tests.terminal import running
 
 
 class Patient(BoundedHttp):
-    """The same bounds, and each request has as long as a test."""
+    """The same protocol, with time for each request as long as for a test."""
 
     request_seconds = PATIENCE
 
 
 class Hasty(BoundedHttp):
-    """The same bounds, sooner."""
+    """The same protocol with short timeouts."""
 
     request_seconds = 1.0
 
 
 @asynccontextmanager
 async def site_of(url: str, http: type[BoundedHttp]) -> AsyncIterator[Site]:
-    """A site with a webinar, in a process that may hold as many connections as the system lets it."""
+    """A site with a webinar, with the limit of open files raised as far as the system allows."""
     with many_descriptors():
         async with serving(settings_for(url, max_hooks_per_person=0), http=http) as site:
             await site.store.create(room())
@@ -39,7 +39,7 @@ async def site_of(url: str, http: type[BoundedHttp]) -> AsyncIterator[Site]:
 
 
 class Counting(asyncio.Protocol):
-    """One end of a connection that says something and then nothing more."""
+    """The client's end of a connection that sends something and then nothing more."""
 
     def __init__(self, said: bytes, gone: Callable[[bytes], None]) -> None:
         self._said = said
@@ -58,7 +58,7 @@ class Counting(asyncio.Protocol):
 
 @asynccontextmanager
 async def half_open(site: Site, each: int) -> AsyncIterator[list[bytes]]:
-    """So many connections of each kind, for as long as the block runs; and what those have heard that are gone."""
+    """So many connections of each kind while the block runs, and what the closed ones received."""
     hook = request(site, "/hooks/core_webinar_set_status", "POST", site.bearer(), b'{"webinar_id":"w"}')
     begun = {
         "nothing": b"",
@@ -82,7 +82,7 @@ def each(soak: bool) -> int:
     return 200 if soak else 40
 
 
-async def test_half_open_connections_hold_up_nobody(valkey_url: str, each: int) -> None:
+async def test_half_open_connections_delay_no_other(valkey_url: str, each: int) -> None:
     async with site_of(valkey_url, Patient) as site, half_open(site, each) as heard:
         for word in ("start", "stop"):
             assert (await site.status(word)).status_code == 200
@@ -91,7 +91,9 @@ async def test_half_open_connections_hold_up_nobody(valkey_url: str, each: int) 
         assert heard == [], "they are all still there, and others were served"
 
 
-async def test_half_open_connections_end_in_time_and_those_that_asked_are_told_why(valkey_url: str, each: int) -> None:
+async def test_half_open_connections_end_in_time_with_a_reason_for_those_that_sent_something(
+    valkey_url: str, each: int
+) -> None:
     async with site_of(valkey_url, Hasty) as site, half_open(site, each) as heard:
         await wait_until(lambda: len(heard) == 5 * each, "all are gone")
         told = [b"request_timeout" in answer for answer in heard]

@@ -1,4 +1,4 @@
-"""Nonsense for heads and paths, the same each time, at a real process: no fault of ours, no hang, not a word logged."""
+"""Random heads and paths, the same in each run, sent to a real process: no 500, no hang, no line in the log."""
 
 import asyncio
 import random
@@ -65,7 +65,7 @@ def nonsense(chance: random.Random, token: bytes) -> bytes:
 
 
 async def statuses(address: str, data: bytes) -> list[int]:
-    """Everything that is answered until the server hangs up, which it does on END at the latest."""
+    """The status of each answer until the server closes the connection, on END at the latest."""
     host, _, port = address.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:

@@ -1,4 +1,4 @@
-"""The dashboard, the alert rules and their documents: they name metrics that are told, with labels that they have."""
+"""The dashboard, the alert rules and their documents name only metrics and labels that exist."""
 
 import json
 import re
@@ -32,7 +32,7 @@ VALUES: dict[str, set[str]] = {
     "role": {role.value for role in Role},
     "status": {*(fate.value for fate in DeliveryStatus), *(status.value for status in Status)},
 }
-"""What each label may say."""
+"""The values of each label."""
 
 
 @cache
@@ -55,7 +55,7 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Each with the name of what asks it."""
+    """Each expression, with the alert or panel that it belongs to."""
     for rule in alerts():
         yield rule["alert"], rule["expr"]
     for panel in panels():
@@ -76,7 +76,7 @@ async def test_every_metric_that_is_named_is_in_a_scrape(site: Site) -> None:
 
 
 @asked
-def test_a_label_that_is_asked_for_is_one_of_the_metrics_and_can_say_that(expression: str) -> None:
+def test_a_queried_label_is_one_of_the_metrics_and_can_have_that_value(expression: str) -> None:
     for name, inside in re.findall(r"\b((?:room_server|process)_\w+)\{([^}]*)\}", expression):
         labels = FAMILIES[re.sub(r"_bucket$", "", name)].labels
         for label, _, values in MATCHER.findall(inside):
@@ -85,8 +85,8 @@ def test_a_label_that_is_asked_for_is_one_of_the_metrics_and_can_say_that(expres
 
 
 @asked
-def test_a_counter_is_asked_for_its_rate_and_what_redis_tells_is_not_added_up(expression: str) -> None:
-    """Every host tells the same of Redis."""
+def test_a_counter_is_queried_as_a_rate_and_what_redis_holds_is_not_added_up(expression: str) -> None:
+    """What Redis holds is the same from every host."""
     for name in NAME.findall(expression):
         if name.endswith(("_total", "_bucket")):
             assert re.search(rf"(rate|increase)\({name}\b", expression)
@@ -94,7 +94,7 @@ def test_a_counter_is_asked_for_its_rate_and_what_redis_tells_is_not_added_up(ex
     assert [name for name in shared if re.search(rf"\bsum\b[^(]*\([^(]*{name}\b", expression)] == []
 
 
-def test_every_metric_is_on_the_dashboard_but_what_is_on_no_persons_mind() -> None:
+def test_every_metric_but_one_is_on_the_dashboard() -> None:
     shown = {re.sub(r"_bucket$", "", name) for panel in panels() for target in panel["targets"]
              for name in NAME.findall(target["expr"])}  # fmt: skip
 
@@ -115,13 +115,13 @@ def test_the_panels_fill_the_rows_and_do_not_overlap() -> None:
     assert len({panel["title"] for panel in panels()}) == len(panels())
 
 
-def test_every_alert_says_how_urgent_it_is_and_what_is_wrong() -> None:
+def test_every_alert_has_a_severity_and_a_summary() -> None:
     assert {rule["labels"]["severity"] for rule in alerts()} == {"page", "ticket"}
     assert all(rule["annotations"]["summary"] for rule in alerts())
     assert len({rule["alert"] for rule in alerts()}) == len(alerts())
 
 
-def test_every_alert_and_no_other_is_told_to_who_is_on_call() -> None:
+def test_the_on_call_page_explains_every_alert_and_no_other() -> None:
     text = (ROOT / "docs" / "on-call.md").read_text("utf-8")
     told = re.findall(r"^### (\w+)$", text, re.MULTILINE)
     linked = set(re.findall(r"RoomServer\w+", text))
@@ -138,7 +138,7 @@ def test_the_document_lists_every_metric_with_its_labels() -> None:
     }
 
     assert listed == {
-        name: (", ".join(f"`{label}`" for label in family.labels) or "–", family.told)
+        name: (", ".join(f"`{label}`" for label in family.labels) or "–", family.help)
         for name, family in FAMILIES.items()
     }
 

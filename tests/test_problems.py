@@ -36,8 +36,7 @@ def test_every_code_is_answered_alike_in_both_ways(code: str) -> None:
 
 
 def test_the_field_that_is_to_blame_is_named() -> None:
-    refusal = BadInput("invalid_payload", "no")
-    refusal.field = "lead_id"
+    refusal = BadInput("invalid_payload", "no", field="lead_id")
     assert msgspec.json.decode(problems.body(refusal))["field"] == "lead_id"
     assert "field" not in msgspec.json.decode(problems.body(BadInput("invalid_payload", "no")))
 

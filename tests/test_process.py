@@ -1,4 +1,4 @@
-"""What the process cannot live without takes it along, however it ends; only who is asked to end does no harm."""
+"""A vital task that ends, however it does, ends the process, unless it was asked to end."""
 
 import asyncio
 import subprocess
@@ -40,7 +40,7 @@ async def test_a_vital_task_that_ends_takes_the_process_along(work: object, capl
     assert (told.levelname, "a vital task" in told.getMessage()) == ("CRITICAL", True)
 
 
-async def test_a_vital_task_that_is_cancelled_takes_nobody_along(caplog: pytest.LogCaptureFixture) -> None:
+async def test_cancelling_a_vital_task_does_not_end_the_process(caplog: pytest.LogCaptureFixture) -> None:
     task = asyncio.create_task(vital(goes_on()))
     await asyncio.sleep(0)
     task.cancel()
@@ -58,7 +58,7 @@ async def test_a_vital_task_may_end_when_it_was_asked_to(caplog: pytest.LogCaptu
 
 
 def test_the_garbage_collector_leaves_alone_what_was_loaded() -> None:
-    """In a process of its own: it is for good."""
+    """In a process of its own, since it cannot be undone."""
     words = (
         "import gc; from room_server import process; process.freeze_garbage_collector(); "
         "print(gc.get_freeze_count(), gc.get_threshold())"

@@ -1,4 +1,4 @@
-"""The generic cell rate algorithm: a rate, a burst, and nobody else's business."""
+"""The generic cell rate algorithm: a rate and a burst for each caller of its own."""
 
 import time
 from typing import Any
@@ -38,7 +38,7 @@ def test_a_rate_of_zero_is_no_limit() -> None:
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1, "1"), (0.5, "2"), (0.1, "10"), (100, "1")])
-def test_who_is_refused_hears_when_to_come_back(rate: float, seconds: str) -> None:
+def test_a_refusal_has_the_time_until_the_next_request(rate: float, seconds: str) -> None:
     throttle = Throttle(rate, 1)
     throttle.check("anna")
     with pytest.raises(TooManyRequests) as refusal:
@@ -55,7 +55,7 @@ async def test_what_is_refused_is_not_counted() -> None:
     assert time.monotonic() - began > 0.04
 
 
-def test_who_was_seen_longest_ago_is_forgotten_first() -> None:
+def test_the_caller_that_asked_longest_ago_is_forgotten_first() -> None:
     throttle = Throttle(0.001, 1)
     for number in range(rate_limit.KNOWN + 1):
         throttle.check(f"caller {number}")
@@ -63,7 +63,7 @@ def test_who_was_seen_longest_ago_is_forgotten_first() -> None:
     assert passes(throttle, "caller 0")
 
 
-async def test_an_address_may_ask_so_often_whoever_asks_there(valkey_url: str) -> None:
+async def test_an_address_has_one_limit_for_all_callers_behind_it(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
         answers = [
             await site.http.get("/webinars", headers=site.bearer(role)) for role in ("speaker", "guest", "system")
@@ -86,7 +86,7 @@ FORWARDED: dict[str, tuple[str, list[str], list[bool]]] = {
     "two proxies": ("127.0.0.1,10.0.0.1", [f"6.6.6.{n}, 10.0.0.1" for n in "123"], [True, True, True]),
     "a proxy that names nobody": ("127.0.0.1", [""] * 3, [True, True, False]),
 }
-"""Whom FORWARDED_ALLOW_IPS trusts, whom each request is forwarded for, and which are let through."""
+"""FORWARDED_ALLOW_IPS, the X-Forwarded-For of each request, and which of the requests pass."""
 
 
 async def let_through(site: Site, path: str, forwarded: str) -> bool:
@@ -114,7 +114,7 @@ async def test_requests_and_handshakes_are_counted_by_address(valkey_url: str, c
 
 
 async def test_handshakes_that_are_refused_are_counted_too(valkey_url: str) -> None:
-    """Nobody tries tokens without end."""
+    """Guessing tokens is limited."""
     async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
         statuses = []
         for _ in range(3):
@@ -140,7 +140,7 @@ async def test_a_person_is_counted_wherever_it_calls_from(valkey_url: str) -> No
 
 
 async def test_each_process_counts_for_itself(valkey_url: str) -> None:
-    """As docs/operations.md says: whoever reaches two processes has twice as much."""
+    """As docs/operations.md explains: a caller that reaches two processes may do twice as much."""
     settings = settings_for(valkey_url, max_sockets_per_person=1)
     async with serving(settings) as one, serving(settings) as other:
         await one.store.create(room())

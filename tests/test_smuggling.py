@@ -39,7 +39,7 @@ def opening(site: Site, old: bytes = b"", new: bytes = b"", behind: bytes = b"")
 
 
 async def told(raw: Raw) -> list[tuple[int, str]]:
-    """All answers until the server hangs up."""
+    """All answers until the server closes the connection."""
     found = []
     while not raw.reader.at_eof():
         answer = await raw.answer()
@@ -66,7 +66,7 @@ async def check(site: Site, shapes: dict[str, bytes], expected: list[tuple[int, 
 
 
 def refused_framings(site: Site) -> dict[str, bytes]:
-    """Where the body ends is said twice, wrongly, or in words that another reader takes otherwise."""
+    """The end of the body is given twice, wrongly, or in a way that another reader understands differently."""
     chunked = b"Transfer-Encoding: chunked"
     lengths = {
         "two equal lengths": [b"Content-Length: " + SIZE] * 2,
@@ -198,7 +198,7 @@ async def test_what_rfc_9112_lets_pass_is_read(site: Site) -> None:
 
 
 async def test_a_trailer_is_no_header(scheduled: Site) -> None:
-    """What came behind the body was taken for headers: a token, or the address that a proxy vouches for."""
+    """Trailers were once read as headers: a token, or the address that a proxy vouches for."""
     bearer = scheduled.bearer()["Authorization"].encode()
     body = CHUNKS.removesuffix(b"\r\n") + b"Authorization: " + bearer + b"\r\nConnection: keep-alive\r\n\r\n"
     coded = head(b"Host: x", b"Transfer-Encoding: chunked", b"Connection: close", first=b"POST %b HTTP/1.1")
@@ -215,8 +215,8 @@ async def test_a_broken_body_behind_an_early_answer_gets_no_second_one(site: Sit
         assert await raw.rest() == b""
 
 
-async def test_a_body_that_nobody_reads_is_not_taken_in_without_end(site: Site) -> None:
-    """A trailer without an end was kept in memory until the deadline."""
+async def test_a_body_that_no_handler_reads_is_bounded(site: Site) -> None:
+    """An endless trailer was once kept in memory until the deadline."""
     coded = head(b"Host: x", b"Transfer-Encoding: chunked", first=f"POST {HOOK} HTTP/1.1".encode())
     async with connecting(site) as raw:
         await raw.send(coded)
@@ -227,7 +227,7 @@ async def test_a_body_that_nobody_reads_is_not_taken_in_without_end(site: Site) 
 
 
 def shapes_of_handshakes(site: Site) -> dict[str, bytes]:
-    """Handshakes that are none."""
+    """Requests that look like handshakes and are none."""
     frame = b"\x81\x80abcd"
     bearer = site.bearer()
     return {
@@ -278,7 +278,7 @@ async def test_an_upgrade_that_is_no_handshake_is_an_ordinary_request(scheduled:
 
 
 async def test_what_comes_behind_an_upgrade_that_is_ignored_is_not_read(scheduled: Site) -> None:
-    """The body of such a request was taken for the next request."""
+    """The body of such a request was once read as the next request."""
     before = await scheduled.everything()
     other = [b"Host: x", b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAAA"]
     smuggled = hook(scheduled, b"Content-Length: " + SIZE)
@@ -292,7 +292,7 @@ async def test_what_comes_behind_an_upgrade_that_is_ignored_is_not_read(schedule
 
 
 async def test_a_handshake_behind_another_request_is_not_mixed_with_it(scheduled: Site) -> None:
-    """Their targets and headers were joined."""
+    """Their targets and headers were once joined."""
     async with connecting(scheduled) as raw:
         await raw.send(head(b"Host: x") + handshake(scheduled))
         assert await told(raw) == ALIVE

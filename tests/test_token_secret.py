@@ -25,7 +25,7 @@ def test_a_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "data").iterdir()] == [NAME]
 
 
-def test_whoever_comes_at_the_same_time_gets_the_same_secret(tmp_path: Path) -> None:
+def test_processes_that_start_at_the_same_time_get_the_same_secret(tmp_path: Path) -> None:
     with ThreadPoolExecutor(16) as crowd:
         secrets = set(crowd.map(made_in, [tmp_path] * 64))
 

@@ -1,4 +1,4 @@
-"""What this product uses of uvicorn's inside, which any version may change: hence the bound in pyproject.toml."""
+"""The internals of uvicorn that this product uses, which any version may change: hence the bound in pyproject.toml."""
 
 import ast
 import inspect
@@ -37,11 +37,11 @@ INSIDE: dict[type, set[str]] = {
     Multiprocess: {"config", "join_all", "keep_subprocess_alive", "processes", "run", "should_exit", "sockets"},
     Process: {"exitcode", "is_ready", "process", "start"},
 }
-"""Methods that are called or replaced, and attributes, by class: those of the product and of its tests."""
+"""Methods and attributes that the product and its tests use or override, by class."""
 
 
 def of_self(kind: type, context: type[ast.expr_context]) -> Iterator[str]:
-    """The attributes that the methods of a class read of `self`, or give to it."""
+    """The attributes of `self` that the methods of a class read, or set."""
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(kind)))):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, context) and ast.unparse(node.value) == "self":
             yield node.attr

@@ -1,1 +1,1 @@
-"""HTTP endpoints: hooks (the only way to write), readings, pages, metrics and health."""
+"""HTTP endpoints: hooks (the only way to write), rooms, counts, pages, metrics, health, and the interface documents."""

@@ -1,14 +1,13 @@
-"""Whether this process lives and is ready."""
+"""GET /healthz and /readyz: whether this process answers, and whether callers may be sent to it."""
 
+from collections.abc import Callable
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
-from room_server.channels.handshake import Admission
-from room_server.channels.listener import Listener
+from room_server.api import responses
 from room_server.errors import StateUnavailable
 from room_server.state import presence
 from room_server.state.presence import Node
@@ -25,15 +24,15 @@ class Checks(Struct, frozen=True, kw_only=True):
     """What a web process needs to serve; and whether there is a worker, without which it serves all the same."""
 
     redis: bool
-    """Any partition's server answers."""
+    """At least one partition's server answers."""
     listener: bool
-    """The changes of any partition are heard."""
+    """At least one partition is subscribed to."""
     serving: bool
-    """Nobody was asked to leave."""
+    """The process is not draining: it takes new sockets."""
     worker: Literal["running", "missing", "unknown"]
-    """Any worker's heartbeat. `unknown`: Redis cannot be asked where it may stand."""
+    """Whether any worker's heartbeat is stored. `unknown`: a partition where it might be does not answer."""
     partitions_away: list[str]
-    """Those whose server does not answer, or whose changes are not heard; the others are served."""
+    """Tags of partitions whose server does not answer, or that are not subscribed to; the others are served."""
 
 
 class Readiness(Struct, frozen=True):
@@ -44,46 +43,45 @@ class Readiness(Struct, frozen=True):
 
 
 class Health:
-    """The endpoints and what they need."""
+    """The endpoint `/readyz`.
 
-    def __init__(self, store: Store, listener: Listener, admission: Admission) -> None:
+    `unsubscribed` gives the tags of the partitions whose changes do not arrive in this process; `is_draining`, whether
+    it asks its sockets to leave.
+    """
+
+    def __init__(self, store: Store, unsubscribed: Callable[[], list[str]], is_draining: Callable[[], bool]) -> None:
         self._store = store
-        self._admission = admission
-        self._listener = listener
+        self._unsubscribed = unsubscribed
+        self._is_draining = is_draining
 
     async def ready(self, _: Request) -> Response:
-        """200 when any partition answers and is heard, and nobody is asked to leave; else 503 and what is not.
+        """200 when any partition answers and its changes arrive, and the process is not draining; else 503 and why.
 
-        Partitions that are away are named and change nothing: no other process could serve their rooms, and this one
-        serves the others. So is a missing worker: rooms are served without one.
+        Some partitions that are away are named and change nothing: no other process could serve their rooms, and this
+        one serves the others. Neither does a missing worker: rooms are served without one.
         """
-        tags, deaf = self._store.keys.tags, self._listener.away()
+        tags, unsubscribed = self._store.keys.tags, self._unsubscribed()
         try:
-            nodes, silent = await presence.living(self._store), set(self._store.away)
+            nodes, unreachable = await presence.living(self._store), set(self._store.away)
         except StateUnavailable:
-            nodes, silent = None, set(tags)
+            nodes, unreachable = None, set(tags)
         parts = Checks(
             redis=nodes is not None,
-            listener=len(deaf) < len(tags),
-            serving=not self._admission.draining,
-            worker=_worker(nodes, silent),
-            partitions_away=[tag for tag in tags if tag in silent or tag in deaf],
+            listener=len(unsubscribed) < len(tags),
+            serving=not self._is_draining(),
+            worker=_worker(nodes, unreachable),
+            partitions_away=[tag for tag in tags if tag in unreachable or tag in unsubscribed],
         )
         ready = parts.serving and len(parts.partitions_away) < len(tags)
-        return _json(Readiness(ready, parts), 200 if ready else 503)
+        return responses.json(Readiness(ready, parts), 200 if ready else 503)
 
 
-def _worker(nodes: list[Node] | None, silent: set[str]) -> Literal["running", "missing", "unknown"]:
-    if nodes is not None and any(node.kind == "worker" for node in nodes):
+def _worker(nodes: list[Node] | None, unreachable: set[str]) -> Literal["running", "missing", "unknown"]:
+    if any(node.kind == "worker" for node in nodes or ()):
         return "running"
-    return "unknown" if silent else "missing"
+    return "unknown" if unreachable else "missing"
 
 
 async def alive(_: Request) -> Response:
-    """The process answers; nothing else is asked, so that a hiccup of Redis restarts nobody."""
-    return _json(Alive(True))
-
-
-def _json(answer: Alive | Readiness, status: int = 200) -> Response:
-    content = msgspec.json.encode(answer)
-    return Response(content, status, media_type="application/json", headers={"Cache-Control": "no-store"})
+    """200 whenever the process answers. Redis is not asked: a platform must not restart processes for its failure."""
+    return responses.json(Alive(True))

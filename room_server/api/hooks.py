@@ -1,19 +1,19 @@
-"""POST /hooks/{name}: the only writer. Checks in the order of the answer table, decides and remembers, answers.
+"""POST /hooks/{name}: the only way to write over HTTP. A hook is checked, decided and stored, then answered.
 
-hook name · who is calling · internal hook · size · syntax · fields · role · webinar scope · lead · webinar · state;
-the last five are the core's.
+The order of the checks decides which refusal a wrong request gets: hook name, caller, internal hook, size, JSON syntax,
+fields; then, in the core, role, webinar scope, lead, whether the webinar exists, its state.
 """
 
 import re
 import time
 from collections import Counter
-from typing import Any
 
 import msgspec
 from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from room_server.api import responses
 from room_server.auth import Authenticator, is_signed
 from room_server.core.decide import STATUS_WORDS
 from room_server.core.decision_types import Change, Command
@@ -37,16 +37,18 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 from room_server.telemetry import tracing
 from room_server.telemetry.histogram import Histogram
+from room_server.telemetry.prometheus import P, Samples
 
 UNKNOWN = "unknown"
-"""How every hook is counted whose name is none of ours."""
+"""The name under which hooks of unknown names are counted: callers must not be able to create metrics."""
 MAX_BODY = 16 * 1024
-"""Bytes."""
-DECODERS: dict[str, msgspec.json.Decoder[Inbound]] = {
+"""Bytes of a hook's body."""
+_DECODERS: dict[str, msgspec.json.Decoder[Inbound]] = {
     name: msgspec.json.Decoder(kind) for name, kind in INBOUND.items()
 }
 _SYNTAX = msgspec.json.Decoder(msgspec.Raw)
 _FIELD = re.compile(r"`\$\.?([^`]*)`|field `([^`]+)`")
+"""Where msgspec's messages name a field: by its path, or by its name when it is missing."""
 
 
 class CoreAnswer(Struct, frozen=True):
@@ -83,73 +85,78 @@ ANSWERS: dict[type[Inbound], type[Answer]] = {
     Entered: EnteredAnswer,
     Completed: CompletedAnswer,
 }
-"""What each hook is answered with when it is accepted."""
+"""The type of the answer to each hook that is accepted."""
 
 
 class Hooks:
-    """The endpoint and what it needs."""
+    """The endpoint. A person may send `per_person` hooks a second, in bursts twice as many; the site has no limit."""
 
     def __init__(self, store: Store, authenticator: Authenticator, per_person: int) -> None:
         self._store = store
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 2 * per_person)
-        self.answered: Counter[tuple[str, str]] = Counter()
+        self._answered = Counter({(name, "ok"): 0 for name in INBOUND})
         """Hooks that this process answered, by name and code; `ok` for those that were accepted."""
-        self.took = {name: Histogram() for name in (*INBOUND, *EMITTED, UNKNOWN)}
+        self._seconds = {name: Histogram() for name in (*INBOUND, *EMITTED, UNKNOWN)}
         """How long each answer took, from the request's head on, by name."""
 
     async def receive(self, request: Request) -> Response:
-        """One hook, answered when it is durable. Raises Refusal."""
+        """Handle one hook; it is answered when its change is durable. Raises Refusal."""
         name, code, started = request.path_params["name"], "internal_error", time.perf_counter()
-        known = name if name in self.took else UNKNOWN
+        known = name if name in self._seconds else UNKNOWN
         try:
             with tracing.span(f"hook {known}"):
-                response = await self._received(request, name)
+                response = responses.json(await self._handle(request, name))
             code = "ok"
         except Refusal as refusal:
             code = refusal.code
             raise
         finally:
-            self.answered[known, code] += 1
-            self.took[known].observe(time.perf_counter() - started)
+            self._answered[known, code] += 1
+            self._seconds[known].observe(time.perf_counter() - started)
         return response
 
     def by_code(self) -> Counter[str]:
-        """Hooks that this process answered, by code."""
+        """How many hooks this process answered, by code."""
         codes: Counter[str] = Counter()
-        for (_, code), answered in self.answered.items():
+        for (_, code), answered in self._answered.items():
             codes[code] += answered
-        return codes
+        return +codes
 
-    async def _received(self, request: Request, name: str) -> Response:
+    def metrics(self) -> Samples:
+        """What this process counted of hooks."""
+        samples: Samples = {(P + "hooks_total", *key): answered for key, answered in self._answered.items()}
+        for name, seconds in self._seconds.items():
+            samples |= seconds.series(P + "hook_seconds", name)
+        return samples
+
+    async def _handle(self, request: Request, name: str) -> bytes:
+        """The answer's JSON. Raises Refusal."""
         if name not in INBOUND and name not in EMITTED:
             raise Unknown("hook_unknown", f"there is no hook {name}")
         if is_signed(request.headers):
-            return _json(await self._signed(request, name))
+            return await self._handle_signed(request, name)
         actor = self._authenticator.bearer(request.headers)
         _check_internal(name)
-        self._throttle_person(actor)
-        hook = decode(name, await read_body(request))
-        return _json(await self._act(actor, hook))
+        if actor.role is not Role.SYSTEM:
+            self._throttle.check(actor.person)
+        return await self._apply(actor, decode(name, await read_body(request)))
 
-    async def _signed(self, request: Request, name: str) -> bytes:
+    async def _handle_signed(self, request: Request, name: str) -> bytes:
+        """The same for a request of the site's backend, which repeats a request under the same `webhook-id`."""
         self._authenticator.check_signed_head(request.headers)
         body = await read_body(request)
         actor = self._authenticator.signed(request.headers, body)
         _check_internal(name)
-        asked, webhook_id = idempotency.digest(name, body), request.headers["webhook-id"]
-        async with deadline():  # three questions to Redis, one deadline
-            answer = await idempotency.recall(self._store, webhook_id, asked)
+        digest, webhook_id = idempotency.digest(name, body), request.headers["webhook-id"]
+        async with deadline():  # one for three requests to Redis
+            answer = await idempotency.recall(self._store, webhook_id, digest)
             if answer is None:
-                given = idempotency.StoredAnswer(asked, await self._act(actor, decode(name, body)))
+                given = idempotency.StoredAnswer(digest, await self._apply(actor, decode(name, body)))
                 answer = await idempotency.remember(self._store, webhook_id, given)
         return answer
 
-    def _throttle_person(self, actor: Actor) -> None:
-        if actor.role is not Role.SYSTEM:
-            self._throttle.check(actor.person)
-
-    async def _act(self, actor: Actor, hook: Inbound) -> bytes:
+    async def _apply(self, actor: Actor, hook: Inbound) -> bytes:
         change = await self._store.apply(Command(id=new_id(), actor=actor, hook=hook))
         return msgspec.json.encode(answer_to(hook, change))
 
@@ -160,7 +167,7 @@ def _check_internal(name: str) -> None:
 
 
 async def read_body(request: Request) -> bytes:
-    """The body, as far as it may go. Raises BadInput `body_too_large`."""
+    """The whole body. Raises BadInput: `body_too_large`, or `request_timeout` when the caller left before its end."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > MAX_BODY:
         raise _too_large()
@@ -180,21 +187,20 @@ def _too_large() -> Refusal:
 
 
 def decode(name: str, body: bytes) -> Inbound:
-    """The typed hook. Raises BadInput: `malformed_body` for no JSON object, else the field's own trouble."""
+    """The typed hook. Raises BadInput: `malformed_body` when it is no JSON object, else what is wrong with a field."""
     _check_syntax(body)
     try:
-        hook = DECODERS[name].decode(body)
+        hook = _DECODERS[name].decode(body)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None
     if isinstance(hook, SetStatus) and hook.status not in STATUS_WORDS:
-        refusal = BadInput("webinar_status_mutation_forbidden", "status is `start` or `stop`; all else is internal")
-        refusal.field = "status"
-        raise refusal
+        detail = "status is `start` or `stop`; all else is internal"
+        raise BadInput("webinar_status_mutation_forbidden", detail, field="status")
     return hook
 
 
 def _check_syntax(body: bytes) -> None:
-    """The whole body, before any of its fields: the typed decoder stops at the first that is wrong. Raises BadInput."""
+    """Raises BadInput when the body is no JSON object. The typed decoder would stop at a wrong field before that."""
     if body.lstrip(b" \t\r\n")[:1] != b"{":
         raise BadInput("malformed_body", "the body is not a JSON object")
     try:
@@ -204,15 +210,13 @@ def _check_syntax(body: bytes) -> None:
 
 
 def _invalid(message: str) -> Refusal:
-    """Msgspec's message names the field by its path; so do we."""
-    refusal = BadInput("invalid_payload", message)
-    if found := _FIELD.search(message):
-        refusal.field = found[1] or found[2]
-    return refusal
+    """The refusal for msgspec's message, from which it takes the field's path."""
+    found = _FIELD.search(message)
+    return BadInput("invalid_payload", message, field=(found[1] or found[2]) if found else None)
 
 
 def answer_to(hook: Inbound, change: Change) -> Answer:
-    """What the caller is told."""
+    """The answer to a hook that was accepted and caused `change`, if only in an earlier attempt."""
     match hook:
         case Entered():
             return EnteredAnswer(hook.webinar_id, change.duplicate, hook.lead_id)
@@ -222,7 +226,3 @@ def answer_to(hook: Inbound, change: Change) -> Answer:
         case _:
             room = change.room
             return CoreAnswer(room.webinar_id, change.duplicate, room.status, room.version, room.cta_visibility)
-
-
-def _json(content: bytes | Any) -> Response:
-    return Response(content, media_type="application/json", headers={"Cache-Control": "no-store"})

@@ -1,4 +1,9 @@
-"""The pages and their files, from the wheel or from the source tree, under a strict Content-Security-Policy."""
+"""The pages and their files, from the wheel or from the source tree, under a strict Content-Security-Policy.
+
+The pages of a room may frame its player's origin, and those that the operator names beside it. A page is public and
+must not cost one Redis read per visitor: each room is read at most once a second, and all rooms READS_A_SECOND times. A
+page that got too narrow a policy is loaded again by its own script when the player comes.
+"""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -13,7 +18,12 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from room_server.errors import Unknown
+from room_server.core.players import origin
+from room_server.core.room import Room, Status
+from room_server.errors import StateUnavailable, TooManyRequests, Unknown
+from room_server.rate_limit import Throttle
+from room_server.shared_read import SharedRead
+from room_server.state.store import Store
 
 PAGES = {
     "/": "schedule.html",
@@ -24,10 +34,73 @@ PAGES = {
     "/demo/cta": "demo-cta.html",
     "/demo/recording": "demo-recording.html",
 }
-NOBODY = "'none'"
+WITH_PLAYER = ("room.html", "speaker.html")
+"""The pages of one webinar, with a frame for its player."""
+NO_SOURCE = "'none'"
+ANY_SOURCE = "http: https:"
+"""For a host that no policy can name, such as an IPv6 address (CSP 3, 2.3.1)."""
+FRESH_SECONDS = 1.0
+READS_A_SECOND = 100
+WITHOUT_PLAYER = frozenset({Status.DRAFT, Status.FINISHED, Status.ARCHIVED})
+HEADERS = {"Cache-Control": "no-cache", "Accept-Ranges": "none"}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 )
+_WEBINAR_ID = re.compile("[A-Za-z0-9_-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?")
+
+
+class FrameSources:
+    """What the pages of a room may frame, as the value of the policy's `frame-src`."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._throttle = Throttle(READS_A_SECOND, READS_A_SECOND)
+        self._shared = SharedRead(self._read, FRESH_SECONDS)
+
+    async def of(self, webinar_id: str) -> str:
+        """The sources for this room. When they cannot be read, those that were read last, else NO_SOURCE."""
+        try:
+            return await self._shared.get(webinar_id)
+        except (TooManyRequests, StateUnavailable):
+            return self._shared.latest(webinar_id) or NO_SOURCE
+
+    async def _read(self, webinar_id: str) -> str:
+        self._throttle.check("pages")
+        return frame_sources((await self._store.load(webinar_id)).room)
+
+
+def frame_sources(room: Room | None) -> str:
+    """The origins of the player and those beside it, while the room shows a player or may come to show one."""
+    if room is None or room.player_url is None or room.status in WITHOUT_PLAYER:
+        return NO_SOURCE
+    player = origin(room.player_url)
+    return ANY_SOURCE if player is None else " ".join(dict.fromkeys([player, *room.frame_origins]))
+
+
+class Whole:
+    """ASGI: small files are sent whole, whatever range is asked for (RFC 9110, 14.2 lets a server ignore it)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on without its `Range`."""
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await self._app({**scope, "headers": headers}, receive, send)
+
+
+COMPRESSED = [Middleware(GZipMiddleware, minimum_size=500), Middleware(Whole)]
+
+
+class Files(StaticFiles):
+    """Files that browsers revalidate each time: modules of two versions must not meet in one page."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """Starlette's, with its ETag and 304."""
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(HEADERS)
+        return response
 
 
 def folder() -> Path:
@@ -37,7 +110,7 @@ def folder() -> Path:
 
 
 def routes() -> list[BaseRoute]:
-    """The pages and `/static/`."""
+    """The routes of the pages, and `/static/`."""
     root = folder()
     return [
         *(Route(path, _page(root / name), methods=["GET"], middleware=COMPRESSED) for path, name in PAGES.items()),
@@ -45,81 +118,46 @@ def routes() -> list[BaseRoute]:
     ]
 
 
-class Whole:
-    """Files are small: each is sent whole, whatever range is asked for (RFC 9110, 14.2 lets a server ignore it)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
-        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
-        await self._app({**scope, "headers": headers}, receive, send)
-
-
-PLAYS = ("room.html", "speaker.html")
-"""The pages of one webinar, with a frame for its player."""
-_FRAMED = "frame_sources"
-_SOCKETS = "socket_sources"
-_WEBINAR_ID = re.compile("[A-Za-z0-9_-]{1,64}")
-_HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?")
-COMPRESSED = [Middleware(GZipMiddleware, minimum_size=500), Middleware(Whole)]
-HEADERS = {"Cache-Control": "no-cache", "Accept-Ranges": "none"}
-
-
-class Files(StaticFiles):
-    """Files that browsers ask about each time: modules of two versions must not meet in one page."""
-
-    def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Starlette's, with its ETag and 304."""
-        response = super().file_response(*args, **kwargs)
-        response.headers.update(HEADERS)
-        return response
-
-
 def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
-        if path.name in PLAYS:
+        frames = NO_SOURCE
+        if path.name in WITH_PLAYER:
             webinar_id = request.path_params["webinar_id"]
             if not _WEBINAR_ID.fullmatch(webinar_id):
                 raise Unknown("not_found", "there is nothing at this address")
-            setattr(request.state, _FRAMED, await request.state.web.frame_sources.sources(webinar_id))
-        setattr(request.state, _SOCKETS, _sockets_of(request.headers.get("host", "")))
+            frames = await request.state.web.frame_sources.of(webinar_id)
+        request.state.sources = _sources(request.headers.get("host", ""), frames)
         return FileResponse(path, headers=HEADERS)
 
     return page
 
 
-def _sockets_of(host: str) -> str:
-    """What `connect-src` says beside 'self', which holds no sockets before Safari 16 (WebKit 235873)."""
-    return f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
+def _sources(host: str = "", frames: str = NO_SOURCE) -> str:
+    """The directives that depend on the request. Before Safari 16 'self' holds no sockets (WebKit 235873)."""
+    sockets = f" ws://{host} wss://{host}" if _HOST.fullmatch(host) else ""
+    return f"connect-src 'self'{sockets}; frame-src {frames}"
 
 
 class SecurityHeaders:
-    """Sends with every answer what browsers should hold us to. `origins` may embed the pages.
-
-    The request's state may say whom its page may frame, else that is nobody, and which sockets it may open.
-    """
+    """ASGI: adds the headers that restrict what a browser does with an answer. Only `origins` may embed the pages."""
 
     def __init__(self, app: ASGIApp, origins: frozenset[str]) -> None:
         self._app = app
         ancestors = " ".join(["'self'", *sorted(origins)])
         self._policy = f"{_POLICY}; frame-ancestors {ancestors}; "
-        self._headers = (
-            (b"referrer-policy", b"no-referrer"),
-            (b"x-content-type-options", b"nosniff"),
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI."""
+        """Add them to an HTTP answer; a page left its own `sources` in the request's state."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                state = scope.get("state", {})
-                sockets, framed = state.get(_SOCKETS, ""), state.get(_FRAMED, NOBODY)
-                policy = f"{self._policy}connect-src 'self'{sockets}; frame-src {framed}"
-                own = (b"content-security-policy", policy.encode())
-                message["headers"] = [*message["headers"], own, *self._headers]
+                policy = self._policy + scope.get("state", {}).get("sources", _sources())
+                message["headers"] = [
+                    *message["headers"],
+                    (b"content-security-policy", policy.encode()),
+                    (b"referrer-policy", b"no-referrer"),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -1,10 +1,7 @@
-"""Reading, which changes nothing: a room's state, an attendee's own standing in it, and the public schedule.
-
-`GET /rooms/{id}/state` is the canonical snapshot; `GET /rooms/{id}/me` says what is stored of the lead that asks;
-`GET /webinars` is for everybody.
+"""Reading over HTTP: `GET /rooms/{id}/state`, the room's public state; `GET /rooms/{id}/me`, what is stored of the lead
+that asks; `GET /webinars`, the public schedule.
 """
 
-import re
 from datetime import datetime
 
 import msgspec
@@ -12,10 +9,12 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from room_server.api import responses
 from room_server.auth import Authenticator
 from room_server.core.messages import LeadId, WebinarId
 from room_server.core.permissions import Reading, check_read, check_visible
-from room_server.core.room import Participation, PublicRoom, Status
+from room_server.core.room import Participation, Status
+from room_server.core.wire import ROOM_VERSION
 from room_server.errors import BadInput
 from room_server.rate_limit import Throttle
 from room_server.shared_read import SharedRead
@@ -24,15 +23,7 @@ from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 SCHEDULE_SECONDS = 1.0
-"""How old the public schedule may be: strangers read it, and Redis is not theirs."""
-
-
-class RoomVersion(Struct, frozen=True):
-    """What a reader needs of a room state without reading all of it."""
-
-    epoch: str
-    version: int
-    status: Status
+"""How old the schedule may be. Cached: it is public and must not cost one Redis read per visitor."""
 
 
 class Card(Struct, frozen=True):
@@ -72,11 +63,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     telegram: TelegramStanding = TelegramStanding()
 
 
-_HEAD = msgspec.json.Decoder(RoomVersion)
-
-
 class Rooms:
-    """The endpoints and what they need."""
+    """The endpoints. A person may ask `per_person` times a second, with bursts of four times as many."""
 
     def __init__(self, store: Store, authenticator: Authenticator, per_person: int) -> None:
         self._store = store
@@ -96,9 +84,11 @@ class Rooms:
         check_read(actor, Reading.ROOM, webinar_id)
         self._throttle.check(actor.person)
         (text,) = await self._store.public_texts([webinar_id])
-        head = self._store.records.read(_HEAD, text, f"the state of {webinar_id}") if text else None
-        check_visible(actor, webinar_id, head.status if head else None)
-        return _with_tag(request, head, text or b"")
+        version = self._store.records.read(ROOM_VERSION, text, f"the state of {webinar_id}") if text else None
+        check_visible(actor, webinar_id, version.status if version else None)
+        tag = f'"{version.epoch}.{version.version}"' if version else ""
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+        return responses.conditional(request, text or b"", headers)
 
     async def standing(self, request: Request) -> Response:
         """What is stored of the attendee that asks. Raises Refusal."""
@@ -109,46 +99,22 @@ class Rooms:
         lead_id = actor.lead_id or 0
         facts = await self._store.load(webinar_id, lead_id)
         check_visible(actor, webinar_id, facts.room.status if facts.room else None)
-        content = msgspec.json.encode(standing(webinar_id, facts.participation or Participation(lead_id=lead_id)))
-        headers = {"Cache-Control": "private, no-store", "Vary": "Authorization"}
-        return Response(content, media_type="application/json", headers=headers)
+        stored = facts.participation or Participation(lead_id=lead_id)
+        answer = Standing(
+            webinar_id=webinar_id,
+            lead_id=lead_id,
+            entered_at=stored.entered_at,
+            completed_at=stored.completed_at,
+            attended=stored.attended,
+        )
+        return responses.json(answer, headers={"Cache-Control": "private, no-store", "Vary": "Authorization"})
 
     async def schedule(self, _: Request) -> Response:
         """Upcoming, live and past webinars, never drafts. Raises StateUnavailable."""
-        content = await self._schedule.get()
-        return Response(content, media_type="application/json", headers={"Cache-Control": "no-cache"})
+        return responses.json(await self._schedule.get(), headers={"Cache-Control": "no-cache"})
 
     async def _read_schedule(self) -> bytes:
         async with deadline():
             found = await webinars.latest(self._store)
-        return msgspec.json.encode(Schedule([card(room) for room in found if room.status is not Status.DRAFT]))
-
-
-def card(room: PublicRoom) -> Card:
-    """What a stranger may know of a webinar."""
-    return msgspec.convert(room, Card, from_attributes=True)
-
-
-def standing(webinar_id: str, participation: Participation) -> Standing:
-    """What a lead may know of its own participation."""
-    return Standing(
-        webinar_id=webinar_id,
-        lead_id=participation.lead_id,
-        entered_at=participation.entered_at,
-        completed_at=participation.completed_at,
-        attended=participation.attended,
-    )
-
-
-def _with_tag(request: Request, head: RoomVersion | None, text: bytes) -> Response:
-    tag = f'"{head.epoch}.{head.version}"' if head else ""
-    headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
-    if has(request, tag):
-        return Response(status_code=304, headers=headers)
-    return Response(text, media_type="application/json", headers=headers)
-
-
-def has(request: Request, tag: str) -> bool:
-    """Whether the caller says that it holds what this ETag stands for (RFC 9110, 13.1.2)."""
-    known = re.findall(r'\*|"[^"]*"', ",".join(request.headers.getlist("if-none-match")))
-    return tag in known or "*" in known
+        shown = [room for room in found if room.status is not Status.DRAFT]
+        return msgspec.json.encode(Schedule([msgspec.convert(room, Card, from_attributes=True) for room in shown]))

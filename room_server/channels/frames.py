@@ -10,10 +10,10 @@ from binascii import crc32
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
 from websockets.frames import Frame, Opcode
 
 from room_server.core.room import Status
+from room_server.core.wire import ROOM_VERSION, Reconnect, RoomVersion
 
 try:
     from websockets.speedups import apply_mask
@@ -23,18 +23,6 @@ except ImportError:  # a platform for which websockets has no C extension
 _PING_PAYLOAD = struct.Struct("!II")
 _PONG_HEADER = bytes((0x80 | Opcode.PONG, 0x80 | _PING_PAYLOAD.size))
 """Of a client's pong to one of our pings; masking key and payload follow."""
-
-
-class RoomVersion(Struct, frozen=True):
-    """The fields of a public room text that the hub needs."""
-
-    webinar_id: str
-    epoch: str
-    version: int
-    status: Status
-
-
-_VERSION = msgspec.json.Decoder(RoomVersion)
 
 
 class RoomState(NamedTuple):
@@ -58,7 +46,7 @@ class RoomState(NamedTuple):
 
 def room_state(text: bytes) -> RoomState:
     """The state in a room's public text. Raises msgspec.MsgspecError."""
-    head = _VERSION.decode(text)
+    head = ROOM_VERSION.decode(text)
     return RoomState(head, text, text_frame(text), ping(head.epoch, head.version))
 
 
@@ -90,12 +78,6 @@ def pong_payload(data: bytes) -> bytes | None:
     if len(data) != 2 + 4 + _PING_PAYLOAD.size or data[:2] != _PONG_HEADER:
         return None
     return apply_mask(data[6:], data[2:6])
-
-
-class Reconnect(Struct, frozen=True, tag_field="type", tag="reconnect"):
-    """Sent when this process goes away: open the next socket in `after_ms` milliseconds. States come until then."""
-
-    after_ms: int
 
 
 def reconnect(seconds: float) -> bytes:

@@ -23,12 +23,10 @@ from room_server.channels.subscribers import counts_group
 from room_server.config import Settings
 from room_server.core.messages import Actor
 from room_server.core.permissions import Reading, check_read
+from room_server.core.wire import BEARER, SUBPROTOCOL, bearer_token
 from room_server.errors import BadInput, Forbidden, Refusal, TooManyRequests, Unauthenticated, Unknown
 from room_server.rate_limit import Throttle
 
-SUBPROTOCOL = "room.v1"
-BEARER = "room.bearer."
-"""Prefix of the subprotocol by which a browser sends its token: it cannot set a header."""
 MAX_HANDSHAKE_HEADERS = 8192
 """Bytes of a handshake's header values together."""
 _ROOM_PATH = re.compile(r"/rooms/([^/]+)/socket")
@@ -165,9 +163,9 @@ def _token(offered: list[str], headers: dict[str, str]) -> str:
     for offer in offered:
         if offer.startswith(BEARER):
             return offer.removeprefix(BEARER)
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
+    token = bearer_token(headers.get("authorization", ""))
+    if token is not None:
+        return token
     raise Unauthenticated(f"offer the token as a second subprotocol {BEARER}<token>, or as Authorization: Bearer")
 
 

@@ -1,1 +1,1 @@
-"""uvicorn's protocols as this product runs them."""
+"""uvicorn's protocols as this product runs them: bounded HTTP, and the upgrade to a room socket."""

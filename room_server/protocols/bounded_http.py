@@ -1,4 +1,4 @@
-"""uvicorn as this product runs it: our socket class, and HTTP requests that have a deadline and a size."""
+"""uvicorn's HTTP protocol with a deadline and a size limit for each request; uvicorn's settings for this product."""
 
 import asyncio
 import logging
@@ -14,62 +14,65 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from room_server import problems
 from room_server.errors import BadInput, Refusal
-from room_server.protocols.upgrade import UpgradeProtocol, asks_for_websocket, fault
+from room_server.protocols.upgrade import UpgradeProtocol, asks_for_websocket, head_fault
 
 SEND_BUFFER = 64 * 1024
-"""Bytes that the kernel keeps for a peer that does not read."""
+"""Bytes that the kernel buffers for a peer that does not read."""
 MAX_REQUEST_HEAD = 16 * 1024
 """Bytes of the request line and headers together."""
 MAX_REQUEST = 1024 * 1024
-"""Bytes of one request that are read at all: what no handler asks for, such as trailers, is bounded too."""
+"""Bytes of one request that are read at all. It also bounds what no handler reads, such as trailers."""
 LINGER_SECONDS = 2.0
-"""How long a refused caller may go on sending: a connection that is closed on unread bytes takes its answer along."""
-GOODBYE_SECONDS = 5
+"""How long a refused caller may go on sending. If a connection is closed while bytes are unread, TCP resets it, and the
+caller may lose the answer."""
+GRACEFUL_SHUTDOWN_SECONDS = 5
+"""How long uvicorn waits for answers under way once the sockets have left."""
 
 _logger = logging.getLogger("room_server.http")
-_logger.setLevel(logging.ERROR)  # what cannot be parsed is its sender's trouble, not a line in our log
+_logger.setLevel(logging.ERROR)  # requests that cannot be parsed are not logged
 
 
 class Phase(Enum):
-    """What the next byte belongs to."""
+    """What the connection receives next."""
 
     IDLE = auto()
+    """The first byte of a request."""
     HEAD = auto()
     BODY = auto()
     OVER = auto()
-    """Nobody: the caller was refused, or the connection is a room socket's now."""
+    """Bytes that are ignored: the caller was refused, or the connection has become a room socket."""
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """uvicorn's HTTP protocol with the bounds that it lacks: slow or endless requests are cut off."""
+    """uvicorn's HTTP protocol with the bounds that it lacks. The parser calls the `on_` methods while it is fed."""
 
     request_seconds = 10.0
-    """From a connection's first moment, or a request's first byte, until all of it is here."""
+    """How long a request may take to arrive, from when the connection opens, or from the request's first byte."""
     reading_seconds = 60.0
-    """How long a caller may leave its answer lying."""
+    """How long a caller may not read its answer before the connection is aborted."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self.logger = _logger
         self._phase = Phase.IDLE
-        self._head = 0
-        """Bytes since the last request was whole."""
-        self._deadline: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
-        self._start_clock()
+        self._received = 0
+        """Bytes since the last request was complete."""
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._reading_timer: asyncio.TimerHandle | None = None
+        self._start_request_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_clock()
-        self._stop_waiting()
-        self._unset_keepalive_if_required()  # uvicorn leaves it running, and itself in memory, when a caller broke off
+        self._stop_request_timer()
+        self._stop_reading_timer()
+        self._unset_keepalive_if_required()  # uvicorn keeps its timer, and so itself in memory, if the caller broke off
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.OVER:
             return
-        if self._deadline is None:
-            self._start_clock()
-        self._head += len(data)
+        if self._request_timer is None:
+            self._start_request_timer()
+        self._received += len(data)
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
@@ -77,17 +80,17 @@ class BoundedHttp(HttpToolsProtocol):
             self._upgrade(len(data) - upgrade.args[0])
         except httptools.HttpParserError:
             self._refuse(BadInput("malformed_request", "this is no HTTP/1.1"))
-        if self._head > (MAX_REQUEST if self._phase is Phase.BODY else MAX_REQUEST_HEAD):
+        if self._received > (MAX_REQUEST if self._phase is Phase.BODY else MAX_REQUEST_HEAD):
             self._refuse(_head_too_large())
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._phase is not Phase.OVER:
             self._phase = Phase.HEAD
-            self._start_clock()
+            self._start_request_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._phase is Phase.HEAD:  # a trailer is nobody's header (RFC 9110, 6.5.1)
+        if self._phase is Phase.HEAD:  # trailers are ignored (RFC 9110, 6.5.1)
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -95,8 +98,8 @@ class BoundedHttp(HttpToolsProtocol):
             return
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_REQUEST_HEAD:
             self._refuse(_head_too_large())
-        elif wrong := fault(self.parser, self.headers):
-            self._refuse(BadInput("malformed_request", wrong))
+        elif fault := head_fault(self.parser, self.headers):
+            self._refuse(BadInput("malformed_request", fault))
         else:
             super().on_headers_complete()
             self._phase = Phase.BODY
@@ -109,26 +112,28 @@ class BoundedHttp(HttpToolsProtocol):
         if self._phase is Phase.OVER:
             return
         self._phase = Phase.IDLE
-        self._head = 0
-        self._stop_clock()
+        self._received = 0
+        self._stop_request_timer()
         super().on_message_complete()
-        if self.cycle is not None and self.cycle.response_complete:  # answered early: uvicorn's clock was stopped
-            self._start_clock()
+        if (
+            self.cycle is not None and self.cycle.response_complete
+        ):  # answered before the body had arrived: uvicorn's keep-alive timer is off
+            self._start_request_timer()
 
     def _should_upgrade(self) -> bool:
         return asks_for_websocket(self.parser, self.headers)
 
-    def _upgrade(self, behind: int) -> None:
-        """The parser stops at a request to upgrade, `behind` bytes before the end of what came."""
+    def _upgrade(self, rest: int) -> None:
+        """Hand the connection over to a room socket. The parser stopped at this request; `rest` bytes follow it."""
         if self._phase is Phase.OVER:
             return
         websocket = self._should_upgrade()
-        if websocket and (behind or self._is_answering()):
+        if websocket and (rest or self._is_answering()):
             self._refuse(BadInput("malformed_request", "a handshake comes behind the last answer, alone"))
             return
-        self._stop_clock()
+        self._stop_request_timer()
         self._phase = Phase.OVER
-        if not websocket:  # an upgrade to something else is ignored (RFC 9110, 7.8), and so is what comes behind it
+        if not websocket:  # any other upgrade is ignored (RFC 9110, 7.8), and so is what follows the request
             self.cycle.keep_alive = False
             return
         self.connections.discard(self)
@@ -140,63 +145,64 @@ class BoundedHttp(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._unread = self.loop.call_later(self.reading_seconds, self.transport.abort)
+        self._reading_timer = self.loop.call_later(self.reading_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        self._stop_waiting()
+        self._stop_reading_timer()
         super().resume_writing()
 
-    def _start_clock(self) -> None:
-        self._stop_clock()
-        self._deadline = self.loop.call_later(self.request_seconds, self._late)
+    def _start_request_timer(self) -> None:
+        self._stop_request_timer()
+        self._request_timer = self.loop.call_later(self.request_seconds, self._on_request_timeout)
 
-    def _stop_clock(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _stop_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
 
-    def _stop_waiting(self) -> None:
-        if self._unread is not None:
-            self._unread.cancel()
-            self._unread = None
+    def _stop_reading_timer(self) -> None:
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+            self._reading_timer = None
 
-    def _late(self) -> None:
-        self._deadline = None
+    def _on_request_timeout(self) -> None:
+        self._request_timer = None
         if self._phase is Phase.IDLE:
             self.transport.close()
         else:
             self._refuse(BadInput("request_timeout", f"a request has {self.request_seconds:g} seconds to arrive"))
 
     def _is_answering(self) -> bool:
-        """Whether a request that is wholly here still waits for its answer."""
+        """Whether a request has arrived completely and its answer has not been sent."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer and hang up. A whole request before this one gets its own answer, and the caller no other."""
+        """Answer and close. A complete request before this one still gets its own answer; then there is no other."""
         if self._phase is Phase.OVER:
             return
         answered = self._phase is Phase.BODY and self.cycle.response_complete
         self._phase = Phase.OVER
-        self._stop_clock()
+        self._stop_request_timer()
         if answered and not self.transport.is_closing():
             self._linger()
         if answered or self._is_answering():
             self.cycle.keep_alive = False
             return
         cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:  # the application hears that its caller is gone
+        if cycle is not None and not cycle.response_complete:  # the application is told `http.disconnect`
             cycle.disconnected = True
             cycle.message_event.set()
         if self.pipeline or (cycle is not None and cycle.response_started and not cycle.response_complete):
-            self.transport.close()  # another answer is under way, or comes first
+            self.transport.close()  # another answer has begun, or is due before this one
         elif not self.transport.is_closing():
             self.transport.write(problems.raw(refusal))
             self._linger()
 
     def _linger(self) -> None:
+        """End our side, and discard what still comes until the peer closes, too, or LINGER_SECONDS have passed."""
         self.transport.write_eof()
         self.flow.resume_reading()
-        self._deadline = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self._request_timer = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
 
 def _head_too_large() -> Refusal:
@@ -204,7 +210,7 @@ def _head_too_large() -> Refusal:
 
 
 def uvicorn_config(app: ASGIApp | str, http: type[BoundedHttp] = BoundedHttp, **more: Any) -> uvicorn.Config:
-    """Uvicorn's settings for this product; `app` may name a factory."""
+    """The settings of uvicorn. `app` is an application or, as `module:name`, a factory; `more` are further settings."""
     return uvicorn.Config(
         app,
         factory=isinstance(app, str),
@@ -215,21 +221,21 @@ def uvicorn_config(app: ASGIApp | str, http: type[BoundedHttp] = BoundedHttp, **
         access_log=False,
         server_header=False,
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=GOODBYE_SECONDS,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         backlog=4096,
-        http=partial(UpgradeProtocol, http),  # type: ignore[arg-type] # whatever makes a protocol
+        http=partial(UpgradeProtocol, http),  # type: ignore[arg-type] # uvicorn calls it to make a protocol
         **more,
     )
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening address that was just left can be taken at once. Raises OSError when somebody else has it."""
+    """A bound socket, also on an address whose last holder has just closed it. Raises OSError when it is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off only where it reads TCP: without it an answer waits 40 ms for an ACK
+    # asyncio turns Nagle's algorithm off only when the protocol is given as TCP; else an answer waits 40 ms for an ACK
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # every accepted one inherits it
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # inherited by accepted connections
         listening.bind((host, port))
     except OSError:
         listening.close()

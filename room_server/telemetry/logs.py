@@ -1,6 +1,7 @@
-"""Logging for people (`console`) or for machines (`json`), on stderr. No token, name or chat id is ever logged.
+"""Logging on stderr, for people (`console`) or for machines (`json`). Callers never log a token, a name or a chat id.
 
-A line says which request it was written for. Facts for machines go with a record as `extra=facts(…)`.
+Each line names the request that it was written for. Values for machines are given to the logger as
+`extra={"facts": {…}}`.
 """
 
 import logging
@@ -14,7 +15,7 @@ from room_server.telemetry.tracing import request_id
 
 
 class Json(logging.Formatter):
-    """One JSON object a line: at, level, logger, message, request_id, facts, and the traceback of an error."""
+    """One JSON object a line: at, level, logger, message, request_id, the facts, and the traceback of an error."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -31,12 +32,12 @@ class Json(logging.Formatter):
 
 
 class Console(logging.Formatter):
-    """Time, level, message, and behind it the facts."""
+    """Time, level and message, followed by the request id and the facts."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
-        """The first line; a traceback follows it."""
-        said = "".join(f" {name}={value}" for name, value in _facts_of(record).items())
-        return super().formatMessage(record) + said
+        """The line, after which logging puts the traceback."""
+        facts = "".join(f" {name}={value}" for name, value in _facts_of(record).items())
+        return super().formatMessage(record) + facts
 
 
 def _facts_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -45,14 +46,14 @@ def _facts_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _encodable(text: str) -> str:
-    """Bytes of a file name that are no UTF-8 must not cost the line."""
+    """The text with lone surrogates, such as from a file name that is no UTF-8, escaped: JSON cannot hold them."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def configure(form: Literal["console", "json"]) -> None:
-    """Send everything from INFO on to stderr; libraries that narrate are heard from WARNING on."""
+    """Log from INFO on, and of libraries that log each request from WARNING on. Replaces what was configured before."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Json() if form == "json" else Console("%(asctime)s %(levelname)-8s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    for narrator in ("httpx", "httpcore", "uvicorn.error", "telegram", "opentelemetry"):
-        logging.getLogger(narrator).setLevel(logging.WARNING)
+    for library in ("httpx", "httpcore", "uvicorn.error", "telegram", "opentelemetry"):
+        logging.getLogger(library).setLevel(logging.WARNING)

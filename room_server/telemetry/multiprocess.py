@@ -1,8 +1,9 @@
-"""What the processes of one host have counted, together: whichever of them is asked gives the sum.
+"""Sums metrics over this host's web workers, so that any one of them can be scraped.
 
-Each worker of `web --workers N` holds a slot of a folder that their parent made, and keeps what it counts there.
-Whoever answers a scrape writes its own numbers first, so none that was ever told is lost: a worker that takes the slot
-of a dead one goes on from its counters, which therefore never go back. There are as many slots as workers at a time.
+Each worker of `web --workers N` holds a slot: a numbered pair of files in a folder that their parent made. The kernel
+holds the lock on `N.lock` until the worker ends, however it ends; `N.json` has the worker's samples. A worker that
+answers a scrape writes its own first, so no number that was once shown is lost. A worker that takes the slot of a dead
+one continues its counters, so they never go back, and there are never more slots than there were workers at a time.
 """
 
 import fcntl
@@ -16,122 +17,49 @@ from tempfile import TemporaryDirectory
 from typing import IO
 
 import msgspec
-from msgspec import Struct
+
+from room_server.telemetry.prometheus import Samples, is_known, lasting, merge
 
 logger = logging.getLogger(__name__)
 
-Values = dict[str, dict[str, float]]
-"""Metric -> its label values, joined by BETWEEN -> number."""
-Buckets = tuple[list[int], float]
-"""Counts by upper bound, and the sum of all durations (seconds)."""
-BETWEEN = "|"
-
-
 FOLDER = "ROOM_SERVER_WORKERS_FOLDER"
-"""An environment variable, no setting: the parent of several workers tells them their folder."""
+"""An environment variable, not a setting: by it the parent of several workers names their folder."""
+_ROWS = msgspec.json.Decoder(list[tuple[list[str], float]])
 
 
-class Snapshot(Struct, kw_only=True):
-    """Numbers at one moment. `counters` and `histograms` only grow; of a dead process nothing else counts."""
-
-    counters: Values = {}
-    histograms: dict[str, dict[str, Buckets]] = {}
-    gauges: Values = {}
-    worst: Values = {}
-    """Gauges of which the largest stands for all."""
-
-
-_SNAPSHOT = msgspec.json.Decoder(Snapshot)
-
-
-def labelled(*words: str) -> str:
-    """The key of a series with several labels."""
-    return BETWEEN.join(words)
-
-
-def grown(one: Snapshot, other: Snapshot) -> Snapshot:
-    """What both have counted."""
-    histograms = {name: dict(series) for name, series in one.histograms.items()}
-    for name, series in other.histograms.items():
-        known = histograms.setdefault(name, {})
-        for labels, (counts, seconds) in series.items():
-            before, spent = known.get(labels, ([0] * len(counts), 0.0))
-            known[labels] = ([sum(both) for both in zip(before, counts, strict=True)], spent + seconds)
-    return Snapshot(counters=_added(one.counters, other.counters), histograms=histograms)
-
-
-def together(one: Snapshot, other: Snapshot) -> Snapshot:
-    """Two living processes as one."""
-    summed = grown(one, other)
-    summed.gauges = _added(one.gauges, other.gauges)
-    summed.worst = {name: dict(series) for name, series in one.worst.items()}
-    for name, series in other.worst.items():
-        known = summed.worst.setdefault(name, {})
-        known.update({labels: max(value, known.get(labels, value)) for labels, value in series.items()})
-    return summed
-
-
-def _added(one: Values, other: Values) -> Values:
-    summed = {name: dict(series) for name, series in one.items()}
-    for name, series in other.items():
-        known = summed.setdefault(name, {})
-        for labels, value in series.items():
-            known[labels] = known.get(labels, 0) + value
-    return summed
-
-
-class SingleProcess:
-    """The only process: there is nobody to share with."""
-
-    name = "0"
-    is_shared = False
-
-    def put(self, mine: Snapshot) -> None:
-        """Nobody asks for it."""
-
-    def summed(self, mine: Snapshot) -> Snapshot:
-        """What there is."""
-        return mine
-
-
-class Slot(SingleProcess):
-    """One worker's place among those of its host, held by a lock that the kernel releases however the worker ends."""
-
-    is_shared = True
+class Slot:
+    """One worker's place among those of its host; `lock` is the locked, open lock file."""
 
     def __init__(self, folder: Path, lock: IO[bytes]) -> None:
         self._folder = folder
         self._lock = lock
         self.name = Path(lock.name).stem
-        self._before = _read(folder / f"{self.name}.json")
-        """What was counted by those that held this slot before."""
+        """The slot's number as text, the label `worker`."""
+        self._earlier = lasting(_read(folder / f"{self.name}.json"))
+        """What earlier holders of this slot counted."""
         self._failed = False
 
-    def put(self, mine: Snapshot) -> None:
-        """Keep it where the others find it."""
-        self._keep(self._grown(mine))
+    def put(self, samples: Samples) -> Samples:
+        """Write this worker's samples where the others find them; returns them with those of the earlier holders."""
+        total = dict(self._earlier)
+        merge(total, samples)
+        self._write(total)
+        return total
 
-    def summed(self, mine: Snapshot) -> Snapshot:
-        """All workers of this host, the dead ones' counters included."""
-        whole = self._grown(mine)
-        self._keep(whole)
+    def summed(self, samples: Samples) -> Samples:
+        """The samples of all workers of this host, of dead ones those that last; this worker's are `samples`."""
+        total = self.put(samples)
         for file in sorted(self._folder.glob("*.json")):
-            if file.stem == self.name:
-                continue
-            kept = _read(file)
-            if not _is_held(file.with_suffix(".lock")):
-                kept.gauges, kept.worst = {}, {}
-            whole = together(whole, kept)
-        return whole
+            if file.stem != self.name:
+                others = _read(file)
+                merge(total, others if _is_locked(file.with_suffix(".lock")) else lasting(others))
+        return total
 
-    def _grown(self, mine: Snapshot) -> Snapshot:
-        return msgspec.structs.replace(grown(self._before, mine), gauges=mine.gauges, worst=mine.worst)
-
-    def _keep(self, whole: Snapshot) -> None:
+    def _write(self, samples: Samples) -> None:
         file = self._folder / f"{self.name}.json"
         try:
             new = file.with_suffix(".new")
-            new.write_bytes(msgspec.json.encode(whole))
+            new.write_bytes(msgspec.json.encode(list(samples.items())))
             new.replace(file)
             os.utime(self._lock.fileno())  # temporary files that look old are swept away
         except OSError as error:
@@ -141,13 +69,13 @@ class Slot(SingleProcess):
 
 
 def folder_of(environ: Mapping[str, str]) -> Path | None:
-    """Where this process's parent lets its workers share; None: it has no such parent."""
+    """The folder that this process's parent made for its workers; None without such a parent."""
     return Path(environ[FOLDER]) if environ.get(FOLDER) else None
 
 
 @contextmanager
 def for_workers() -> Iterator[None]:
-    """A folder for the workers that are started in the block, named in their environment; it ends with the block."""
+    """A folder for the workers that are started in the block, named in their environment; removed with the block."""
     with TemporaryDirectory(prefix="room-server-") as folder:
         os.environ[FOLDER] = folder
         try:
@@ -157,17 +85,17 @@ def for_workers() -> Iterator[None]:
 
 
 @contextmanager
-def open_slot(folder: Path | None) -> Iterator[SingleProcess]:
-    """The first slot that nobody holds, until the block ends; without a folder there is nobody to share with."""
+def open_slot(folder: Path | None) -> Iterator[Slot | None]:
+    """The first free slot of the folder, held until the block ends; None without a folder."""
     if folder is None:
-        yield SingleProcess()
+        yield None
         return
     with _locked(folder) as lock:
         yield Slot(folder, lock)
 
 
 def _locked(folder: Path) -> IO[bytes]:
-    """The lock of the first slot that nobody holds. Raises OSError."""
+    """The lock file of the first free slot, open and locked. Raises OSError."""
     for number in count():
         lock = (folder / f"{number}.lock").open("ab")
         try:
@@ -179,8 +107,8 @@ def _locked(folder: Path) -> IO[bytes]:
     return lock
 
 
-def _is_held(lock: Path) -> bool:
-    """Whether a living process holds it. Who looks for a slot at this instant passes it over, and takes another."""
+def _is_locked(lock: Path) -> bool:
+    """Whether a living process holds the slot. A worker that looks for a free slot meanwhile passes this one over."""
     try:
         with lock.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -191,8 +119,10 @@ def _is_held(lock: Path) -> bool:
     return False
 
 
-def _read(file: Path) -> Snapshot:
+def _read(file: Path) -> Samples:
+    """The samples in a slot's file, without those of another version that this one does not know."""
     try:
-        return _SNAPSHOT.decode(file.read_bytes())
-    except FileNotFoundError:
-        return Snapshot()
+        rows = _ROWS.decode(file.read_bytes())
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return {}
+    return {tuple(key): value for key, value in rows if is_known(key)}

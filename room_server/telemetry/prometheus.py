@@ -1,101 +1,139 @@
-"""The metrics by name, and how a snapshot of them is told to Prometheus."""
+"""Every metric family with its merge rule, and how samples become Prometheus' text format.
 
-from collections.abc import Iterator
+Samples travel as one flat map: (family, label values …) -> value. A histogram is a sample per bucket, with the bucket's
+upper bound as one more label value, and one for the sum (see `Histogram.series`).
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 from importlib.metadata import version
 from itertools import accumulate
 from typing import NamedTuple
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.utils import floatToGoString
 
-from room_server.core.receipt_stats import BOUNDS_MS
-from room_server.telemetry.histogram import STEPS
-from room_server.telemetry.multiprocess import BETWEEN, Buckets, Snapshot
+from room_server.telemetry.histogram import SUM
 
-REACH_BOUNDS = tuple(bound / 1000 for bound in BOUNDS_MS)
-"""Seconds."""
+Samples = dict[tuple[str, ...], float]
 P = "room_server_"
 
 
-class Family(NamedTuple):
-    """A metric's labels and what it tells."""
+class Kind(Enum):
+    """What a sample is, and so how those of several processes are merged."""
 
-    labels: tuple[str, ...]
-    told: str
-    bounds: tuple[float, ...] = STEPS
-    """Of a histogram's buckets, seconds."""
+    COUNTER = auto()
+    """Only grows: added up, and kept when its process ends."""
+    HISTOGRAM = auto()
+    """Bucket by bucket like a counter."""
+    GAUGE = auto()
+    """What is there now: added up over living processes."""
+    MAXIMUM = auto()
+    """A gauge of which the largest stands for all living processes."""
+
+
+COUNTER, HISTOGRAM, GAUGE, MAXIMUM = Kind
+
+
+class Family(NamedTuple):
+    """A metric: its kind, its help text, and its labels."""
+
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
 
 
 FAMILIES: dict[str, Family] = {
-    P + "info": Family(("version",), "1; the version that runs."),
-    P + "web_processes": Family((), "Web processes of this host that this answer sums up."),
-    P + "subscribed": Family((), "Those of them that hear of every change from Redis."),
-    P + "heartbeat_age_seconds": Family((), "Since Redis last took a process's word; the oldest of this host."),
-    P + "sockets": Family(("role",), "Room sockets that are open."),
-    P + "handshakes_total": Family(("outcome",), "Socket handshakes: accepted, or the refusal's code."),
-    P + "frames_total": Family((), "Frames that broadcasts meant for sockets."),
-    P + "broadcast_seconds": Family((), "From hearing of a change to the write to the last socket of this process."),
-    P + "reach_seconds": Family((), "From hearing of a change to a browser's receipt for it.", REACH_BOUNDS),
-    P + "subscriptions_lost_total": Family((), "Subscriptions to Redis that broke off."),
-    P + "gaps_healed_total": Family((), "Rooms whose newer state a re-read found before, or instead of, its message."),
-    P + "hooks_total": Family(("hook", "code"), "Hooks answered: ok, or the refusal's code."),
-    P + "hook_seconds": Family(("hook",), "From a hook's head to its answer, durable."),
-    P + "commit_conflicts_total": Family((), "Commits that found other records than they were decided on."),
-    P + "redis_round_trip_seconds": Family((), "One pipeline to Redis and back."),
-    P + "event_loop_lag_seconds": Family((), "How late the event loop comes back to who waits for a moment."),
-    "process_cpu_seconds_total": Family(("worker",), "Processor time."),
-    "process_resident_memory_bytes": Family(("worker",), "Memory in use."),
-    "process_virtual_memory_bytes": Family(("worker",), "Address space."),
-    "process_open_fds": Family(("worker",), "File descriptors in use."),
-    "process_max_fds": Family(("worker",), "File descriptors that may be in use."),
-    "process_start_time_seconds": Family(("worker",), "Start of the process, Unix seconds."),
-    P + "redis_up": Family((), "1 when Redis answered this scrape; the metrics below are told only then."),
-    P + "partitions_away": Family((), "Partitions that did not answer; the metrics below leave them out."),
-    P + "redis_durable": Family((), "1 when Redis keeps an append-only file and can write to it."),
-    P + "processes": Family(("kind",), "Living processes of all hosts."),
-    P + "webinars": Family(("status",), "The latest webinars by status."),
-    P + "longest_live_seconds": Family((), "Since the start of the webinar that has been live for longest."),
-    P + "evaluations": Family((), "Evaluations on the schedule."),
-    P + "evaluation_lag_seconds": Family((), "How long the first of them has been due."),
-    P + "delivery_lag_seconds": Family((), "How long the first message on its way has been due."),
-    P + "messages": Family(("status",), "Telegram messages that stand in each status."),
+    P + "info": Family(GAUGE, "1; the version that runs.", ("version",)),
+    P + "web_processes": Family(GAUGE, "Web processes of this host that this answer sums up."),
+    P + "subscribed": Family(GAUGE, "Those of them that hear of every change from Redis."),
+    P + "heartbeat_age_seconds": Family(MAXIMUM, "Since Redis last took a process's word; the oldest of this host."),
+    P + "sockets": Family(GAUGE, "Room sockets that are open.", ("role",)),
+    P + "handshakes_total": Family(COUNTER, "Socket handshakes: accepted, or the refusal's code.", ("outcome",)),
+    P + "frames_total": Family(COUNTER, "Frames that broadcasts meant for sockets."),
+    P + "broadcast_seconds": Family(
+        HISTOGRAM, "From hearing of a change to the write to the last socket of this process."
+    ),
+    P + "reach_seconds": Family(HISTOGRAM, "From hearing of a change to a browser's receipt for it."),
+    P + "subscriptions_lost_total": Family(COUNTER, "Subscriptions to Redis that broke off."),
+    P + "gaps_healed_total": Family(
+        COUNTER, "Rooms whose newer state a re-read found before, or instead of, its message."
+    ),
+    P + "hooks_total": Family(COUNTER, "Hooks answered: ok, or the refusal's code.", ("hook", "code")),
+    P + "hook_seconds": Family(HISTOGRAM, "From a hook's head to its answer, durable.", ("hook",)),
+    P + "commit_conflicts_total": Family(COUNTER, "Commits that found other records than they were decided on."),
+    P + "redis_round_trip_seconds": Family(HISTOGRAM, "One pipeline to Redis and back."),
+    P + "event_loop_lag_seconds": Family(HISTOGRAM, "How late the event loop comes back to who waits for a moment."),
+    "process_cpu_seconds_total": Family(COUNTER, "Processor time.", ("worker",)),
+    "process_resident_memory_bytes": Family(GAUGE, "Memory in use.", ("worker",)),
+    "process_virtual_memory_bytes": Family(GAUGE, "Address space.", ("worker",)),
+    "process_open_fds": Family(GAUGE, "File descriptors in use.", ("worker",)),
+    "process_max_fds": Family(GAUGE, "File descriptors that may be in use.", ("worker",)),
+    "process_start_time_seconds": Family(GAUGE, "Start of the process, Unix seconds.", ("worker",)),
+    P + "redis_up": Family(GAUGE, "1 when Redis answered this scrape; the metrics below are told only then."),
+    P + "partitions_away": Family(GAUGE, "Partitions that did not answer; the metrics below leave them out."),
+    P + "redis_durable": Family(GAUGE, "1 when Redis keeps an append-only file and can write to it."),
+    P + "processes": Family(GAUGE, "Living processes of all hosts.", ("kind",)),
+    P + "webinars": Family(GAUGE, "The latest webinars by status.", ("status",)),
+    P + "longest_live_seconds": Family(GAUGE, "Since the start of the webinar that has been live for longest."),
+    P + "evaluations": Family(GAUGE, "Evaluations on the schedule."),
+    P + "evaluation_lag_seconds": Family(GAUGE, "How long the first of them has been due."),
+    P + "delivery_lag_seconds": Family(GAUGE, "How long the first message on its way has been due."),
+    P + "messages": Family(GAUGE, "Telegram messages that stand in each status.", ("status",)),
 }
-"""Every metric, as docs/monitoring/README.md tells. What Redis tells is the same on every host: take max, not sum."""
+"""Every metric, as docs/monitoring/README.md lists them. From `redis_up` on they come from Redis and are the same on
+every host: take max over hosts, not sum."""
 
 
-class Told:
-    """A snapshot as prometheus-client encodes it."""
+def merge(total: Samples, more: Samples) -> None:
+    """Merge `more` into `total`, each sample by its family's rule."""
+    for key, value in more.items():
+        largest = FAMILIES[key[0]].kind is MAXIMUM
+        total[key] = max(total.get(key, value), value) if largest else total.get(key, 0) + value
 
-    def __init__(self, whole: Snapshot) -> None:
-        self._whole = whole
+
+def is_known(key: Sequence[str]) -> bool:
+    """Whether the first part names a family, and the others are its label values and, of a histogram, a bound."""
+    family = FAMILIES.get(key[0]) if key else None
+    return family is not None and len(key) == 1 + len(family.labels) + (family.kind is HISTOGRAM)
+
+
+def lasting(samples: Samples) -> Samples:
+    """Those that still count when their process has ended."""
+    return {key: value for key, value in samples.items() if FAMILIES[key[0]].kind in {COUNTER, HISTOGRAM}}
+
+
+class Exposition:
+    """A collector as prometheus-client's encoders take it: `samples`, and the version that runs."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._by_family: defaultdict[str, Samples] = defaultdict(dict)
+        for (name, *labels), value in sorted({**samples, (P + "info", version("room-server")): 1.0}.items()):
+            self._by_family[name][tuple(labels)] = value
 
     def collect(self) -> Iterator[Metric]:
-        """The families, in FAMILIES' order."""
-        whole = self._whole
-        gauges = {**whole.gauges, **whole.worst, P + "info": {version("room-server"): 1.0}}
-        for name, (labels, told, _) in FAMILIES.items():
-            if name in whole.histograms:
-                yield _histogram(name, whole.histograms[name])
-            elif name in whole.counters:
-                yield _filled(CounterMetricFamily(name, told, labels=labels), whole.counters[name])
-            elif name in gauges:
-                yield _filled(GaugeMetricFamily(name, told, labels=labels), gauges[name])
+        """The families that have samples, in FAMILIES' order."""
+        for name, (kind, text, labels) in FAMILIES.items():
+            samples = self._by_family.get(name)
+            if samples is None:
+                continue
+            if kind is HISTOGRAM:
+                yield _histogram(HistogramMetricFamily(name, text, labels=labels), samples)
+                continue
+            metric = (CounterMetricFamily if kind is COUNTER else GaugeMetricFamily)(name, text, labels=labels)
+            for values, value in samples.items():
+                metric.add_metric(values, value)
+            yield metric
 
 
-def _filled(family: CounterMetricFamily | GaugeMetricFamily, series: dict[str, float]) -> Metric:
-    for labels, value in sorted(series.items()):
-        family.add_metric(_words(labels), value)
-    return family
-
-
-def _histogram(name: str, series: dict[str, Buckets]) -> Metric:
-    labels, told, bounds = FAMILIES[name]
-    family = HistogramMetricFamily(name, told, labels=labels)
-    limits = [*map(floatToGoString, bounds), "+Inf"]
-    for words, (counts, seconds) in sorted(series.items()):
-        family.add_metric(_words(words), list(zip(limits, accumulate(counts), strict=True)), seconds)
-    return family
-
-
-def _words(labels: str) -> list[str]:
-    return labels.split(BETWEEN) if labels else []
+def _histogram(metric: HistogramMetricFamily, samples: Samples) -> Metric:
+    """Prometheus' buckets hold all below them too. Processes with other bounds are merged bucket by bucket."""
+    grouped: defaultdict[tuple[str, ...], dict[str, float]] = defaultdict(dict)
+    for (*labels, bound), value in samples.items():
+        grouped[tuple(labels)][bound] = value
+    for values, counts in grouped.items():
+        seconds = counts.pop(SUM, 0.0)
+        bounds = sorted(counts, key=float)
+        totals = accumulate(counts[bound] for bound in bounds)
+        metric.add_metric(values, list(zip(bounds, totals, strict=True)), seconds)
+    return metric

@@ -1,7 +1,8 @@
-"""What joins the traces of one request: its id, and OpenTelemetry's spans where that package is there and asked for.
+"""The id that joins the log lines of one request, and OpenTelemetry's spans when that is installed and configured.
 
-The id goes with the request's task, and is stored with a room's change and with a message, so that every process that
-goes on with it logs the same one. Without OpenTelemetry a span is nothing. No span holds a token, a name or a chat id.
+The id is in a context variable of the request's task, and is stored with a room's change and with a message, so that
+each process that continues the work logs the same one. Without OpenTelemetry a span does nothing. No span holds a
+token, a name or a chat id.
 """
 
 import logging
@@ -19,22 +20,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger(__name__)
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
-"""Of the request that is being worked for; empty: nobody asked."""
+"""Of the request whose work is being done; empty for work that no request caused."""
 HEADER = b"x-request-id"
 SANE = re.compile(rb"[A-Za-z0-9_-]{8,64}")
-"""What a caller may name its request: too short for a token of ours, which has dots besides."""
+"""The ids that are taken from callers. None can be a token: those are longer and have dots."""
 NOTHING: AbstractContextManager[Any] = nullcontext()
-ASKED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
-"""Environment variables any of which turns OpenTelemetry on (its specification, SDK configuration)."""
+ENABLED_BY = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_TRACES_EXPORTER")
+"""Environment variables of which any one turns OpenTelemetry on (its specification, SDK configuration)."""
 
 _running: list[tuple[Any, Any]] = []
-"""OpenTelemetry's tracer provider and our tracer, once they are configured."""
-LAST_MILLISECONDS = 2000
-"""How long the last spans may take to go out when a process ends."""
+"""OpenTelemetry's tracer provider and our tracer, once configured; else empty."""
+FLUSH_MILLISECONDS = 2000
+"""How long sending the last spans may take when a process ends."""
 
 
 class RequestId:
-    """ASGI: each request gets an id, its caller's if that is sane, and its answer tells it."""
+    """ASGI: gives each request an id, the caller's if it matches SANE, and puts it into the answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -42,7 +43,7 @@ class RequestId:
         self._numbers = count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Name the request for as long as its task runs."""
+        """Set the id for as long as the request's task runs."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -58,13 +59,13 @@ class RequestId:
 
         if _running:
             _join_trace(scope["headers"])
-        request_id.set(name.decode())  # never taken back: it ends with the task, after the last line about the request
+        request_id.set(name.decode())  # not reset: it ends with the task, after the last line about the request
         await self._app(scope, receive, with_id)
 
 
 @contextmanager
 def working_for(name: str) -> Iterator[None]:
-    """What is done in the block is done for the request of this id; empty: for nobody's."""
+    """In the block, work is done for the request of this id; empty: for none."""
     before = request_id.set(name)
     try:
         yield
@@ -73,7 +74,7 @@ def working_for(name: str) -> Iterator[None]:
 
 
 def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
-    """A span of the current trace for as long as the block runs; without OpenTelemetry, nothing."""
+    """A span of the current trace around the block; without OpenTelemetry, a context manager that does nothing."""
     if not _running:
         return NOTHING
     return _span(name, attributes)
@@ -81,13 +82,13 @@ def span(name: str, **attributes: str | int) -> AbstractContextManager[Any]:
 
 @contextmanager
 def _span(name: str, attributes: dict[str, str | int]) -> Iterator[Any]:
-    """An error's text may say more than a span should, so only its kind is kept."""
-    said = {f"room_server.{key}": value for key, value in attributes.items()}
-    if asked_by := request_id.get():
-        said["room_server.request_id"] = asked_by
-    quietly = {"record_exception": False, "set_status_on_exception": False}
+    """Of an error only the code or the type is recorded: its text may hold what a span must not."""
+    recorded = {f"room_server.{key}": value for key, value in attributes.items()}
+    if current := request_id.get():
+        recorded["room_server.request_id"] = current
+    no_text = {"record_exception": False, "set_status_on_exception": False}
     _, tracer = _running[0]
-    with tracer.start_as_current_span(name, attributes=said, **quietly) as made:
+    with tracer.start_as_current_span(name, attributes=recorded, **no_text) as made:
         try:
             yield made
         except Exception as error:
@@ -96,10 +97,10 @@ def _span(name: str, attributes: dict[str, str | int]) -> Iterator[Any]:
 
 
 def configure(environ: Mapping[str, str]) -> None:
-    """Turn OpenTelemetry on when the environment asks for it, by its own variables; a word in the log if it cannot."""
+    """Turn OpenTelemetry on if its own environment variables say so; log a warning if it is not installed."""
     exporter = environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp"
     off = environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none"
-    if _running or off or not any(environ.get(name, "").strip() for name in ASKED_BY):
+    if _running or off or not any(environ.get(name, "").strip() for name in ENABLED_BY):
         return
     if exporter == "otlp":
         protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
@@ -113,22 +114,22 @@ def configure(environ: Mapping[str, str]) -> None:
 
 
 def flush() -> None:
-    """Send what has not been sent: a process that ends by a signal sends no more."""
+    """Send the spans that have not been sent: a process that ends by a signal does not do so by itself."""
     for provider, _ in _running:
-        provider.force_flush(LAST_MILLISECONDS)
+        provider.force_flush(FLUSH_MILLISECONDS)
 
 
 def _join_trace(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """The caller's trace (W3C Trace Context) is the request's, until its task ends."""
-    from opentelemetry import context, propagate  # noqa: PLC0415 - an extra, which need not be there
+    """Continue the caller's trace (W3C Trace Context) until the request's task ends."""
+    from opentelemetry import context, propagate  # noqa: PLC0415 - an optional dependency
 
     carrier = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
     context.attach(propagate.extract(carrier))
 
 
 def _provider(exporter: str) -> Any:
-    """Spans go out in batches, from a thread of the package's own. Raises ImportError, LookupError."""
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an extra, which need not be there
+    """A provider that sends spans in batches, from a thread of its own. Raises ImportError, LookupError."""
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - an optional dependency
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 

@@ -88,7 +88,7 @@ async def test_hooks_are_counted_by_their_answer(site: Site) -> None:
     await eventually(told, "two hooks were accepted and one refused")
 
 
-async def test_a_pending_evaluation_tells_how_far_it_is(site: Site) -> None:
+async def test_a_pending_evaluation_shows_its_progress(site: Site) -> None:
     await site.store.create(room(status=Status.LIVE))
     await roster.import_roster(site.store, "w", [RosterEntry(lead_id=number) for number in (1, 2)], False)
     await site.status("stop")
@@ -110,7 +110,7 @@ async def test_rooms_without_anybody_are_shown_while_they_are_on_air(site: Site)
     assert [one["webinar_id"] for one in (await counts(site))["rooms"]] == ["w"]
 
 
-async def test_all_who_ask_while_redis_is_away_wait_for_one_attempt_together() -> None:
+async def test_while_redis_is_away_all_callers_wait_for_one_attempt() -> None:
     async with own_redis() as server, serving(settings_for(server.url)) as site:
         server.freeze()
         asking = (site.http.get("/monitor/counts", headers=site.bearer("monitor", "*", sub=f"m{n}")) for n in range(12))

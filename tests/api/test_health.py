@@ -30,7 +30,7 @@ async def test_a_process_that_serves_is_alive_and_ready(site: Site) -> None:
     assert alive.headers["cache-control"] == ready.headers["cache-control"] == "no-store"
 
 
-async def test_health_is_nobodys_secret_and_nobodys_switch(site: Site) -> None:
+async def test_health_needs_no_token_and_is_only_read(site: Site) -> None:
     for address in ("/healthz", "/readyz"):
         assert (await site.http.head(address)).status_code == 200
         refused = await site.http.post(address)
@@ -44,7 +44,7 @@ async def test_a_process_that_goes_away_is_not_ready(site: Site) -> None:
 
 
 async def worker(site: Site) -> str:
-    """What is said of the worker; whatever it is, the site is ready."""
+    """The state of the worker in `/readyz`, which is 200 whatever it is."""
     answer = await site.http.get("/readyz")
     assert answer.status_code == 200
     return str(answer.json()["parts"]["worker"])

@@ -85,7 +85,7 @@ async def test_a_lead_enters_once_and_completes_once(site: Site) -> None:
     assert expected == [answer.json() for answer in answers]
 
 
-async def test_a_completion_after_the_classification_says_what_stands(site: Site) -> None:
+async def test_a_completion_after_the_classification_answers_what_is_stored(site: Site) -> None:
     await site.store.create(room())
     await site.status("start")
     await site.entered(LEAD)
@@ -157,7 +157,7 @@ async def test_a_declared_length_too_large_is_refused_before_the_body_comes(stag
         assert ((answer := await raw.answer()).status, answer.code) == (413, "body_too_large")
 
 
-async def test_who_expects_100_continue_gets_it_when_all_before_the_body_is_well(stage: Site) -> None:
+async def test_100_continue_is_sent_when_all_checks_before_the_body_pass(stage: Site) -> None:
     async with connecting(stage) as raw:
         body = msgspec.json.encode(status("start"))
         headers = {"Content-Length": str(len(body)), "Expect": "100-continue", **stage.bearer("speaker", "*")}
@@ -192,7 +192,7 @@ async def test_a_length_beside_chunks_is_a_malformed_request(stage: Site) -> Non
         assert (await raw.answer()).status == 400
 
 
-async def test_who_sends_too_often_hears_when_to_come_back(valkey_url: str) -> None:
+async def test_too_many_hooks_are_refused_with_retry_after(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_hooks_per_person=1)) as site:
         await site.store.create(room())
         answers = [await site.status("stop") for _ in range(3)]
@@ -227,7 +227,7 @@ async def test_simultaneous_repeats_of_one_entering_count_once(site: Site) -> No
     assert await site.raw.hget(site.store.keys.tally("w"), "entered") == b"1"
 
 
-def test_a_decoded_hook_says_what_was_sent() -> None:
+def test_a_decoded_hook_equals_what_was_sent() -> None:
     hook = decode(COMPLETED, b'{"webinar_id":"finished","lead_id":42,"completed_at":1,"session_id":"s","x":[]}')
     expected = {
         "webinar_id": "finished",

@@ -1,4 +1,4 @@
-"""GET /metrics: what is counted, who may read it, and that it names nobody."""
+"""GET /metrics: what is counted, who may read it, and that no metric names a person."""
 
 import asyncio
 import contextlib
@@ -47,7 +47,7 @@ async def live(site: Site) -> Site:
     return site
 
 
-async def test_every_metric_is_told(live: Site) -> None:
+async def test_a_scrape_has_every_metric(live: Site) -> None:
     names = {re.sub(r"(_bucket|_count|_sum)?(\{.*)?$", "", name) for name in await scraped(live.http)}
 
     assert names == FAMILIES.keys()
@@ -61,31 +61,31 @@ async def test_a_hook_is_counted_by_name_and_code_and_timed(live: Site) -> None:
     took = time.monotonic() - began
     await live.hook("no_such_hook_1", {})
     await live.hook("no_such_hook_2", {})
-    told = await scraped(live.http)
+    shown = await scraped(live.http)
 
-    assert told[f'room_server_hooks_total{{code="ok",hook="{HOOK}"}}'] == 2
-    assert told[f'room_server_hooks_total{{code="webinar_status_mutation_forbidden",hook="{HOOK}"}}'] == 1
-    assert told['room_server_hooks_total{code="hook_unknown",hook="unknown"}'] == 2
-    assert told['room_server_hooks_total{code="ok",hook="client_webinar_entered"}'] == 0
-    assert told[f'room_server_hook_seconds_count{{hook="{HOOK}"}}'] == 3
-    assert 0 < told[f'room_server_hook_seconds_sum{{hook="{HOOK}"}}'] < took
-    assert not any("no_such_hook" in name for name in told)
+    assert shown[f'room_server_hooks_total{{code="ok",hook="{HOOK}"}}'] == 2
+    assert shown[f'room_server_hooks_total{{code="webinar_status_mutation_forbidden",hook="{HOOK}"}}'] == 1
+    assert shown['room_server_hooks_total{code="hook_unknown",hook="unknown"}'] == 2
+    assert shown['room_server_hooks_total{code="ok",hook="client_webinar_entered"}'] == 0
+    assert shown[f'room_server_hook_seconds_count{{hook="{HOOK}"}}'] == 3
+    assert 0 < shown[f'room_server_hook_seconds_sum{{hook="{HOOK}"}}'] < took
+    assert not any("no_such_hook" in name for name in shown)
 
 
 async def test_sockets_are_counted_while_they_are_there_and_handshakes_for_ever(live: Site) -> None:
     async with live.socket() as one, live.socket("moderator") as other:
         await asyncio.gather(next_state(one), next_state(other))
-        told = await scraped(live.http)
-        assert told['room_server_sockets{role="attendee"}'] == told['room_server_sockets{role="moderator"}'] == 1
+        shown = await scraped(live.http)
+        assert shown['room_server_sockets{role="attendee"}'] == shown['room_server_sockets{role="moderator"}'] == 1
     with pytest.raises(InvalidStatus):
         async with live.socket(token="junk"):
             pass
     await wait_until(lambda: not live.inside.admission.total, "both are gone")
-    told = await scraped(live.http)
+    shown = await scraped(live.http)
 
-    assert told['room_server_sockets{role="attendee"}'] == 0
-    assert told['room_server_handshakes_total{outcome="accepted"}'] == 2
-    assert told['room_server_handshakes_total{outcome="unauthenticated"}'] == 1
+    assert shown['room_server_sockets{role="attendee"}'] == 0
+    assert shown['room_server_handshakes_total{outcome="accepted"}'] == 2
+    assert shown['room_server_handshakes_total{outcome="unauthenticated"}'] == 1
 
 
 async def test_a_change_is_timed_until_its_last_write_and_until_its_receipts(live: Site) -> None:
@@ -102,17 +102,17 @@ async def test_a_change_is_timed_until_its_last_write_and_until_its_receipts(liv
         await asyncio.gather(state_where(one, status="finished"), state_where(other, status="finished"))
         await eventually(lambda: reached(live, 4), "those of the change before are kept")
     await wait_until(lambda: not live.inside.hub.groups, "nobody is left")
-    told = await scraped(live.http)
+    shown = await scraped(live.http)
 
-    assert told["room_server_reach_seconds_count"] == 4
-    assert 0 < told["room_server_reach_seconds_sum"] < 4 * (time.monotonic() - began)
-    assert told['room_server_reach_seconds_bucket{le="82.0"}'] == 4
+    assert shown["room_server_reach_seconds_count"] == 4
+    assert 0 < shown["room_server_reach_seconds_sum"] < 4 * (time.monotonic() - began)
+    assert shown['room_server_reach_seconds_bucket{le="82.0"}'] == 4
 
 
 async def reached(site: Site, receipts: int) -> dict[str, float]:
     """The metrics, once so many receipts are in."""
-    told = await scraped(site.http)
-    return told if told["room_server_reach_seconds_count"] >= receipts else {}
+    shown = await scraped(site.http)
+    return shown if shown["room_server_reach_seconds_count"] >= receipts else {}
 
 
 async def test_commits_that_met_are_counted(live: Site) -> None:
@@ -140,28 +140,28 @@ async def test_a_gap_that_a_re_read_heals_is_counted(live: Site) -> None:
     assert (await scraped(live.http))["room_server_gaps_healed_total"] == 1
 
 
-async def test_a_subscription_that_breaks_is_counted_and_redis_away_is_told() -> None:
+async def test_a_broken_subscription_is_counted_and_redis_up_is_0() -> None:
     async with own_redis() as server, serving(settings_for(server.url)) as site:
         assert (await scraped(site.http))["room_server_redis_up"] == 1
         await server.kill()
-        told = await eventually(lambda: cut_off(site), "the subscription is lost")
-        assert "room_server_messages" not in str(sorted(told))
-        assert told["room_server_heartbeat_age_seconds"] > 0
+        shown = await eventually(lambda: cut_off(site), "the subscription is lost")
+        assert "room_server_messages" not in str(sorted(shown))
+        assert shown["room_server_heartbeat_age_seconds"] > 0
         await server.start()
         await eventually(lambda: back(site), "it is back")
 
 
 async def cut_off(site: Site) -> dict[str, float]:
     """The metrics, once Redis is known to be away."""
-    told = await scraped(site.http)
-    away = told["room_server_subscriptions_lost_total"] and not told["room_server_redis_up"]
-    return told if away and not told["room_server_subscribed"] else {}
+    shown = await scraped(site.http)
+    away = shown["room_server_subscriptions_lost_total"] and not shown["room_server_redis_up"]
+    return shown if away and not shown["room_server_subscribed"] else {}
 
 
 async def back(site: Site) -> bool:
-    """Whether Redis is there and heard again."""
-    told = await scraped(site.http)
-    return bool(told["room_server_redis_up"] and told["room_server_subscribed"])
+    """Whether Redis is up and subscribed to again."""
+    shown = await scraped(site.http)
+    return bool(shown["room_server_redis_up"] and shown["room_server_subscribed"])
 
 
 async def test_what_redis_is_asked_for_does_not_grow_with_the_scrapes(live: Site) -> None:
@@ -183,7 +183,7 @@ async def test_the_format_is_that_which_the_scraper_asks_for(live: Site) -> None
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}", f"Bearer {TOKEN}x", "Bearer \xff"])
-async def test_with_a_token_only_who_has_it_may_read(valkey_url: str, given: str) -> None:
+async def test_where_a_token_is_set_it_is_needed(valkey_url: str, given: str) -> None:
     async with serving(settings_for(valkey_url, metrics_token=TOKEN)) as site:
         headers = {b"Authorization": given.encode("latin-1")} if given else {}
         refused = await site.http.get("/metrics", headers=headers)
@@ -194,7 +194,7 @@ async def test_with_a_token_only_who_has_it_may_read(valkey_url: str, given: str
 
 
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
-async def test_without_a_token_nobody_may_read_through_a_proxy(live: Site, header: str) -> None:
+async def test_without_a_token_requests_through_a_proxy_are_refused(live: Site, header: str) -> None:
     refused = await live.http.get("/metrics", headers={header: "127.0.0.1"})
 
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
@@ -216,7 +216,7 @@ async def test_without_a_token_nobody_may_read_through_a_proxy(live: Site, heade
         (("testclient", 1), False),
     ],
 )
-def test_without_a_token_whoever_is_on_this_machine_may_read(client: tuple[str, int] | None, may: bool) -> None:
+def test_without_a_token_requests_from_this_machine_are_answered(client: tuple[str, int] | None, may: bool) -> None:
     """A Unix socket has no address, or an empty one."""
     request = Request({"type": "http", "headers": [], "client": client})
     refused = contextlib.nullcontext() if may else pytest.raises(Unauthenticated, match="from another machine")

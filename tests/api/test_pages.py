@@ -1,12 +1,17 @@
-"""The pages and their files over real HTTP, and what browsers are told to hold us to."""
+"""The pages and their files over real HTTP, and the policy that browsers enforce on them."""
 
 import re
+import time
 
 import httpx
+import pytest
 
 from room_server.api import pages
-from tests.support import Site, serving, settings_for
+from room_server.core.room import Status
+from tests.outage import own_redis
+from tests.support import Site, eventually, room, serving, settings_for
 
+PLAYER = "https://player.example.org/embed/7?autoplay=1"
 ADDRESSES = [path.replace("{webinar_id}", "w") for path in pages.PAGES]
 
 
@@ -95,7 +100,7 @@ async def test_pages_and_files_are_only_read(site: Site) -> None:
         assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed"), address
 
 
-async def test_every_answer_says_what_browsers_should_hold_us_to(site: Site) -> None:
+async def test_every_answer_has_the_security_headers(site: Site) -> None:
     for address in (*ADDRESSES, "/static/app.css", "/webinars", "/nothing", "/rooms/w/state", "/healthz"):
         answer = await site.http.get(address)
         assert answer.headers["x-content-type-options"] == "nosniff", address
@@ -122,3 +127,79 @@ async def test_a_site_that_is_allowed_may_embed_the_pages(valkey_url: str) -> No
     async with serving(settings_for(valkey_url, allowed_origins=allowed)) as site:
         answer = await site.http.get("/")
     assert policy(answer)["frame-ancestors"] == "'self' http://localhost:3000 https://example.com"
+
+
+def policy_sources(answer: httpx.Response) -> str:
+    """The `frame-src` of the answer's policy."""
+    return policy(answer)["frame-src"]
+
+
+@pytest.mark.parametrize("status", Status)
+async def test_a_room_may_frame_its_player_only(site: Site, status: Status) -> None:
+    await site.store.create(room(status=status, player_url=PLAYER))
+    expected = "https://player.example.org" if status in {"scheduled", "live", "paused"} else pages.NO_SOURCE
+    for address in ("/room/w", "/speaker/w"):
+        assert policy_sources(await site.http.get(address)) == expected
+
+
+async def test_a_room_that_is_not_there_looks_like_one_without_a_player(site: Site) -> None:
+    await site.store.create(room())
+    assert [policy_sources(await site.http.get(f"/room/{one}")) for one in ("w", "none", "%0d%0ax")] == [
+        pages.NO_SOURCE
+    ] * 3
+
+
+async def test_other_pages_frame_nothing(site: Site) -> None:
+    for address in ("/", "/monitor", "/demo/player", "/static/app.css", "/webinars"):
+        assert policy_sources(await site.http.get(address)) == pages.NO_SOURCE, address
+
+
+async def test_another_player_is_allowed_a_second_later(site: Site) -> None:
+    await site.store.create(room(player_url=PLAYER))
+    assert policy_sources(await site.http.get("/room/w")) == "https://player.example.org"
+    await site.store.delete("w")
+    await site.store.create(room(player_url="http://other.example:8080/"))
+
+    async def changed() -> bool:
+        return policy_sources(await site.http.get("/room/w")) == "http://other.example:8080"
+
+    await eventually(changed, "the new player is allowed")
+
+
+async def test_pages_come_without_redis_and_with_what_was_known() -> None:
+    async with own_redis() as redis, serving(settings_for(redis.url)) as site:
+        await site.store.create(room(player_url=PLAYER))
+        assert policy_sources(await site.http.get("/room/w")) == "https://player.example.org"
+        await redis.kill()
+        for webinar_id, expected in (("w", "https://player.example.org"), ("x", pages.NO_SOURCE)):
+            answer = await site.http.get(f"/room/{webinar_id}")
+            assert (answer.status_code, policy_sources(answer)) == (200, expected)
+        await redis.start()
+
+
+async def test_visitors_of_many_rooms_cost_redis_little(site: Site) -> None:
+    asked = pages.FrameSources(site.store)
+    await site.store.load("w")
+    before, began = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"], time.monotonic()
+    for number in range(3 * pages.READS_A_SECOND):
+        await asked.of(f"w{number}")
+    after = (await site.raw.info("commandstats"))["cmdstat_evalsha"]["calls"]
+    assert after - before <= pages.READS_A_SECOND * (2 + time.monotonic() - began)
+
+
+async def test_origins_that_the_operator_names_are_allowed_beside_the_players(site: Site) -> None:
+    named = ("https://cdn.example.org", "https://player.example.org", "http://other.example:8080")
+    await site.store.create(room(player_url=PLAYER, frame_origins=named))
+    expected = "https://player.example.org https://cdn.example.org http://other.example:8080"
+    for address in ("/room/w", "/speaker/w"):
+        assert policy_sources(await site.http.get(address)) == expected
+    await site.store.create(room("none", frame_origins=named))
+    assert policy_sources(await site.http.get("/room/none")) == pages.NO_SOURCE
+
+
+def test_a_host_that_no_policy_can_name_lets_every_frame_in() -> None:
+    assert pages.frame_sources(room(player_url="https://[::1]:8000/")) == pages.ANY_SOURCE
+    assert (
+        pages.frame_sources(room(player_url="https://[::1]/", frame_origins=("https://a.example",))) == pages.ANY_SOURCE
+    )
+    assert pages.frame_sources(room(player_url="https://Player.Example.org/x")) == "https://player.example.org"

@@ -5,7 +5,6 @@ import pytest
 
 from room_server.channels import frames
 from room_server.channels.frames import (
-    RoomVersion,
     ping,
     ping_payload,
     pong_payload,
@@ -13,6 +12,7 @@ from room_server.channels.frames import (
     text_frame,
 )
 from room_server.core.room import Status, public_text
+from room_server.core.wire import RoomVersion
 from tests.raw import PING, PONG, masked
 from tests.support import room
 

@@ -1,4 +1,4 @@
-"""Bad callers: slow, half-sent, oversized and garbled requests get a clear answer or a closed connection, in time."""
+"""Slow, incomplete, oversized and malformed requests get a clear answer or a closed connection, in time."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ HOOK = "/hooks/core_webinar_set_status"
 
 
 class Hasty(BoundedHttp):
-    """The same bounds, sooner."""
+    """The same protocol with short timeouts."""
 
     request_seconds = SECONDS
     reading_seconds = SECONDS
@@ -50,14 +50,14 @@ async def served(site: Site) -> None:
 
 
 async def ends(raw: Raw, code: str) -> None:
-    """The caller is told why, and the connection is closed."""
+    """The answer has this code, and the connection is closed."""
     answer = await raw.answer()
     assert (answer.code, answer.headers["content-type"]) == (code, "application/problem+json")
     assert answer.headers["connection"] == "close"
     assert await raw.rest() == b""
 
 
-async def test_a_caller_that_asks_nothing_is_hung_up_on(hasty: Site) -> None:
+async def test_a_connection_without_a_request_is_closed(hasty: Site) -> None:
     async with connecting(hasty) as silent, connecting(hasty) as ending_lines:
         await ending_lines.send(b"\r\n", b"\r\n\r\n")
         await served(hasty)
@@ -75,7 +75,7 @@ HALVES = {
 
 
 async def half_sent(site: Site, content: bytes) -> None:
-    """What was begun and is not ended is timed out."""
+    """A request that stops half-way is timed out."""
     async with connecting(site) as raw:
         await raw.send(content)
         await ends(raw, "request_timeout")
@@ -91,7 +91,7 @@ async def test_a_half_sent_request_or_handshake_is_timed_out(hasty: Site) -> Non
     assert await hasty.everything() == before
 
 
-async def test_a_half_sent_request_of_who_goes_away_is_nothing(planned: Site) -> None:
+async def test_a_half_sent_request_has_no_effect_when_its_caller_leaves(planned: Site) -> None:
     before = await planned.everything()
     for cut in (30, 300, -3):
         async with connecting(planned) as raw:
@@ -102,7 +102,7 @@ async def test_a_half_sent_request_of_who_goes_away_is_nothing(planned: Site) ->
 
 
 async def trickle(raw: Raw, content: bytes) -> None:
-    """A byte at a time, each well before the deadline, until the server has had enough."""
+    """Send a byte at a time, each well before the deadline, until the server closes the connection."""
     pieces = iter(content)
 
     def done() -> bool:
@@ -115,7 +115,7 @@ async def trickle(raw: Raw, content: bytes) -> None:
 
 
 async def trickled(site: Site, begun: bytes, content: bytes) -> None:
-    """However steadily it comes, it is timed out."""
+    """A request that comes byte by byte is timed out."""
     async with connecting(site) as raw, asyncio.TaskGroup() as tasks:
         await raw.send(begun)
         tasks.create_task(trickle(raw, content))
@@ -133,7 +133,7 @@ async def test_a_trickled_request_is_timed_out_however_steadily_it_comes(hasty: 
         await served(hasty)
 
 
-async def test_a_hundred_slow_callers_hold_up_nobody(hasty: Site) -> None:
+async def test_a_hundred_slow_callers_delay_no_other(hasty: Site) -> None:
     async with asyncio.TaskGroup() as callers:
         for number in range(100):
             callers.create_task(half_sent(hasty, hook(hasty)[: 1 + number]))
@@ -202,7 +202,7 @@ async def test_a_head_that_never_ends_is_refused_while_it_comes(planned: Site) -
         await ends(raw, "head_too_large")
 
 
-async def test_who_sends_much_more_than_allowed_still_reads_the_answer(planned: Site) -> None:
+async def test_a_caller_that_sends_too_much_can_still_read_the_refusal(planned: Site) -> None:
     """A connection that is closed on unread bytes is reset, and the answer with it."""
     for head in (request(planned, "/" + "a" * 4 * MAX_REQUEST_HEAD), hook(planned, b" " * 10**6)):
         for _ in range(5):
@@ -297,7 +297,7 @@ async def test_an_upgrade_to_something_else_is_an_ordinary_request(planned: Site
         assert (await raw.answer()).status == 200
 
 
-async def test_who_leaves_the_answers_lying_is_cut_off(hasty: Site) -> None:
+async def test_a_caller_that_does_not_read_its_answers_is_disconnected(hasty: Site) -> None:
     asked = request(hasty, "/static/app.css") * 100
     async with connecting(hasty, receive_buffer=4096) as raw:
         for _ in range(20):
@@ -311,7 +311,7 @@ async def test_who_leaves_the_answers_lying_is_cut_off(hasty: Site) -> None:
     await served(hasty)
 
 
-async def test_who_reads_the_answers_slowly_gets_them_all(planned: Site) -> None:
+async def test_a_caller_that_reads_slowly_gets_all_answers(planned: Site) -> None:
     async with connecting(planned, receive_buffer=4096) as raw:
         await raw.send(request(planned, "/static/app.css") * 50)
         sizes = {len((await raw.answer()).body) for _ in range(50)}
@@ -329,7 +329,7 @@ async def test_half_a_request_behind_one_that_takes_long_is_not_waited_for(valke
 
 
 class Promptness(BoundedHttp):
-    """Notes of each connection whether small answers wait for an acknowledgement (Nagle's algorithm, 40 ms each)."""
+    """Records of each connection whether Nagle's algorithm is on, by which small answers wait 40 ms for an ACK."""
 
     noted: ClassVar[list[int]] = []
 

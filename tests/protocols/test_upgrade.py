@@ -1,4 +1,4 @@
-"""A connection's first bytes, by bare TCP: however a handshake arrives, it is answered the same."""
+"""Handshakes by bare TCP, whole, in pieces and after another request: each is answered the same."""
 
 import pytest
 
@@ -38,7 +38,7 @@ def test_a_whole_handshake_is_read() -> None:
         UPGRADE + b"Content-Length: 1\r\n\r\n",
     ],
 )
-def test_anything_else_is_https_business(data: bytes) -> None:
+def test_anything_else_is_left_to_http(data: bytes) -> None:
     assert HandshakeHead.of(data) is None
 
 
@@ -63,7 +63,7 @@ async def test_a_handshake_behind_an_answered_request_is_answered(site: Site) ->
         assert (await raw.answer()).status == 101
 
 
-async def test_a_connection_that_says_nothing_is_forgotten_when_it_goes(site: Site) -> None:
+async def test_a_connection_that_closes_without_a_request_leaves_nothing_behind(site: Site) -> None:
     async with connecting(site) as silent, connecting(site) as asking:
         silent.writer.write_eof()
         assert await silent.rest() == b""

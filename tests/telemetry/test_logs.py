@@ -34,14 +34,14 @@ def decoded(line: str) -> dict[str, str]:
     return msgspec.json.decode(line, type=dict[str, str])
 
 
-def test_a_json_line_says_when_how_bad_who_and_what() -> None:
+def test_a_json_line_has_time_level_logger_and_message() -> None:
     line = decoded(logs.Json().format(record("room %s\nis %s", "w", "live")))
 
     assert datetime.fromisoformat(line.pop("at")).tzinfo is not None
     assert line == {"level": "warning", "logger": "room", "message": "room w\nis live"}
 
 
-def test_a_line_says_for_which_request_it_was_written_and_brings_its_facts() -> None:
+def test_a_line_has_the_request_id_and_its_facts() -> None:
     told = record("room changed")
     told.facts = {"webinar": "w", "version": "2"}
     with working_for("a-request"):
@@ -84,7 +84,7 @@ def test_bytes_that_are_no_utf_8_do_not_cost_the_line() -> None:
 
 
 @pytest.mark.parametrize("form", ["console", "json"])
-def test_our_own_words_are_heard_and_libraries_only_when_they_warn(
+def test_our_own_lines_are_logged_and_those_of_libraries_from_warning_on(
     form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure("json" if form == "json" else "console")

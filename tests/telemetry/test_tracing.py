@@ -1,4 +1,4 @@
-"""A request's id on its way through the processes, and OpenTelemetry where it is asked for."""
+"""A request's id through all processes, and OpenTelemetry's spans."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 MADE = re.compile(r"[0-9a-f]{12}-[0-9a-f]{6}")
 
 
-async def test_every_answer_tells_its_requests_id(site: Site) -> None:
+async def test_every_answer_has_its_requests_id(site: Site) -> None:
     answers = [await site.http.get(path) for path in ("/healthz", "/", "/no-such-place", "/metrics", "/rooms/w/state")]
     named = [answer.headers["x-request-id"] for answer in answers]
 
@@ -35,7 +35,7 @@ async def test_every_answer_tells_its_requests_id(site: Site) -> None:
 
 
 class Asked(logging.Filter):
-    """Notes for which request each line is written."""
+    """Records the request id of each line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,10 +48,10 @@ class Asked(logging.Filter):
         return True
 
 
-async def test_our_own_fault_is_told_and_logged_under_its_requests_id(
+async def test_a_failure_is_answered_and_logged_with_its_requests_id(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The line with the traceback is uvicorn's, outside of everything that is ours."""
+    """The traceback is logged by uvicorn, outside of all of our middleware."""
     site.inside.rooms = "rubbish in place of the part that answers"
     with caplog.filtering(asked := Asked()):
         answer = await site.state()
@@ -69,14 +69,14 @@ async def test_a_sane_id_of_the_callers_is_kept(site: Site, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "short", "x" * 65, "with space", "a.b.c.d.e.f", 'quo"te-quo"te', "новый-номер"])
 async def test_any_other_id_is_replaced(site: Site, name: str) -> None:
-    """A token has dots and is longer; what breaks a line, or a script's pattern, is not let in."""
+    """Tokens have dots and are longer. Characters that could break a log line are refused, too."""
     answer = await site.http.get("/healthz", headers={b"X-Request-ID": name.encode()})
 
     assert MADE.fullmatch(answer.headers["x-request-id"])
 
 
 async def test_only_requests_are_named() -> None:
-    """A lifespan has no answer to tell it in."""
+    """A lifespan is no request."""
     passed: list[str] = []
 
     async def app(scope: Scope, _: Receive, __: Send) -> None:
@@ -92,7 +92,7 @@ async def test_only_requests_are_named() -> None:
     assert passed == ["lifespan "]
 
 
-async def test_tasks_of_a_request_work_for_it_and_others_do_not() -> None:
+async def test_tasks_of_a_request_have_its_id_and_others_do_not() -> None:
     async def seen() -> str:
         return tracing.request_id.get()
 
@@ -123,7 +123,7 @@ async def test_the_change_its_events_and_its_messages_carry_the_id(site: Site) -
     assert {delivery.request_id for delivery in kept} == {names[3]}
 
 
-async def test_a_later_change_by_nobody_carries_no_id(site: Site) -> None:
+async def test_a_later_change_without_a_request_carries_no_id(site: Site) -> None:
     await site.store.create(room())
     await site.status("start")
     paused = await site.act("pause")
@@ -134,7 +134,7 @@ async def test_a_later_change_by_nobody_carries_no_id(site: Site) -> None:
     assert standing.request_id == ""
 
 
-async def test_the_id_is_not_told_to_sockets(site: Site) -> None:
+async def test_the_id_is_not_sent_to_sockets(site: Site) -> None:
     await site.store.create(room())
     async with site.socket() as socket:
         await next_state(socket)
@@ -159,7 +159,7 @@ def switched() -> Iterator[list[Any]]:
         {"OTEL_TRACES_EXPORTER": " "},
     ],
 )
-def test_unless_it_is_asked_for_a_span_is_nothing(switched: list[Any], environ: dict[str, str]) -> None:
+def test_unless_it_is_enabled_a_span_does_nothing(switched: list[Any], environ: dict[str, str]) -> None:
     tracing.configure(environ)
 
     assert switched == []
@@ -168,9 +168,7 @@ def test_unless_it_is_asked_for_a_span_is_nothing(switched: list[Any], environ: 
         pass
 
 
-def test_an_exporter_that_is_not_there_is_a_word_in_the_log(
-    switched: list[Any], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_missing_exporter_is_logged(switched: list[Any], caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         tracing.configure(
             {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "pigeon"}
@@ -202,7 +200,7 @@ async def said(server: Running) -> tuple[str, str]:
 
 
 async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_messages(valkey_url: str) -> None:
-    """In processes of their own, by the package's console exporter."""
+    """The server's processes print their spans by OpenTelemetry's console exporter."""
     environment = {
         "ROOM_SERVER_REDIS_URL": valkey_url,
         "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
@@ -251,10 +249,10 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
 
 
 async def dry(site: Site) -> bool:
-    """Whether the one message that has a chat has come to its end."""
+    """Whether the one message that has a chat is recorded as `dry_run`."""
     return (await webinars.delivery_counts(site.store)).get("dry_run") == 1
 
 
 def id_of(span: dict[str, Any]) -> str:
-    """As its children name it."""
+    """The id by which its children refer to it."""
     return str(span["context"]["span_id"])

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document: the frames of the sockets, and the events of the stream, in the code's own types."""
+"""The AsyncAPI 3 document: the frames of the sockets and the events of the stream, in the types that the code uses."""
 
 import re
 from collections.abc import Mapping
@@ -7,14 +7,13 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from room_server.api.counts import Counted
-from room_server.api.documents import schemas
-from room_server.api.documents.openapi import LICENSE, TITLE, Json
-from room_server.api.documents.operations import documented
-from room_server.channels.frames import Reconnect
-from room_server.channels.handshake import BEARER, SUBPROTOCOL
+from room_server.api.documents.document import TITLE, Json, ref, schemas
+from room_server.api.documents.openapi import LICENSE
+from room_server.api.documents.operations import description_of
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.permissions import MAY_READ, Reading
 from room_server.core.room import PublicRoom
+from room_server.core.wire import BEARER, SUBPROTOCOL, Reconnect
 from room_server.errors import CLOSE_CODES, PROBLEMS, CloseCode
 from room_server.problems import ProblemDetails
 from room_server.state.keys import Keys
@@ -40,14 +39,14 @@ HANDSHAKE = (
     "too_many_sockets",
     "draining",
 )
-"""What any socket's handshake may be refused with: a plain HTTP answer."""
+"""Codes with which any handshake may be refused, by a plain HTTP answer."""
 
 
 class Channel(NamedTuple):
-    """A socket: its frames by name, who may hold it, how a handshake may be refused besides, and how it may end."""
+    """A kind of socket: its frames by name, the roles it is for, the codes of its refusals, and its close codes."""
 
     address: str
-    says: str
+    description: str
     frames: Mapping[str, type]
     roles: frozenset[Role]
     codes: tuple[str, ...]
@@ -57,7 +56,7 @@ class Channel(NamedTuple):
 SOCKETS: dict[str, Channel] = {
     "room": Channel(
         address="/rooms/{webinar_id}/socket",
-        says="The room's state: at once when the socket opens, then with each change.",
+        description="The room's state: at once when the socket opens, then with each change.",
         frames={"state": PublicRoom, "reconnect": Reconnect},
         roles=MAY_READ[Reading.ROOM],
         codes=(*HANDSHAKE, "forbidden_webinar", "webinar_unknown"),
@@ -65,7 +64,7 @@ SOCKETS: dict[str, Channel] = {
     ),
     "monitor": Channel(
         address="/monitor/socket",
-        says="The counts that `GET /monitor/counts` answers, every second.",
+        description="The counts that `GET /monitor/counts` answers, every second.",
         frames={"counts": Counted, "reconnect": Reconnect},
         roles=MAY_READ[Reading.COUNTS],
         codes=HANDSHAKE,
@@ -91,10 +90,8 @@ SECURITY: dict[str, Json] = {
 
 
 def document(address: str | None) -> Json:
-    """The whole document; `address` is where people reach the server, None leaves that to the reader."""
-    kinds = {kind: None for socket in SOCKETS.values() for kind in socket.frames.values()} | dict.fromkeys(
-        [*EVENTS.values(), ProblemDetails]
-    )
+    """The whole document. `address` is the server's public address; without one the host is a variable."""
+    frames = {name: kind for socket in SOCKETS.values() for name, kind in socket.frames.items()}
     return {
         "asyncapi": "3.0.0",
         "info": {"title": TITLE, "version": version(TITLE), "description": ABOUT, "license": {"name": LICENSE["name"]}},
@@ -102,16 +99,12 @@ def document(address: str | None) -> Json:
         "servers": _servers(address),
         "channels": {name: _socket(socket) for name, socket in SOCKETS.items()} | {"events": _stream()},
         "operations": {
-            **{f"push_{name}": _sends(name, socket.says, socket.frames) for name, socket in SOCKETS.items()},
-            "append_events": _sends("events", "Every hook that was accepted or emitted, in order.", EVENTS),
+            **{f"push_{name}": _send(name, socket.description, socket.frames) for name, socket in SOCKETS.items()},
+            "append_events": _send("events", "Every hook that was accepted or emitted, in order.", EVENTS),
         },
         "components": {
-            "schemas": schemas.schemas(kinds),
-            "messages": {
-                name: _message(name, kind)
-                for frames in (*(socket.frames for socket in SOCKETS.values()), EVENTS)
-                for name, kind in frames.items()
-            },
+            "schemas": schemas([*frames.values(), *EVENTS.values(), ProblemDetails]),
+            "messages": {name: _message(name, kind) for name, kind in {**frames, **EVENTS}.items()},
             "securitySchemes": SECURITY,
         },
     }
@@ -149,12 +142,12 @@ def _socket(socket: Channel) -> Json:
               for code, (verdict, reason) in sorted(CLOSE_CODES.items()) if code in socket.closes}  # fmt: skip
     return {
         "address": socket.address,
-        "description": f"{socket.says} Roles: {', '.join(sorted(socket.roles))}.",
+        "description": f"{socket.description} Roles: {', '.join(sorted(socket.roles))}.",
         "servers": [{"$ref": "#/servers/web"}],
         **_parameters(socket.address),
         "messages": _messages(socket.frames),
         "bindings": {"ws": {"method": "GET", "headers": headers, "bindingVersion": "0.1.0"}},
-        "x-refusals": {"payload": schemas.ref(ProblemDetails), "headers": ["Retry-After"], "codes": refusals},
+        "x-refusals": {"payload": ref(ProblemDetails), "headers": ["Retry-After"], "codes": refusals},
         "x-close-codes": closes,
     }
 
@@ -180,21 +173,21 @@ def _messages(frames: Mapping[str, type]) -> Json:
     return {name: {"$ref": f"#/components/messages/{name}"} for name in frames}
 
 
-def _sends(channel: str, says: str, frames: Mapping[str, type]) -> Json:
+def _send(channel: str, summary: str, frames: Mapping[str, type]) -> Json:
     return {
         "action": "send",
         "channel": {"$ref": f"#/channels/{channel}"},
-        "summary": says,
+        "summary": summary,
         "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in frames],
     }
 
 
 def _message(name: str, kind: type) -> Json:
-    told = {"hook": {"const": name}, "request_id": {"type": "string"}}
-    hook = {"headers": {"type": "object", "required": list(told), "properties": told}}
+    headers = {"hook": {"const": name}, "request_id": {"type": "string"}}
+    hook = {"headers": {"type": "object", "required": list(headers), "properties": headers}}
     return {
         "name": name,
-        "summary": documented(kind),
+        "summary": description_of(kind),
         **(hook if name in EVENTS else {}),
-        "payload": schemas.ref(kind),
+        "payload": ref(kind),
     }

@@ -1,18 +1,16 @@
-"""The OpenAPI 3.1 document of everything that is answered over HTTP, made from the rows of operations.py."""
+"""The OpenAPI 3.1 document of the interface over HTTP, made from the rows of operations.py."""
 
 import re
 from collections.abc import Iterable
 from importlib.metadata import version
-from typing import Any
 
-from room_server.api.documents import operations, schemas
+from room_server.api.documents import operations
+from room_server.api.documents.document import TITLE, Json, ref, schema_of, schemas
 from room_server.api.documents.operations import Answer, Operation
 from room_server.core.messages import EMITTED, WebinarId
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE, ProblemDetails
 
-Json = dict[str, Any]
-TITLE = "room-server"
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 ABOUT = """\
 Webinar rooms: hooks come in, room states go out. The sockets and the stream of events are in `/asyncapi.json`.
@@ -26,35 +24,40 @@ without a fraction or an exponent. More fields may be added to what is answered,
 known are ignored.
 """
 _TEXT = {"type": "string"}
+
+
+def _header(description: str, schema: Json = _TEXT) -> Json:
+    """A header that an answer may have."""
+    return {"description": description, "schema": schema}
+
+
+def _required(description: str, schema: Json = _TEXT) -> Json:
+    """A header that every answer has for which it is listed."""
+    return {**_header(description, schema), "required": True}
+
+
 HEADERS: dict[str, Json] = {
-    "Cache-Control": {"description": "Who may keep the answer, and for how long.", "schema": _TEXT, "required": True},
-    "ETag": {
-        "description": "The answer's version: send it as `If-None-Match` next time.",
-        "schema": {"type": "string", "pattern": '^"[^"]+"$'},
-        "required": True,
-    },
-    "Last-Modified": {"description": "When the file was last changed.", "schema": _TEXT, "required": True},
-    "Accept-Ranges": {"description": "Files are sent whole.", "schema": {"const": "none"}, "required": True},
-    "Retry-After": {
-        "description": "Seconds to wait before the same request is sent again.",
-        "schema": {"type": "integer", "minimum": 1},
-        "required": True,
-    },
-    "WWW-Authenticate": {"description": "How to say who is calling.", "schema": _TEXT, "required": True},
-    "Allow": {"description": "The methods that this address takes.", "schema": _TEXT, "required": True},
-    "Vary": {"description": "Headers of the request that the answer depends on.", "schema": _TEXT},
-    "X-Request-Id": {
-        "description": "The request's name in the server's log: the caller's, or one of our own.",
-        "schema": _TEXT,
-    },
-    "Content-Security-Policy": {"description": "What a page may load, and who may embed it.", "schema": _TEXT},
-    "Referrer-Policy": {"description": "Pages tell nobody where they are.", "schema": {"const": "no-referrer"}},
-    "X-Content-Type-Options": {"description": "The media type is what it says.", "schema": {"const": "nosniff"}},
-    "Access-Control-Allow-Origin": {"description": "The site that may read the answer.", "schema": _TEXT},
-    "Access-Control-Expose-Headers": {"description": "Headers that this site may read.", "schema": _TEXT},
+    "Cache-Control": _required("Who may keep the answer, and for how long."),
+    "ETag": _required(
+        "The answer's version: send it as `If-None-Match` next time.", {"type": "string", "pattern": '^"[^"]+"$'}
+    ),
+    "Last-Modified": _required("When the file was last changed."),
+    "Accept-Ranges": _required("Files are sent whole.", {"const": "none"}),
+    "Retry-After": _required(
+        "Seconds to wait before the same request is sent again.", {"type": "integer", "minimum": 1}
+    ),
+    "WWW-Authenticate": _required("How to say who is calling."),
+    "Allow": _required("The methods that this address takes."),
+    "Vary": _header("Headers of the request that the answer depends on."),
+    "X-Request-Id": _header("The request's name in the server's log: the caller's, or one of our own."),
+    "Content-Security-Policy": _header("What a page may load, and who may embed it."),
+    "Referrer-Policy": _header("Pages tell nobody where they are.", {"const": "no-referrer"}),
+    "X-Content-Type-Options": _header("The media type is what it says.", {"const": "nosniff"}),
+    "Access-Control-Allow-Origin": _header("The site that may read the answer."),
+    "Access-Control-Expose-Headers": _header("Headers that this site may read."),
 }
-"""Every header of an answer that says something, beside those of the transfer itself."""
-ALWAYS = (
+"""Every header of an answer, except those of the transfer itself, such as Content-Length."""
+COMMON_HEADERS = (
     "X-Request-Id",
     "Content-Security-Policy",
     "Referrer-Policy",
@@ -63,9 +66,9 @@ ALWAYS = (
     "Access-Control-Allow-Origin",
     "Access-Control-Expose-Headers",
 )
-"""Any answer may have these; the server's own word on a request that it could not read has none."""
-TOLD_WITH = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
-"""Headers that come with a problem of this status."""
+"""Any answer may have these, except the refusal of a request that could not be parsed."""
+PROBLEM_HEADERS = {401: ["WWW-Authenticate"], 405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
+"""The headers of a problem, by its status."""
 SECURITY: dict[str, Json] = {
     operations.TOKEN: {
         "type": "http",
@@ -79,8 +82,8 @@ SECURITY: dict[str, Json] = {
         "description": "`ROOM_SERVER_METRICS_TOKEN`; where it is not set, whoever is on the same machine may ask.",
     },
     **{
-        f"webhook_{part}": {"type": "apiKey", "in": "header", "name": f"webhook-{part}", "description": says}
-        for part, says in {
+        f"webhook_{part}": {"type": "apiKey", "in": "header", "name": f"webhook-{part}", "description": text}
+        for part, text in {
             "id": "The site's backend (Standard Webhooks): the request's own id. A repeat gets the same answer.",
             "timestamp": "The time of the request, Unix seconds; at most five minutes off.",
             "signature": "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64; several by spaces.",
@@ -88,27 +91,27 @@ SECURITY: dict[str, Json] = {
     },
 }
 CALLERS: dict[str, Json] = {
-    operations.NOBODY: {},
+    operations.ANONYMOUS: {},
     operations.SCRAPER: {operations.SCRAPER: []},
     operations.TOKEN: {operations.TOKEN: []},
     operations.SIGNATURE: {f"webhook_{part}": [] for part in ("id", "timestamp", "signature")},
 }
 PARAMETERS: dict[str, Json] = {
-    "webinar_id": {"description": "The webinar.", "schema": schemas.of(WebinarId)},
+    "webinar_id": {"description": "The webinar.", "schema": schema_of(WebinarId)},
     "name": {"description": "The hook.", "schema": {"enum": list(EMITTED)}},
     "If-None-Match": {"description": "ETags of answers that the caller has.", "schema": _TEXT},
 }
-OF_FILES: dict[str, Json] = {
+FILE_PARAMETERS: dict[str, Json] = {
     "webinar_id": {
         "description": "The webinar, whether there is one or not: it is the page that asks for the room.",
-        "schema": schemas.of(WebinarId),
+        "schema": schema_of(WebinarId),
     },
     "path": {"description": "The file.", "schema": _TEXT},
 }
 
 
 def document(address: str | None) -> Json:
-    """The whole document; `address` is where people reach the server, None says nothing of it."""
+    """The whole document. `address` is the server's public address; without one the document is relative to its own."""
     rows = [row for methods in operations.OPERATIONS.values() for row in methods.values()]
     responses: dict[str, Json] = {}
     return {
@@ -117,7 +120,7 @@ def document(address: str | None) -> Json:
         "servers": [{"url": (address or "/").rstrip("/") or "/"}],
         "paths": {path: _path(path, methods, responses) for path, methods in operations.OPERATIONS.items()},
         "components": {
-            "schemas": schemas.schemas([ProblemDetails, *operations.kinds(rows)]),
+            "schemas": schemas([ProblemDetails, *operations.kinds(rows)]),
             "responses": dict(sorted(responses.items())),
             "headers": HEADERS,
             "securitySchemes": SECURITY,
@@ -127,7 +130,7 @@ def document(address: str | None) -> Json:
 
 def _path(path: str, methods: dict[str, Operation], responses: dict[str, Json]) -> Json:
     other = operations.OTHER_METHODS.get(path, "method_not_allowed")
-    known = OF_FILES if path in operations.FILES else PARAMETERS
+    known = FILE_PARAMETERS if path in operations.FILES else PARAMETERS
     named = re.findall(r"\{(\w+)\}", path)
     parameters = [{"name": name, "in": "path", "required": True, **known[name]} for name in named]
     return {
@@ -139,13 +142,13 @@ def _path(path: str, methods: dict[str, Operation], responses: dict[str, Json]) 
 
 def _operation(row: Operation, responses: dict[str, Json]) -> Json:
     roles = f" Roles: {', '.join(sorted(row.roles))}." if row.roles else ""
-    asked = [{"name": name, "in": "header", **PARAMETERS[name]} for name in row.asks]
-    body = {"required": True, "content": {"application/json": {"schema": schemas.ref(row.takes)}}} if row.takes else {}
+    asked = [{"name": name, "in": "header", **PARAMETERS[name]} for name in row.request_headers]
+    body = {"required": True, "content": {"application/json": {"schema": ref(row.body)}}} if row.body else {}
     return {
         "operationId": row.id,
         "tags": [row.tag],
-        "summary": row.says.partition(". ")[0].rstrip("."),
-        "description": row.says + roles,
+        "summary": row.description.partition(". ")[0].rstrip("."),
+        "description": row.description + roles,
         "security": [CALLERS[caller] for caller in row.callers],
         **({"parameters": asked} if asked else {}),
         **({"requestBody": body} if body else {}),
@@ -155,33 +158,31 @@ def _operation(row: Operation, responses: dict[str, Json]) -> Json:
 
 def _responses(row: Operation, responses: dict[str, Json]) -> dict[int, Json]:
     by_status: dict[int, list[str]] = {}
-    for code in dict.fromkeys([*row.codes, *operations.AT_THE_EDGE]):
+    for code in dict.fromkeys([*row.codes, *operations.COMMON_CODES]):
         by_status.setdefault(PROBLEMS[code].status, []).append(code)
     problems = {status: _problem(status, codes, responses) for status, codes in by_status.items()}
     return problems | {status: _answer(answer) for status, answer in row.answers.items()}
 
 
 def _problem(status: int, codes: list[str], responses: dict[str, Json]) -> Json:
-    """A reference to the response that says one of these codes; every such set stands in the document once."""
+    """A reference to the response with one of these codes. It is added to `responses`, once for each set of codes."""
     name = ".".join([str(status), *sorted(codes)])
     responses[name] = {
         "description": "; ".join(f"`{code}`: {PROBLEMS[code].title}" for code in sorted(codes)),
-        "headers": _headers(["Cache-Control", *TOLD_WITH.get(status, [])]),
-        "content": {MEDIA_TYPE: {"schema": schemas.ref(ProblemDetails)}},
+        "headers": _headers(["Cache-Control", *PROBLEM_HEADERS.get(status, [])]),
+        "content": {MEDIA_TYPE: {"schema": ref(ProblemDetails)}},
         "x-codes": sorted(codes),
     }
     return {"$ref": f"#/components/responses/{name}"}
 
 
 def _answer(answer: Answer) -> Json:
-    made: Json = {"description": answer.says, "headers": _headers(answer.headers)}
+    made: Json = {"description": answer.description, "headers": _headers(answer.headers)}
     if answer.media:
-        schema: Json = (
-            _TEXT if answer.kind is None else {"type": "object"} if answer.kind is dict else schemas.ref(answer.kind)
-        )
+        schema: Json = _TEXT if answer.kind is None else {"type": "object"} if answer.kind is dict else ref(answer.kind)
         made["content"] = {media: {"schema": schema} for media in answer.media}
     return made
 
 
 def _headers(names: Iterable[str]) -> Json:
-    return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys([*names, *ALWAYS])}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in dict.fromkeys([*names, *COMMON_HEADERS])}

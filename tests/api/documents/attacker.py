@@ -1,4 +1,4 @@
-"""What Schemathesis is told besides: loaded by that program, not by pytest."""
+"""Hooks for Schemathesis, which loads this file; pytest does not."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import schemathesis
 
 @schemathesis.hook
 def filter_body(_: Any, body: Any) -> bool:
-    """To JSON Schema 42.0 is an integer, to the server it is none, and no schema can say so: it is not sent."""
+    """Drop numbers such as 42.0: to JSON Schema they are integers, to the server none, and no schema can say that."""
     if not isinstance(body, dict):
         return True
     context = body.get("context")

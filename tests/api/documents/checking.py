@@ -1,4 +1,4 @@
-"""What a document says of a value or an answer, checked by an independent reader of JSON Schema."""
+"""Checks of values and answers against a document, with an independent implementation of JSON Schema."""
 
 import re
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def references(node: Any) -> Iterator[str]:
 
 
 def closed(schema: Any) -> Any:
-    """The schema without its promise that unknown fields may come: what the server sends today is all listed."""
+    """The schema with unknown fields forbidden: the document allows them for later versions, today all are listed."""
     if isinstance(schema, list):
         return [closed(one) for one in schema]
     if not isinstance(schema, dict):
@@ -44,20 +44,20 @@ def closed(schema: Any) -> Any:
 
 
 class Reader:
-    """Somebody who knows a document and nothing else."""
+    """A reader that knows a document and nothing else."""
 
     def __init__(self, document: Json) -> None:
         self.document = document
         self._components = {"schemas": closed(document["components"]["schemas"])}
 
     def faults(self, schema: Json, value: Any) -> list[str]:
-        """What a schema of the document has against the value; a field that it does not list is a fault, too."""
+        """The value's violations of a schema of the document; an unlisted field is one, too."""
         validator = Draft202012Validator({**schema, "components": self._components}, format_checker=FormatChecker())
         return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(value)]
 
 
 def path_of(document: Json, address: str) -> str:
-    """The path of an OpenAPI document that an address belongs to: one without parameters before all others."""
+    """The path of an OpenAPI document for an address; paths without parameters take precedence."""
     paths = sorted(document["paths"], key=lambda path: path.count("{"))
     found: str = next(path for path in paths if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", path), address))
     return found

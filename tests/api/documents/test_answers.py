@@ -1,4 +1,4 @@
-"""Real answers of a running server, each read with the OpenAPI document in hand: it says no more and no less."""
+"""Answers of a running server, each checked against the OpenAPI document, which must list all of them and no other."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from room_server.api.documents import openapi
-from room_server.api.documents.operations import AT_THE_EDGE, HOOKS, OPERATIONS
+from room_server.api.documents.operations import COMMON_CODES, HOOKS, OPERATIONS
 from room_server.api.hooks import MAX_BODY
 from room_server.core.messages import INBOUND
 from room_server.core.room import Status
@@ -36,7 +36,7 @@ OF_THE_TRANSFER = {"connection", "content-encoding", "content-length", "content-
 
 
 class Witness:
-    """Compares each answer with the document, and remembers what it has seen."""
+    """Checks each answer against the document, and records which operations and codes came."""
 
     def __init__(self) -> None:
         self.seen: set[tuple[str, str, int]] = set()
@@ -82,7 +82,7 @@ class Witness:
 
 @asynccontextmanager
 async def witnessed(url: str, **more: Any) -> AsyncIterator[tuple[Site, Witness]]:
-    """A site whose every answer is compared."""
+    """A site of which every answer is checked."""
     witness = Witness()
     async with serving(settings_for(url, **more)) as site:
         site.http.event_hooks["response"].append(witness)
@@ -97,7 +97,7 @@ async def prepare(site: Site) -> None:
 
 
 async def hold(site: Site) -> None:
-    """A webinar from its start to its end, every hook twice; somebody is connected and monitors look."""
+    """A webinar from start to end, every hook twice, with a socket and reads of the counts."""
     await site.store.create(room("w", player_url="https://example.org/p", cta_label="Join", cta_url="https://a.b"))
     async with site.socket() as socket:
         await next_state(socket)
@@ -122,7 +122,7 @@ async def counted(site: Site, name: str) -> bool:
 
 
 async def spoil(site: Site) -> None:
-    """What may be wrong with any hook."""
+    """Refusals that are possible for any hook."""
     other = {"webinar_id": "live", "lead_id": 42, "timestamp": 1, "completed_at": 1, "visible": True, "status": "stop"}
     for name in INBOUND:
         role = "attendee" if name.startswith("client") else "speaker"
@@ -149,7 +149,7 @@ async def sign(site: Site) -> None:
 
 
 async def read(site: Site) -> None:
-    """Everything that is read, as it is and as what the caller has already."""
+    """All that can be read, without and with `If-None-Match`."""
     addresses = [path.replace("{webinar_id}", "live").replace("{path}", "app.css") for path in OPERATIONS]
     for address in addresses:
         for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):
@@ -248,10 +248,10 @@ async def test_a_request_that_cannot_be_read_is_answered_as_the_document_says(va
     assert set(answer.headers) - OF_THE_TRANSFER == {"cache-control"}
 
 
-def test_what_comes_at_the_edge_is_told_of_every_operation() -> None:
+def test_every_operation_lists_the_common_codes() -> None:
     for methods in (item for item in DOCUMENT["paths"].values()):
         for method in set(methods) & {"get", "post"}:
-            assert {str(PROBLEMS[code].status) for code in AT_THE_EDGE} <= set(methods[method]["responses"])
+            assert {str(PROBLEMS[code].status) for code in COMMON_CODES} <= set(methods[method]["responses"])
 
 
 async def test_a_caller_of_a_signed_hook_needs_all_three_headers(valkey_url: str) -> None:

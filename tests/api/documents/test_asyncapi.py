@@ -14,9 +14,9 @@ import pytest
 from jsonschema import Draft7Validator
 
 from room_server.api.documents import asyncapi
-from room_server.channels.handshake import SUBPROTOCOL
 from room_server.core.messages import EMITTED, INBOUND, NAMES
 from room_server.core.permissions import MAY_READ, Reading
+from room_server.core.wire import SUBPROTOCOL
 from room_server.errors import CLOSE_CODES, PROBLEMS, CloseCode
 from tests.api.documents.checking import Json, references, resolved
 
@@ -119,14 +119,14 @@ def test_every_hook_is_an_event_with_its_own_payload_and_nothing_else_is() -> No
         assert message["headers"]["properties"]["hook"] == {"const": name}
 
 
-def test_who_may_hold_a_socket_is_who_the_code_lets_in() -> None:
+def test_the_roles_of_a_socket_are_those_of_the_code() -> None:
     for name, reading in (("room", Reading.ROOM), ("monitor", Reading.COUNTS)):
         told = re.search(r"Roles: (.*)\.", CHANNELS[name]["description"])
         assert told is not None
         assert told[1].split(", ") == sorted(MAY_READ[reading])
 
 
-def test_every_close_code_is_told_with_what_to_do_and_nothing_else_is() -> None:
+def test_every_close_code_is_listed_with_what_to_do() -> None:
     closes = {
         str(code.value): {"client": verdict.value, "reason": reason} for code, (verdict, reason) in CLOSE_CODES.items()
     }

@@ -1,4 +1,4 @@
-"""Real frames, refusals and events of a running server, each read with the AsyncAPI document in hand."""
+"""Frames, refusals and events of a running server, each checked against the AsyncAPI document."""
 
 from typing import Any
 
@@ -21,20 +21,20 @@ LATE = {"request_timeout", "head_too_large", "state_unavailable"}
 
 
 def faults(channel: str, message: str, value: Any) -> list[str]:
-    """What the document has against a payload."""
+    """The payload's violations of the document."""
     told = resolved(DOCUMENT, DOCUMENT["channels"][channel]["messages"][message])
     return READER.faults(told["payload"], value)
 
 
 def socket(site: Site, channel: str, token: str) -> connect:
-    """A socket, opened as the document says."""
+    """A socket, opened as the document describes."""
     address = DOCUMENT["channels"][channel]["address"].format(webinar_id="w")
     subprotocols = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{token}")]
     return connect(f"ws://{site.address}{address}", subprotocols=subprotocols, compression=None)
 
 
 def announce_reconnect(site: Site) -> None:
-    """Everybody is asked to come back."""
+    """The server drains: all sockets are asked to reconnect."""
     for crowd in site.inside.hub.groups.values():
         for member in crowd.subscribers:
             member.announce_reconnect(0.5, 60)
@@ -105,14 +105,14 @@ REFUSED: dict[str, tuple[dict[str, Any] | None, dict[str, str]]] = {
     "too_many_sockets": ({}, {}),
     "draining": ({}, {}),
 }
-"""What a handshake is refused with: the claims of its token, and the headers that are wrong."""
+"""By code: the claims of the token and the wrong headers of a handshake that is refused with it."""
 OF_ROOMS = {"forbidden_webinar", "webinar_unknown"}
-"""Refusals that only a room's socket knows."""
+"""Codes that only the socket of a room has."""
 PATHS = {"not_found": "/elsewhere/socket", "webinar_unknown": "/rooms/nowhere/socket"}
 
 
 async def refusal(site: Site, channel: str, code: str) -> dict[str, Any]:
-    """The problem that a handshake is answered with."""
+    """The problem in the answer to a handshake."""
     claims, headers = REFUSED[code]
     path = PATHS.get(code, DOCUMENT["channels"][channel]["address"].format(webinar_id="w"))
     role = {"room": "speaker", "monitor": "monitor"}[channel]

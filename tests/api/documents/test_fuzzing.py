@@ -1,4 +1,4 @@
-"""Schemathesis reads the OpenAPI document and attacks the server: with what fits, what just does not, and no token."""
+"""Schemathesis fuzzes the server by its OpenAPI document: valid and slightly wrong requests, some without a token."""
 
 import os
 import re
@@ -30,7 +30,7 @@ ARGUMENTS = (
 
 
 async def attack(site: Site, folder: Path, examples: int) -> tuple[int | None, str]:
-    """The program's verdict and its words."""
+    """The program's exit code and its output."""
     system, speaker = site.token("system", "*"), site.token("speaker", "*")
     configuration = folder / "schemathesis.toml"
     configuration.write_text(CONFIGURATION.replace("SYSTEM", system).replace("SPEAKER", speaker), "utf-8")

@@ -1,10 +1,10 @@
-"""The OpenAPI document against its own rules and the code: all of it is in there, and nothing else is."""
+"""The OpenAPI document is valid, and has all of the interface and nothing else."""
 
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from room_server.api.documents import asyncapi, openapi
-from room_server.api.documents.operations import AT_THE_EDGE, OPERATIONS, OTHER_METHODS
-from room_server.channels.handshake import SUBPROTOCOL
+from room_server.api.documents.operations import COMMON_CODES, OPERATIONS, OTHER_METHODS
+from room_server.core.wire import SUBPROTOCOL
 from room_server.errors import PROBLEMS
 from tests.api.documents.checking import Json, references, resolved
 from tests.api.documents.test_operations import ROWS
@@ -17,7 +17,7 @@ COMMAND_LINE = {
     "webinar_state_invalid_archive",
     "webinar_state_invalid_rewind",
 }
-"""Codes that only the operator's command line is told: no hook pauses, plans or archives."""
+"""Codes that only the command line can cause: no hook pauses, schedules or archives."""
 
 
 def operations() -> list[tuple[str, str, Json]]:
@@ -38,7 +38,7 @@ def responses() -> list[tuple[str, Json]]:
 
 
 def codes() -> set[str]:
-    """Every code that some response may say."""
+    """Every code of any response."""
     return {code for _, response in responses() for code in response.get("x-codes", [])}
 
 
@@ -68,7 +68,7 @@ def test_every_problem_code_is_in_one_of_the_two_documents_and_nothing_else_is()
     sockets = {code for socket in asyncapi.SOCKETS.values() for code in socket.codes}
 
     assert DOCUMENT["components"]["schemas"]["ProblemDetails"]["properties"]["code"]["enum"] == list(PROBLEMS)
-    assert codes() == {code for row in ROWS for code in row.codes} | {*AT_THE_EDGE, *OTHER_METHODS.values()} | {
+    assert codes() == {code for row in ROWS for code in row.codes} | {*COMMON_CODES, *OTHER_METHODS.values()} | {
         "method_not_allowed"
     }
     assert codes() | sockets == PROBLEMS.keys() - COMMAND_LINE
@@ -88,7 +88,7 @@ def test_a_header_goes_with_the_status_that_calls_for_it() -> None:
         assert told.get(status, "Cache-Control") in response["headers"]
 
 
-def test_whoever_is_asked_for_is_described() -> None:
+def test_every_way_to_authenticate_is_described() -> None:
     named = {name for _, _, one in operations() for way in one["security"] for name in way}
 
     assert named == set(DOCUMENT["components"]["securitySchemes"])

@@ -1,9 +1,9 @@
-"""The rows against the code: every address, method, hook and code is in them, and nothing else is."""
+"""The rows have every path, method, hook and code of the application, and no other."""
 
 from starlette.routing import Mount, Route
 
 from room_server.api import pages
-from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, Operation, documented, kinds
+from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, Operation, description_of, kinds
 from room_server.app import ROUTES
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.permissions import MAY_READ, MAY_SEND, Reading
@@ -14,7 +14,7 @@ ROWS = [row for methods in OPERATIONS.values() for row in methods.values()]
 
 
 def served() -> dict[str, set[str]]:
-    """Path and methods of everything that the application answers; without HEAD, which goes with GET."""
+    """The methods of each path that the application answers, without HEAD, which goes with GET."""
     found = {}
     for route in [*ROUTES, *pages.routes()]:
         if isinstance(route, Mount):
@@ -33,14 +33,14 @@ def test_every_address_and_method_is_a_row_and_nothing_else_is() -> None:
 
 def test_every_hook_that_comes_in_is_a_row_of_its_own() -> None:
     assert [path.removeprefix("/hooks/") for path in HOOKS] == list(INBOUND)
-    assert {path: row.takes for path, row in HOOKS.items()} == {f"/hooks/{name}": INBOUND[name] for name in INBOUND}
+    assert {path: row.body for path, row in HOOKS.items()} == {f"/hooks/{name}": INBOUND[name] for name in INBOUND}
     assert {path: row.roles for path, row in HOOKS.items()} == {
         f"/hooks/{name}": MAY_SEND[kind] for name, kind in INBOUND.items()
     }
 
 
-def test_every_hook_that_the_server_emits_is_told_to_be_its_own() -> None:
-    assert {name for name in EMITTED if name in OPERATIONS["/hooks/{name}"]["post"].says} == set(EMITTED)
+def test_the_row_of_internal_hooks_names_each() -> None:
+    assert {name for name in EMITTED if name in OPERATIONS["/hooks/{name}"]["post"].description} == set(EMITTED)
 
 
 def test_names_of_operations_are_names_for_code_and_each_its_own() -> None:
@@ -55,7 +55,7 @@ def test_every_code_of_a_row_is_one() -> None:
 
 
 def row_of(name: str) -> Operation:
-    """The row of a hook's name, also of one that is none."""
+    """The row for a hook's name, also for an unknown one."""
     return HOOKS.get(f"/hooks/{name}", OPERATIONS["/hooks/{name}"]["post"])
 
 
@@ -70,15 +70,15 @@ def test_a_conflict_of_a_row_can_be_met() -> None:
     assert told == met
 
 
-def test_who_may_read_is_who_the_code_lets_in() -> None:
+def test_the_roles_of_a_row_are_those_of_the_code() -> None:
     assert OPERATIONS["/rooms/{webinar_id}/state"]["get"].roles == MAY_READ[Reading.ROOM]
     assert OPERATIONS["/rooms/{webinar_id}/me"]["get"].roles == MAY_READ[Reading.STANDING]
     assert OPERATIONS["/monitor/counts"]["get"].roles == MAY_READ[Reading.COUNTS]
     assert Role.GUEST not in MAY_READ[Reading.ROOM]
 
 
-def test_what_a_docstring_says_of_a_hook_is_told_without_its_name() -> None:
-    told = documented(INBOUND["client_webinar_entered"])
+def test_the_description_of_a_hook_is_its_docstring_without_its_name() -> None:
+    told = description_of(INBOUND["client_webinar_entered"])
 
     assert (told.startswith("A lead came in"), "client_webinar" in told) == (True, False)
 

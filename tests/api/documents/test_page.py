@@ -1,4 +1,4 @@
-"""docs/interfaces.md, its commands run as they stand against a real server."""
+"""The commands of docs/interfaces.md, run as written against a real server."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ async def live(site: Site) -> Site:
 
 
 async def printed(site: Site, folder: Path, *words: str) -> str:
-    """What a program prints, in the environment that the page speaks of."""
+    """What a program prints in the environment that the page describes."""
     programs = Path(sys.executable).parent
     environment = {
         "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

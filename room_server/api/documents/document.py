@@ -1,34 +1,63 @@
-"""JSON Schemas of the values that travel, made by msgspec from the very types that decode and encode them."""
+"""What both documents share: how each is served, and the JSON Schemas that msgspec makes of the wire's own types."""
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import Any
 
 import msgspec
 from msgspec import inspect
+from starlette.requests import Request
+from starlette.responses import Response
 
+from room_server.api.responses import conditional
 from room_server.core.decide import STATUS_WORDS
 from room_server.core.messages import SetStatus
 from room_server.errors import PROBLEMS
 from room_server.problems import ProblemDetails
 
-Schema = dict[str, Any]
+Json = dict[str, Any]
+TITLE = "room-server"
 REF = "#/components/schemas/{name}"
-"""Both kinds of document keep their schemas at the same place."""
-WORDS: dict[type, tuple[str, Iterable[str]]] = {
+"""Both documents keep their schemas at the same place."""
+ENUMS: dict[type, tuple[str, Iterable[str]]] = {
     SetStatus: ("status", STATUS_WORDS),
     ProblemDetails: ("code", PROBLEMS),
 }
-"""Fields that are any text to the decoder, and one of these words by a table of the code."""
+"""A type's field that is any text to the decoder, and the values that it may have."""
 _NO_NEWLINE = r"(?!\n)$"
-"""Python's `$` also stands before a last newline; in JSON Schema it does not, and many readers know no lookahead."""
+"""Python's patterns end in this, since its `$` also matches before a last newline. JSON Schema's does not, and many
+of its readers know no lookahead."""
 
 
-def ref(kind: type) -> Schema:
-    """Where the schema of a type stands in a document."""
+class Document:
+    """The endpoint of a document: `make(address)` runs when it is first asked for; `address` is PUBLIC_URL."""
+
+    def __init__(self, make: Callable[[str | None], Json], address: str | None) -> None:
+        self._make = make
+        self._address = address
+
+    @cached_property
+    def body(self) -> bytes:
+        """The JSON."""
+        return msgspec.json.encode(self._make(self._address))
+
+    @cached_property
+    def tag(self) -> str:
+        """The ETag."""
+        return f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
+
+    async def answer(self, request: Request) -> Response:
+        """The document, or 304. Anybody may read it, from anywhere: it holds no secret."""
+        return conditional(request, self.body, {"ETag": self.tag, "Cache-Control": "no-cache"})
+
+
+def ref(kind: type) -> Json:
+    """A reference to the schema of a type."""
     return {"$ref": REF.format(name=kind.__name__)}
 
 
-def schemas(kinds: Iterable[type]) -> dict[str, Schema]:
+def schemas(kinds: Iterable[type]) -> dict[str, Json]:
     """The schemas of these types and of all that they hold, by name."""
     listed = list(dict.fromkeys(kinds))
     _, made = msgspec.json.schema_components(listed, ref_template=REF)
@@ -37,14 +66,14 @@ def schemas(kinds: Iterable[type]) -> dict[str, Schema]:
         for field in struct.fields:
             if any(isinstance(part, inspect.DateTimeType) for part in _parts(field.type)):
                 _date(properties[field.encode_name])
-        if struct.cls in WORDS:
-            name, words = WORDS[struct.cls]
-            properties[name]["enum"] = list(words)
+        if struct.cls in ENUMS:
+            name, values = ENUMS[struct.cls]
+            properties[name]["enum"] = list(values)
     return {name: plain(schema) for name, schema in sorted(made.items())}
 
 
 def plain(schema: Any) -> Any:
-    """The schema with patterns that every reader knows and no `default: null`, which generators take for a must."""
+    """The schema without lookaheads, and without `default: null`, for which code generators would require a value."""
     if isinstance(schema, dict):
         return {
             name: value.replace(_NO_NEWLINE, "$") if name == "pattern" and isinstance(value, str) else plain(value)
@@ -54,9 +83,9 @@ def plain(schema: Any) -> Any:
     return [plain(one) for one in schema] if isinstance(schema, list) else schema
 
 
-def of(kind: Any) -> Schema:
-    """The schema of a type that has no name of its own: a parameter's."""
-    made: Schema = plain(msgspec.json.schema(kind))
+def schema_of(kind: Any) -> Json:
+    """The schema of a type that has no name of its own, such as a parameter's."""
+    made: Json = plain(msgspec.json.schema(kind))
     return made
 
 
@@ -73,7 +102,7 @@ def _structs(kinds: Iterable[inspect.Type]) -> Iterator[inspect.StructType]:
 
 
 def _parts(kind: inspect.Type) -> Iterator[inspect.Type]:
-    """The type and what it is put together from, but not the fields of structs."""
+    """The type and those that it is made of, without the fields of structs."""
     yield kind
     match kind:
         case inspect.UnionType(types=types):
@@ -85,8 +114,8 @@ def _parts(kind: inspect.Type) -> Iterator[inspect.Type]:
             yield from _parts(value)
 
 
-def _date(schema: Schema) -> None:
-    """Msgspec tells a time's format only where the decoder insists on a time zone; what we send always has one."""
+def _date(schema: Json) -> None:
+    """Set the format of a time, which msgspec does only for types that require a time zone. All we send have one."""
     for one in [schema, *schema.get("anyOf", [])]:
         if one.get("type") == "string" and set(one) == {"type"}:
             one["format"] = "date-time"

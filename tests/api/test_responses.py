@@ -1,12 +1,12 @@
-"""What a browser gets that opens an address as a page: what was meant, or a page that says what is wrong."""
+"""Answers to a browser that opens an address: the page that was meant, or a page that explains the refusal."""
 
 import re
 
 import httpx
 import pytest
 
-from room_server.api.navigation import corrected
 from room_server.api.pages import folder
+from room_server.api.responses import corrected
 from room_server.app import ROUTES
 from tests.support import Site, serving, settings_for
 
@@ -106,7 +106,7 @@ async def test_a_program_gets_a_problem(site: Site) -> None:
             assert told == (404, "application/problem+json"), (address, headers)
 
 
-async def test_the_interface_answers_with_problems_whoever_asks(site: Site) -> None:
+async def test_the_interface_answers_browsers_with_problems_too(site: Site) -> None:
     asked = {"/rooms/w/state": 401, "/rooms/w/me": 401, "/monitor/counts": 401}
     assert asked.keys() <= {route.path.replace("{webinar_id}", "w") for route in ROUTES}  # type: ignore[attr-defined]
     for address, status in asked.items():
@@ -116,7 +116,7 @@ async def test_the_interface_answers_with_problems_whoever_asks(site: Site) -> N
     assert posted.headers["content-type"] == "application/problem+json"
 
 
-async def test_a_page_that_cannot_be_given_now_says_so(valkey_url: str) -> None:
+async def test_a_page_that_cannot_be_served_now_is_replaced_by_one_that_explains_it(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
         answers = [await opened(site, "/room/w") for _ in range(4)]
         problem = await site.http.get("/room/w")
