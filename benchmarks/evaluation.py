@@ -25,10 +25,12 @@ from room_server.config import Settings
 from room_server.core.messages import Role
 from room_server.core.planning import Plan, new_room
 from room_server.core.room import RosterEntry
+from room_server.ids import new_epoch
 from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
 from room_server.state.startup import open_state
-from room_server.state.store import Store, new_epoch
+from room_server.state.store import Store
+from tests.support import transactions
 
 CALM_SECONDS = 3.0
 GAP = 0.01
@@ -110,7 +112,7 @@ async def prepare(url: str, leads: int) -> None:
     async with open_state(Settings(redis_url=url)) as state:
         plan = Plan(title="Benchmark", scheduled_at=utc_now(), recording_url="https://example.org/recording")
         for name in ("ended", "live"):
-            await state.store.create(new_room(name, new_epoch(), plan, draft=False))
+            await transactions(state.store).create(new_room(name, new_epoch(), plan, draft=False))
         for start in range(0, leads, BATCH):
             numbers = range(start + 1, min(start + BATCH, leads) + 1)
             await roster.import_roster(state.store, "ended", [lead(number) for number in numbers], replace=False)
@@ -145,7 +147,7 @@ async def observe(url: str, leads: int, address: str, worker: int) -> Result:
 
 async def evaluated(store: Store) -> None:
     """Return when nothing is on the schedule any more."""
-    evaluations = Evaluations(store)
+    evaluations = Evaluations(transactions(store))
     while await evaluations.pending("ended") is not None:  # noqa: ASYNC110 - another process is waited for
         await asyncio.sleep(0.02)
 

@@ -163,7 +163,7 @@ async def stage(valkey_url: str) -> AsyncIterator[Site]:
     async with serving(settings_for(valkey_url, max_hooks_per_person=0)) as site:
         for status in Status:
             times = {"started_at": AT, "finished_at": AT} if status in {Status.FINISHED, Status.ARCHIVED} else {}
-            await site.store.create(room(status.value, status=status, **times))
+            await site.transactions.create(room(status.value, status=status, **times))
         yield site
 
 

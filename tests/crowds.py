@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from room_server.errors import StateUnavailable
 from room_server.state.store import Store
-from tests.support import PATIENCE
+from tests.support import PATIENCE, transactions
 
 _STATE = re.compile(rb'"epoch":"(\w+)","version":(\d+)')
 _AFTER = re.compile(rb'"after_ms":(\d+)')
@@ -253,7 +253,9 @@ async def change(store: Store, **fields: Any) -> int:
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(StateUnavailable):
-            return (await store.edit("w", lambda known: replace(known, version=known.version + 1, **fields))).version
+            return (
+                await transactions(store).edit("w", lambda known: replace(known, version=known.version + 1, **fields))
+            ).version
     raise TimeoutError("the change was never made")
 
 

@@ -99,7 +99,7 @@ async def site(valkey_url: str) -> AsyncIterator[Site]:
     async with serving(settings) as site:
         for status in Status:
             times = {"started_at": AT, "finished_at": AT} if status in {Status.FINISHED, Status.ARCHIVED} else {}
-            await site.store.create(room(status.value, status=status, **times))
+            await site.transactions.create(room(status.value, status=status, **times))
         assert (await site.entered(LEAD, "live")).status_code == 200
         yield site
 
@@ -265,7 +265,7 @@ async def test_a_webinar_made_anew_as_a_draft_is_gone_for_who_held_a_socket_on_i
         for socket in (attendee, speaker):
             await state_where(socket, status="scheduled")
         await site.store.delete("scheduled")
-        await site.store.create(room("scheduled", status=Status.DRAFT))
+        await site.transactions.create(room("scheduled", status=Status.DRAFT))
         assert (await state_where(speaker, status="draft"))["version"] == 1
         with pytest.raises(ConnectionClosed):
             await next_state(attendee)

@@ -15,7 +15,18 @@ import msgspec
 import pytest
 
 from room_server.config import PREFIX
-from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, serving, settings_for, state_where, wait_until
+from tests.support import (
+    PATIENCE,
+    TOKEN_SECRET,
+    Site,
+    next_state,
+    room,
+    serving,
+    settings_for,
+    state_where,
+    transactions,
+    wait_until,
+)
 
 ROOT = Path(__file__).parents[1]
 ORIGIN = "https://site.example"
@@ -61,7 +72,7 @@ async def test_our_own_fault_is_a_problem_and_the_process_goes_on(site: Site) ->
 async def embedded(valkey_url: str) -> AsyncIterator[Site]:
     """A site that another one may embed."""
     async with serving(settings_for(valkey_url, allowed_origins=ORIGIN)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         yield site
 
 
@@ -119,7 +130,7 @@ async def holding(sites: list[Site], each: int) -> AsyncIterator[list[list[dict[
 async def test_of_fifty_starts_at_two_processes_one_takes_effect_and_every_socket_gets_it_once(valkey_url: str) -> None:
     settings = settings_for(valkey_url, max_sockets_per_person=0)
     async with serving(settings) as one, serving(settings) as other:
-        await one.store.create(room())
+        await transactions(one.store).create(room())
         async with holding([one, other], 10) as heard:
             answers = await asyncio.gather(*((one, other)[number % 2].status("start") for number in range(50)))
             await other.status("stop")
@@ -134,7 +145,7 @@ async def test_of_fifty_starts_at_two_processes_one_takes_effect_and_every_socke
 async def test_a_hook_at_one_process_reaches_the_sockets_of_both(valkey_url: str) -> None:
     settings = settings_for(valkey_url)
     async with serving(settings) as one, serving(settings) as other:
-        await one.store.create(room())
+        await transactions(one.store).create(room())
         async with one.socket() as here, other.socket() as there:
             await one.status("start")
             assert await state_where(here, status="live") == await state_where(there, status="live")
@@ -146,7 +157,7 @@ async def test_a_hook_at_one_process_reaches_the_sockets_of_both(valkey_url: str
 async def test_a_storm_of_hooks_at_two_processes_never_goes_back(valkey_url: str) -> None:
     settings = settings_for(valkey_url, max_hooks_per_person=0)
     async with serving(settings) as one, serving(settings) as other:
-        await one.store.create(room())
+        await transactions(one.store).create(room())
         async with holding([one, other], 4) as heard:
             await one.status("start")
             switches = [
@@ -194,7 +205,7 @@ asyncio.run(Server(uvicorn_config(create_app(config.load(os.environ)))).serve([l
 
 
 async def test_a_process_without_a_vital_task_sends_its_sockets_elsewhere_and_ends(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     environment = {
         **os.environ,
         f"{PREFIX}REDIS_URL": str(site.settings.redis_url),

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from room_server.state.redis import embedded
 from room_server.state.startup import open_state
 from tests.conftest import answering
-from tests.support import eventually, next_state, room, serving, settings_for
+from tests.support import eventually, next_state, room, serving, settings_for, transactions
 from tests.terminal import finished, running
 
 COPIES = 2
@@ -114,7 +114,7 @@ async def test_open_rooms_go_back_with_a_redis_that_was_restored(tmp_path: Path)
     async with contextlib.AsyncExitStack() as before:
         url = await before.enter_async_context(own_server(folder))
         async with open_state(settings_for(url)) as state:
-            await state.store.create(room(title="as it was"))
+            await transactions(state.store).create(room(title="as it was"))
         assert await backed_up(folder, tmp_path / "archive.tar.gz") == (0, "")
         async with serving(settings_for(url)) as site, site.socket("speaker") as held:
             first = await next_state(held)

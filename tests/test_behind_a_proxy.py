@@ -24,7 +24,7 @@ from room_server import auth
 from room_server.channels import keepalive
 from room_server.protocols.bounded_http import uvicorn_config
 from room_server.state.startup import open_state
-from tests.support import PATIENCE, TOKEN_SECRET, eventually, next_state, room, settings_for
+from tests.support import PATIENCE, TOKEN_SECRET, eventually, next_state, room, settings_for, transactions
 from tests.terminal import Running, running
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
@@ -132,7 +132,7 @@ async def front(request: pytest.FixtureRequest, valkey_url: str, tmp_path: Path)
     }
     async with contextlib.AsyncExitStack() as stack:
         state = await stack.enter_async_context(open_state(settings_for(valkey_url)))
-        await state.store.create(room())
+        await transactions(state.store).create(room())
         web = ("web", "--port", "0")
         behind = [await stack.enter_async_context(running(*web, **settings)) for _ in ADDRESSES]
         process, address, scheme = await start(tmp_path, [one.address.removeprefix("http://") for one in behind])

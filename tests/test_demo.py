@@ -21,7 +21,7 @@ ADDRESS = "http://127.0.0.1:8000"
 
 
 async def test_it_is_a_scheduled_webinar_whose_pages_are_this_servers(site: Site) -> None:
-    await demo.prepare(site.store, f"http://{site.address}", fresh=False)
+    await demo.prepare(site.transactions, f"http://{site.address}", fresh=False)
 
     room = (await site.store.load("demo")).room
     assert room is not None
@@ -31,7 +31,7 @@ async def test_it_is_a_scheduled_webinar_whose_pages_are_this_servers(site: Site
 
 
 async def test_it_comes_with_a_small_roster_in_both_languages(site: Site) -> None:
-    await demo.prepare(site.store, ADDRESS, fresh=False)
+    await demo.prepare(site.transactions, ADDRESS, fresh=False)
 
     leads = [entry async for entry in roster.entries(site.store, "demo")]
     assert sorted(entry.lead_id for entry in leads) == [1, 2, 3]
@@ -39,11 +39,11 @@ async def test_it_comes_with_a_small_roster_in_both_languages(site: Site) -> Non
 
 
 async def test_a_demo_that_is_there_is_left_as_it_is(site: Site) -> None:
-    await demo.prepare(site.store, ADDRESS, fresh=False)
+    await demo.prepare(site.transactions, ADDRESS, fresh=False)
     assert (await site.status("start", "demo")).status_code == 200
     before = await site.everything()
 
-    await demo.prepare(site.store, ADDRESS, fresh=False)
+    await demo.prepare(site.transactions, ADDRESS, fresh=False)
 
     assert await site.everything() == before
 
@@ -52,12 +52,12 @@ ELSEWHERE = "https://rooms.example.org"
 
 
 async def test_pages_that_are_the_samples_own_follow_the_address_that_is_served(site: Site) -> None:
-    await demo.prepare(site.store, ADDRESS, fresh=False)
+    await demo.prepare(site.transactions, ADDRESS, fresh=False)
     assert (await site.status("start", "demo")).status_code == 200
     before = (await site.store.load("demo")).room
 
     for address in (ELSEWHERE, f"http://{site.address}"):
-        room = await demo.prepare(site.store, address, fresh=False)
+        room = await demo.prepare(site.transactions, address, fresh=False)
         pages = [room.player_url, room.cta_url, room.recording_url]
         assert pages == [f"{address}/demo/{page}" for page in ("player", "cta", "recording")]
     assert (await site.state("speaker", "demo")).json()["player_url"] == f"http://{site.address}/demo/player"
@@ -77,35 +77,35 @@ async def test_pages_that_are_the_samples_own_follow_the_address_that_is_served(
     ],
 )
 async def test_what_an_operator_put_in_their_place_stays(site: Site, own: str) -> None:
-    await demo.prepare(site.store, ADDRESS, fresh=False)
+    await demo.prepare(site.transactions, ADDRESS, fresh=False)
     said = Plan(title="Mine", player_url=own, no_recording=True)
-    await site.store.edit("demo", lambda room: amend(room, said))
+    await site.transactions.edit("demo", lambda room: amend(room, said))
 
-    room = await demo.prepare(site.store, ELSEWHERE, fresh=False)
+    room = await demo.prepare(site.transactions, ELSEWHERE, fresh=False)
 
     assert (room.title, room.player_url, room.recording_url) == ("Mine", own, None)
     assert room.cta_url == f"{ELSEWHERE}/demo/cta"
 
 
 async def test_an_archived_demo_stays_as_it_is(site: Site) -> None:
-    await demo.prepare(site.store, ADDRESS, fresh=False)
+    await demo.prepare(site.transactions, ADDRESS, fresh=False)
     for word in ("start", "stop"):
         assert (await site.status(word, "demo")).status_code == 200
     await site.act("archive", "demo")
     before = await site.everything()
 
-    room = await demo.prepare(site.store, ELSEWHERE, fresh=False)
+    room = await demo.prepare(site.transactions, ELSEWHERE, fresh=False)
 
     assert (room.status, await site.everything()) == (Status.ARCHIVED, before)
 
 
 async def test_a_fresh_demo_begins_again_under_a_new_epoch(site: Site) -> None:
-    await demo.prepare(site.store, ADDRESS, fresh=False)
+    await demo.prepare(site.transactions, ADDRESS, fresh=False)
     assert (await site.status("start", "demo")).status_code == 200
     assert (await site.entered(1, "demo")).json()["duplicate"] is False
     old = (await site.store.load("demo")).room
 
-    await demo.prepare(site.store, ADDRESS, fresh=True)
+    await demo.prepare(site.transactions, ADDRESS, fresh=True)
 
     facts = await site.store.load("demo", 1)
     assert old is not None

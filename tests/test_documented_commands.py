@@ -24,7 +24,7 @@ from room_server.state import roster
 from room_server.state.outbox import FollowOn, Outbox
 from room_server.state.store import Store
 from tests.commands.aftermath import on
-from tests.support import AT, TOKEN_SECRET, room
+from tests.support import AT, TOKEN_SECRET, room, transactions
 from tests.terminal import COMMANDS, Terminal, running
 from tests.test_docs import PAGES, ROOT, blocks, command
 
@@ -76,7 +76,7 @@ async def _waiting(store: Store, status: Status) -> None:
     """A webinar in this state, with a roster."""
     on_air = AT if status is Status.LIVE else None
     started = AT if status in {Status.LIVE, Status.PAUSED} else None
-    await store.create(room("launch", status=status, started_at=started, on_air_since=on_air))
+    await transactions(store).create(room("launch", status=status, started_at=started, on_air_since=on_air))
     people = [RosterEntry(lead_id=42, candidate_chat_id=4242), RosterEntry(lead_id=43)]
     await roster.import_roster(store, "launch", people, replace=False)
 
@@ -85,8 +85,10 @@ async def _over(store: Store) -> None:
     """A webinar that is over, evaluated, and one of its messages parked."""
     await _waiting(store, Status.LIVE)
     speaker = Actor(role=Role.SPEAKER, subject="speaker", webinar_id="launch")
-    await store.apply(Command(id="stop", actor=speaker, hook=SetStatus(webinar_id="launch", status="stop")))
-    await Evaluations(store).run_pending("launch")
+    await transactions(store).apply(
+        Command(id="stop", actor=speaker, hook=SetStatus(webinar_id="launch", status="stop"))
+    )
+    await Evaluations(transactions(store)).run_pending("launch")
     held = await Outbox(store).load("launch", f"42:{MessageKind.FOLLOW_UP}")
     assert held is not None
     parked = replace(held.delivery, status=DeliveryStatus.PARKED, at=AT, error="TimedOut: Timed out")

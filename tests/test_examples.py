@@ -61,7 +61,7 @@ async def output(site: Site, *words: str) -> str:
 @pytest.fixture
 async def live(site: Site) -> Site:
     """A site on which the examples' webinar is live."""
-    await site.store.create(room("launch", status=Status.LIVE, started_at=AT))
+    await site.transactions.create(room("launch", status=Status.LIVE, started_at=AT))
     return site
 
 
@@ -71,7 +71,7 @@ def entered(lead_id: int) -> dict[str, Any]:
 
 
 async def test_a_hook_in_shell_starts_a_webinar(site: Site) -> None:
-    await site.store.create(room("launch"))
+    await site.transactions.create(room("launch"))
 
     answer = json.loads(await output(site, "sh", "-eu", "-c", example("README.md", "sh", "curl")))
 
@@ -136,7 +136,7 @@ async def evaluated(site: Site) -> None:
     await site.entered(7, "launch")
     await site.status("stop", "launch")
     await site.completed(7, "launch")
-    await Evaluations(site.store).run_pending("launch")
+    await Evaluations(site.transactions).run_pending("launch")
 
 
 CAME = ["7 came", "8 did not come"]

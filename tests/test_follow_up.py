@@ -66,7 +66,7 @@ def wanted(lead: int) -> set[Wanted]:
 async def hold(site: Site) -> None:
     """The webinar, from its start to the last completion."""
     planned = room(title=TITLE, cta_url=CTA, recording_url=RECORDING, scheduled_at=AT)
-    await site.store.create(planned)
+    await site.transactions.create(planned)
     await roster.import_roster(site.store, "w", [person(lead) for lead in LEADS], replace=False)
     await site.status("start")
     await asyncio.gather(*(site.entered(lead) for lead in ENTER))

@@ -34,7 +34,7 @@ async def site_of(url: str, http: type[BoundedHttp]) -> AsyncIterator[Site]:
     """A site with a webinar, with the limit of open files raised as far as the system allows."""
     with many_descriptors():
         async with serving(settings_for(url, max_hooks_per_person=0), http=http) as site:
-            await site.store.create(room())
+            await site.transactions.create(room())
             yield site
 
 

@@ -10,7 +10,7 @@ import pytest
 from room_server import auth
 from room_server.protocols.bounded_http import BoundedHttp
 from room_server.state.startup import open_state
-from tests.support import TOKEN_SECRET, room, settings_for
+from tests.support import TOKEN_SECRET, room, settings_for, transactions
 from tests.terminal import running
 
 SEED = 7
@@ -87,7 +87,7 @@ async def test_no_head_is_our_fault(valkey_url: str, soak: bool) -> None:
     heads = 30_000 if soak else 1000
     settings = settings_for(valkey_url)
     async with open_state(settings) as state:
-        await state.store.create(room())
+        await transactions(state.store).create(room())
     token = auth.issue(settings, {"sub": "speaker", "role": "speaker", "webinar_id": "*"}, 600).encode()
     chance, seen = random.Random(SEED), Counter[int]()
     given = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}

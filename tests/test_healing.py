@@ -12,7 +12,7 @@ from room_server import auth
 from room_server.config import Settings
 from room_server.state.startup import open_state
 from tests.crowds import Audience
-from tests.support import PATIENCE, TOKEN_SECRET, eventually, room, settings_for
+from tests.support import PATIENCE, TOKEN_SECRET, eventually, room, settings_for, transactions
 from tests.terminal import Running, running
 
 ATTENDEES, SPEAKERS = 30, 8
@@ -46,7 +46,7 @@ async def counts(settings: Settings, process: Running) -> Any:
 async def test_counts_are_exact_at_rest_and_heal_after_a_kill(valkey_url: str) -> None:
     settings = settings_for(valkey_url)
     async with open_state(settings) as state, web(valkey_url) as one, web(valkey_url) as other:
-        await state.store.create(room())
+        await transactions(state.store).create(room())
         ports = [port_of(one), port_of(other)]
         crowds = [Audience("/rooms/w/socket", token(settings, role), ports) for role in ("attendee", "speaker")]
         for crowd, number in zip(crowds, (ATTENDEES, SPEAKERS), strict=True):

@@ -31,7 +31,7 @@ async def troubled(tmp_path: Path) -> AsyncIterator[tuple[Site, Path]]:
     try:
         await asyncio.to_thread(answering, f"unix://{tmp_path}/s")
         async with serving(settings_for(f"unix://{tmp_path}/s")) as site:
-            await site.store.create(room("launch", status=Status.LIVE, started_at=AT, on_air_since=AT))
+            await site.transactions.create(room("launch", status=Status.LIVE, started_at=AT, on_air_since=AT))
             await roster.import_roster(site.store, "launch", [RosterEntry(lead_id=42)], replace=False)
             yield site, tmp_path
     finally:

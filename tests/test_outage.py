@@ -27,6 +27,7 @@ from tests.support import (
     serving,
     settings_for,
     state_where,
+    transactions,
     wait_until,
 )
 
@@ -38,7 +39,7 @@ WITHIN = DEADLINE + SLACK
 async def on_its_own() -> AsyncIterator[tuple[OwnRedis, Site]]:
     """A site on a Redis that is in the test's hands."""
     async with own_redis() as redis, serving(settings_for(redis.url)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         yield redis, site
 
 
@@ -100,7 +101,7 @@ async def survived(redis: OwnRedis, frozen: bool) -> None:
     """Two sites, a socket at each, and their Redis gone for a while."""
     settings = settings_for(redis.url)
     async with serving(settings) as one, serving(settings) as other:
-        await one.store.create(room())
+        await transactions(one.store).create(room())
         async with one.socket() as here, other.socket() as there:
             await asyncio.gather(next_state(here), next_state(there))
             await (to_thread(redis.freeze) if frozen else redis.kill())
@@ -148,7 +149,7 @@ async def test_a_signed_hook_says_so_in_time_although_it_asks_thrice(valkey_url:
         "webhook-signature": Webhook(HOOK_SECRET).sign("msg_1", now, body.decode()),
     }
     async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         await site.status("start")
         proxy.delay = 0.7
         began = time.monotonic()

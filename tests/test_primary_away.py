@@ -10,7 +10,7 @@ from typing import Any
 
 from room_server.state.keys import SLOTS, slot
 from tests.cluster import form, processes, url_of
-from tests.support import Site, eventually, next_state, room, serving, settings_for, state_where
+from tests.support import Site, eventually, next_state, room, serving, settings_for, state_where, transactions
 
 PARTITIONS = 8
 NAMES = [f"w-{number}" for number in range(24)]
@@ -24,7 +24,7 @@ async def two_sites() -> AsyncIterator[tuple[Site, Site, subprocess.Popen[bytes]
         settings = settings_for(url_of(ports), partitions=PARTITIONS, max_sockets_per_person=0, max_reads_per_person=0)
         async with serving(settings) as one, serving(settings) as other:
             for name in NAMES:
-                await one.store.create(room(name))
+                await transactions(one.store).create(room(name))
             yield one, other, started[ports[2]]
 
 

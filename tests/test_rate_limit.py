@@ -9,7 +9,7 @@ from room_server import rate_limit
 from room_server.errors import TooManyRequests
 from room_server.rate_limit import Throttle
 from tests.raw import connecting, handshake, upgrade
-from tests.support import Site, next_state, room, serving, settings_for, wait_until
+from tests.support import Site, next_state, room, serving, settings_for, transactions, wait_until
 
 
 def passes(throttle: Throttle, who: str = "anna") -> bool:
@@ -108,7 +108,7 @@ async def test_requests_and_handshakes_are_counted_by_address(valkey_url: str, c
     settings = settings_for(valkey_url, max_requests_per_address=1)
     more: dict[str, Any] = {"forwarded_allow_ips": proxies}
     async with serving(settings, **more) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         for path in ("/webinars", "/rooms/w/socket"):
             assert [await let_through(site, path, address) for address in forwarded] == expected, path
 
@@ -126,7 +126,7 @@ async def test_handshakes_that_are_refused_are_counted_too(valkey_url: str) -> N
 
 async def test_a_person_is_counted_wherever_it_calls_from(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_reads_per_person=1, max_hooks_per_person=1)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         for read in (True, False):
             codes = []
             for address in range(6):
@@ -143,7 +143,7 @@ async def test_each_process_counts_for_itself(valkey_url: str) -> None:
     """As docs/operations.md explains: a caller that reaches two processes may do twice as much."""
     settings = settings_for(valkey_url, max_sockets_per_person=1)
     async with serving(settings) as one, serving(settings) as other:
-        await one.store.create(room())
+        await transactions(one.store).create(room())
         for site in (one, other):
             async with site.socket() as socket, connecting(site) as raw:
                 await next_state(socket)

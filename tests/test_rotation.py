@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from room_server.state.startup import open_state
-from tests.support import HOOK_SECRET, PATIENCE, TOKEN_SECRET, room, settings_for
+from tests.support import HOOK_SECRET, PATIENCE, TOKEN_SECRET, room, settings_for, transactions
 from tests.terminal import Running, Terminal, running
 from tests.test_auth import OTHER_SECRET
 from tests.test_signed import OTHER_HOOK_SECRET, webhook
@@ -71,7 +71,7 @@ async def fleet(valkey_url: str) -> AsyncIterator[Fleet]:
     """Two processes, and a webinar that is live."""
     made = Fleet(valkey_url)
     async with open_state(settings_for(valkey_url)) as state:
-        await state.store.create(room(status="live"))
+        await transactions(state.store).create(room(status="live"))
     try:
         await asyncio.gather(made.start(1), made.start(2))
         yield made

@@ -87,7 +87,7 @@ async def webinar(url: str, api: BotApi) -> AsyncIterator[Webinar]:
         running("web", "--port", "0", **environment) as web,
         running("worker", **environment) as worker,
     ):
-        await site.store.create(room(title="A title", recording_url="https://example.org/recording"))
+        await site.transactions.create(room(title="A title", recording_url="https://example.org/recording"))
         await roster.import_roster(site.store, "w", people, replace=False)
         yield Webinar(web, worker, site, [])
 

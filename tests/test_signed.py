@@ -50,7 +50,7 @@ def _bytes(value: str | bytes) -> bytes:
 
 
 async def live(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     await site.status("start")
 
 
@@ -191,7 +191,7 @@ async def test_an_id_that_stood_for_another_request_is_refused(site: Site) -> No
 
 
 async def test_a_signed_request_that_was_refused_is_not_remembered(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     headers = webhook(ENTERING)
     before = await site.everything()
     assert (await entering(site, headers))[1]["code"] == "webinar_not_live"

@@ -114,7 +114,7 @@ def refused_framings(site: Site) -> dict[str, bytes]:
 @pytest.fixture
 async def scheduled(site: Site) -> Site:
     """A site with a webinar that is not started."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     return site
 
 

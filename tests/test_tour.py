@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection
 
 from room_server.core.planning import Plan, new_room
-from room_server.state.store import new_epoch
+from room_server.ids import new_epoch
 from tests.support import AT, Site, next_state, state_where
 
 PLAN = Plan(
@@ -28,7 +28,7 @@ ANNA, BORIS = 1, 2
 
 async def test_the_life_of_a_webinar(site: Site) -> None:
     # The operator plans it. A draft is nobody's business yet: not on the schedule, unknown to attendees.
-    await site.store.create(new_room("w", new_epoch(), PLAN, draft=True))
+    await site.transactions.create(new_room("w", new_epoch(), PLAN, draft=True))
     assert (await site.http.get("/webinars")).json() == {"webinars": []}
     assert (await site.state("attendee")).json()["code"] == "webinar_unknown"
     assert (await site.status("start")).json()["code"] == "webinar_state_invalid_start"

@@ -8,13 +8,14 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from room_server.state.evaluation_schedule import Schedule
 
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.room import RosterEntry, Status
 from room_server.jobs import attendance_report
 from room_server.jobs.erasure import forget
-from room_server.jobs.evaluation import TAKEN, Evaluations, Schedule
+from room_server.jobs.evaluation import TAKEN, Evaluations
 from room_server.state import presence, roster
 from room_server.state.commits import unix_ms
 from room_server.state.outbox import Outbox
@@ -24,7 +25,7 @@ from room_server.worker import evaluate, tidy, work, working_beside
 from tests.core.builders import WEBINAR, complete, enter, stop
 from tests.outage import own_redis
 from tests.state.acts import done
-from tests.support import AT, PATIENCE, eventually, room, settings_for, sigterm, wait_until
+from tests.support import AT, PATIENCE, eventually, room, settings_for, sigterm, transactions, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
 
@@ -43,7 +44,7 @@ def settings(url: str, bot: BotApi | None = None, **more: object) -> Settings:
 async def prepare(store: Store) -> None:
     """A live webinar and its roster; lead 1 is in it. The bot was busy a moment ago, so its pace is known."""
     await store.call("SET", store.keys.pace("bot"), 0, "PX", 60_000)
-    await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
+    await transactions(store).create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
     await roster.import_roster(store, WEBINAR, PEOPLE, replace=False)
     await done(store, enter(1))
 
@@ -226,7 +227,7 @@ async def test_what_was_archived_long_enough_ago_is_deleted(valkey_url: str) -> 
     async with open_state(made) as state:
         store, key = state.store, state.store.keys.archived(state.store.keys.tag(WEBINAR))
         for name, days in (("over", 3), ("not-yet", 1)):
-            await store.create(room(name, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
+            await transactions(store).create(room(name, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
             await store.call("ZADD", key, unix_ms(utc_now() - timedelta(days=days)), name)
         async with working_beside(made, state):
             await eventually(lambda: is_gone(store, "over"), "its time is over")
@@ -242,7 +243,7 @@ async def test_without_a_retention_what_is_archived_is_kept(valkey_url: str) -> 
     made = settings(valkey_url)
     async with open_state(made) as state:
         keys = state.store.keys
-        await state.store.create(room(WEBINAR, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
+        await transactions(state.store).create(room(WEBINAR, status=Status.ARCHIVED, started_at=AT, finished_at=AT))
         await state.store.call("ZADD", keys.archived(keys.tag(WEBINAR)), 1, WEBINAR)
         async with working_beside(made, state):
             stream = keys.outbox(keys.tag(WEBINAR))
@@ -267,7 +268,7 @@ async def test_a_person_who_was_forgotten_is_not_told_anything_any_more(valkey_u
         await prepare(state.store)
         await done(state.store, stop())
         await done(state.store, complete(1))
-        await Evaluations(state.store).run_pending(WEBINAR)
+        await Evaluations(transactions(state.store)).run_pending(WEBINAR)
         await forget(state.store, 1)
         async with working_beside(made, state):
             await eventually(lambda: all_are(state.store, 3, "sent", "held"), "the other one was told")

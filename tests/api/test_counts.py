@@ -34,7 +34,7 @@ async def test_counts_are_for_those_who_may_read_them(site: Site, role: str, sta
 
 
 async def test_sockets_of_all_processes_are_summed_by_room_and_role(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with serving(site.settings) as other, site.socket() as one, other.socket("speaker") as two:
         await next_state(one)
         await next_state(two)
@@ -57,7 +57,7 @@ async def test_sockets_of_all_processes_are_summed_by_room_and_role(site: Site) 
 
 async def test_a_token_for_one_webinar_gets_that_room_only_and_a_total_of_it(site: Site) -> None:
     for name in ("w", "other"):
-        await site.store.create(room(name, status=Status.LIVE))
+        await site.transactions.create(room(name, status=Status.LIVE))
     async with site.socket() as one, site.socket(webinar_id="other") as two, site.socket(claims={"sub": "2"}) as three:
         for socket in (one, two, three):
             await next_state(socket)
@@ -77,7 +77,7 @@ def seen(counted: dict[str, Any]) -> tuple[int, dict[str, int]]:
 
 
 async def test_hooks_are_counted_by_their_answer(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     await site.status("start")
     await site.status("start")
     await site.hook("core_webinar_set_status", {"webinar_id": "w", "status": "start"}, "attendee")
@@ -89,13 +89,13 @@ async def test_hooks_are_counted_by_their_answer(site: Site) -> None:
 
 
 async def test_a_pending_evaluation_shows_its_progress(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE))
+    await site.transactions.create(room(status=Status.LIVE))
     await roster.import_roster(site.store, "w", [RosterEntry(lead_id=number) for number in (1, 2)], False)
     await site.status("stop")
     (one,) = (await counts(site))["rooms"]
     assert (one["status"], one["evaluation"]["done"], one["evaluation"]["total"]) == ("finished", 0, 2)
 
-    await Evaluations(site.store).run_pending("w")
+    await Evaluations(site.transactions).run_pending("w")
 
     async def over() -> bool:
         return not (await counts(site))["rooms"]
@@ -105,8 +105,8 @@ async def test_a_pending_evaluation_shows_its_progress(site: Site) -> None:
 
 
 async def test_rooms_without_anybody_are_shown_while_they_are_on_air(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE, on_air_since=utc_now()))
-    await site.store.create(replace(room("later"), status=Status.SCHEDULED))
+    await site.transactions.create(room(status=Status.LIVE, on_air_since=utc_now()))
+    await site.transactions.create(replace(room("later"), status=Status.SCHEDULED))
     assert [one["webinar_id"] for one in (await counts(site))["rooms"]] == ["w"]
 
 

@@ -71,7 +71,7 @@ async def test_a_cta_is_shown_and_hidden(stage: Site) -> None:
 
 
 async def test_a_lead_enters_once_and_completes_once(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     await site.status("start")
     answers = [await site.entered(LEAD), await site.entered(LEAD)]
     await site.status("stop")
@@ -86,11 +86,11 @@ async def test_a_lead_enters_once_and_completes_once(site: Site) -> None:
 
 
 async def test_a_completion_after_the_classification_answers_what_is_stored(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     await site.status("start")
     await site.entered(LEAD)
     await site.status("stop")
-    await site.store.apply(Command(id="evaluation", actor=OPERATOR, hook=Evaluate("w", LEAD)))
+    await site.transactions.apply(Command(id="evaluation", actor=OPERATOR, hook=Evaluate("w", LEAD)))
     answer = await site.completed(LEAD)
     assert answer.json() == {"webinar_id": "w", "duplicate": True, "lead_id": LEAD, "attended": False}
 
@@ -194,7 +194,7 @@ async def test_a_length_beside_chunks_is_a_malformed_request(stage: Site) -> Non
 
 async def test_too_many_hooks_are_refused_with_retry_after(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_hooks_per_person=1)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         answers = [await site.status("stop") for _ in range(3)]
         other = await site.hook(STATUS, status("stop", "w"), "speaker", sub="another speaker")
         assert [answer.status_code for answer in answers] == [409, 409, 429]
@@ -204,7 +204,7 @@ async def test_too_many_hooks_are_refused_with_retry_after(valkey_url: str) -> N
 
 async def test_the_system_may_send_as_often_as_it_must(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_hooks_per_person=1)) as site:
-        await site.store.create(room(status=Status.LIVE))
+        await site.transactions.create(room(status=Status.LIVE))
         answers = [await site.hook(ENTERED, entered("w", lead_id=lead), "system") for lead in range(1, 20)]
         assert {200} == {answer.status_code for answer in answers}
 
@@ -221,7 +221,7 @@ async def test_a_body_that_breaks_off_is_nothing(stage: Site) -> None:
 
 
 async def test_simultaneous_repeats_of_one_entering_count_once(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE))
+    await site.transactions.create(room(status=Status.LIVE))
     answers = await asyncio.gather(*(site.entered(LEAD) for _ in range(20)))
     assert sorted(answer.json()["duplicate"] for answer in answers) == [False] + [True] * 19
     assert await site.raw.hget(site.store.keys.tally("w"), "entered") == b"1"

@@ -43,7 +43,7 @@ def samples(text: str) -> dict[str, float]:
 @pytest.fixture
 async def live(site: Site) -> Site:
     """A site with a webinar `w` that is scheduled."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     return site
 
 
@@ -226,7 +226,7 @@ def test_without_a_token_requests_from_this_machine_are_answered(client: tuple[s
 
 async def test_no_metric_names_a_person_a_chat_a_webinar_or_a_token(site: Site) -> None:
     secret = room("launch-of-the-year", title="A title", scheduled_at=AT)
-    await site.store.create(secret)
+    await site.transactions.create(secret)
     person = RosterEntry(
         lead_id=918273, name="Анна Каренина", candidate_chat_id=555000111, partner_chat_id=-100555000222
     )

@@ -136,14 +136,14 @@ def policy_sources(answer: httpx.Response) -> str:
 
 @pytest.mark.parametrize("status", Status)
 async def test_a_room_may_frame_its_player_only(site: Site, status: Status) -> None:
-    await site.store.create(room(status=status, player_url=PLAYER))
+    await site.transactions.create(room(status=status, player_url=PLAYER))
     expected = "https://player.example.org" if status in {"scheduled", "live", "paused"} else pages.NO_SOURCE
     for address in ("/room/w", "/speaker/w"):
         assert policy_sources(await site.http.get(address)) == expected
 
 
 async def test_a_room_that_is_not_there_looks_like_one_without_a_player(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     assert [policy_sources(await site.http.get(f"/room/{one}")) for one in ("w", "none", "%0d%0ax")] == [
         pages.NO_SOURCE
     ] * 3
@@ -155,10 +155,10 @@ async def test_other_pages_frame_nothing(site: Site) -> None:
 
 
 async def test_another_player_is_allowed_a_second_later(site: Site) -> None:
-    await site.store.create(room(player_url=PLAYER))
+    await site.transactions.create(room(player_url=PLAYER))
     assert policy_sources(await site.http.get("/room/w")) == "https://player.example.org"
     await site.store.delete("w")
-    await site.store.create(room(player_url="http://other.example:8080/"))
+    await site.transactions.create(room(player_url="http://other.example:8080/"))
 
     async def changed() -> bool:
         return policy_sources(await site.http.get("/room/w")) == "http://other.example:8080"
@@ -168,7 +168,7 @@ async def test_another_player_is_allowed_a_second_later(site: Site) -> None:
 
 async def test_pages_come_without_redis_and_with_what_was_known() -> None:
     async with own_redis() as redis, serving(settings_for(redis.url)) as site:
-        await site.store.create(room(player_url=PLAYER))
+        await site.transactions.create(room(player_url=PLAYER))
         assert policy_sources(await site.http.get("/room/w")) == "https://player.example.org"
         await redis.kill()
         for webinar_id, expected in (("w", "https://player.example.org"), ("x", pages.NO_SOURCE)):
@@ -189,11 +189,11 @@ async def test_visitors_of_many_rooms_cost_redis_little(site: Site) -> None:
 
 async def test_origins_that_the_operator_names_are_allowed_beside_the_players(site: Site) -> None:
     named = ("https://cdn.example.org", "https://player.example.org", "http://other.example:8080")
-    await site.store.create(room(player_url=PLAYER, frame_origins=named))
+    await site.transactions.create(room(player_url=PLAYER, frame_origins=named))
     expected = "https://player.example.org https://cdn.example.org http://other.example:8080"
     for address in ("/room/w", "/speaker/w"):
         assert policy_sources(await site.http.get(address)) == expected
-    await site.store.create(room("none", frame_origins=named))
+    await site.transactions.create(room("none", frame_origins=named))
     assert policy_sources(await site.http.get("/room/none")) == pages.NO_SOURCE
 
 

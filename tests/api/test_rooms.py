@@ -14,7 +14,7 @@ from room_server.core.messages import Role
 from room_server.core.room import Room, Status, Visibility
 from room_server.jobs.evaluation import Evaluations
 from tests.raw import connecting, in_room, request
-from tests.support import AT, Site, eventually, room, serving, settings_for
+from tests.support import AT, Site, eventually, renew, room, serving, settings_for, transactions
 
 CTA = {"cta_label": "Join", "cta_url": "https://example.com/join"}
 ADDRESSES = {"player_url": "https://example.com/player", "recording_url": "https://example.com/recording", **CTA}
@@ -29,11 +29,13 @@ async def open_site(valkey_url: str) -> AsyncIterator[Site]:
 
 async def make_all(site: Site, **more: Any) -> dict[str, Room]:
     """One webinar in each state, named after it."""
-    return {status.value: await site.store.create(room(status.value, status=status, **more)) for status in Status}
+    return {
+        status.value: await site.transactions.create(room(status.value, status=status, **more)) for status in Status
+    }
 
 
 async def test_the_answer_is_the_whole_public_state_byte_for_byte(site: Site) -> None:
-    await site.store.create(room(epoch="k3v9", description="D", **ADDRESSES))
+    await site.transactions.create(room(epoch="k3v9", description="D", **ADDRESSES))
     await site.status("start")
     await site.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True})
     answer = await site.state()
@@ -75,7 +77,7 @@ async def test_a_hidden_cta_a_player_and_a_recording_are_shown_in_their_time_onl
 
 
 async def test_the_answer_is_the_sockets_frame_byte_for_byte(site: Site) -> None:
-    await site.store.create(room(title="Вебинар ✓", description="\u2028</script>", **ADDRESSES))
+    await site.transactions.create(room(title="Вебинар ✓", description="\u2028</script>", **ADDRESSES))
     async with in_room(site) as raw:
         assert (await raw.frame()).payload == (await site.state("attendee")).content
         await site.status("start")
@@ -83,7 +85,7 @@ async def test_the_answer_is_the_sockets_frame_byte_for_byte(site: Site) -> None
 
 
 async def test_a_known_state_is_not_sent_again(open_site: Site) -> None:
-    await open_site.store.create(room(epoch="e"))
+    await transactions(open_site.store).create(room(epoch="e"))
     tag = (await open_site.state()).headers["etag"]
     known = [tag, f"W/{tag}", f'"a", {tag} , "b"', f'W/"a",W/{tag}', "*", f'"a,b",{tag}']
     answers = [await open_site.state(**{"If-None-Match": value}) for value in known]
@@ -96,23 +98,23 @@ async def test_a_known_state_is_not_sent_again(open_site: Site) -> None:
 
 
 async def test_known_states_may_stand_in_several_headers(site: Site) -> None:
-    await site.store.create(room(epoch="e"))
+    await site.transactions.create(room(epoch="e"))
     headers = [*site.bearer().items(), ("If-None-Match", '"x"'), ("If-None-Match", '"e.1"')]
     assert (await site.http.get("/rooms/w/state", headers=headers)).status_code == 304
 
 
 async def test_a_change_makes_a_new_tag(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     tag = (await site.state()).headers["etag"]
     await site.status("start")
     changed = await site.state(**{"If-None-Match": tag})
     assert (changed.status_code, changed.json()["status"]) == (200, "live")
-    await site.store.renew("w")
+    await renew(site.store, "w")
     assert (await site.state(**{"If-None-Match": changed.headers["etag"]})).status_code == 200
 
 
 async def test_head_has_the_same_headers_and_no_body(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     got = await site.state()
     headed = await site.http.head("/rooms/w/state", headers=site.bearer())
     names = ("etag", "content-length", "cache-control", "content-type")
@@ -124,7 +126,7 @@ METHODS = ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MK
 
 
 async def test_every_other_method_is_a_forbidden_mutation(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     before = await site.everything()
     for method in METHODS:
         for headers in ({}, site.bearer("organizer")):
@@ -151,7 +153,7 @@ async def test_every_role_reads_every_status_or_gets_the_refusal_of_the_table(op
 
 
 async def test_a_draft_answers_an_attendee_as_if_it_were_not_there(site: Site) -> None:
-    await site.store.create(room("draft", status=Status.DRAFT, epoch="e"))
+    await site.transactions.create(room("draft", status=Status.DRAFT, epoch="e"))
     draft = await site.state("attendee", "draft", **{"If-None-Match": '"e.1"'})
     nothing = await site.state("attendee", "nowhere")
     assert draft.json() | {"detail": ""} == nothing.json() | {"detail": ""}
@@ -159,7 +161,7 @@ async def test_a_draft_answers_an_attendee_as_if_it_were_not_there(site: Site) -
 
 
 async def test_a_caller_who_may_not_read_gets_the_reason(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     before = await site.everything()
     answers = [
         await site.http.get("/rooms/w/state"),
@@ -188,7 +190,7 @@ async def test_a_refusal_to_read_is_not_kept_by_caches(site: Site) -> None:
 
 async def test_too_many_reads_are_refused_with_retry_after(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_reads_per_person=1)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         answers = [await site.state("attendee") for _ in range(5)]
         other = await site.http.get("/rooms/w/state", headers=site.bearer("attendee", sub="43"))
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429]
@@ -202,7 +204,7 @@ async def me(site: Site, webinar_id: str = "w", **claims: Any) -> httpx.Response
 
 
 async def test_an_attendee_reads_what_is_stored_of_it_to_the_letter(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     stranger = {
         "webinar_id": "w",
         "lead_id": 42,
@@ -229,18 +231,18 @@ async def test_an_attendee_reads_what_is_stored_of_it_to_the_letter(site: Site) 
 
 
 async def test_an_attendee_sees_that_it_was_not_counted(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     await site.status("start")
     await site.entered(42)
     await site.status("stop")
-    await Evaluations(site.store).run_pending("w")
+    await Evaluations(site.transactions).run_pending("w")
     late = (await site.completed(42)).json()
     assert (late["attended"], (await me(site)).json()["attended"]) == (False, False)
 
 
 async def test_ones_own_standing_is_kept_by_no_cache_and_is_of_no_draft(site: Site) -> None:
-    await site.store.create(room())
-    await site.store.create(room("draft", status=Status.DRAFT))
+    await site.transactions.create(room())
+    await site.transactions.create(room("draft", status=Status.DRAFT))
     answer = await me(site)
     told = (answer.headers["cache-control"], answer.headers["vary"], answer.headers["content-type"])
     assert told == ("private, no-store", "Authorization", "application/json")
@@ -251,7 +253,7 @@ async def test_ones_own_standing_is_kept_by_no_cache_and_is_of_no_draft(site: Si
 
 async def test_state_and_standing_are_throttled_together(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_reads_per_person=1)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         answers = [(await site.state("attendee")).status_code for _ in range(4)]
         refused = await me(site)
     assert answers == [200] * 4
@@ -263,7 +265,7 @@ async def test_state_and_standing_are_throttled_together(valkey_url: str) -> Non
 
 
 async def test_reading_changes_nothing(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     before = await site.everything()
     await site.state()
     await me(site)
@@ -274,7 +276,7 @@ async def test_reading_changes_nothing(site: Site) -> None:
 async def test_the_schedule_lists_all_but_drafts_the_latest_first(site: Site) -> None:
     for days, status in enumerate(Status):
         times = {"scheduled_at": AT + timedelta(days=days), "cta_visibility": Visibility.VISIBLE}
-        await site.store.create(room(status.value, status=status, title=status.value, **times, **ADDRESSES))
+        await site.transactions.create(room(status.value, status=status, title=status.value, **times, **ADDRESSES))
     answer = await site.http.get("/webinars")
     assert [webinar["webinar_id"] for webinar in answer.json()["webinars"]] == [
         "archived",
@@ -298,7 +300,7 @@ async def test_the_schedule_lists_all_but_drafts_the_latest_first(site: Site) ->
 
 async def test_the_schedule_follows_what_happens(site: Site) -> None:
     assert (await site.http.get("/webinars")).json() == {"webinars": []}
-    await site.store.create(room())
+    await site.transactions.create(room())
 
     async def shown() -> Any:
         return (await site.http.get("/webinars")).json()["webinars"]
@@ -313,7 +315,7 @@ async def reads(site: Site) -> int:
 
 
 async def test_many_readers_of_the_schedule_cause_one_read(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     before, began = await reads(site), time.monotonic()
     answers = await asyncio.gather(*(site.http.get("/webinars") for _ in range(50)))
     assert {answer.content for answer in answers} == {answers[0].content}
@@ -332,7 +334,7 @@ async def test_the_schedule_cannot_be_written(site: Site) -> None:
 
 
 async def test_the_schedule_holds_no_address(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE, **ADDRESSES))
+    await site.transactions.create(room(status=Status.LIVE, **ADDRESSES))
     (shown,) = (await site.http.get("/webinars")).json()["webinars"]
     assert set(shown) == {
         "webinar_id",
@@ -347,7 +349,7 @@ async def test_the_schedule_holds_no_address(site: Site) -> None:
 
 async def test_a_room_that_cannot_be_read_is_refused_and_no_other_is(open_site: Site) -> None:
     for name in ("w", "other"):
-        await open_site.store.create(room(name, status=Status.LIVE))
+        await transactions(open_site.store).create(room(name, status=Status.LIVE))
     (text,) = await open_site.store.public_texts(["w"])
     key = open_site.store.keys.room("w")
     await open_site.raw.hset(key, "public", (text or b"").replace(b'"live"', b'"of a newer version"'))

@@ -47,7 +47,7 @@ COUNTED = {PASSES: 55, REFUSED: 246, PLAIN: 216}
 
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # the cases read their test data so
 async def test_all_cases_that_apply_to_a_server_that_reads_nothing_pass(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with gateway_to(site) as address:
         with pytest.raises(FailureError) as failed:
             await run_fuzzingclient(address, concurrency=50)

@@ -163,7 +163,7 @@ async def all_sockets_are_gone(site: Site) -> None:
 @pytest.mark.parametrize("what", MALFORMED)
 async def test_malformed_frames_are_closed_by_the_code_that_rfc_6455_names(site: Site, what: str) -> None:
     """In one piece, and byte by byte; a good close frame behind them is not read."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     content, code = MALFORMED[what]
     for pieces in ([content + masked(CLOSE, struct.pack("!H", 1000))], [content[at : at + 1] for at in range(300)]):
         async with in_room(site) as raw:
@@ -178,7 +178,7 @@ async def test_malformed_frames_are_closed_by_the_code_that_rfc_6455_names(site:
 @pytest.mark.parametrize("what", FLOODS)
 async def test_a_flood_of_control_frames_is_closed_as_a_policy_violation(site: Site, what: str) -> None:
     """In one segment, and in one segment each."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     for together in (True, False):
         async with in_room(site) as raw:
             await raw.state()
@@ -192,7 +192,7 @@ async def test_a_flood_of_control_frames_is_closed_as_a_policy_violation(site: S
 
 
 async def test_a_burst_of_control_frames_is_no_flood(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw:
         await raw.state()
         await raw.send(masked(PONG, b"x") * (MAX_BURST - 1) + masked(PING, b"last"))
@@ -200,11 +200,11 @@ async def test_a_burst_of_control_frames_is_no_flood(site: Site) -> None:
 
 
 async def test_receipts_are_no_flood(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw:
         await raw.state()
         for _ in range(3 * MAX_BURST):
-            await site.store.edit("w", lambda known: replace(known, version=known.version + 1))
+            await site.transactions.edit("w", lambda known: replace(known, version=known.version + 1))
             assert (await raw.frame()).first == TEXT
             asked = await raw.frame()
             assert asked.first == PING
@@ -225,7 +225,7 @@ async def flood(raw: Raw, megabytes: int) -> bytes:
 @pytest.mark.parametrize("first", [b"", masked(TEXT, b"x")], ids=["at once", "after a fault"])
 async def test_a_flood_delays_no_other_socket(site: Site, first: bytes) -> None:
     """Read frame by frame, the eight megabytes behind a fault would cost the loop more than five seconds."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw, site.socket("speaker") as other, asyncio.TaskGroup() as tasks:
         await raw.state()
         await raw.send(first)
@@ -239,7 +239,7 @@ async def test_a_flood_delays_no_other_socket(site: Site, first: bytes) -> None:
 
 
 async def test_during_the_closing_handshake_a_peer_may_send_a_close_frame_and_few_others(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as polite, in_room(site) as rude:
         await asyncio.gather(polite.state(), rude.state())
         for subscriber in list(site.inside.hub.groups["w"].subscribers):

@@ -29,7 +29,7 @@ async def pushed(socket: ClientConnection) -> dict[str, Any]:
 
 
 async def test_what_is_pushed_is_what_counts_answers(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE))
+    await site.transactions.create(room(status=Status.LIVE))
     async with site.socket("monitor", "*", path=COUNTS_PATH) as monitor, site.socket() as attendee:
         await next_state(attendee)
 
@@ -51,7 +51,7 @@ async def test_the_counts_come_again_and_again(site: Site) -> None:
 
 async def test_a_token_for_one_webinar_sees_that_room_only(site: Site) -> None:
     for name in ("w", "other"):
-        await site.store.create(room(name, status=Status.LIVE))
+        await site.transactions.create(room(name, status=Status.LIVE))
     async with site.socket("speaker", path=COUNTS_PATH) as one, site.socket("monitor", "*", path=COUNTS_PATH) as every:
         assert [counted["webinar_id"] for counted in (await pushed(one))["rooms"]] == ["w"]
         assert [counted["webinar_id"] for counted in (await pushed(every))["rooms"]] == ["other", "w"]
@@ -78,7 +78,7 @@ async def test_a_monitor_that_is_gone_is_not_kept(site: Site) -> None:
 
 async def test_a_webinar_that_cannot_be_read_is_missing_from_the_counts_and_ends_nothing(site: Site) -> None:
     for name in ("w", "other"):
-        await site.store.create(room(name, status=Status.LIVE))
+        await site.transactions.create(room(name, status=Status.LIVE))
     await site.raw.hset(site.store.keys.room("w"), "public", "rubbish")
     async with site.socket("monitor", "*", path=COUNTS_PATH) as every:
         pushed_counts = [await pushed(every) for _ in range(2)]

@@ -19,7 +19,17 @@ from room_server.config import Settings
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.channels.test_hub import Peer
-from tests.support import PATIENCE, TOKEN_SECRET, Site, next_state, room, settings_for, state_where, wait_until
+from tests.support import (
+    PATIENCE,
+    TOKEN_SECRET,
+    Site,
+    next_state,
+    room,
+    settings_for,
+    state_where,
+    transactions,
+    wait_until,
+)
 from tests.terminal import running
 from tests.timelapse import timelapse
 
@@ -93,7 +103,7 @@ async def closed(socket: ClientConnection) -> int | None:
 
 
 async def test_each_socket_is_asked_to_reconnect_in_its_turn(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     drain = Drain(site.inside.hub, site.inside.admission, 20)
     async with site.socket() as one, site.socket() as two, asyncio.TaskGroup() as tasks:
         await next_state(one)
@@ -114,13 +124,13 @@ async def test_each_socket_is_asked_to_reconnect_in_its_turn(site: Site) -> None
 
 
 async def test_a_socket_that_is_asked_to_reconnect_gets_changes_until_then(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
         (subscriber,) = site.inside.hub.groups["w"].subscribers
         subscriber.announce_reconnect(1000.0, 1.0)
         assert await next_state(socket) == {"type": "reconnect", "after_ms": 1_000_000}
-        await site.store.edit("w", lambda known: replace(known, version=2, title="New"))
+        await site.transactions.edit("w", lambda known: replace(known, version=2, title="New"))
         assert (await state_where(socket, title="New"))["version"] == 2
 
 
@@ -128,7 +138,7 @@ async def test_sigterm_drains_before_the_process_ends_and_a_second_one_changes_n
     settings = settings_for(valkey_url)
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
     async with open_state(settings) as state, running("web", "--port", "0", **environment) as web:
-        await state.store.create(room())
+        await transactions(state.store).create(room())
         token = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 600)
         address = web.address.replace("http", "ws") + "/rooms/w/socket"
         async with connect(address, subprotocols=[Subprotocol("room.v1"), Subprotocol(f"room.bearer.{token}")]) as one:
@@ -167,7 +177,7 @@ async def test_a_drain_that_fails_keeps_no_process_alive(store: Store, caplog: p
 
 async def test_a_socket_that_is_gone_is_not_asked_to_reconnect(site: Site) -> None:
     """Sockets are asked in slices, and between two of them any may go."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
         (subscriber,) = site.inside.hub.groups["w"].subscribers

@@ -12,7 +12,7 @@ from room_server.core.messages import Actor, Role
 from room_server.core.room import Status
 from room_server.errors import BadInput, Refusal, Unknown
 from tests.raw import Answer, connecting, handshake, in_room, upgrade
-from tests.support import Site, next_state, room, serving, settings_for, wait_until
+from tests.support import Site, next_state, room, serving, settings_for, transactions, wait_until
 
 SOCKET = "/rooms/w/socket"
 
@@ -21,7 +21,7 @@ SOCKET = "/rooms/w/socket"
 async def unlimited_site(valkey_url: str) -> AsyncIterator[Site]:
     """A site without a limit on the sockets of a person."""
     async with serving(settings_for(valkey_url, max_sockets_per_person=0)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         yield site
 
 
@@ -201,7 +201,7 @@ async def test_without_allowed_origins_only_the_own_host_is_accepted(unlimited_s
 async def test_an_allowed_origin_may_open_sockets_and_so_may_the_own_host(valkey_url: str) -> None:
     allowed = "https://Site.example/ http://localhost:3000"
     async with serving(settings_for(valkey_url, allowed_origins=allowed)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         asked = ["https://site.example", "http://localhost:3000", f"http://{site.address}", "http://site.example",
                  "https://other.example"]  # fmt: skip
         assert [await origin(site, one) for one in asked] == [101, 101, 101, 403, 403]
@@ -209,7 +209,7 @@ async def test_an_allowed_origin_may_open_sockets_and_so_may_the_own_host(valkey
 
 async def test_the_sockets_of_a_process_are_limited(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_sockets=2)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         async with in_room(site, sub="1"), in_room(site, sub="2"):
             answer = await answered(site, Authorization=bearer(site, sub="3"))
             assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "5")
@@ -221,7 +221,7 @@ async def test_the_sockets_of_a_process_are_limited(valkey_url: str) -> None:
 async def test_the_sockets_of_a_person_are_limited_whatever_the_webinar(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_sockets_per_person=2)) as site:
         for webinar_id in ("w", "v"):
-            await site.store.create(room(webinar_id))
+            await site.transactions.create(room(webinar_id))
         async with in_room(site, scope="*"), connecting(site) as raw:
             await raw.send(handshake(site, "v", scope="*"))
             assert (await raw.answer()).status == 101
@@ -235,14 +235,14 @@ async def test_the_sockets_of_a_person_are_limited_whatever_the_webinar(valkey_u
 
 async def test_handshakes_a_second_are_limited(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_handshakes=1)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         async with in_room(site):
             answer = await answered(site, Authorization=bearer(site))
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "1")
 
 
 async def test_a_draft_is_unknown_to_an_attendee_and_open_to_the_staff(unlimited_site: Site) -> None:
-    await unlimited_site.store.create(room("draft", status=Status.DRAFT))
+    await transactions(unlimited_site.store).create(room("draft", status=Status.DRAFT))
     path = "/rooms/draft/socket"
     assert await refused(unlimited_site, path, Authorization=bearer(unlimited_site, scope="draft")) == (
         404,
@@ -259,7 +259,7 @@ async def test_a_draft_is_unknown_to_an_attendee_and_open_to_the_staff(unlimited
 
 async def test_a_webinar_in_every_other_status_is_open(unlimited_site: Site) -> None:
     for status in set(Status) - {Status.DRAFT}:
-        await unlimited_site.store.create(room(status.value, status=status))
+        await transactions(unlimited_site.store).create(room(status.value, status=status))
         async with unlimited_site.socket("attendee", status.value) as socket:
             assert (await next_state(socket))["status"] == status
 

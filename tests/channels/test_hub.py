@@ -19,7 +19,7 @@ from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode, Refusal
 from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.support import room, settings_for, wait_until
+from tests.support import room, settings_for, transactions, wait_until
 
 MANY = 2 * SLICE + 3
 """Sockets that are written to in three slices."""
@@ -84,7 +84,10 @@ async def running(store: Store) -> AsyncIterator[Hub]:
     """A hub whose reader and broadcast loop run."""
     hub = Hub(store)
     async with asyncio.TaskGroup() as tasks:
-        owned = [tasks.create_task(Reader(store, hub).run()), tasks.create_task(hub.broadcast_loop())]
+        owned = [
+            tasks.create_task(Reader(store, hub, transactions(store).renew).run()),
+            tasks.create_task(hub.broadcast_loop()),
+        ]
         yield hub
         for task in owned:
             task.cancel()
@@ -119,14 +122,14 @@ async def peers_in_room(hub: Hub, number: int) -> list[Peer]:
 
 async def reread(store: Store, hub: Hub) -> None:
     """Read all rooms that have sockets here, as after a gap."""
-    reader = Reader(store, hub)
+    reader = Reader(store, hub, transactions(store).renew)
     for tag in store.keys.tags:
         await reader.reread(tag)
 
 
 async def test_every_socket_of_a_room_gets_a_change_once(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
-    await store.create(room("other", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
+    await transactions(store).create(room("other", epoch="e"))
     async with running(store) as hub:
         peers, elsewhere = [Peer(hub) for _ in range(2 * SLICE + 1)], Peer(hub)
         for peer in peers:
@@ -142,7 +145,7 @@ async def test_every_socket_of_a_room_gets_a_change_once(store: Store) -> None:
 
 
 async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await peers_in_room(hub, 3 * SLICE)
         for version in range(2, 30):
@@ -162,8 +165,8 @@ def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
 
 async def test_states_are_written_before_receipts_are_requested_and_none_is_left_out(store: Store) -> None:
     """Although another room changes while the receipts of a large one are requested."""
-    await store.create(room("w", epoch="e"))
-    await store.create(room("other", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
+    await transactions(store).create(room("other", epoch="e"))
     async with running(store) as hub:
         peers, elsewhere = [Peer(hub) for _ in range(3 * SLICE)], Peer(hub)
         for peer in peers:
@@ -183,7 +186,7 @@ async def test_states_are_written_before_receipts_are_requested_and_none_is_left
 
 
 async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await peers_in_room(hub, 3 * SLICE)
         peers = in_order(peers, hub)
@@ -195,7 +198,7 @@ async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> No
 
 
 async def test_an_older_state_is_dropped_and_another_epoch_is_not(store: Store) -> None:
-    await store.create(room("w", epoch="e", version=5))
+    await transactions(store).create(room("w", epoch="e", version=5))
     async with running(store) as hub:
         peer, held = Peer(hub), []
         group = peer.enter()
@@ -211,7 +214,7 @@ async def test_an_older_state_is_dropped_and_another_epoch_is_not(store: Store) 
 
 
 async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peer = Peer(hub)
         peer.enter()
@@ -225,7 +228,7 @@ async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: 
 
 
 async def test_a_socket_that_left_is_forgotten(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER)]
         groups = [peer.enter() for peer in peers]
@@ -239,7 +242,7 @@ async def test_a_socket_that_left_is_forgotten(store: Store) -> None:
 
 
 async def test_a_room_that_is_a_draft_again_is_closed_for_attendees_and_shown_to_the_staff(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         attendee, speaker = Peer(hub), Peer(hub, Role.SPEAKER)
         for peer in (attendee, speaker):
@@ -269,7 +272,7 @@ async def put(raw: Redis, store: Store, stored: Room) -> None:
 @asynccontextmanager
 async def with_peer(store: Store, **more: Any) -> AsyncIterator[tuple[Hub, Peer]]:
     """A hub with one peer in a room of version 5."""
-    await store.create(room("w", epoch="e", version=5, **more))
+    await transactions(store).create(room("w", epoch="e", version=5, **more))
     async with running(store) as hub:
         peer = Peer(hub)
         peer.enter()
@@ -289,7 +292,7 @@ def info_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixt
 
 
 async def test_a_socket_is_counted_until_it_leaves(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER, Role.SPEAKER)]
         groups = [peer.enter() for peer in peers]
@@ -306,7 +309,7 @@ def known(hub: Hub) -> list[str]:
 
 async def test_a_room_without_sockets_and_a_deleted_one_are_dropped(store: Store) -> None:
     for name in ("left", "deleted"):
-        await store.create(room(name))
+        await transactions(store).create(room(name))
     async with running(store) as hub:
         peers = {name: Peer(hub) for name in ("left", "deleted", "nowhere")}
         groups = {name: peer.enter(name) for name, peer in peers.items()}
@@ -321,7 +324,7 @@ async def test_a_room_without_sockets_and_a_deleted_one_are_dropped(store: Store
 
 
 async def test_each_change_counts_its_frames_and_receipts(store: Store, info_log: pytest.LogCaptureFixture) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await peers_in_room(hub, MANY)
         group = hub.groups["w"]
@@ -360,7 +363,7 @@ async def test_a_monitor_gets_the_counts_and_is_asked_for_no_receipt(store: Stor
 
 
 async def test_a_socket_that_has_the_newest_state_from_its_handshake_does_not_get_it_again(store: Store) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
         peers = await peers_in_room(hub, 2)
         hub.publish(text(2))
@@ -374,7 +377,7 @@ async def test_every_room_whose_change_was_lost_is_healed_and_counted(store: Sto
     """Rooms that have not changed come first, last and in between."""
     names = ["a", "b", "c", "d", "e"]
     for name in names:
-        await store.create(room(name, epoch="e"))
+        await transactions(store).create(room(name, epoch="e"))
     async with running(store) as hub:
         peers = {name: Peer(hub) for name in names}
         for name, peer in peers.items():

@@ -198,7 +198,7 @@ async def quick_pings(valkey_url: str) -> AsyncIterator[Site]:
     """A site that pings after half a second of silence, and gives a busy machine time to answer."""
     async with serving(settings_for(valkey_url)) as site:
         site.inside.admission.limits.ping_after, site.inside.admission.limits.gone_after = 0.5, 3.0
-        await site.store.create(room())
+        await site.transactions.create(room())
         yield site
 
 
@@ -210,7 +210,7 @@ async def quick_limits(quick_pings: Site) -> Site:
 
 
 async def test_a_token_that_expires_closes_the_open_socket(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
         site.expire_tokens()
@@ -222,7 +222,7 @@ async def test_a_token_that_expires_closes_the_open_socket(site: Site) -> None:
 
 
 async def test_a_check_that_is_due_sooner_is_not_put_off_by_another_one(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, receive_buffer=4096) as raw:
         (subscriber,) = site.inside.hub.groups["w"].subscribers
         while not subscriber._deadlines.behind_since:
@@ -235,7 +235,7 @@ async def test_a_check_that_is_due_sooner_is_not_put_off_by_another_one(site: Si
 
 async def test_a_peer_that_stalls_is_aborted_and_no_other(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, stall_seconds=1.0)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         async with in_room(site, receive_buffer=4096), site.socket("speaker") as other, asyncio.TaskGroup() as tasks:
             (stalled,) = [
                 subscriber for subscriber in site.inside.hub.groups["w"].subscribers if subscriber.actor.lead_id
@@ -301,7 +301,7 @@ async def test_a_peer_that_answers_is_kept(quick_pings: Site) -> None:
 
 
 async def test_a_socket_does_what_is_due_and_schedules_the_next_check(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         await raw.state()
         (subscriber,) = site.inside.hub.groups["w"].subscribers
@@ -320,7 +320,7 @@ async def test_a_socket_does_what_is_due_and_schedules_the_next_check(site: Site
 
 
 async def test_a_peer_that_has_caught_up_is_not_aborted(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         await raw.state()
         (subscriber,) = site.inside.hub.groups["w"].subscribers
@@ -333,7 +333,7 @@ async def test_a_peer_that_has_caught_up_is_not_aborted(site: Site) -> None:
 
 
 async def test_a_socket_is_closed_at_its_announced_time_and_aborted_20_seconds_later(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, ttl=3600) as raw:
         await raw.state()
         (subscriber,) = site.inside.hub.groups["w"].subscribers

@@ -26,7 +26,7 @@ from tests.channels.test_hub import Peer, fields, put
 from tests.cluster import cluster, follow, form, move, processes, take_over, url_of
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import proxy_to
-from tests.support import PATIENCE, eventually, room, settings_for, wait_until
+from tests.support import PATIENCE, eventually, renew, room, settings_for, transactions, wait_until
 
 NEVER = 1000.0
 
@@ -37,7 +37,7 @@ class Listening:
     def __init__(self, state: State, reread_seconds: float) -> None:
         self.state = state
         self.hub = Hub(state.store)
-        self.reader = Reader(state.store, self.hub)
+        self.reader = Reader(state.store, self.hub, transactions(state.store).renew)
         self.listener = Listener(state.client, state.store.keys, self.hub, self.reader)
         self.listener.reread_seconds = reread_seconds
         self.peer = Peer(self.hub, Role.SPEAKER)
@@ -52,7 +52,7 @@ async def listening(url: str, reread_seconds: float = NEVER, **settings: object)
     """A listening process on the server at `url`; its periodic re-read is switched off."""
     async with open_state(settings_for(url, **settings)) as state, asyncio.TaskGroup() as tasks:
         process = Listening(state, reread_seconds)
-        await state.store.create(room("w", epoch="e"))
+        await transactions(state.store).create(room("w", epoch="e"))
         work = (process.listener.run(), process.listener.refresh(), process.reader.run(), process.hub.broadcast_loop())
         running = [tasks.create_task(one) for one in work]
         await asyncio.wait_for(process.listener.subscribed.wait(), PATIENCE)
@@ -66,7 +66,7 @@ async def listening(url: str, reread_seconds: float = NEVER, **settings: object)
 async def test_a_published_change_arrives(redis_url: str) -> None:
     async with listening(redis_url) as process, open_state(settings_for(redis_url)) as elsewhere:
         for _ in range(3):
-            await elsewhere.store.renew("w")
+            await renew(elsewhere.store, "w")
         await process.has(4)
         assert [state.head.version for state in process.peer.pushed][-1] == 4
 
@@ -75,12 +75,12 @@ async def test_changes_of_every_partition_arrive(redis_url: str) -> None:
     async with listening(redis_url, partitions=16) as process:
         peers = []
         for number in range(32):
-            await process.state.store.create(room(f"w{number}"))
+            await transactions(process.state.store).create(room(f"w{number}"))
             peers.append(Peer(process.hub))
             peers[-1].enter(f"w{number}")
         await wait_until(lambda: all(peer.version == 1 for peer in peers), "everyone is in")
         for number in range(32):
-            await process.state.store.renew(f"w{number}")
+            await renew(process.state.store, f"w{number}")
         await wait_until(lambda: all(peer.version == 2 for peer in peers), "everyone has the change")
 
 
@@ -93,7 +93,7 @@ async def test_a_change_that_is_published_while_the_connection_is_lost_is_found(
                 await both.execute()
             await process.has(number)
             await asyncio.wait_for(process.listener.subscribed.wait(), PATIENCE)
-        await process.state.store.renew("w")
+        await renew(process.state.store, "w")
         await process.has(6)
 
 
@@ -105,7 +105,7 @@ async def test_a_connection_that_hangs_is_given_up(valkey_url: str) -> None:
         open_state(settings_for(valkey_url)) as other,
     ):
         proxy.freeze()
-        await other.store.renew("w")
+        await renew(other.store, "w")
         await wait_until(lambda: not process.listener.subscribed.is_set(), "the subscription is known to be lost")
         proxy.thaw()
         await process.has(2)
@@ -124,7 +124,7 @@ async def test_changes_arrive_again_when_a_killed_server_is_back() -> None:
         await wait_until(lambda: not process.listener.subscribed.is_set(), "the subscription is known to be lost")
         await redis.start()
         await asyncio.wait_for(process.listener.subscribed.wait(), PATIENCE)
-        await process.state.store.renew("w")
+        await renew(process.state.store, "w")
         await process.has(2)
 
 
@@ -141,7 +141,7 @@ async def test_a_server_that_comes_back_without_its_last_changes_begins_a_new_ep
 async def test_a_change_that_is_lost_without_a_sign_is_found_by_the_periodic_re_read(valkey_url: str) -> None:
     async with listening(valkey_url) as process, Redis.from_url(valkey_url) as raw:
         process.listener.reread_seconds = 0.2
-        await process.state.store.renew("w")
+        await renew(process.state.store, "w")
         await process.has(2)
         stored = (await process.state.store.load("w")).room
         assert stored is not None
@@ -172,17 +172,17 @@ async def test_changes_of_every_primary_arrive_also_when_a_slot_moves() -> None:
         async with listening(url_of(ports), partitions=8) as process:
             peers = [Peer(process.hub) for _ in range(16)]
             for number, peer in enumerate(peers):
-                await process.state.store.create(room(f"w{number}"))
+                await transactions(process.state.store).create(room(f"w{number}"))
                 peer.enter(f"w{number}")
             await wait_until(lambda: {peer.version for peer in peers} == {1}, "everyone is in")
             for number in range(16):
-                await process.state.store.renew(f"w{number}")
+                await renew(process.state.store, f"w{number}")
             await wait_until(lambda: {peer.version for peer in peers} == {2}, "everyone has the change")
             moved = slot(process.state.store.keys.room("w"))
             for port in ports:
                 await asyncio.to_thread(move, moved, ports, port)
                 before = process.peer.version
-                await process.state.store.renew("w")
+                await renew(process.state.store, "w")
                 await process.has(before + 1)
 
 
@@ -200,7 +200,7 @@ class Spread:
     async def enter(self) -> None:
         """Create the rooms and admit the peers."""
         for tag, name in self.rooms.items():
-            await self.store.create(room(name))
+            await transactions(self.store).create(room(name))
             self.peers[tag].enter(name)
         await wait_until(lambda: all(peer.version for peer in self.peers.values()), "all peers are admitted")
 
@@ -220,7 +220,7 @@ class Spread:
 
     async def _renewed(self, name: str) -> bool:
         with contextlib.suppress(StateUnavailable):
-            await self.store.renew(name)
+            await renew(self.store, name)
             return True
         return False
 
@@ -288,7 +288,7 @@ async def test_rubbish_on_the_channel_is_logged(valkey_url: str, caplog: pytest.
         (tag,) = process.state.store.keys.tags
         for rubbish in ("", "rubbish", "{}", b"\xff"):
             await raw.spublish(process.state.store.keys.channel(tag), rubbish)
-        await process.state.store.renew("w")
+        await renew(process.state.store, "w")
         await process.has(2)
         assert process.listener.subscribed.is_set()
     complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]

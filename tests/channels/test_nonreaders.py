@@ -11,7 +11,7 @@ from room_server import auth
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.crowds import Audience, change, descriptors, many_descriptors, memory
-from tests.support import TOKEN_SECRET, room, settings_for, wait_until
+from tests.support import TOKEN_SECRET, room, settings_for, transactions, wait_until
 from tests.terminal import running
 
 STALL_SECONDS = 2.0
@@ -71,7 +71,7 @@ async def test_readers_do_not_notice_those_who_never_read(valkey_url: str, soak:
             ) as web,
             AsyncExitStack() as stack,
         ):
-            await state.store.create(room())
+            await transactions(state.store).create(room())
             audience = Audience("/rooms/w/socket", token, [int(web.address.rpartition(":")[2])])
             stack.push_async_callback(audience.leave)
             await audience.join(each)

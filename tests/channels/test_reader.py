@@ -17,7 +17,7 @@ from room_server.state.store import Store
 from tests.channels.test_hub import Peer, everyone, put, raw, reread, running, store, text, with_peer
 from tests.outage import own_redis
 from tests.proxy import Proxy, proxy_to
-from tests.support import PATIENCE, eventually, room, settings_for, wait_until
+from tests.support import PATIENCE, eventually, renew, room, settings_for, transactions, wait_until
 
 __all__ = ["raw", "store"]
 
@@ -29,7 +29,7 @@ async def reads(raw: Redis) -> int:
 
 
 async def test_many_sockets_make_one_read(store: Store, raw: Redis) -> None:
-    await store.create(room(version=3))
+    await transactions(store).create(room(version=3))
     before = await reads(raw)
     async with running(store) as hub:
         peers = [Peer(hub) for _ in range(500)]
@@ -46,7 +46,7 @@ async def test_many_sockets_make_one_read(store: Store, raw: Redis) -> None:
 
 async def test_rooms_that_are_requested_at_once_are_read_each_once(store: Store, raw: Redis) -> None:
     for number in range(5):
-        await store.create(room(f"w{number}", version=number + 1))
+        await transactions(store).create(room(f"w{number}", version=number + 1))
     before = await reads(raw)
     async with running(store) as hub:
         peers = [Peer(hub) for _ in range(50)]
@@ -74,7 +74,7 @@ async def test_a_webinar_that_is_not_there_is_unknown_to_all_who_wait(store: Sto
 
 async def test_a_room_that_cannot_be_read_refuses_the_waiting_sockets_and_is_read_for_the_next() -> None:
     async with own_redis() as redis, open_state(settings_for(redis.url)) as state, running(state.store) as hub:
-        await state.store.create(room())
+        await transactions(state.store).create(room())
         redis.freeze()
         peer, next_one = Peer(hub), Peer(hub)
         peer.enter()
@@ -86,7 +86,7 @@ async def test_a_room_that_cannot_be_read_refuses_the_waiting_sockets_and_is_rea
 
 
 async def test_a_socket_that_leaves_before_the_room_is_known_is_forgotten(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         left, other = Peer(hub), Peer(hub)
         hub.leave(left.enter(), left)
@@ -97,7 +97,7 @@ async def test_a_socket_that_leaves_before_the_room_is_known_is_forgotten(store:
 
 
 async def test_the_sockets_of_a_deleted_webinar_are_closed(store: Store) -> None:
-    await store.create(room())
+    await transactions(store).create(room())
     async with running(store) as hub:
         peer, late = Peer(hub), Peer(hub)
         group = peer.enter()
@@ -193,7 +193,7 @@ async def test_a_reading_from_before_another_epoch_does_not_bring_the_old_one_ba
             return await reads(raw) > done_before
 
         await eventually(is_read, "the old state is on its way here")
-        renewed = await store.renew("w")
+        renewed = await renew(store, "w")
         hub.publish(public_text(renewed))
         await rereading
         proxy.delay = 0.0
@@ -207,7 +207,7 @@ async def test_a_reading_from_before_another_epoch_does_not_bring_the_old_one_ba
 async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
     valkey_url: str, store: Store, raw: Redis
 ) -> None:
-    await store.create(room("w", epoch="e"))
+    await transactions(store).create(room("w", epoch="e"))
     async with proxy_to(valkey_url) as proxy, open_state(settings_for(proxy.url)) as state, running(state.store) as hub:
         peer, done_before = Peer(hub), await reads(raw)
         proxy.delay = 0.3
@@ -217,7 +217,7 @@ async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
             return await reads(raw) > done_before
 
         await eventually(is_read, "the old state is on its way here")
-        renewed = await store.renew("w")
+        renewed = await renew(store, "w")
         hub.publish(public_text(renewed))
         proxy.delay = 0.0
         late = Peer(hub)
@@ -230,7 +230,7 @@ async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
 
 async def test_a_message_of_an_epoch_that_is_over_changes_nothing(store: Store) -> None:
     async with with_peer(store) as (hub, peer):
-        renewed = await store.renew("w")
+        renewed = await renew(store, "w")
         hub.publish(public_text(renewed))
         hub.publish(text(9, "e"))
         hub.publish(public_text(replace(renewed, version=renewed.version + 1)))
@@ -297,7 +297,7 @@ async def test_a_room_that_cannot_be_decoded_refuses_the_waiting_sockets_and_no_
     store: Store, raw: Redis
 ) -> None:
     for name in ("w", "other"):
-        await store.create(room(name))
+        await transactions(store).create(room(name))
     await raw.hset(store.keys.room("w"), "public", text(1, status=Status.LIVE).replace(b'"live"', b'"newer"'))
     async with running(store) as hub:
         refused, peer = Peer(hub), Peer(hub)

@@ -12,7 +12,7 @@ from room_server.config import Settings
 from room_server.core.room import Status
 from room_server.state.startup import open_state
 from tests.crowds import Audience, busiest_second, many_descriptors
-from tests.support import PATIENCE, TOKEN_SECRET, room, settings_for
+from tests.support import PATIENCE, TOKEN_SECRET, room, settings_for, transactions
 from tests.terminal import Running, running
 
 LATE = 0.5
@@ -68,7 +68,9 @@ async def test_no_client_misses_a_change_in_a_rolling_restart_of_two_processes(v
     token = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 600)
     with many_descriptors():
         async with open_state(settings) as state, AsyncExitStack() as stack:
-            await state.store.create(room(status=Status.LIVE, cta_label="Join", cta_url="https://example.org"))
+            await transactions(state.store).create(
+                room(status=Status.LIVE, cta_label="Join", cta_url="https://example.org")
+            )
             one, two = [await stack.enter_async_context(web(valkey_url)) for _ in range(2)]
             audience = Audience("/rooms/w/socket", token, [port_of(one), port_of(two)])
             stack.push_async_callback(audience.leave)

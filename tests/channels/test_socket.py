@@ -28,7 +28,7 @@ async def no_socket_is_left(site: Site) -> None:
 
 
 async def test_the_snapshot_comes_with_the_handshakes_own_answer(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with connecting(site) as raw:
         await raw.send(handshake(site))
         await wait_until(lambda: raw.reader._buffer, "something came")  # type: ignore[attr-defined]
@@ -39,7 +39,7 @@ async def test_the_snapshot_comes_with_the_handshakes_own_answer(site: Site) -> 
 
 
 async def test_each_change_is_one_frame(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         assert socket.subprotocol == "room.v1"
         assert (await next_state(socket))["status"] == "scheduled"
@@ -64,16 +64,16 @@ async def test_each_change_is_one_frame(site: Site) -> None:
 
 
 async def test_a_webinar_that_is_made_anew_replaces_the_old_one(site: Site) -> None:
-    await site.store.create(room(version=9, title="old"))
+    await site.transactions.create(room(version=9, title="old"))
     async with site.socket() as socket:
         assert (await next_state(socket))["title"] == "old"
         await site.store.delete("w")
-        await site.store.create(room(version=1, title="new"))
+        await site.transactions.create(room(version=1, title="new"))
         assert (await next_state(socket))["title"] == "new"
 
 
 async def test_many_sockets_make_one_read(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
 
     async def reads() -> int:
         stats: dict[str, Any] = await site.raw.info("commandstats")
@@ -105,7 +105,7 @@ DATA = {
 
 
 async def test_data_closes_the_socket_and_changes_nothing(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     before = await site.everything()
     for what, data in DATA.items():
         async with in_room(site) as raw:
@@ -123,7 +123,7 @@ async def test_data_closes_the_socket_and_changes_nothing(site: Site) -> None:
 
 
 async def test_data_byte_by_byte_closes_the_socket(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw:
         await raw.state()
         await raw.send(*(bytes([byte]) for byte in masked(PING, b"p") + masked(TEXT, b"data")))
@@ -138,7 +138,7 @@ async def reply_to(socket: ClientConnection, message: Any) -> None:
 
 
 async def test_an_independent_client_sees_why_it_was_closed(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     for message in ("start", b"start", ["sta", "rt"], "x" * 10**6):
         async with site.socket() as socket:
             await next_state(socket)
@@ -149,7 +149,7 @@ async def test_an_independent_client_sees_why_it_was_closed(site: Site) -> None:
 
 
 async def test_a_ping_gets_its_pong(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw:
         await raw.state()
         for payload in (b"", b"p", b"x" * 125):
@@ -165,7 +165,7 @@ CLOSES = [struct.pack("!H", 1000) + "до свидания".encode(), struct.pac
 
 
 async def test_a_close_is_answered_and_the_connection_closed(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     for payload in CLOSES:
         async with in_room(site) as raw:
             await raw.state()
@@ -178,7 +178,7 @@ async def test_a_close_is_answered_and_the_connection_closed(site: Site) -> None
 
 @pytest.mark.parametrize("how", ["abort", "write_eof"])
 async def test_a_peer_that_drops_the_connection_is_forgotten(site: Site, how: str) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site) as raw, site.socket() as other:
         await raw.state()
         getattr(raw.writer.transport, how)()
@@ -190,7 +190,7 @@ async def test_a_peer_that_drops_the_connection_is_forgotten(site: Site, how: st
 
 async def test_a_peer_that_sends_or_leaves_before_the_handshake_is_answered_affects_no_other(valkey_url: str) -> None:
     async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         proxy.delay = 0.2
         async with connecting(site) as early, connecting(site) as left, connecting(site) as waiting:
             for raw in (early, left, waiting):
@@ -212,7 +212,7 @@ async def change(site: Site, times: int) -> int:
         return replace(known, description=str(known.version) * 1000, version=known.version + 1)
 
     for _ in range(times):
-        last = await site.store.edit("w", changed)
+        last = await site.transactions.edit("w", changed)
     return last.version
 
 
@@ -230,7 +230,7 @@ async def all_states(raw: Raw, last: int) -> list[int]:
 
 
 async def test_a_peer_that_does_not_read_delays_no_other_and_skips_to_the_newest(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, receive_buffer=4096) as slow, site.socket() as other:
         last = 1
         while not behind(site):
@@ -250,7 +250,7 @@ async def test_a_peer_that_does_not_read_delays_no_other_and_skips_to_the_newest
 
 
 async def test_no_pongs_are_buffered_for_a_peer_that_does_not_read(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with in_room(site, receive_buffer=4096) as raw:
         while not behind(site):
             await change(site, 10)
@@ -265,7 +265,7 @@ async def test_no_pongs_are_buffered_for_a_peer_that_does_not_read(site: Site) -
 
 async def test_a_shutdown_closes_all_sockets_with_1012(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         sockets = [await site.socket(claims={"sub": str(lead)}) for lead in range(1, 6)]
         for socket in sockets:
             await next_state(socket)
@@ -277,7 +277,7 @@ async def test_a_shutdown_closes_all_sockets_with_1012(valkey_url: str) -> None:
 async def test_a_peer_that_does_not_read_delays_no_shutdown(valkey_url: str) -> None:
     async with AsyncExitStack() as peers:
         async with serving(settings_for(valkey_url)) as site:
-            await site.store.create(room())
+            await site.transactions.create(room())
             await peers.enter_async_context(in_room(site, receive_buffer=4096))
             while not behind(site):
                 await change(site, 10)
@@ -286,7 +286,7 @@ async def test_a_peer_that_does_not_read_delays_no_shutdown(valkey_url: str) -> 
 
 
 async def test_sockets_change_nothing(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     before = await site.everything()
     async with site.socket() as socket, site.socket("speaker") as other:
         await asyncio.gather(next_state(socket), next_state(other))

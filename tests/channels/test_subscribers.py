@@ -74,7 +74,7 @@ async def reach(site: Site) -> dict[str, int] | None:
 
 
 async def test_every_browser_that_answers_is_counted_across_processes(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with serving(site.settings) as other, site.socket() as one, other.socket(claims={"sub": "43"}) as two:
         await next_state(one)
         await next_state(two)
@@ -90,7 +90,7 @@ async def test_every_browser_that_answers_is_counted_across_processes(site: Site
 
 
 async def test_a_snapshot_is_no_change_to_be_confirmed(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
 

@@ -64,7 +64,7 @@ async def test_peers_that_vanished_are_cut_off_by_the_keepalive_and_nothing_of_t
         admission, hub, timers = site.inside.admission, site.inside.hub, site.inside.timers
         admission.limits.ping_after = admission.limits.gone_after = 0.5
         for webinar_id in ("w", "idle"):
-            await site.store.create(room(webinar_id))
+            await site.transactions.create(room(webinar_id))
         network, port = await stack.enter_async_context(network_to(site))
         for webinar_id in ("w", "idle"):
             audience = Audience(f"/rooms/{webinar_id}/socket", site.token("attendee", "*"), [port])

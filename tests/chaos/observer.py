@@ -17,7 +17,7 @@ from room_server.core.messages import Role
 from tests.chaos.recorder import BROKEN, Recorder, bearer, token
 from tests.chaos.site import Host, Site
 from tests.crowds import Audience
-from tests.support import eventually, room
+from tests.support import eventually, room, transactions
 
 READERS = 6
 """Of each room that is only watched."""
@@ -76,7 +76,7 @@ class Observer:
     async def prepare(self) -> None:
         """Make the rooms that are only watched, and let readers in."""
         for name in self._site.one_on_each("watched"):
-            await self._site.state.store.create(room(name))
+            await transactions(self._site.state.store).create(room(name))
             readers = self.rooms[name] = Audience(f"/rooms/{name}/socket", token(Role.ATTENDEE), self._site.ports)
             await readers.join(READERS)
 

@@ -14,7 +14,7 @@ from room_server.errors import Refusal, StateUnavailable
 from room_server.state import roster
 from room_server.state.store import Store
 from tests.chaos.recorder import Recorder
-from tests.support import OPERATOR, eventually, room
+from tests.support import OPERATOR, eventually, room, transactions
 
 PATIENCE = 60.0
 """Seconds in which an operator's act succeeds."""
@@ -111,7 +111,7 @@ class Show:
 
     async def _act(self, trigger: str) -> bool:
         try:
-            await self._store.apply(
+            await transactions(self._store).apply(
                 Command(id=secrets.token_hex(6), actor=OPERATOR, hook=OperatorAction(self.name, trigger))
             )
         except StateUnavailable:
@@ -125,7 +125,7 @@ async def planned(store: Store, made: Room) -> None:
     async def created() -> bool:
         try:
             if (await store.load(made.webinar_id)).room is None:
-                await store.create(made)
+                await transactions(store).create(made)
         except Refusal:
             return False  # Redis is on its way back
         return True

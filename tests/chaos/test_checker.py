@@ -19,7 +19,7 @@ from tests.chaos.show import Show
 from tests.chaos.site import Site as HurtSite
 from tests.chaos.site import Weight
 from tests.crowds import Audience
-from tests.support import AT, Site, room
+from tests.support import AT, Site, renew, room, transactions
 from tests.telegram.bot_api import BotApi, Sent
 
 FACTS = ("client_webinar_entered", "client_webinar_attendance_classified", "post_webinar_route")
@@ -125,7 +125,7 @@ def test_a_claim_fails_on_what_it_forbids(tampered: str) -> None:
 
 async def test_tallies_that_differ_from_the_records_are_found(store: Store) -> None:
     """A completion that came too late is kept, and is not counted."""
-    await store.create(room())
+    await transactions(store).create(room())
     stored = Stored()
     stored.lines["w"] = {1: replace(line(1, False), entered_at=None, completed_at=AT, attended=None)}
     (fine,) = await checker.counters(store, stored)
@@ -149,7 +149,7 @@ async def test_a_message_too_many_or_too_few_is_found(outgoing: Any, arrived: li
 
 
 async def test_a_reader_that_is_behind_is_found(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     readers = Audience("/rooms/w/socket", token(Role.ATTENDEE), [int(site.address.rpartition(":")[2])])
     try:
         await readers.join(2)
@@ -159,7 +159,7 @@ async def test_a_reader_that_is_behind_is_found(site: Site) -> None:
         assert line is not None
         assert line.transport is not None
         line.transport.pause_reading()
-        await site.store.renew("w")
+        await renew(site.store, "w")
         behind = await checker.newest(site.store, "w", readers, 0.3)
         miscounted = await checker.counts(readers.ports[0], {"w": 3}, 0.3)
     finally:

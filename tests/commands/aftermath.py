@@ -15,7 +15,7 @@ from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.core.builders import complete, enter, stop
 from tests.state.acts import done
-from tests.support import AT, room, settings_for
+from tests.support import AT, room, settings_for, transactions
 
 WEBINAR = "demo"
 
@@ -34,7 +34,7 @@ def ended(url: str, *people: RosterEntry, grace: float = 120, **fields: Any) -> 
     """The webinar `demo` with this roster; lead 1 completed, lead 2 entered, and the evaluation waits for its grace."""
 
     async def work(store: Store) -> None:
-        await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT, **fields))
+        await transactions(store).create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT, **fields))
         await roster.import_roster(store, WEBINAR, people, replace=False)
         for lead in (1, 2):
             await done(store, enter(lead))
@@ -47,7 +47,7 @@ def ended(url: str, *people: RosterEntry, grace: float = 120, **fields: Any) -> 
 def over(url: str, *people: RosterEntry, **fields: Any) -> None:
     """The same webinar once everybody is evaluated."""
     ended(url, *people, grace=0, **fields)
-    on(url, lambda store: Evaluations(store).run_pending(WEBINAR))
+    on(url, lambda store: Evaluations(transactions(store)).run_pending(WEBINAR))
 
 
 def change(url: str, lead: int, kind: MessageKind, **fields: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 from room_server.core.room import RosterEntry, Status
 from room_server.state.store import Store
 from tests.commands.aftermath import WEBINAR, on, over, standing
-from tests.support import AT, room
+from tests.support import AT, room, transactions
 from tests.terminal import Terminal
 
 PEOPLE = [RosterEntry(lead_id=lead, name=f"L{lead}", candidate_chat_id=100 + lead) for lead in (1, 2)]
@@ -58,7 +58,7 @@ def test_it_asks_first(terminal: Terminal) -> None:
 
 def test_nobody_is_asked_about_a_lead_of_a_running_webinar(terminal: Terminal, valkey_url: str) -> None:
     async def work(store: Store) -> None:
-        await store.create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
+        await transactions(store).create(room(WEBINAR, status=Status.LIVE, started_at=AT, on_air_since=AT))
         await store.call("HSET", store.keys.roster(WEBINAR), 1, b'{"lead_id":1}')
 
     on(valkey_url, work)

@@ -11,6 +11,7 @@ from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
 from room_server.state.store import Store
 from tests.commands.aftermath import WEBINAR, change, on, over, standing
+from tests.support import transactions
 from tests.terminal import Terminal
 
 AT = datetime(2026, 11, 22, 19, 5, 7, tzinfo=UTC)
@@ -150,7 +151,7 @@ def test_what_ended_without_a_recording_is_retried_with_one_that_was_named_after
 
     terminal.says("webinar", "archive", "demo")
     terminal.says("webinar", "set", "demo", "--no-recording")
-    on(url, lambda store: Evaluations(store).run_pending(WEBINAR))
+    on(url, lambda store: Evaluations(transactions(store)).run_pending(WEBINAR))
     without = retried()
     terminal.says("webinar", "set", "demo", "--recording-url", "https://example.org/late")
 
@@ -199,7 +200,7 @@ def test_a_large_webinar_is_changed_as_a_whole(terminal: Terminal, url: str) -> 
         await roster.import_roster(
             store, WEBINAR, [RosterEntry(lead_id=n, candidate_chat_id=n) for n in range(10, 310)], False
         )
-        await Evaluations(store).run_pending(WEBINAR)
+        await Evaluations(transactions(store)).run_pending(WEBINAR)
 
     on(url, enlarge)
 

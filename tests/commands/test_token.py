@@ -62,7 +62,7 @@ async def test_speakers_with_tokens_of_their_own_share_no_limit(valkey_url: str)
         serving(settings_for(valkey_url, max_sockets_per_person=1)) as site,
         contextlib.AsyncExitStack() as sockets,
     ):
-        await site.store.create(room())
+        await site.transactions.create(room())
         for _ in range(3):
             token = Terminal(URL).says(*words).strip()
             socket = await sockets.enter_async_context(site.socket(token=token))

@@ -11,6 +11,7 @@ from room_server.core.messages import DeliveryStatus
 from room_server.core.room import RosterEntry
 from room_server.jobs.evaluation import Evaluations
 from tests.commands.aftermath import WEBINAR, ended, on, over, standing
+from tests.support import transactions
 from tests.terminal import Terminal
 
 AT = ("--at", "2026-11-22T18:00:00+03:00")
@@ -202,7 +203,7 @@ def test_the_recording_of_an_archived_webinar_is_named_for_its_messages_alone(
 ) -> None:
     before = shown(closed, WEBINAR)
     told = [closed.says("webinar", "set", WEBINAR, *words) for _ in range(2)]
-    on(valkey_url, lambda store: Evaluations(store).run_pending(WEBINAR))
+    on(valkey_url, lambda store: Evaluations(transactions(store)).run_pending(WEBINAR))
 
     record = shown(closed, WEBINAR)
     assert told[0] == told[1]

@@ -56,7 +56,7 @@ async def test_room_and_console_in_every_state(
     page = await visitors.blank(**look)
     token = site.token("organizer", "*")
     for status in Status:
-        await site.store.create(full(site, status))
+        await site.transactions.create(full(site, status))
         await page.goto(f"http://{site.address}/{page_name}/{status}#token={token}")
         await shows(page, status=status, connection="open")
         assert await findings(page) == [], status
@@ -71,7 +71,7 @@ async def test_schedule_and_monitor_full_and_empty(site: Site, visitors: Visitor
         await expect(page.locator(empty)).to_be_visible()
         assert await findings(page) == [], path
     for status in Status:
-        await site.store.create(full(site, status))
+        await site.transactions.create(full(site, status))
     await roster.import_roster(site.store, "live", [RosterEntry(lead_id=1)], False)
     await site.hook("core_webinar_set_status", {"webinar_id": "live", "status": "stop"})
     await site.hook("core_webinar_set_status", {"webinar_id": "archived", "status": "start"})
@@ -96,7 +96,7 @@ async def test_troubles_and_questions(site: Site, visitors: Visitors, look: dict
         await page.goto(f"http://{site.address}{path}")
         await shows(page, connection="refused")
         assert await findings(page) == [], path
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await page.goto(f"http://{site.address}/speaker/w#token={site.token('speaker')}")
     await page.click("button[data-hook=stop]")
     await expect(page.locator("dialog[open]")).to_be_visible()
@@ -112,7 +112,7 @@ async def test_troubles_and_questions(site: Site, visitors: Visitors, look: dict
 @pytest.mark.parametrize("look", LOOKS[:1])
 async def test_old_figures_and_another_tab(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
     visitors.may_be_refused = True
-    await site.store.create(full(site, Status.LIVE))
+    await site.transactions.create(full(site, Status.LIVE))
     one = await visitors.blank(**look)
     address = f"http://{site.address}/room/live#token={site.token('speaker', '*')}"
     await one.goto(address)

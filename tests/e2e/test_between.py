@@ -82,7 +82,7 @@ async def taken(wire: Wire, count: int) -> None:
 async def test_entering_and_completing_are_reported_until_the_server_answers(
     site: Site, visitors: Visitors, wire: Wire
 ) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.attendee()
     await shows(page, connection="open")
     wire.instead = {"/hooks/": answered(403, SIGN_IN)}
@@ -99,7 +99,7 @@ async def test_entering_and_completing_are_reported_until_the_server_answers(
 
 
 async def test_the_servers_own_refusal_is_final(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.attendee()
     await shows(page, connection="open")
     wire.instead = {"/hooks/": answered(403, body(Forbidden("forbidden_lead", "no")), PROBLEM)}
@@ -117,7 +117,7 @@ async def by_waking(page: Page) -> None:
 
 
 async def test_the_room_state_is_read_until_the_server_answers(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     wire.blocks_sockets = True
     wire.instead = {"/rooms/w/state": answered(403, SIGN_IN)}
     page = await visitors.attendee()
@@ -126,7 +126,7 @@ async def test_the_room_state_is_read_until_the_server_answers(site: Site, visit
 
 
 async def test_a_foreign_answer_does_not_end_a_socket_that_lives(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.attendee()
     await shows(page, connection="open")
     await meets(SOME[:3], wire, "/rooms/w/state", lambda: by_waking(page))
@@ -136,7 +136,7 @@ async def test_a_foreign_answer_does_not_end_a_socket_that_lives(site: Site, vis
 
 
 async def test_the_schedule_is_read_until_the_server_answers(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     wire.instead = {"/webinars": answered(403, SIGN_IN)}
     page = await visitors.open("/", **PHONE)
     await expect(page.locator("#stale")).to_be_visible()
@@ -148,7 +148,7 @@ async def test_the_schedule_is_read_until_the_server_answers(site: Site, visitor
 async def test_the_monitor_and_the_console_ask_for_counts_until_the_server_answers(
     site: Site, visitors: Visitors, wire: Wire
 ) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     wire.blocks_sockets = True
     wire.instead = {"/monitor/counts": answered(403, SIGN_IN)}
     monitor = await visitors.open("/monitor", site.token("monitor", "*"), **LAPTOP)
@@ -165,7 +165,7 @@ async def test_the_monitor_and_the_console_ask_for_counts_until_the_server_answe
 
 
 async def test_ones_own_standing_is_read_until_the_server_answers(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await site.entered(42)
     await site.status("stop")
     wire.instead = {"/rooms/w/me": answered(403, SIGN_IN)}
@@ -175,7 +175,7 @@ async def test_ones_own_standing_is_read_until_the_server_answers(site: Site, vi
 
 
 async def test_what_a_cache_kept_for_another_time_does_not_count(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due(title="Настоящий"))
+    await site.transactions.create(due(title="Настоящий"))
     wire.blocks_sockets = True
     old = {**(await site.state()).json(), "epoch": "old", "title": "Из кэша"}
     wire.instead = {"/rooms/w/state": answered(200, msgspec.json.encode(old), JSON, Age="90")}
@@ -189,7 +189,7 @@ async def test_what_a_cache_kept_for_another_time_does_not_count(site: Site, vis
 @pytest.mark.parametrize("kind", ["text/html", PROBLEM])
 async def test_whoever_asks_for_patience_gets_it(site: Site, visitors: Visitors, wire: Wire, kind: str) -> None:
     """The server itself, or whoever answers in its place."""
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.attendee()
     await shows(page, connection="open")
     content = msgspec.json.encode({"type": TYPE + "too_many_requests", "code": "too_many_requests"})
@@ -203,7 +203,7 @@ async def test_whoever_asks_for_patience_gets_it(site: Site, visitors: Visitors,
 
 
 async def test_nobody_makes_a_page_wait_longer_than_a_minute(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.blank(**PHONE)
     await page.clock.install()
     await page.goto(f"http://{visitors.address}/room/w#token={site.token('attendee')}")
@@ -224,7 +224,7 @@ async def test_nobody_makes_a_page_wait_longer_than_a_minute(site: Site, visitor
 
 async def test_whoever_has_passed_a_challenge_passes_it_with_reports_too(site: Site, visitors: Visitors) -> None:
     """Firewalls know by a cookie who has passed, and let nothing through without it."""
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.blank(**PHONE)
     await page.context.add_cookies([{"name": "passed", "value": "yes", "url": f"http://{visitors.address}"}])
     await page.goto(f"http://{visitors.address}/room/w#token={site.token('attendee')}")
@@ -236,7 +236,7 @@ async def test_whoever_has_passed_a_challenge_passes_it_with_reports_too(site: S
 
 
 async def test_a_person_is_told_when_reporting_takes_long(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.blank(**PHONE)
     await page.clock.install()
     await page.goto(f"http://{visitors.address}/room/w#token={site.token('attendee')}")
@@ -253,7 +253,7 @@ async def test_a_person_is_told_when_reporting_takes_long(site: Site, visitors: 
 
 
 async def test_the_console_tells_a_stranger_from_the_server(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.speaker()
     wire.instead = {"/hooks/": answered(403, SIGN_IN)}
     await page.click("button[data-hook=start]")
@@ -270,7 +270,7 @@ async def test_the_console_tells_a_stranger_from_the_server(site: Site, visitors
 async def test_a_page_whose_file_did_not_come_is_loaded_again(
     site: Site, visitors: Visitors, wire: Wire, file: str, answer: str
 ) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     wire.instead = {f"/static/{file}": FOREIGN[answer]}
     page = await visitors.attendee()
     await taken(wire, 3)

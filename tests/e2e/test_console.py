@@ -24,7 +24,7 @@ async def enabled(page: Page) -> set[str]:
 
 
 async def test_only_what_can_be_done_now_can_be_pressed(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="draft"))
+    await site.transactions.create(due(status="draft"))
     page = await visitors.speaker()
     for trigger, status, buttons in [
         (None, "draft", set()),
@@ -44,7 +44,7 @@ async def test_only_what_can_be_done_now_can_be_pressed(site: Site, visitors: Vi
 
 
 async def test_stop_wants_a_confirmation(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     await site.status("start")
     page = await visitors.speaker(**PHONE)
     await page.click("button[data-hook=stop]")
@@ -56,7 +56,7 @@ async def test_stop_wants_a_confirmation(site: Site, visitors: Visitors) -> None
 
 
 async def test_the_keyboard_alone_runs_a_webinar(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.speaker()
     await expect(page.locator("button[data-hook=start]")).to_be_enabled()
     await page.keyboard.press("Tab")
@@ -78,7 +78,7 @@ async def test_the_keyboard_alone_runs_a_webinar(site: Site, visitors: Visitors)
 
 
 async def test_a_button_is_disabled_while_its_hook_is_under_way(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.speaker()
     held = asyncio.Event()
 
@@ -96,7 +96,7 @@ async def test_a_button_is_disabled_while_its_hook_is_under_way(site: Site, visi
 
 
 async def test_two_speakers_who_press_at_once_are_both_content(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     one, other = await visitors.speaker(), await visitors.speaker()
     for page in (one, other):
         await expect(page.locator("button[data-hook=start]")).to_be_enabled()
@@ -108,7 +108,7 @@ async def test_two_speakers_who_press_at_once_are_both_content(site: Site, visit
 
 
 async def test_two_speakers_who_show_the_button_at_once_show_it(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     one, other = await visitors.speaker(), await visitors.speaker()
     for page in (one, other):
         await expect(page.locator("button[data-hook=cta]")).to_be_enabled()
@@ -121,7 +121,7 @@ async def test_two_speakers_who_show_the_button_at_once_show_it(site: Site, visi
 
 
 async def test_a_question_goes_when_another_speaker_has_answered_it(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.speaker()
     await page.click("button[data-hook=stop]")
     await expect(page.locator("dialog[open]")).to_be_visible()
@@ -131,7 +131,7 @@ async def test_a_question_goes_when_another_speaker_has_answered_it(site: Site, 
 
 
 async def test_a_start_more_than_an_hour_early_is_asked_about(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(scheduled_at=utc_now() + timedelta(minutes=125, seconds=30)))
+    await site.transactions.create(due(scheduled_at=utc_now() + timedelta(minutes=125, seconds=30)))
     page = await visitors.speaker()
     await page.click("button[data-hook=start]")
     await expect(page.locator("#question-title")).to_have_text("Начать раньше времени?")
@@ -148,7 +148,7 @@ async def test_a_start_more_than_an_hour_early_is_asked_about(site: Site, visito
 
 
 async def test_a_start_less_than_an_hour_early_is_not(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(scheduled_at=utc_now() + timedelta(minutes=59)))
+    await site.transactions.create(due(scheduled_at=utc_now() + timedelta(minutes=59)))
     page = await visitors.speaker()
     await page.click("button[data-hook=start]")
     await shows(page, status="live")
@@ -162,7 +162,7 @@ async def test_six_hours_on_air_are_said_loudly(
 ) -> None:
     began = utc_now() - timedelta(hours=hours)
     clock = {"on_air_since": began} if status == "live" else {"on_air_ms": int(hours * 3_600_000)}
-    await site.store.create(due(status=status, started_at=began, **clock))
+    await site.transactions.create(due(status=status, started_at=began, **clock))
     page = await visitors.speaker()
     await shows(page, status=status)
     await expect(page.get_by_role("alert").filter(has_text="больше шести часов")).to_have_count(int(is_long))
@@ -181,7 +181,7 @@ def test_every_refusal_that_a_speaker_can_meet_has_words() -> None:
 
 async def test_a_refused_hook_says_why_in_words(site: Site, visitors: Visitors, wire: Wire) -> None:
     """The console holds an old state, since its socket is silent: its press comes too late."""
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.speaker()
     await expect(page.locator("button[data-hook=start]")).to_be_enabled()
     wire.freeze_sockets()
@@ -193,7 +193,7 @@ async def test_a_refused_hook_says_why_in_words(site: Site, visitors: Visitors, 
 
 
 async def test_a_server_that_does_not_answer_is_told_from_a_refusal(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.speaker()
     await expect(page.locator("button[data-hook=start]")).to_be_enabled()
     wire.is_down = True
@@ -208,7 +208,7 @@ async def test_a_server_that_does_not_answer_is_told_from_a_refusal(site: Site, 
 
 @pytest.mark.parametrize("role", ["moderator", "system"])
 async def test_who_may_only_watch_sees_no_button_enabled(site: Site, visitors: Visitors, role: str) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.speaker(role=role)
     await shows(page, status="scheduled")
     await expect(page.locator("#read-only")).to_be_visible()
@@ -216,7 +216,7 @@ async def test_who_may_only_watch_sees_no_button_enabled(site: Site, visitors: V
 
 
 async def test_time_on_air_leaves_pauses_out(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="paused", on_air_ms=754_000))
+    await site.transactions.create(due(status="paused", on_air_ms=754_000))
     page = await visitors.speaker()
     await expect(page.locator("#on-air")).to_have_text("0:12:34")
     await site.act("resume")

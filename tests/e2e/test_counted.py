@@ -37,7 +37,7 @@ async def has_attended(site: Site, lead_id: int = 42) -> bool | None:
 
 
 async def test_who_stayed_to_the_end_is_counted(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     await expect(page.locator("body")).not_to_have_attribute("data-counted", "true")
@@ -48,7 +48,7 @@ async def test_who_stayed_to_the_end_is_counted(site: Site, visitors: Visitors) 
 
 
 async def test_a_phone_that_wakes_within_the_grace_is_counted(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     await freeze(page, "frozen")
@@ -60,13 +60,13 @@ async def test_a_phone_that_wakes_within_the_grace_is_counted(site: Site, visito
 
 
 async def test_a_phone_that_wakes_after_the_grace_is_told_the_truth(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     await freeze(page, "frozen")
     wire.freeze_sockets()
     await site.status("stop")
-    await Evaluations(site.store).run_pending("w")
+    await Evaluations(site.transactions).run_pending("w")
     await freeze(page, "active")
     await shows(page, status="finished", counted="false")
     await expect(page.locator(MISSED)).to_be_visible()
@@ -75,13 +75,13 @@ async def test_a_phone_that_wakes_after_the_grace_is_told_the_truth(site: Site, 
 
 
 async def test_a_phone_that_wakes_in_the_archive_is_told_the_truth(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     await freeze(page, "frozen")
     wire.freeze_sockets()
     await site.status("stop")
-    await Evaluations(site.store).run_pending("w")
+    await Evaluations(site.transactions).run_pending("w")
     await site.act("archive")
     await freeze(page, "active")
     await shows(page, status="archived", counted="false")
@@ -89,7 +89,7 @@ async def test_a_phone_that_wakes_in_the_archive_is_told_the_truth(site: Site, v
 
 async def test_a_link_that_is_opened_again_within_the_grace_completes(site: Site, visitors: Visitors) -> None:
     """The tab that had entered is lost; the server has not forgotten."""
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await site.entered(42)
     await site.status("stop")
     page = await visitors.attendee()
@@ -98,10 +98,10 @@ async def test_a_link_that_is_opened_again_within_the_grace_completes(site: Site
 
 
 async def test_a_link_that_is_opened_again_after_the_grace_only_asks(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await site.entered(42)
     await site.status("stop")
-    await Evaluations(site.store).run_pending("w")
+    await Evaluations(site.transactions).run_pending("w")
     page = await visitors.blank()
     hooks: list[str] = []
     page.on("request", lambda request: hooks.append(request.url) if "/hooks/" in request.url else None)
@@ -112,20 +112,20 @@ async def test_a_link_that_is_opened_again_after_the_grace_only_asks(site: Site,
 
 
 async def test_who_was_never_there_hears_it_once_that_is_certain(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await roster.import_roster(site.store, "w", [RosterEntry(lead_id=42)], replace=False)
     await site.status("stop")
     page = await visitors.attendee()
     await says_nothing(page)
-    await Evaluations(site.store).run_pending("w")
+    await Evaluations(site.transactions).run_pending("w")
     await page.reload()
     await shows(page, counted="false")
 
 
 async def test_a_stranger_to_the_roster_is_told_nothing(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await site.status("stop")
-    await Evaluations(site.store).run_pending("w")
+    await Evaluations(site.transactions).run_pending("w")
     page = await visitors.attendee()
     async with page.expect_response("**/rooms/w/me"):
         await page.reload()
@@ -133,7 +133,7 @@ async def test_a_stranger_to_the_roster_is_told_nothing(site: Site, visitors: Vi
 
 
 async def test_a_page_that_is_loaded_again_asks_instead_of_reporting_again(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     await site.status("stop")
@@ -152,7 +152,7 @@ async def test_a_server_that_cannot_tell_is_believed_by_the_tabs_own_memory(
     site: Site, visitors: Visitors, wire: Wire
 ) -> None:
     """While servers are being replaced, an older one may answer that there is no such address."""
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     unknown = answered(404, body(Unknown("not_found", "no")), "application/problem+json")
@@ -169,7 +169,7 @@ async def test_an_answer_that_leaves_it_open_is_followed_by_a_question(
     site: Site, visitors: Visitors, wire: Wire
 ) -> None:
     """Some webinars are evaluated only after the end: a completion is answered `attended: null`."""
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     unsettled = {"webinar_id": "w", "duplicate": False, "lead_id": 42, "attended": None}
@@ -189,14 +189,14 @@ async def test_an_answer_that_leaves_it_open_is_followed_by_a_question(
 
 
 async def test_a_new_webinar_under_the_same_id_begins_uncounted(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     await site.status("stop")
     await shows(page, counted="true")
     visitors.may_be_refused = True
     await site.store.delete("w")
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await page.reload()
     await shows(page, status="live")
     await expect(page.locator("body")).not_to_have_attribute("data-counted", "true")

@@ -71,7 +71,7 @@ async def test_a_site_that_is_allowed_embeds_the_room(valkey_url: str, browser: 
         Visitors(browser, site) as visitors,
     ):
         player = f"http://{site.address}/demo/player"
-        await site.store.create(due(player_url=player, cta_label="Да", cta_url="https://example.org/"))
+        await site.transactions.create(due(player_url=player, cta_label="Да", cta_url="https://example.org/"))
         page, frame = await visit(visitors, there, f"http://{site.address}/room/w#token={site.token('attendee')}")
         body = frame.locator("body")
         await expect(body).to_have_attribute("data-connection", "open")
@@ -88,7 +88,7 @@ async def test_a_site_that_is_allowed_embeds_the_room(valkey_url: str, browser: 
 async def test_a_site_that_is_not_listed_gets_no_frame_and_no_data(
     valkey_url: str, site: Site, visitors: Visitors
 ) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     for origins in ("", "https://elsewhere.example"):
         async with school() as there, serving(settings_for(valkey_url, allowed_origins=origins)) as strict:
             visitors.hosts |= {strict.address, "chromewebdata"}
@@ -111,7 +111,7 @@ async def test_the_documented_frame_lets_the_player_sound_and_fill_the_screen(
         serving(settings_for(valkey_url, allowed_origins=there.origin)) as site,
         Visitors(browser, site) as visitors,
     ):
-        await site.store.create(due(status="live", player_url=f"http://{site.address}/demo/player"))
+        await site.transactions.create(due(status="live", player_url=f"http://{site.address}/demo/player"))
         link = f"http://{site.address}/room/w#token={site.token('attendee')}"
         page, room = await visit(visitors, there, link, frame=frame)
         await expect(room.frame_locator("#player").locator("h1")).to_be_visible()
@@ -131,13 +131,13 @@ async def test_a_frame_without_storage_keeps_its_person_when_it_is_loaded_again_
         serving(settings_for(valkey_url, allowed_origins=there.origin)) as site,
         Visitors(browser, site) as visitors,
     ):
-        await site.store.create(due())
+        await site.transactions.create(due())
         link = f"http://{site.address}/room/w#token={site.token('attendee')}"
         _, frame = await visit(visitors, there, link, NO_STORAGE, NO_RIGHT_TO_LOCKS)
         body = frame.locator("body")
         await expect(body).to_have_attribute("data-connection", "open")
         player = f"http://{site.address}/demo/player"
-        await site.store.edit("w", lambda room: msgspec.structs.replace(room, version=2, player_url=player))
+        await site.transactions.edit("w", lambda room: msgspec.structs.replace(room, version=2, player_url=player))
         await site.status("start")
         await expect(frame.frame_locator("#player").locator("h1")).to_be_visible()
         await expect(body).to_have_attribute("data-connection", "open")
@@ -154,7 +154,7 @@ async def test_the_link_in_a_frame_can_be_taken_to_another_device(valkey_url: st
         serving(settings_for(valkey_url, allowed_origins=there.origin)) as site,
         Visitors(browser, site) as visitors,
     ):
-        await site.store.create(due())
+        await site.transactions.create(due())
         link = f"http://{site.address}/room/w#token={site.token('attendee')}"
         _, frame = await visit(visitors, there, link)
         await frame.locator("#device-link").click()
@@ -173,7 +173,7 @@ async def test_the_player_is_told_which_site_shows_it_and_no_more(site: Site, vi
     """Players refuse to play where they cannot tell who shows them; the page's path and its token are not theirs."""
     async with school() as there:
         visitors.hosts.add(there.origin.removeprefix("http://"))
-        await site.store.create(due(status="live", player_url=f"{there.origin}/embed"))
+        await site.transactions.create(due(status="live", player_url=f"{there.origin}/embed"))
         await visitors.attendee()
         heads = await wait_until(lambda: [head for head in there.asked if "/embed" in head], "the player was asked for")
     told = [line.partition(": ")[2] for line in heads[0].splitlines() if line.startswith("referer: ")]

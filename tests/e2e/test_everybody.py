@@ -26,7 +26,7 @@ async def card(guest: Page, heading: str) -> None:
 
 async def test_a_webinar_survives_a_restart_of_the_server(valkey_url: str, site: Site, visitors: Visitors) -> None:
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
-    await site.store.create(due(cta_label="Записаться", cta_url="https://example.org/"))
+    await site.transactions.create(due(cta_label="Записаться", cta_url="https://example.org/"))
     async with running("web", "--port", "0", **environment) as first:
         visitors.address = urlsplit(first.address).netloc
         visitors.may_be_refused = True
@@ -70,7 +70,7 @@ async def test_redis_goes_away_for_five_seconds(browser: Browser) -> None:
         Visitors(browser, site) as visitors,
     ):
         visitors.may_be_refused = True
-        await site.store.create(due(cta_label="Записаться", cta_url="https://example.org/"))
+        await site.transactions.create(due(cta_label="Записаться", cta_url="https://example.org/"))
         phone, console = await visitors.attendee(7), await visitors.speaker()
         monitor = await visitors.open("/monitor", site.token("monitor", "*"), **LAPTOP)
         await console.click("button[data-hook=start]")
@@ -97,7 +97,7 @@ async def test_redis_goes_away_for_five_seconds(browser: Browser) -> None:
 
 async def test_a_clock_that_is_wrong_is_put_right(valkey_url: str, site: Site, visitors: Visitors) -> None:
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
-    await site.store.create(due(scheduled_at=utc_now() + timedelta(minutes=30, seconds=30)))
+    await site.transactions.create(due(scheduled_at=utc_now() + timedelta(minutes=30, seconds=30)))
     async with running("web", "--port", "0", **environment) as web:
         visitors.address = urlsplit(web.address).netloc
         page = await visitors.blank(**PHONE)

@@ -11,7 +11,7 @@ from tests.support import Site, eventually, room
 
 async def test_the_rooms_address_stays_the_persons_link(site: Site, visitors: Visitors) -> None:
     """It can be copied and opened elsewhere; a fragment is neither sent nor told to other sites."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     token = site.token("attendee")
     page = await visitors.open("/room/w", token)
     await shows(page, connection="open")
@@ -27,7 +27,7 @@ async def test_a_token_with_power_leaves_the_address_and_stays_in_the_tab(
     site: Site, visitors: Visitors, path: str, role: str
 ) -> None:
     """Whoever holds it shares the screen now and then."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await visitors.open(path, site.token(role, "*"))
     await shows(page, connection="open")
     assert page.url == f"http://{site.address}{path}"
@@ -59,7 +59,7 @@ TOKEN_IN = [
 
 
 async def test_a_link_is_understood_whatever_happened_to_it_on_its_way(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     token = site.token("attendee")
     page = await visitors.blank()
     for spoiled in TOKEN_IN:
@@ -72,7 +72,7 @@ async def test_a_link_is_understood_whatever_happened_to_it_on_its_way(site: Sit
 
 
 async def test_a_link_that_was_wrapped_is_put_together(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     token = site.token("attendee")
     page = await visitors.blank()
     for end in ("%0D%0A", "%3D%0D%0A", " "):
@@ -83,7 +83,7 @@ async def test_a_link_that_was_wrapped_is_put_together(site: Site, visitors: Vis
 
 
 async def test_the_rest_of_the_query_stays(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     token = site.token("attendee")
     page = await visitors.blank()
     await page.goto(f"http://{site.address}/room/w?lang=en&token={token}&utm_source=mail")
@@ -93,7 +93,7 @@ async def test_the_rest_of_the_query_stays(site: Site, visitors: Visitors) -> No
 
 
 async def test_a_console_link_with_a_slash_opens_too(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     for path, role in (("/speaker/w/", "speaker"), ("/monitor/", "monitor"), ("/speaker/w%23token={}", "speaker")):
         token = site.token(role, "*")
         page = await visitors.open(path.replace("{}", token), None if "{}" in path else token)
@@ -112,7 +112,7 @@ async def test_nobody_who_strays_sees_the_words_of_programs(visitors: Visitors, 
 
 
 async def test_the_link_for_another_device_is_copied(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     for path, role in (("/room/w", "attendee"), ("/speaker/w", "speaker")):
         token = site.token(role)
         page = await visitors.open(path, token, **LAPTOP, permissions=["clipboard-read", "clipboard-write"])
@@ -128,7 +128,7 @@ async def test_the_link_for_another_device_is_copied(site: Site, visitors: Visit
 
 async def test_the_link_is_shown_where_it_cannot_be_copied(site: Site, visitors: Visitors) -> None:
     """Without HTTPS, and in frames of other sites."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await visitors.blank(**LAPTOP)
     await page.context.add_init_script("delete Navigator.prototype.clipboard;")
     await page.goto(f"http://{site.address}/room/w#token={site.token('attendee')}")
@@ -141,7 +141,7 @@ async def test_the_link_is_shown_where_it_cannot_be_copied(site: Site, visitors:
 
 
 async def test_a_phone_offers_what_it_shares_with(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await visitors.blank(**PHONE)
     await page.context.add_init_script("Navigator.prototype.share = async (what) => { window.shared = what; };")
     await page.goto(f"http://{site.address}/room/w#token={site.token('attendee')}")
@@ -171,8 +171,8 @@ async def test_whoever_has_no_link_has_none_to_hand_on(visitors: Visitors) -> No
 async def test_a_token_that_opens_nothing_is_told_so(
     site: Site, visitors: Visitors, path: str, claims: dict[str, object], title: str
 ) -> None:
-    await site.store.create(room())
-    await site.store.create(due("draft", status="draft"))
+    await site.transactions.create(room())
+    await site.transactions.create(due("draft", status="draft"))
     visitors.may_be_refused = True
     page = await visitors.open(path, site.token(**claims))  # type: ignore[arg-type]
     await shows(page, connection="refused")
@@ -192,14 +192,14 @@ async def test_what_is_no_token_asks_nobody(visitors: Visitors, path: str) -> No
 
 
 async def test_a_forged_token_is_told_from_an_expired_one(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     visitors.may_be_refused = True
     page = await visitors.open("/room/w", site.token("attendee")[:-8] + "AAAAAAAA")
     await expect(page.locator("#trouble-title")).to_have_text("Ссылка не подошла")
 
 
 async def test_a_token_that_runs_out_ends_the_visit(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     visitors.may_be_refused = True
     page = await visitors.open("/room/w", site.token("attendee"))
     await shows(page, connection="open")
@@ -209,7 +209,7 @@ async def test_a_token_that_runs_out_ends_the_visit(site: Site, visitors: Visito
 
 
 async def test_a_new_link_pasted_into_the_tab_is_taken(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     visitors.may_be_refused = True
     page = await visitors.open("/room/w", site.token("attendee", ttl=-60))
     await shows(page, connection="refused")
@@ -218,7 +218,7 @@ async def test_a_new_link_pasted_into_the_tab_is_taken(site: Site, visitors: Vis
 
 
 async def test_a_refused_page_asks_no_more(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     visitors.may_be_refused = True
     page = await visitors.open("/room/w", site.token("attendee", ttl=-60))
     await shows(page, connection="refused")

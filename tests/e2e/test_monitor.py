@@ -9,7 +9,7 @@ from room_server.core.room import RosterEntry
 from room_server.state import roster
 from tests.e2e.visitors import LAPTOP, Visitors, due, fits, shows
 from tests.e2e.wire import Wire
-from tests.support import TOKEN_SECRET, Site, next_state, serving, settings_for
+from tests.support import TOKEN_SECRET, Site, next_state, serving, settings_for, transactions
 from tests.terminal import running
 
 LEADS = [RosterEntry(lead_id=number, name=f"Lead {number}", candidate_chat_id=number) for number in range(1, 5)]
@@ -30,8 +30,8 @@ async def table(page: Page, name: str) -> dict[str, str]:
 
 
 async def test_rooms_roles_processes_hooks_and_reach_are_shown(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
-    await site.store.create(due("other", status="live"))
+    await site.transactions.create(due())
+    await site.transactions.create(due("other", status="live"))
     page = await monitor(visitors)
     async with site.socket() as one, site.socket("speaker") as two:
         for socket in (one, two):
@@ -62,7 +62,7 @@ async def test_rooms_roles_processes_hooks_and_reach_are_shown(site: Site, visit
 
 async def test_a_token_for_one_webinar_shows_that_room_only(site: Site, visitors: Visitors) -> None:
     for webinar_id in ("w", "other"):
-        await site.store.create(due(webinar_id, status="live"))
+        await site.transactions.create(due(webinar_id, status="live"))
     page = await monitor(visitors, "w")
     await expect(page.locator("[data-room]")).to_have_count(1)
     await expect(page.locator("[data-room=w] .chip")).to_have_text("В эфире")
@@ -74,7 +74,7 @@ async def test_an_evaluation_waits_loudly_for_a_worker_and_its_messages_are_told
     environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
     async with serving(settings_for(valkey_url, evaluation_grace=0)) as prompt:
         visitors.address = prompt.address
-        await prompt.store.create(due(recording_url="https://example.org/"))
+        await transactions(prompt.store).create(due(recording_url="https://example.org/"))
         await roster.import_roster(prompt.store, "w", LEADS, False)
         page = await monitor(visitors)
         await prompt.status("start")
@@ -95,7 +95,7 @@ async def test_an_evaluation_waits_loudly_for_a_worker_and_its_messages_are_told
 
 
 async def test_what_is_old_is_said_loudly_and_heals(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await monitor(visitors)
     await expect(page.locator("[data-room=w]")).to_be_visible()
     wire.is_down = True
@@ -125,7 +125,7 @@ async def test_counts_are_pushed(site: Site, visitors: Visitors) -> None:
     async with page.expect_websocket(lambda socket: socket.url.endswith("/monitor/socket")):
         await page.goto(f"http://{site.address}/monitor#token={site.token('monitor', '*')}")
     await shows(page, connection="open")
-    await site.store.create(due())
+    await site.transactions.create(due())
     async with site.socket() as socket:
         await next_state(socket)
         await expect(page.locator("#total")).to_have_attribute("data-total", "1")
@@ -138,7 +138,7 @@ async def test_where_sockets_are_blocked_counts_are_asked_for(site: Site, visito
     page = await monitor(visitors)
     await shows(page, connection="polling")
     await expect(page.locator("#no-rooms")).to_be_visible()
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await expect(page.locator("[data-room=w]")).to_be_visible()
     wire.blocks_sockets = False
     await shows(page, connection="open")
@@ -148,7 +148,7 @@ async def test_a_socket_that_fell_silent_is_let_go(site: Site, visitors: Visitor
     page = await monitor(visitors)
     await shows(page, connection="open")
     wire.freeze_sockets()
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     await expect(page.locator("[data-room=w]")).to_be_visible()
 
 
@@ -172,7 +172,7 @@ async def test_whoever_may_not_watch_is_told_so(visitors: Visitors) -> None:
 
 async def test_it_fits_the_smallest_phone(site: Site, visitors: Visitors) -> None:
     long = "w" * 60
-    await site.store.create(due(long, status="live"))
+    await site.transactions.create(due(long, status="live"))
     await site.hook("core_webinar_set_status", {"webinar_id": "none", "status": "start"})
     page = await monitor(visitors, viewport={"width": 320, "height": 640})
     await expect(page.locator(f"[data-room={long}]")).to_be_visible()

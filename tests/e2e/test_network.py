@@ -24,7 +24,7 @@ async def watch_connection(page: Page) -> None:
 
 
 async def test_a_cut_socket_comes_back_and_brings_what_was_missed(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await visitors.attendee()
     await shows(page, connection="open", status="scheduled")
     wire.is_down = True
@@ -38,7 +38,7 @@ async def test_a_cut_socket_comes_back_and_brings_what_was_missed(site: Site, vi
 
 
 async def test_a_phone_goes_offline_and_back(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     visitors.may_be_refused = True
     page = await visitors.attendee()
     await shows(page, connection="open", status="scheduled")
@@ -50,7 +50,7 @@ async def test_a_phone_goes_offline_and_back(site: Site, visitors: Visitors) -> 
 
 
 async def test_the_page_polls_where_sockets_are_blocked(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     wire.blocks_sockets = True
     page = await visitors.attendee(11)
     await shows(page, connection="polling", status="scheduled")
@@ -63,7 +63,7 @@ async def test_the_page_polls_where_sockets_are_blocked(site: Site, visitors: Vi
 
 
 async def test_polling_asks_for_changes_only(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     wire.blocks_sockets = True
     page = await visitors.attendee()
     async with page.expect_response(lambda response: response.status == 304) as unchanged:
@@ -72,7 +72,7 @@ async def test_polling_asks_for_changes_only(site: Site, visitors: Visitors, wir
 
 
 async def test_a_socket_that_died_in_silence_is_found_out(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(room(cta_label="Да", cta_url="https://example.org/"))
+    await site.transactions.create(room(cta_label="Да", cta_url="https://example.org/"))
     page = await visitors.attendee()
     await shows(page, connection="open", status="scheduled")
     wire.freeze_sockets()
@@ -85,7 +85,7 @@ async def test_a_socket_that_died_in_silence_is_found_out(site: Site, visitors: 
 
 
 async def test_a_socket_that_is_asked_to_move_opens_another_first(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await visitors.attendee()
     await shows(page, connection="open", status="scheduled")
     await watch_connection(page)
@@ -98,7 +98,7 @@ async def test_a_socket_that_is_asked_to_move_opens_another_first(site: Site, vi
 
 
 async def test_another_process_takes_over(site: Site, visitors: Visitors, wire: Wire, valkey_url: str) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await visitors.attendee()
     await shows(page, connection="open", status="scheduled")
     await watch_connection(page)
@@ -112,7 +112,7 @@ async def test_another_process_takes_over(site: Site, visitors: Visitors, wire: 
 
 
 async def test_a_hook_is_repeated_until_it_is_answered(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await visitors.attendee(12)
     await shows(page, connection="open")
     await page.route("**/hooks/*", lambda route: route.abort())
@@ -124,13 +124,13 @@ async def test_a_hook_is_repeated_until_it_is_answered(site: Site, visitors: Vis
 
 
 async def test_another_epoch_replaces_a_higher_version(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room(title="Old"))
+    await site.transactions.create(room(title="Old"))
     await site.status("start")
     page = await visitors.attendee(13)
     await shows(page, status="live", attendance="entered")
     visitors.may_be_refused = True
     await site.store.delete("w")
-    await site.store.create(room(title="New"))
+    await site.transactions.create(room(title="New"))
     await page.reload()
     await shows(page, status="scheduled")
     await site.status("start")

@@ -41,7 +41,7 @@ async def lacking(visitors: Visitors, scripts: list[str], path: str, role: str, 
 async def test_a_browser_that_lacks_much_lives_through_a_whole_webinar(
     site: Site, visitors: Visitors, what: str
 ) -> None:
-    await site.store.create(with_everything(site))
+    await site.transactions.create(with_everything(site))
     phone = await lacking(visitors, LACKING[what], "/room/w", "attendee", **PHONE)
     console = await lacking(visitors, LACKING[what], "/speaker/w", "speaker", **LAPTOP)
     await console.click("button[data-hook=start]")
@@ -64,7 +64,7 @@ async def test_a_browser_that_lacks_much_lives_through_a_whole_webinar(
 async def test_a_browser_that_lacks_much_shows_the_schedule_and_the_monitor(
     site: Site, visitors: Visitors, what: str
 ) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     schedule = await lacking(visitors, LACKING[what], "/", "guest", **PHONE)
     await expect(schedule.locator("[data-webinar=w]")).to_be_visible()
     assert "undefined" not in await schedule.inner_text("main")
@@ -75,7 +75,7 @@ async def test_a_browser_that_lacks_much_shows_the_schedule_and_the_monitor(
 async def test_a_question_can_be_answered_by_keyboard_where_dialogs_are_not_known(
     site: Site, visitors: Visitors
 ) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await lacking(visitors, [without_what_came_later()], "/speaker/w", "speaker", **LAPTOP)
     await expect(page.locator("#question")).to_be_hidden()
     await page.click("button[data-hook=stop]")
@@ -87,7 +87,7 @@ async def test_a_question_can_be_answered_by_keyboard_where_dialogs_are_not_know
 
 
 async def test_the_language_can_be_changed_without_storage(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     for path, role in (("/room/w", "attendee"), ("/speaker/w", "speaker"), ("/monitor", "monitor")):
         page = await lacking(visitors, [NO_STORAGE], path, role, **PHONE)
         await shows(page, connection="open")
@@ -130,7 +130,7 @@ async def test_a_browser_that_cannot_read_the_scripts_is_told_so(visitors: Visit
 
 
 async def test_a_browser_that_is_too_old_is_told_so_even_where_the_scripts_run(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await lacking(visitors, ["CSS.supports = () => false;"], "/room/w", "attendee")
     await shows(page, connection="open")
     await told_what_to_do(page)
@@ -152,7 +152,7 @@ async def test_whoever_has_switched_scripts_off_is_told_so(visitors: Visitors) -
 
 
 async def test_a_page_that_has_started_says_nothing_of_this(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.attendee()
     await shows(page, connection="open")
     await expect(page.locator("html")).to_have_attribute("data-started", "")

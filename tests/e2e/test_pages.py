@@ -61,7 +61,7 @@ def test_no_page_has_script_or_style_of_its_own() -> None:
 async def test_nothing_scrolls_sideways_on_the_smallest_phone(site: Site, visitors: Visitors) -> None:
     page = await visitors.blank(**NARROW)
     for status in Status:
-        await site.store.create(full(site, status))
+        await site.transactions.create(full(site, status))
         for path in (f"/room/{status}", f"/speaker/{status}"):
             await page.goto(f"http://{site.address}{path}#token={site.token('organizer', '*')}")
             await shows(page, status=status)
@@ -116,8 +116,8 @@ async def test_the_schedule_sorts_now_before_soon_before_past(site: Site, visito
     now = utc_now()
     plan = {"past": ("archived", -3), "late": ("scheduled", 9), "soon": ("scheduled", 1), "on": ("live", 0)}
     for webinar_id, (status, days) in {**plan, "last": ("finished", -1)}.items():
-        await site.store.create(due(webinar_id, status=status, scheduled_at=now + timedelta(days=days)))
-    await site.store.create(due("hidden", status="draft"))
+        await site.transactions.create(due(webinar_id, status=status, scheduled_at=now + timedelta(days=days)))
+    await site.transactions.create(due("hidden", status="draft"))
     page = await visitors.open("/")
     await expect(page.locator("[data-webinar]")).to_have_count(5)
     order = await page.eval_on_selector_all("[data-webinar]", "lines => lines.map((line) => line.dataset.webinar)")
@@ -126,7 +126,7 @@ async def test_the_schedule_sorts_now_before_soon_before_past(site: Site, visito
 
 async def test_the_room_weighs_little(site: Site, visitors: Visitors) -> None:
     """All that comes over the wire, heads included, until the call to action stands on a live page without a player."""
-    await site.store.create(due(cta_label="Да", cta_url="https://example.org/"))
+    await site.transactions.create(due(cta_label="Да", cta_url="https://example.org/"))
     page = await visitors.blank(**PHONE)
     wire = await page.context.new_cdp_session(page)
     await wire.send("Network.enable")
@@ -142,7 +142,7 @@ async def test_the_room_weighs_little(site: Site, visitors: Visitors) -> None:
 
 
 async def test_data_never_becomes_markup_or_another_kind_of_link(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live", title="<img src=x onerror=alert(1)>", description="<b>bold</b>"))
+    await site.transactions.create(due(status="live", title="<img src=x onerror=alert(1)>", description="<b>bold</b>"))
     page = await visitors.attendee()
     await shows(page, status="live")
     await expect(page.locator("[data-view=stage] h1")).to_have_text("<img src=x onerror=alert(1)>")

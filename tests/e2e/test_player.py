@@ -48,11 +48,11 @@ async def player_is(page: Page, what: str) -> None:
 
 async def plan(site: Site, **more: object) -> None:
     """Change what is planned of the webinar."""
-    await site.store.edit("w", lambda room: msgspec.structs.replace(room, version=room.version + 1, **more))
+    await site.transactions.edit("w", lambda room: msgspec.structs.replace(room, version=room.version + 1, **more))
 
 
 async def test_the_console_shows_the_player_as_attendees_see_it(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(player_url=f"http://{site.address}/demo/player"))
+    await site.transactions.create(due(player_url=f"http://{site.address}/demo/player"))
     page = await visitors.speaker()
     await shows(page, status="scheduled")
     await expect(page.locator("#preview")).to_be_hidden()
@@ -71,7 +71,7 @@ async def test_the_console_shows_the_player_as_attendees_see_it(site: Site, visi
 
 
 async def test_the_console_says_that_no_player_is_set(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     page = await visitors.speaker()
     await player_is(page, "none")
     await expect(page.locator("#preview-state")).to_contain_text("Адрес плеера не задан")
@@ -81,7 +81,7 @@ async def test_a_player_that_leads_elsewhere_is_told_of_and_can_be_let_in(site: 
     async with elsewhere(visitors) as first, elsewhere(visitors) as second:
         first.answer = answered(302, Location=f"http://{second.host}/")
         second.answer = answered(200, "<!doctype html><meta charset=utf-8><title>Player</title><h1>Плеер</h1>")
-        await site.store.create(due(status="live", player_url=f"http://{first.host}/player"))
+        await site.transactions.create(due(status="live", player_url=f"http://{first.host}/player"))
         console, phone = await visitors.speaker(), await visitors.attendee()
         await player_is(console, "refused")
         await expect(console.locator("#preview-state")).to_contain_text("room-server webinar set w --frame-origin")
@@ -102,7 +102,7 @@ async def test_a_player_that_leads_elsewhere_is_told_of_and_can_be_let_in(site: 
 async def test_a_refused_player_does_not_load_the_page_again_and_again(site: Site, visitors: Visitors) -> None:
     async with elsewhere(visitors) as first:
         first.answer = answered(302, Location="http://127.0.0.1:9/")
-        await site.store.create(due(status="live", player_url=f"http://{first.host}/player"))
+        await site.transactions.create(due(status="live", player_url=f"http://{first.host}/player"))
         phone = await visitors.attendee()
         loads: list[str] = []
         phone.on("load", lambda page: loads.append(page.url))
@@ -115,7 +115,7 @@ async def test_a_refused_player_does_not_load_the_page_again_and_again(site: Sit
 
 async def test_a_player_that_does_not_answer_is_told_of(site: Site, visitors: Visitors) -> None:
     async with elsewhere(visitors) as there:
-        await site.store.create(due(status="live", player_url=f"http://{there.host}/player"))
+        await site.transactions.create(due(status="live", player_url=f"http://{there.host}/player"))
         page = await visitors.blank(**LAPTOP)
         await page.clock.install()
         await page.goto(f"http://{visitors.address}/speaker/w#token={site.token('speaker')}", wait_until="commit")

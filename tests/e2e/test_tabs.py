@@ -21,7 +21,7 @@ def plays(page: Page) -> bool:
 
 
 async def test_the_player_is_gone_after_the_end(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(player_url=f"http://{site.address}/demo/player"))
+    await site.transactions.create(due(player_url=f"http://{site.address}/demo/player"))
     page = await visitors.attendee()
     await shows(page, connection="open")
     await site.status("start")
@@ -32,7 +32,7 @@ async def test_the_player_is_gone_after_the_end(site: Site, visitors: Visitors) 
 
 
 async def test_of_two_tabs_only_the_newer_plays(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due(player_url=f"http://{site.address}/demo/player"))
+    await site.transactions.create(due(player_url=f"http://{site.address}/demo/player"))
     one = await visitors.attendee()
     await shows(one, connection="open")
     other = await second_tab(one, visitors)
@@ -54,7 +54,7 @@ async def test_of_two_tabs_only_the_newer_plays(site: Site, visitors: Visitors) 
 
 
 async def test_two_tabs_report_one_person_once(site: Site, visitors: Visitors) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     one = await visitors.attendee()
     other = await second_tab(one, visitors)
     await site.status("start")
@@ -68,7 +68,7 @@ async def test_two_tabs_report_one_person_once(site: Site, visitors: Visitors) -
 
 async def test_pages_that_are_gone_back_to_go_on_where_they_were(site: Site, visitors: Visitors) -> None:
     """Some browsers keep the whole page and show it again, others load it again."""
-    await site.store.create(due())
+    await site.transactions.create(due())
     visitors.may_be_refused = True  # a page that is kept loses its socket, and the browser says so
     phone, console = await visitors.attendee(), await visitors.speaker()
     monitor = await visitors.open("/monitor", site.token("monitor", "*"))
@@ -89,7 +89,7 @@ async def test_pages_that_are_gone_back_to_go_on_where_they_were(site: Site, vis
 async def test_a_page_that_the_browser_kept_looks_again_when_it_is_shown(
     site: Site, visitors: Visitors, wire: Wire
 ) -> None:
-    await site.store.create(due())
+    await site.transactions.create(due())
     page = await visitors.attendee()
     await shows(page, status="scheduled", connection="open")
     wire.freeze_sockets()
@@ -100,7 +100,7 @@ async def test_a_page_that_the_browser_kept_looks_again_when_it_is_shown(
 
 async def test_a_tab_that_is_opened_anew_needs_nothing_but_its_address(site: Site, visitors: Visitors) -> None:
     """A session that is restored, a bookmark, a copied address, "open in Safari"."""
-    await site.store.create(due())
+    await site.transactions.create(due())
     await site.status("start")
     page = await visitors.attendee()
     await shows(page, attendance="entered")
@@ -111,7 +111,7 @@ async def test_a_tab_that_is_opened_anew_needs_nothing_but_its_address(site: Sit
 
 async def test_a_frozen_tab_that_wakes_shows_what_is_now(site: Site, visitors: Visitors, wire: Wire) -> None:
     """A phone freezes the pages that nobody sees; their sockets die meanwhile, and nobody tells them."""
-    await site.store.create(due(cta_label="Записаться", cta_url="https://example.org/"))
+    await site.transactions.create(due(cta_label="Записаться", cta_url="https://example.org/"))
     page = await visitors.attendee()
     await shows(page, status="scheduled", connection="open")
     driver = await page.context.new_cdp_session(page)

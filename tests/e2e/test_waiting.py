@@ -90,7 +90,7 @@ async def test_failures_are_followed_by_ever_longer_waits_up_to_a_cap(visitors: 
 async def test_reports_are_spread_over_five_seconds(
     site: Site, visitors: Visitors, random: float, least: int, most: int
 ) -> None:
-    await site.store.create(room(status="live"))
+    await site.transactions.create(room(status="live"))
     reporter = await Reporter.of(visitors, random)
     await reporter.sees("live")
     assert least <= await reporter.clock.ends() <= most
@@ -106,7 +106,7 @@ async def test_who_is_told_that_it_is_not_live_yet_goes_on_asking_while_the_page
     site: Site, visitors: Visitors
 ) -> None:
     """The page may know of a start that this process has not heard of, or not yet of a pause that ends soon."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     visitors.may_be_refused = True
     reporter = await Reporter.of(visitors, random=1)
     await reporter.sees("live")
@@ -122,7 +122,7 @@ async def test_who_is_told_that_it_is_not_live_yet_goes_on_asking_while_the_page
 async def test_who_is_told_that_it_is_not_live_stops_asking_when_the_page_sees_that_too(
     site: Site, visitors: Visitors
 ) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     visitors.may_be_refused = True
     reporter = await Reporter.of(visitors, random=1)
     await reporter.sees("live")
@@ -143,7 +143,7 @@ async def test_who_is_told_that_it_is_not_live_stops_asking_when_the_page_sees_t
 
 
 async def test_who_may_not_report_does_not_ask_again(site: Site, visitors: Visitors) -> None:
-    await site.store.create(room(status="live"))
+    await site.transactions.create(room(status="live"))
     visitors.may_be_refused = True
     reporter = await Reporter.of(visitors, random=0, sub="43")
     await reporter.sees("live")
@@ -158,7 +158,7 @@ async def test_who_may_not_report_does_not_ask_again(site: Site, visitors: Visit
 async def test_where_sockets_are_blocked_the_page_polls_and_goes_on_trying(
     site: Site, visitors: Visitors, wire: Wire
 ) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     page = await quiet_page(visitors)
     wire.blocks_sockets = True
     clock = await Stepped.on(page)

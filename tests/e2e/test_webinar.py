@@ -30,7 +30,7 @@ async def height_of_player(page: Page) -> tuple[float, float]:
 
 
 async def test_a_phone_lives_through_a_whole_webinar(site: Site, visitors: Visitors) -> None:
-    await site.store.create(with_everything(site))
+    await site.transactions.create(with_everything(site))
     phone, console = await visitors.attendee(7, dice=True), await visitors.speaker()
     await shows(phone, status="scheduled", connection="open")
     await expect(phone.locator("[data-view=before] h1")).to_have_text("Как всё начиналось")
@@ -62,7 +62,7 @@ async def test_a_phone_lives_through_a_whole_webinar(site: Site, visitors: Visit
 
 
 async def test_a_pause_keeps_the_player_where_it_is(site: Site, visitors: Visitors) -> None:
-    await site.store.create(with_everything(site))
+    await site.transactions.create(with_everything(site))
     phone = await visitors.attendee()
     await shows(phone, connection="open")
     await site.status("start")
@@ -79,12 +79,12 @@ async def test_a_pause_keeps_the_player_where_it_is(site: Site, visitors: Visito
 
 async def test_a_player_that_comes_late_is_let_in(site: Site, visitors: Visitors) -> None:
     """The page's policy was made when there was none: the page is loaded again, once, and by itself."""
-    await site.store.create(due(status="live"))
+    await site.transactions.create(due(status="live"))
     phone = await visitors.attendee()
     await shows(phone, status="live")
     await expect(phone.locator("#no-player")).to_be_visible()
     player = f"http://{site.address}/demo/player"
-    await site.store.edit("w", lambda room: msgspec.structs.replace(room, player_url=player))
+    await site.transactions.edit("w", lambda room: msgspec.structs.replace(room, player_url=player))
     await expect(phone.frame_locator("#player").locator("h1")).to_have_text("Пробная трансляция")
     (refused,) = visitors.wrong
     assert "frame-src" in refused
@@ -92,7 +92,7 @@ async def test_a_player_that_comes_late_is_let_in(site: Site, visitors: Visitors
 
 
 async def test_who_comes_after_the_end_has_not_completed(site: Site, visitors: Visitors) -> None:
-    await site.store.create(with_everything(site))
+    await site.transactions.create(with_everything(site))
     await site.status("start")
     await site.status("stop")
     phone = await visitors.attendee(8)
@@ -102,7 +102,7 @@ async def test_who_comes_after_the_end_has_not_completed(site: Site, visitors: V
 
 
 async def test_a_reloaded_page_still_completes_what_it_entered(site: Site, visitors: Visitors) -> None:
-    await site.store.create(with_everything(site))
+    await site.transactions.create(with_everything(site))
     await site.status("start")
     phone = await visitors.attendee(9)
     await shows(phone, attendance="entered")
@@ -114,7 +114,7 @@ async def test_a_reloaded_page_still_completes_what_it_entered(site: Site, visit
 
 
 async def test_who_leaves_right_at_the_end_is_counted(site: Site, visitors: Visitors) -> None:
-    await site.store.create(with_everything(site))
+    await site.transactions.create(with_everything(site))
     await site.status("start")
     phone = await visitors.attendee(10)
     await shows(phone, attendance="entered")
@@ -131,7 +131,7 @@ async def has_completed(site: Site, lead_id: int) -> bool:
 
 
 async def test_a_speaker_who_watches_the_room_is_no_attendee(site: Site, visitors: Visitors) -> None:
-    await site.store.create(with_everything(site))
+    await site.transactions.create(with_everything(site))
     page = await visitors.open("/room/w", site.token("speaker"))
     hooks: list[str] = []
     page.on("request", lambda request: hooks.append(request.url) if "/hooks/" in request.url else None)

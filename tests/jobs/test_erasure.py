@@ -26,7 +26,7 @@ from tests.core import builders
 from tests.core.builders import Hook
 from tests.outage import own_redis
 from tests.state.acts import servers
-from tests.support import AT, room, settings_for
+from tests.support import AT, room, settings_for, transactions
 
 LEAD, OTHER = 4207001, 4207002
 NAME, CHAT, PARTNER = "Zinaida Unmistakable", 7700700700, 8800800800
@@ -40,12 +40,12 @@ def entry(lead: int) -> RosterEntry:
 
 
 async def does(store: Store, name: str, hook: Hook, role: str = "system") -> None:
-    await store.apply(builders.command(replace(hook, webinar_id=name), role, webinar_id="*"))
+    await transactions(store).apply(builders.command(replace(hook, webinar_id=name), role, webinar_id="*"))
 
 
 async def begin(store: Store, name: str, *leads: int) -> None:
     """A live webinar, these leads on its roster and in its room."""
-    await store.create(room(name, status=Status.LIVE, started_at=AT, on_air_since=AT))
+    await transactions(store).create(room(name, status=Status.LIVE, started_at=AT, on_air_since=AT))
     await roster.import_roster(store, name, [entry(lead) for lead in leads], replace=False)
     for lead in leads:
         await does(store, name, builders.enter(lead))
@@ -56,7 +56,7 @@ async def finish(store: Store, name: str, *completing: int) -> None:
     await does(store, name, builders.stop(), "speaker")
     for lead in completing:
         await does(store, name, builders.complete(lead))
-    await Evaluations(store).run_pending(name)
+    await Evaluations(transactions(store)).run_pending(name)
 
 
 async def live_through(store: Store) -> None:
@@ -64,7 +64,7 @@ async def live_through(store: Store) -> None:
     for number, name in enumerate(OVER):
         await begin(store, name, LEAD, OTHER)
         await finish(store, name, OTHER, *([LEAD] if number < 3 else []))
-    await store.create(room("planned"))
+    await transactions(store).create(room("planned"))
     await roster.import_roster(store, "planned", [entry(LEAD), entry(OTHER)], replace=False)
     await begin(store, "without", OTHER)
 
@@ -251,7 +251,7 @@ async def test_a_message_that_is_sent_for_ever_is_told(store: Store) -> None:
 
 async def test_records_that_cannot_be_read_go_like_the_others(any_state: State) -> None:
     store, keys = any_state.store, any_state.store.keys
-    await store.create(room("w", status=Status.FINISHED, started_at=AT, finished_at=AT))
+    await transactions(store).create(room("w", status=Status.FINISHED, started_at=AT, finished_at=AT))
     for key, field in ((keys.participations("w"), LEAD), (keys.deliveries("w"), f"{LEAD}:attendance")):
         await store.call("HSET", key, field, b"{")
 
@@ -261,7 +261,7 @@ async def test_records_that_cannot_be_read_go_like_the_others(any_state: State) 
 
 async def test_a_lead_of_many_webinars_is_found_in_all(store: Store) -> None:
     names = [f"w-{number:03}" for number in range(2 * TOGETHER + 1)]
-    await asyncio.gather(*(store.create(room(name)) for name in names))
+    await asyncio.gather(*(transactions(store).create(room(name)) for name in names))
     for name in (names[0], names[TOGETHER], names[-1]):
         await roster.import_roster(store, name, [entry(LEAD)], replace=False)
 
@@ -280,7 +280,7 @@ async def test_the_evaluation_brings_nobody_back(any_state: State) -> None:
 
     await forget(any_state.store, LEAD)
     hook = replace(builders.evaluate(LEAD), webinar_id="w")
-    await store.apply(builders.command(hook, webinar_id="*"), loaded)
+    await transactions(store).apply(builders.command(hook, webinar_id="*"), loaded)
 
     assert await mentions(any_state) == []
 
@@ -295,7 +295,7 @@ async def test_a_completion_that_was_decided_before_brings_nobody_back(any_state
     await forget(store, LEAD)
     hook = replace(builders.complete(LEAD), webinar_id="w")
     with pytest.raises(Conflict, match="never entered"):
-        await store.apply(builders.command(hook, webinar_id="*"), loaded)
+        await transactions(store).apply(builders.command(hook, webinar_id="*"), loaded)
 
     assert await mentions(any_state) == []
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from room_server.state.evaluation_schedule import EvaluationSchedule, Schedule, ScheduledEvaluation
 
 from room_server.clock import utc_now
 from room_server.core.messages import MessageKind
@@ -14,7 +15,7 @@ from room_server.core.planning import Plan
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable
 from room_server.jobs import attendance_report
-from room_server.jobs.evaluation import TOGETHER, Evaluations, Schedule, ScheduledEvaluation
+from room_server.jobs.evaluation import TOGETHER, Evaluations
 from room_server.state import roster
 from room_server.state.commits import unix_ms
 from room_server.state.outbox import Outbox
@@ -23,7 +24,7 @@ from room_server.state.store import Store
 from tests.core.builders import WEBINAR, act, complete, enter, room, stop
 from tests.proxy import proxy_to
 from tests.state.acts import answer, done, events, prepare, servers
-from tests.support import eventually, settings_for
+from tests.support import eventually, settings_for, transactions
 
 URL = "https://example.org/recording"
 
@@ -42,7 +43,7 @@ async def standing(store: Store) -> dict[int, str]:
 
 
 async def due(store: Store) -> ScheduledEvaluation:
-    found = await Evaluations(store).pending(WEBINAR)
+    found = await EvaluationSchedule(store).pending(WEBINAR)
     assert found is not None
     return found
 
@@ -67,7 +68,7 @@ async def test_the_stop_puts_the_evaluation_on_the_schedule_after_the_grace(any_
         await finish(store, 1)
 
         assert before + 50_000 < (await due(store)).at <= await redis_ms(state) + 60_000
-        assert await Evaluations(store).schedule(store.keys.tag(WEBINAR)) == Schedule(1, 0.0, [])
+        assert await EvaluationSchedule(store).read(store.keys.tag(WEBINAR)) == Schedule(1, 0.0, [])
 
 
 async def redis_ms(state: State) -> float:
@@ -82,7 +83,7 @@ async def test_what_is_due_is_found_and_nothing_else(any_state: State) -> None:
     moments = {"past": 1.0, "now": await redis_ms(any_state), "later": await redis_ms(any_state) + 3_600_000}
     for name, at in moments.items():
         await store.call("ZADD", store.keys.evaluations(tag), int(at), name)
-    found, first = await Evaluations(store).schedule(tag), await Evaluations(store).schedule(tag, 1)
+    found, first = await EvaluationSchedule(store).read(tag), await EvaluationSchedule(store).read(tag, 1)
 
     assert (found.waiting, [due.webinar_id for due in found.due]) == (3, ["past", "now"])
     assert found.late == pytest.approx(await redis_ms(any_state) / 1000, abs=60)
@@ -98,20 +99,20 @@ async def test_who_did_not_complete_was_not_there_and_who_did_stays(any_store: S
     for number in (1, 4):
         await done(any_store, complete(number))
 
-    classified = await Evaluations(any_store).run(await due(any_store))
+    classified = await Evaluations(transactions(any_store)).run(await due(any_store))
 
     assert classified == 3
     assert await standing(any_store) == {
         1: "attended", 2: "not_attended", 3: "not_attended", 4: "attended", 5: "not_attended",
     }  # fmt: skip
-    assert await Evaluations(any_store).pending(WEBINAR) is None
+    assert await EvaluationSchedule(any_store).pending(WEBINAR) is None
 
 
 async def test_each_lead_is_classified_and_routed_once_in_the_events(any_state: State) -> None:
     await finish(any_state.store, *range(1, 41))
 
     for _ in range(2):
-        await Evaluations(any_state.store).run(ScheduledEvaluation(WEBINAR, 0))
+        await Evaluations(transactions(any_state.store)).run(ScheduledEvaluation(WEBINAR, 0))
 
     told = Counter(await events(any_state))
     assert (told["client_webinar_attendance_classified"], told["post_webinar_route"]) == (40, 40)
@@ -122,7 +123,7 @@ async def test_a_completion_after_the_classification_is_kept_and_changes_nothing
     await prepare(store, "live")
     await done(store, enter(1))
     await done(store, stop())
-    await Evaluations(store).run(await due(store))
+    await Evaluations(transactions(store)).run(await due(store))
     before = await events(any_state)
 
     said = await answer(store, complete(1))
@@ -139,7 +140,7 @@ async def test_two_who_evaluate_at_once_classify_each_lead_once(any_url: str) ->
         await finish(one.store, *range(1, 301))
         at = await due(one.store)
 
-        found = await asyncio.gather(*(Evaluations(state.store).run(at) for state in (one, other)))
+        found = await asyncio.gather(*(Evaluations(transactions(state.store)).run(at) for state in (one, other)))
 
         told = Counter(await events(one))
         assert sum(found) == 300
@@ -154,12 +155,12 @@ async def test_an_evaluation_that_was_broken_off_goes_on_where_it_was(any_store:
     async def half_done() -> bool:
         return Counter((await standing(any_store)).values())["not_attended"] > TOGETHER
 
-    task = asyncio.create_task(Evaluations(any_store).run(at))
+    task = asyncio.create_task(Evaluations(transactions(any_store)).run(at))
     await eventually(half_done, "some are classified")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     left = Counter((await standing(any_store)).values())["-"]
-    classified = await Evaluations(any_store).run(await due(any_store))
+    classified = await Evaluations(transactions(any_store)).run(await due(any_store))
 
     assert classified <= left
     assert Counter((await standing(any_store)).values()) == {"not_attended": 1000}
@@ -170,21 +171,21 @@ async def test_one_that_is_to_stop_leaves_the_rest_on_the_schedule(any_store: St
     await finish(any_store, *range(1, 1001))
     stopping = asyncio.Event()
 
-    task = asyncio.create_task(Evaluations(any_store, stopping).run(await due(any_store)))
+    task = asyncio.create_task(Evaluations(transactions(any_store), stopping).run(await due(any_store)))
     await eventually(lambda: any_store.call("HGET", any_store.keys.tally(WEBINAR), "classified"), "it has begun")
     stopping.set()
     classified = await task
 
     assert 0 < classified < 1000
-    assert await Evaluations(any_store).pending(WEBINAR) is not None
+    assert await EvaluationSchedule(any_store).pending(WEBINAR) is not None
 
 
 async def test_a_later_roster_is_evaluated_too(any_store: Store) -> None:
     await finish(any_store, 1)
-    await Evaluations(any_store).run(await due(any_store))
+    await Evaluations(transactions(any_store)).run(await due(any_store))
 
     await register(any_store, 1, 2)
-    classified = await Evaluations(any_store).run(await due(any_store))
+    classified = await Evaluations(transactions(any_store)).run(await due(any_store))
 
     assert classified == 1
     assert await standing(any_store) == {1: "not_attended", 2: "not_attended"}
@@ -193,7 +194,7 @@ async def test_a_later_roster_is_evaluated_too(any_store: Store) -> None:
 @asynccontextmanager
 async def sweeping(store: Store, at: ScheduledEvaluation) -> AsyncIterator[asyncio.Task[int]]:
     """An evaluation that has begun."""
-    task = asyncio.create_task(Evaluations(store).run(at))
+    task = asyncio.create_task(Evaluations(transactions(store)).run(at))
     await eventually(lambda: store.call("HGET", store.keys.tally(WEBINAR), "classified"), "it has begun")
     assert not task.done()
     yield task
@@ -231,22 +232,22 @@ async def test_a_recording_that_is_set_during_the_sweep_releases_what_was_held(a
     await any_store.call("ZADD", any_store.keys.evaluations(any_store.keys.tag(WEBINAR)), at, WEBINAR)
 
     async with sweeping(any_store, ScheduledEvaluation(WEBINAR, at)):
-        await any_store.amend(WEBINAR, Plan(recording_url=URL))
+        await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
 
     assert await fates(any_store) == {"queued": 600}
 
 
 async def test_recording_messages_are_held_until_there_is_a_recording_and_released_once(any_store: Store) -> None:
     await finish(any_store, *range(1, 201))
-    evaluations = Evaluations(any_store)
+    evaluations = Evaluations(transactions(any_store))
     await evaluations.run(await due(any_store))
     before = await fates(any_store)
 
-    await any_store.amend(WEBINAR, Plan(recording_url=URL))
+    await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
     at = await due(any_store)
-    await asyncio.gather(*(Evaluations(any_store).run(at) for _ in range(2)))
+    await asyncio.gather(*(Evaluations(transactions(any_store)).run(at) for _ in range(2)))
     woken = await any_store.call("XLEN", any_store.keys.outbox(any_store.keys.tag(WEBINAR)))
-    await any_store.amend(WEBINAR, Plan(recording_url=URL + "/2"))
+    await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL + "/2"))
     await evaluations.run(await due(any_store))
 
     assert (before, await fates(any_store)) == ({"held": 200}, {"queued": 200})
@@ -256,12 +257,12 @@ async def test_recording_messages_are_held_until_there_is_a_recording_and_releas
 
 async def test_a_held_message_goes_to_where_the_roster_is_when_it_is_released(any_store: Store) -> None:
     await finish(any_store, 1, 2)
-    await Evaluations(any_store).run(await due(any_store))
+    await Evaluations(transactions(any_store)).run(await due(any_store))
     entries = [lead(1, 555), lead(2, None)]
     await roster.import_roster(any_store, WEBINAR, entries, replace=False)
 
-    await any_store.amend(WEBINAR, Plan(recording_url=URL))
-    await Evaluations(any_store).run(await due(any_store))
+    await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
+    await Evaluations(transactions(any_store)).run(await due(any_store))
 
     known = {held.delivery.lead_id: held.delivery async for held in Outbox(any_store).deliveries(WEBINAR)
              if held.delivery.kind is MessageKind.RECORDING}  # fmt: skip
@@ -271,10 +272,10 @@ async def test_a_held_message_goes_to_where_the_roster_is_when_it_is_released(an
 
 async def test_without_a_recording_those_who_wait_for_it_end(any_store: Store) -> None:
     await finish(any_store, 1)
-    await Evaluations(any_store).run(await due(any_store))
+    await Evaluations(transactions(any_store)).run(await due(any_store))
 
-    await any_store.amend(WEBINAR, Plan(no_recording=True))
-    await Evaluations(any_store).run(await due(any_store))
+    await transactions(any_store).amend(WEBINAR, Plan(no_recording=True))
+    await Evaluations(transactions(any_store)).run(await due(any_store))
 
     (ended,) = [held.delivery async for held in Outbox(any_store).deliveries(WEBINAR)
                 if held.delivery.kind is MessageKind.RECORDING]  # fmt: skip
@@ -285,16 +286,16 @@ async def test_an_archived_webinar_is_evaluated_too(any_store: Store) -> None:
     await finish(any_store, 1)
     await done(any_store, act("archive"))
 
-    assert await Evaluations(any_store).run_pending(WEBINAR) == 1
-    assert await Evaluations(any_store).run_pending(WEBINAR) == 0
+    assert await Evaluations(transactions(any_store)).run_pending(WEBINAR) == 1
+    assert await Evaluations(transactions(any_store)).run_pending(WEBINAR) == 0
 
 
 async def test_a_webinar_that_is_gone_leaves_the_schedule(any_store: Store) -> None:
     key = any_store.keys.evaluations(any_store.keys.tag("gone"))
     await any_store.call("ZADD", key, 1, "gone")
 
-    assert await Evaluations(any_store).run(ScheduledEvaluation("gone", 1)) == 0
-    assert await Evaluations(any_store).pending("gone") is None
+    assert await Evaluations(transactions(any_store)).run(ScheduledEvaluation("gone", 1)) == 0
+    assert await EvaluationSchedule(any_store).pending("gone") is None
 
 
 async def test_leads_that_cannot_be_read_stop_no_other(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
@@ -302,7 +303,7 @@ async def test_leads_that_cannot_be_read_stop_no_other(any_store: Store, caplog:
     await any_store.call("HSET", any_store.keys.roster(WEBINAR), "7", b"{", "x", json.dumps({"lead_id": 8}))
     await any_store.call("HSET", any_store.keys.participations(WEBINAR), "3", b'{"lead_id":"three"}')
 
-    classified = await Evaluations(any_store).run(await due(any_store))
+    classified = await Evaluations(transactions(any_store)).run(await due(any_store))
 
     assert classified == 2
     assert await any_store.call("HGET", any_store.keys.tally(WEBINAR), "classified") == b"2"
@@ -311,10 +312,10 @@ async def test_leads_that_cannot_be_read_stop_no_other(any_store: Store, caplog:
 
 
 async def test_a_live_webinar_is_not_evaluated(any_store: Store) -> None:
-    await any_store.create(room("live"))
+    await transactions(any_store).create(room("live"))
     await register(any_store, 1)
 
-    assert await Evaluations(any_store).run(ScheduledEvaluation(WEBINAR, 0)) == 0
+    assert await Evaluations(transactions(any_store)).run(ScheduledEvaluation(WEBINAR, 0)) == 0
     assert await standing(any_store) == {1: "-"}
 
 
@@ -325,8 +326,8 @@ async def test_a_sweep_that_redis_interrupts_is_broken_off_whole_and_can_be_repe
         proxy.freeze()
 
         with pytest.raises(StateUnavailable):
-            await Evaluations(state.store).run(at)
+            await Evaluations(transactions(state.store)).run(at)
         proxy.thaw()
 
-        await Evaluations(state.store).run(await due(state.store))
+        await Evaluations(transactions(state.store)).run(await due(state.store))
         assert Counter((await standing(state.store)).values()) == {"not_attended": 600}

@@ -31,7 +31,7 @@ from tests.core import builders
 from tests.core.builders import Hook
 from tests.outage import own_redis
 from tests.state.acts import everything
-from tests.support import eventually, room, settings_for
+from tests.support import eventually, renew, room, settings_for, transactions
 
 PEOPLE = [
     RosterEntry(lead_id=lead, name=f"L{lead}", candidate_chat_id=100 + lead, partner_chat_id=900) for lead in (1, 2)
@@ -44,18 +44,18 @@ EACH = 50
 
 async def does(store: Store, name: str, hook: Hook, role: str = "system") -> None:
     """A hook of the builders, for the webinar of this name."""
-    await store.apply(builders.command(replace(hook, webinar_id=name), role, webinar_id="*"))
+    await transactions(store).apply(builders.command(replace(hook, webinar_id=name), role, webinar_id="*"))
 
 
 async def live_through(store: Store, name: str) -> None:
     """From planning to the archive: one lead was there to the end, the other was not; their messages wait."""
-    await store.create(room(name))
+    await transactions(store).create(room(name))
     await roster.import_roster(store, name, PEOPLE, replace=False)
     await does(store, name, builders.start(), "speaker")
     await does(store, name, builders.enter(1))
     await does(store, name, builders.stop(), "speaker")
     await does(store, name, builders.complete(1))
-    await Evaluations(store).run_pending(name)
+    await Evaluations(transactions(store)).run_pending(name)
     await does(store, name, builders.act("archive"))
 
 
@@ -110,7 +110,9 @@ async def pass_by(state: State, waves: int) -> None:
 async def test_what_is_not_archived_or_not_long_enough_stays_as_it_is(any_state: State) -> None:
     store = any_state.store
     await live_through(store, "archived")
-    await asyncio.gather(*(store.create(builders.room(status, webinar_id=status)) for status in builders.STATUSES[:-1]))
+    await asyncio.gather(
+        *(transactions(store).create(builders.room(status, webinar_id=status)) for status in builders.STATUSES[:-1])
+    )
     before = await everything(any_state)
     archived_at = await store.call("ZSCORE", store.keys.archived(store.keys.tag("archived")), "archived")
 
@@ -217,7 +219,7 @@ async def test_the_first_word_on_when_it_was_archived_holds(any_store: Store) ->
     key = any_store.keys.archived(any_store.keys.tag("w"))
     await any_store.call("ZADD", key, 1, "w")
 
-    await any_store.renew("w")
+    await renew(any_store, "w")
 
     assert float(await any_store.call("ZSCORE", key, "w")) == 1
 
@@ -225,7 +227,7 @@ async def test_the_first_word_on_when_it_was_archived_holds(any_store: Store) ->
 async def test_more_than_go_together_go_all_the_same(valkey_url: str) -> None:
     async with open_state(settings_for(valkey_url)) as state:
         names = [f"w-{number}" for number in range(TAKEN + 2)]
-        await asyncio.gather(*(state.store.create(room(name, status=Status.ARCHIVED)) for name in names))
+        await asyncio.gather(*(transactions(state.store).create(room(name, status=Status.ARCHIVED)) for name in names))
 
         assert sorted(await Retention(state.store).expire(utc_now() + timedelta(days=1))) == sorted(names)
         assert await webinars.latest(state.store) == []
@@ -265,7 +267,7 @@ async def test_a_partition_that_cannot_be_looked_at_keeps_no_other_from_its_turn
         store, (first, *_) = state.store, state.store.keys.tags
         names = [f"w-{number}" for number in range(12)]
         for name in names:
-            await store.create(room(name, status=Status.ARCHIVED))
+            await transactions(store).create(room(name, status=Status.ARCHIVED))
         await store.call("DEL", store.keys.archived(first))
         await store.call("SET", store.keys.archived(first), "no sorted set")
         with pytest.raises(StateUnavailable, match="WRONGTYPE"):

@@ -28,14 +28,14 @@ class Hasty(BoundedHttp):
 async def hasty(valkey_url: str) -> AsyncIterator[Site]:
     """A site that waits half a second for each request."""
     async with serving(settings_for(valkey_url), http=Hasty) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         yield site
 
 
 @pytest.fixture
 async def planned(site: Site) -> Site:
     """A site with a webinar, and the time that the product gives to a request."""
-    await site.store.create(room())
+    await site.transactions.create(room())
     return site
 
 
@@ -320,7 +320,7 @@ async def test_a_caller_that_reads_slowly_gets_all_answers(planned: Site) -> Non
 
 async def test_half_a_request_behind_one_that_takes_long_is_not_waited_for(valkey_url: str) -> None:
     async with proxy_to(valkey_url) as proxy, serving(settings_for(proxy.url), http=Hasty) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         async with connecting(site) as raw:
             proxy.delay = 0.7
             await raw.send(hook(site) + hook(site)[:-1])

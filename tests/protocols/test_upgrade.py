@@ -43,7 +43,7 @@ def test_anything_else_is_left_to_http(data: bytes) -> None:
 
 
 async def test_a_handshake_in_pieces_is_answered_as_a_whole_one(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     whole = handshake(site)
     for pieces in ([whole], [whole[:10], whole[10:]], [whole[:-1], whole[-1:]], [bytes([one]) for one in whole]):
         async with connecting(site) as raw:
@@ -54,7 +54,7 @@ async def test_a_handshake_in_pieces_is_answered_as_a_whole_one(site: Site) -> N
 
 
 async def test_a_handshake_behind_an_answered_request_is_answered(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with connecting(site) as raw:
         await raw.send(request(site, "/healthz"))
         assert (await raw.answer()).status == 200

@@ -16,7 +16,7 @@ from room_server.state.startup import State, open_state
 from room_server.state.store import Store
 from tests.core import builders
 from tests.core.builders import WEBINAR, Hook
-from tests.support import settings_for
+from tests.support import settings_for, transactions
 
 CORE = (type(builders.start()), type(builders.cta()))
 """What the speaker may do, and the system may not."""
@@ -30,7 +30,7 @@ def wish(hook: Hook) -> Command:
 async def answer(store: Store, hook: Hook) -> str:
     """`ok`, `duplicate`, or the code of the refusal."""
     try:
-        change = await store.apply(wish(hook))
+        change = await transactions(store).apply(wish(hook))
     except Refusal as refusal:
         return refusal.code
     return "duplicate" if change.duplicate else "ok"
@@ -38,12 +38,12 @@ async def answer(store: Store, hook: Hook) -> str:
 
 async def done(store: Store, hook: Hook) -> Change:
     """The change, where none is refused."""
-    return await store.apply(wish(hook))
+    return await transactions(store).apply(wish(hook))
 
 
 async def prepare(store: Store, status: str = "live") -> None:
     """The webinar of these tests, in `status`."""
-    await store.create(builders.room(status))
+    await transactions(store).create(builders.room(status))
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from tests.core.builders import LEAD, WEBINAR
 from tests.outage import OwnRedis, own_redis
 from tests.proxy import Proxy
 from tests.state.acts import answer, done, events, everything, history, prepare
-from tests.support import SLACK, eventually, settings_for
+from tests.support import SLACK, eventually, settings_for, transactions
 
 COMMIT = Script.read("commit").sha.encode()
 DELETE = Script.read("delete").sha.encode()
@@ -83,7 +83,7 @@ async def test_a_deletion_whose_reply_was_lost_spares_what_was_made_since(
     again = proxy.hold(DELETE)
     deleting = asyncio.create_task(far.delete(WEBINAR))
     await again.arrived.wait()
-    made = await state.store.create(builders.room("draft"))
+    made = await transactions(state.store).create(builders.room("draft"))
     before = await everything(state)
     again.released.set()
     await deleting
@@ -94,7 +94,7 @@ async def test_a_deletion_whose_reply_was_lost_spares_what_was_made_since(
 
 async def test_a_deletion_takes_everything_of_its_webinar_and_nothing_else(any_state: State) -> None:
     store = any_state.store
-    await store.create(builders.room("draft", webinar_id="other"))
+    await transactions(store).create(builders.room("draft", webinar_id="other"))
     before = await everything(any_state)
     await prepare(store)
     await done(store, builders.enter())

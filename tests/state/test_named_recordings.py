@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from room_server.state.evaluation_schedule import EvaluationSchedule
 
 from room_server.clock import utc_now
 from room_server.core.decision_types import Facts
@@ -21,7 +22,7 @@ from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, act, stop
 from tests.state.acts import done, everything, prepare
-from tests.support import eventually
+from tests.support import eventually, transactions
 
 URL = "https://example.org/recording"
 NAMED, NONE = Plan(recording_url=URL), Plan(no_recording=True)
@@ -38,14 +39,14 @@ async def archived(store: Store, *numbers: int, **plan: Any) -> None:
     await register(store, *numbers)
     await done(store, stop())
     if plan:
-        await store.amend(WEBINAR, Plan(**plan))
+        await transactions(store).amend(WEBINAR, Plan(**plan))
     await evaluated(store)
     await done(store, act("archive"))
 
 
 async def evaluated(store: Store) -> None:
     """What the worker does once the schedule says so."""
-    await Evaluations(store).run_pending(WEBINAR)
+    await Evaluations(transactions(store)).run_pending(WEBINAR)
 
 
 async def recordings(store: Store) -> dict[int, StoredDelivery]:
@@ -75,7 +76,7 @@ async def test_a_recording_that_is_named_later_releases_what_is_held_once(any_st
     before = await fates(any_store), await woken(any_store)
 
     for _ in range(2):
-        await any_store.amend(WEBINAR, NAMED)
+        await transactions(any_store).amend(WEBINAR, NAMED)
         await evaluated(any_store)
 
     assert before == (Counter(held=100), 100)  # the follow-ups
@@ -85,7 +86,7 @@ async def test_a_recording_that_is_named_later_releases_what_is_held_once(any_st
 async def test_that_there_will_be_none_ends_what_is_held(any_store: Store) -> None:
     await archived(any_store, 1, 2)
 
-    await any_store.amend(WEBINAR, NONE)
+    await transactions(any_store).amend(WEBINAR, NONE)
     await evaluated(any_store)
 
     assert {(held.delivery.status, held.delivery.error) for held in (await recordings(any_store)).values()} == {
@@ -98,7 +99,7 @@ async def test_the_room_stays_as_it_is(any_store: Store, plan: Plan) -> None:
     await archived(any_store, 1)
     before = await room_of(any_store)
 
-    told = await any_store.amend(WEBINAR, plan)
+    told = await transactions(any_store).amend(WEBINAR, plan)
 
     assert await room_of(any_store) == before
     assert told == (await any_store.load(WEBINAR)).room
@@ -109,7 +110,7 @@ async def test_with_anything_else_it_is_refused_whole(any_state: State) -> None:
     before = await everything(any_state)
 
     with pytest.raises(Conflict) as refusal:
-        await any_state.store.amend(WEBINAR, Plan(title="Another", recording_url=URL))
+        await transactions(any_state.store).amend(WEBINAR, Plan(title="Another", recording_url=URL))
 
     assert refusal.value.code == "webinar_state_locked"
     assert await everything(any_state) == before
@@ -119,7 +120,7 @@ async def test_what_was_said_before_writes_nothing(any_state: State) -> None:
     await archived(any_state.store, 1, recording_url=URL)
     before = await everything(any_state)
 
-    await any_state.store.amend(WEBINAR, NAMED)
+    await transactions(any_state.store).amend(WEBINAR, NAMED)
 
     assert await everything(any_state) == before
 
@@ -128,7 +129,7 @@ async def test_of_two_at_once_one_stands_and_each_message_is_released_once(any_s
     await archived(any_store, *range(1, 101))
     urls = [f"{URL}/{number}" for number in range(4)]
 
-    await asyncio.gather(*(any_store.amend(WEBINAR, Plan(recording_url=url)) for url in urls))
+    await asyncio.gather(*(transactions(any_store).amend(WEBINAR, Plan(recording_url=url)) for url in urls))
     await asyncio.gather(evaluated(any_store), evaluated(any_store))
 
     named = (await any_store.load(WEBINAR)).recording
@@ -138,7 +139,7 @@ async def test_of_two_at_once_one_stands_and_each_message_is_released_once(any_s
 
 async def test_a_release_that_was_killed_goes_on_where_it_was(any_store: Store) -> None:
     await archived(any_store, *range(1, 1001))
-    await any_store.amend(WEBINAR, NAMED)
+    await transactions(any_store).amend(WEBINAR, NAMED)
 
     async def begun() -> bool:
         return (await fates(any_store))["queued"] > 0
@@ -152,7 +153,7 @@ async def test_a_release_that_was_killed_goes_on_where_it_was(any_store: Store) 
 
     assert left > 0
     assert await fates(any_store) == Counter(queued=1000)
-    assert await Evaluations(any_store).pending(WEBINAR) is None
+    assert await EvaluationSchedule(any_store).pending(WEBINAR) is None
 
 
 @pytest.mark.parametrize(("said", "plan", "fate"), [({}, NAMED, "queued"), ({"no_recording": True}, NAMED, "queued"),
@@ -161,7 +162,7 @@ async def test_a_roster_that_comes_later_still_rests_on_what_was_said_last(
     any_store: Store, said: dict[str, Any], plan: Plan, fate: str
 ) -> None:
     await archived(any_store, 1, **said)
-    await any_store.amend(WEBINAR, plan)
+    await transactions(any_store).amend(WEBINAR, plan)
     await evaluated(any_store)
 
     await register(any_store, 2)
@@ -176,7 +177,7 @@ async def test_a_message_on_its_way_ends_with_its_recording_and_one_on_the_line_
     wanted = claim(on_the_line.delivery, "sender", utc_now())
     assert await Outbox(any_store).update(WEBINAR, on_the_line, wanted, FollowOn())
 
-    await any_store.amend(WEBINAR, NONE)
+    await transactions(any_store).amend(WEBINAR, NONE)
     await evaluated(any_store)
 
     known = await recordings(any_store)
@@ -188,7 +189,7 @@ async def test_a_message_on_its_way_ends_with_its_recording_and_one_on_the_line_
 
 async def test_the_facts_tell_of_it_and_a_webinar_that_is_made_anew_knows_nothing_of_it(any_store: Store) -> None:
     await archived(any_store, 1)
-    await any_store.amend(WEBINAR, NAMED)
+    await transactions(any_store).amend(WEBINAR, NAMED)
     known = await any_store.load(WEBINAR)
     await any_store.delete(WEBINAR)
     await prepare(any_store, "archived")

@@ -21,7 +21,7 @@ from tests.cluster import form, processes, url_of
 from tests.conftest import CLUSTER_PARTITIONS
 from tests.core import builders
 from tests.outage import own_redis
-from tests.support import eventually, settings_for
+from tests.support import eventually, settings_for, transactions
 
 WEBINARS = [f"w-{number}" for number in range(24)]
 
@@ -41,7 +41,7 @@ async def store(primaries: dict[int, subprocess.Popen[bytes]]) -> AsyncIterator[
         with BlockingRedis(port=port) as client:
             client.flushall()
     async with open_state(settings_for(url_of(list(primaries)), partitions=CLUSTER_PARTITIONS)) as state:
-        await asyncio.gather(*(state.store.create(builders.room(webinar_id=name)) for name in WEBINARS))
+        await asyncio.gather(*(transactions(state.store).create(builders.room(webinar_id=name)) for name in WEBINARS))
         yield state.store
 
 

@@ -22,7 +22,7 @@ from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.outage import own_redis
 from tests.state.acts import done, prepare
-from tests.support import settings_for
+from tests.support import settings_for, transactions
 
 SLACK = 5.0
 """Seconds that a test may take between two looks at the clock; whole milliseconds may also seem a little early."""
@@ -57,7 +57,7 @@ async def test_the_living_processes_are_counted_by_kind(any_store: Store) -> Non
 async def test_webinars_are_counted_by_status_and_the_longest_live_one_is_timed(any_store: Store) -> None:
     for minutes, status in enumerate(("live", "live", "paused", "finished")):
         begun = utc_now() - timedelta(minutes=10 * (minutes + 1))
-        await any_store.create(builders.room(status, webinar_id=f"w-{minutes}", started_at=begun))
+        await transactions(any_store).create(builders.room(status, webinar_id=f"w-{minutes}", started_at=begun))
     read = await queue_stats.read(any_store)
 
     assert {status: count for status, count in read.webinars.items() if count} == {

@@ -17,6 +17,7 @@ from room_server.state.store import Store
 from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.state.acts import answer, everything, prepare
+from tests.support import transactions
 
 BROKEN = [
     *(b"{", b"[]", b"\xff", b'"\xff"', b"null", b'{"webinar_id":"w"}', b'{"x":' + b"[" * 5000),
@@ -70,7 +71,7 @@ async def downgrade(store: Store, webinar_id: str) -> None:
 
 async def test_a_webinar_that_cannot_be_read_is_missing_from_the_list_and_no_other_is(any_store: Store) -> None:
     for number in range(4):
-        await any_store.create(builders.room("live", webinar_id=f"w-{number}"))
+        await transactions(any_store).create(builders.room("live", webinar_id=f"w-{number}"))
     await downgrade(any_store, "w-2")
 
     assert sorted(room.webinar_id for room in await webinars.latest(any_store)) == ["w-0", "w-1", "w-3"]
@@ -87,7 +88,7 @@ async def test_a_room_that_cannot_be_read_is_neither_decided_on_nor_written_over
 
     assert await answer(any_state.store, hook) == "state_unavailable"
     with pytest.raises(UnreadableRecord):
-        await any_state.store.create(builders.room())
+        await transactions(any_state.store).create(builders.room())
     assert await everything(any_state) == before
 
 

@@ -34,7 +34,7 @@ from tests.outage import OwnRedis
 from tests.replicas import Pair, healed, pair
 from tests.state.acts import answer, wish
 from tests.state.processes import command
-from tests.support import room, serving, settings_for
+from tests.support import renew, room, serving, settings_for, transactions
 
 MANY = 300
 """Answered creations before the primary is killed."""
@@ -69,7 +69,7 @@ async def create_until_it_is_gone(store: Store, servers: Pair) -> set[str]:
 
     async def create(prefix: str) -> None:
         for number in count():
-            await store.create(room(f"{prefix}-{number}"))
+            await transactions(store).create(room(f"{prefix}-{number}"))
             confirmed.add(f"{prefix}-{number}")
             if len(confirmed) == MANY:
                 servers.link.torn = True
@@ -95,7 +95,7 @@ async def test_what_was_answered_survives_the_primary(program: str) -> None:
 
 async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_not() -> None:
     async with pair() as servers, serving(settings_for(servers.primary.url, replicas=1)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         await site.hook(
             "core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True}
         )  # it knows the room now
@@ -105,7 +105,7 @@ async def test_without_its_replica_a_hook_is_refused_in_time_and_a_reading_is_no
         took = time.monotonic() - began
         repeated = await site.status("start")
         servers.replica.thaw()
-        await healed(lambda: site.store.edit("w", lambda known: known))
+        await healed(lambda: site.transactions.edit("w", lambda known: known))
         back = await site.status("start")
 
     assert (refused.status_code, refused.json()["code"]) == (503, "state_unavailable")
@@ -163,7 +163,7 @@ async def test_a_commit_that_finds_itself_done_is_not_answered_before_a_replica_
         servers.replica.freeze()
         key = one.keys.done(WEBINAR, "id")
         replies = [
-            await asyncio.gather(store.confirmed.call("SET", key, "1", "EX", 60, "NX"), return_exceptions=True)
+            await asyncio.gather(store.replicated.call("SET", key, "1", "EX", 60, "NX"), return_exceptions=True)
             for store in (one, other)
         ]
 
@@ -188,7 +188,7 @@ async def test_an_answer_is_remembered_where_a_replica_has_it() -> None:
 async def test_a_person_is_forgotten_when_replicas_have_forgotten_it() -> None:
     """Also by a second try, which finds nothing left."""
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
-        await state.store.create(builders.room("scheduled"))
+        await transactions(state.store).create(builders.room("scheduled"))
         await roster.import_roster(state.store, WEBINAR, [RosterEntry(lead_id=1)], replace=False)
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):
@@ -203,12 +203,12 @@ async def test_a_person_is_forgotten_when_replicas_have_forgotten_it() -> None:
 
 async def test_messages_are_discarded_when_replicas_have_it() -> None:
     async with pair() as servers, process_on(servers.primary) as store:
-        await store.create(builders.room("finished"))
+        await transactions(store).create(builders.room("finished"))
         at = {"ROOM_SERVER_REDIS_URL": servers.primary.url, "ROOM_SERVER_REPLICAS": "1"}
         servers.replica.freeze()
         status, said = await command("outbox", "discard", WEBINAR, **at)
         servers.replica.thaw()
-        await healed(lambda: store.edit(WEBINAR, lambda known: known))
+        await healed(lambda: transactions(store).edit(WEBINAR, lambda known: known))
 
         assert (status != 0, "messages changed" in said) == (True, False)
         assert await command("outbox", "discard", WEBINAR, **at) == (0, "0 messages changed, 0 left as they are\n")
@@ -217,17 +217,17 @@ async def test_messages_are_discarded_when_replicas_have_it() -> None:
 async def test_a_new_epoch_waits_for_no_replica() -> None:
     """A primary that was promoted has none yet, and sockets must learn meanwhile that it lost what they show."""
     async with pair() as servers, process_on(servers.primary) as store:
-        await store.create(room(epoch="old"))
+        await transactions(store).create(room(epoch="old"))
         servers.replica.freeze()
 
-        assert (await store.renew("w")).epoch != "old"
-        assert (await store.load("w")).room == await store.renew("w", ("old", 1)), "somebody else was first"
+        assert (await renew(store, "w")).epoch != "old"
+        assert (await store.load("w")).room == await renew(store, "w", ("old", 1)), "somebody else was first"
 
 
 async def test_a_replica_that_is_late_is_waited_for() -> None:
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
-        creation = asyncio.create_task(state.store.create(room()))
+        creation = asyncio.create_task(transactions(state.store).create(room()))
         asyncio.get_running_loop().call_later(DEADLINE / 2, servers.replica.thaw)
 
         assert (await creation).status is Status.SCHEDULED
@@ -239,9 +239,9 @@ async def test_it_is_told_when_replicas_are_missing_and_when_they_are_back(caplo
     async with pair() as servers, open_state(settings_for(servers.primary.url, replicas=1)) as state:
         servers.replica.freeze()
         with pytest.raises(StateUnavailable):
-            await state.store.create(room())
+            await transactions(state.store).create(room())
         servers.replica.thaw()
-        await state.store.create(room("other"))
+        await transactions(state.store).create(room("other"))
 
     assert caplog.messages == [
         "0 replicas have what was written, 1 are asked for",
@@ -288,7 +288,7 @@ async def test_on_a_cluster_the_primary_of_the_slot_is_asked() -> None:
         made = settings_for(url_of(ports), partitions=CLUSTER_PARTITIONS, replicas=1)
         async with open_state(made) as state:
             keys = state.store.keys
-            creations = [state.store.create(builders.room(webinar_id=name)) for name in WEBINARS]
+            creations = [transactions(state.store).create(builders.room(webinar_id=name)) for name in WEBINARS]
             created = await asyncio.gather(*creations, return_exceptions=True)
             confirmed = {
                 name for name, result in zip(WEBINARS, created, strict=True) if not isinstance(result, Exception)
@@ -301,7 +301,7 @@ async def test_on_a_cluster_the_primary_of_the_slot_is_asked() -> None:
 
 async def test_without_replicas_nothing_is_waited_for(valkey_url: str) -> None:
     async with open_state(settings_for(valkey_url)) as state:
-        await state.store.create(builders.room())
+        await transactions(state.store).create(builders.room())
 
-        assert state.store.confirmed is state.store.pipeline
+        assert state.store.replicated is state.store.pipeline
         assert await answer(state.store, builders.cta()) == "ok"

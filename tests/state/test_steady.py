@@ -7,9 +7,9 @@ from importlib.resources import files
 from itertools import pairwise
 
 import pytest
+from room_server.state.evaluation_schedule import EvaluationSchedule
 
 from room_server.core.room import RosterEntry
-from room_server.jobs.evaluation import Evaluations
 from room_server.state import queue_stats, roster
 from room_server.state.outbox import TAKEN_OVER_MS, FollowOn, Outbox
 from room_server.state.startup import State, open_state
@@ -111,7 +111,7 @@ async def test_an_evaluation_is_due_when_it_was_said_to_be(server: OwnClock, sta
         server.set(-HOUR)
 
         async def late() -> bool:
-            return (await Evaluations(store).schedule(store.keys.tag(WEBINAR))).late > 0
+            return (await EvaluationSchedule(store).read(store.keys.tag(WEBINAR))).late > 0
 
         await eventually(late, "it is due")
         assert (await queue_stats.read(store)).evaluation_lag < SLACK

@@ -15,10 +15,11 @@ from tests.core import builders
 from tests.core.builders import LEAD, OTHER_LEAD, WEBINAR
 from tests.proxy import proxy_to
 from tests.state.acts import another, answer, done, events, everything, prepare, servers
+from tests.support import renew, transactions
 
 
 async def test_what_was_created_is_loaded(any_store: Store) -> None:
-    made = await any_store.create(builders.room("scheduled"))
+    made = await transactions(any_store).create(builders.room("scheduled"))
 
     assert (await any_store.load(WEBINAR)).room == made == builders.room("scheduled")
 
@@ -33,7 +34,7 @@ async def test_a_webinar_is_created_once(any_state: State) -> None:
     await prepare(any_state.store)
     before = await everything(any_state)
     with pytest.raises(Conflict) as refused:
-        await any_state.store.create(builders.room("draft"))
+        await transactions(any_state.store).create(builders.room("draft"))
 
     assert refused.value.code == "webinar_exists"
     assert await everything(any_state) == before
@@ -80,7 +81,7 @@ async def test_nothing_can_be_done_to_a_webinar_that_is_not_there(any_state: Sta
     assert await answer(any_state.store, builders.start()) == "webinar_unknown"
     assert await answer(any_state.store, builders.enter()) == "webinar_unknown"
     with pytest.raises(Unknown):
-        await any_state.store.edit(WEBINAR, lambda room: room)
+        await transactions(any_state.store).edit(WEBINAR, lambda room: room)
     assert set(await everything(any_state)) == {"rs:partitions"}
 
 
@@ -114,7 +115,7 @@ async def test_deciding_again_is_bounded(any_state: State, any_url: str) -> None
     await prepare(any_state.store)
     async with another(any_url) as other:
         edits = [
-            store.edit(WEBINAR, lambda room: replace(room, version=room.version + 1))
+            transactions(store).edit(WEBINAR, lambda room: replace(room, version=room.version + 1))
             for _ in range(30)
             for store in (any_state.store, other)
         ]
@@ -187,8 +188,8 @@ async def test_the_copies_are_bounded_and_the_last_used_stays(valkey_url: str) -
         await prepare(store)
         made = (builders.room("draft", webinar_id=f"w-{number}") for number in range(MOST + 10))
         while rooms := list(islice(made, 250)):
-            await asyncio.gather(*(store.create(room) for room in rooms))
-            await store.renew(WEBINAR)
+            await asyncio.gather(*(transactions(store).create(room) for room in rooms))
+            await renew(store, WEBINAR)
 
         assert len(store._copies) == MOST
         assert store._copies.get(WEBINAR) is not None
@@ -197,7 +198,7 @@ async def test_the_copies_are_bounded_and_the_last_used_stays(valkey_url: str) -
 async def test_public_texts_come_in_the_order_asked_for(any_store: Store) -> None:
     rooms = [builders.room("live", webinar_id=f"w-{number}") for number in range(20)]
     for room in rooms:
-        await any_store.create(room)
+        await transactions(any_store).create(room)
     texts = await any_store.public_texts([room.webinar_id for room in reversed(rooms)] + ["no-such"])
 
     assert texts == [*(public_text(room) for room in reversed(rooms)), None]
@@ -205,7 +206,7 @@ async def test_public_texts_come_in_the_order_asked_for(any_store: Store) -> Non
 
 async def test_a_renewed_room_is_the_same_under_another_epoch(any_store: Store) -> None:
     await prepare(any_store)
-    renewed = await any_store.renew(WEBINAR)
+    renewed = await renew(any_store, WEBINAR)
 
     assert renewed == replace(builders.room(), epoch=renewed.epoch, version=builders.room().version + 1)
     assert renewed.epoch != builders.room().epoch

@@ -21,7 +21,7 @@ from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, enter
 from tests.state.acts import done, prepare
-from tests.support import room
+from tests.support import room, transactions
 
 LEAD, OTHER = 42, 43
 BOTH = [RosterEntry(lead_id=LEAD, name="Anna"), RosterEntry(lead_id=OTHER)]
@@ -107,7 +107,7 @@ async def test_after_a_day_the_lead_may_be_imported_again(any_store: Store) -> N
 
 async def test_a_webinar_that_forgot_alone_leaves_out_alone(any_store: Store) -> None:
     for name in (WEBINAR, "w", "another"):
-        await any_store.create(room(name))
+        await transactions(any_store).create(room(name))
     await forget(any_store, LEAD, "w")
 
     outs = {
@@ -182,7 +182,7 @@ async def test_an_entry_of_a_message_that_was_forgotten_meanwhile_leaves_nothing
     """Its sender took it from the stream, and then found no record of it."""
     store, outbox = any_state.store, Outbox(any_state.store)
     await prepare(store, "finished")
-    await store.create(room("another"))
+    await transactions(store).create(room("another"))
     tag = store.keys.tag(WEBINAR)
     await outbox.open(tag)
     await forget(store, LEAD, webinar_id)

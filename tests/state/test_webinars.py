@@ -11,6 +11,7 @@ from room_server.state.webinars import LISTED, delivery_counts, evaluation_progr
 from tests.core import builders
 from tests.core.builders import NOW, WEBINAR
 from tests.state.acts import another, done, prepare
+from tests.support import transactions
 
 
 async def made(store: Store, count: int) -> list[Room]:
@@ -19,7 +20,7 @@ async def made(store: Store, count: int) -> list[Room]:
         builders.room("scheduled", webinar_id=f"w-{number}", scheduled_at=NOW - timedelta(minutes=number))
         for number in range(count)
     ]
-    return list(await asyncio.gather(*(store.create(room) for room in rooms)))
+    return list(await asyncio.gather(*(transactions(store).create(room) for room in rooms)))
 
 
 async def test_the_latest_come_first(any_store: Store) -> None:
@@ -33,14 +34,16 @@ async def test_without_webinars_the_list_is_empty(any_store: Store) -> None:
 
 
 async def test_every_status_is_listed(any_store: Store) -> None:
-    rooms = [await any_store.create(builders.room(status, webinar_id=status)) for status in builders.STATUSES]
+    rooms = [
+        await transactions(any_store).create(builders.room(status, webinar_id=status)) for status in builders.STATUSES
+    ]
 
     assert sorted(await latest(any_store), key=str) == sorted((public(room) for room in rooms), key=str)
 
 
 async def test_a_webinar_moves_with_its_time(any_store: Store) -> None:
     rooms = await made(any_store, 3)
-    moved = await any_store.edit("w-2", lambda room: replace(room, scheduled_at=NOW, version=8))
+    moved = await transactions(any_store).edit("w-2", lambda room: replace(room, scheduled_at=NOW, version=8))
 
     assert {room.webinar_id for room in await latest(any_store)} == {room.webinar_id for room in rooms}
     assert [room.webinar_id for room in await latest(any_store)][-1] == "w-1"

@@ -12,6 +12,7 @@ from room_server.errors import Conflict, StateUnavailable
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.core import builders
+from tests.support import transactions
 
 
 async def write(data: Path, name: str) -> None:
@@ -29,7 +30,7 @@ async def write(data: Path, name: str) -> None:
 async def is_made(store: Store, name: str) -> bool:
     """Whether it was acknowledged that the webinar is there."""
     try:
-        await store.create(builders.room("draft", webinar_id=name))
+        await transactions(store).create(builders.room("draft", webinar_id=name))
     except StateUnavailable:
         return False
     except Conflict:

@@ -17,7 +17,7 @@ from room_server.state.outbox import Outbox
 from room_server.state.startup import State, open_state
 from room_server.telegram.sender import open_sender
 from room_server.telegram.worker import Worker
-from tests.support import AT, PATIENCE, eventually, room
+from tests.support import AT, PATIENCE, eventually, room, transactions
 from tests.telegram.bot_api import BotApi
 
 ROOM = room(status=Status.FINISHED, started_at=AT, finished_at=AT, no_recording=True)
@@ -42,13 +42,13 @@ class Outgoing:
         """What follows for these leads of a webinar with these fields."""
         standing: Room = replace(ROOM, **fields)
         if (await self.store.load("w")).room is None:
-            await self.store.create(standing)
+            await transactions(self.store).create(standing)
         await roster.import_roster(self.store, "w", entries, replace=False)
-        await Evaluations(self.store).sweep("w", Facts(room=standing))
+        await Evaluations(transactions(self.store)).sweep("w", Facts(room=standing))
 
     async def evaluated(self) -> None:
         """What the evaluation still has to do is done."""
-        await Evaluations(self.store).run_pending("w")
+        await Evaluations(transactions(self.store)).run_pending("w")
 
     async def record(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> Delivery:
         """The message as it stands."""

@@ -105,7 +105,7 @@ async def test_tasks_of_a_request_have_its_id_and_others_do_not() -> None:
 
 
 async def test_the_change_its_events_and_its_messages_carry_the_id(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     answer = await site.status("start")
     assert (await site.store.load("w")).room is not None
     entered = await site.entered(7)
@@ -124,7 +124,7 @@ async def test_the_change_its_events_and_its_messages_carry_the_id(site: Site) -
 
 
 async def test_a_later_change_without_a_request_carries_no_id(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     await site.status("start")
     paused = await site.act("pause")
     standing = (await site.store.load("w")).room
@@ -135,7 +135,7 @@ async def test_a_later_change_without_a_request_carries_no_id(site: Site) -> Non
 
 
 async def test_the_id_is_not_sent_to_sockets(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     async with site.socket() as socket:
         await next_state(socket)
         name = (await site.status("start")).headers["x-request-id"]
@@ -212,7 +212,7 @@ async def test_opentelemetry_shows_the_way_of_a_hook_to_its_sockets_and_its_mess
         running("web", "--port", "0", **environment) as web,
         running("worker", **environment) as worker,
     ):
-        await site.store.create(room())
+        await site.transactions.create(room())
         await roster.import_roster(site.store, "w", [RosterEntry(lead_id=7, partner_chat_id=555000111)], replace=False)
         parent = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
         offered = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{site.token()}")]

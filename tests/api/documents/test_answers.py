@@ -93,12 +93,14 @@ async def prepare(site: Site) -> None:
     """One webinar in each state, named after it."""
     for status in Status:
         times = {"started_at": AT, "finished_at": AT} if status in {Status.FINISHED, Status.ARCHIVED} else {}
-        await site.store.create(room(status.value, status=status, **times))
+        await site.transactions.create(room(status.value, status=status, **times))
 
 
 async def hold(site: Site) -> None:
     """A webinar from start to end, every hook twice, with a socket and reads of the counts."""
-    await site.store.create(room("w", player_url="https://example.org/p", cta_label="Join", cta_url="https://a.b"))
+    await site.transactions.create(
+        room("w", player_url="https://example.org/p", cta_label="Join", cta_url="https://a.b")
+    )
     async with site.socket() as socket:
         await next_state(socket)
         for again in (False, True):

@@ -41,7 +41,7 @@ def announce_reconnect(site: Site) -> None:
 
 
 async def test_the_frames_of_a_room_are_as_the_document_says(site: Site) -> None:
-    await site.store.create(room(cta_label="Join", cta_url="https://a.b", player_url="https://a.b"))
+    await site.transactions.create(room(cta_label="Join", cta_url="https://a.b", player_url="https://a.b"))
     heard = []
     async with socket(site, "room", site.token("attendee", "w")) as attendee:
         heard.append(await next_state(attendee))
@@ -58,7 +58,7 @@ async def test_the_frames_of_a_room_are_as_the_document_says(site: Site) -> None
 
 
 async def test_the_frames_of_the_monitor_are_as_the_document_says(site: Site) -> None:
-    await site.store.create(room(status=Status.LIVE))
+    await site.transactions.create(room(status=Status.LIVE))
     heard = []
     async with socket(site, "monitor", site.token("monitor", "*")) as monitor:
         heard.append(await next_state(monitor))
@@ -74,7 +74,7 @@ async def test_the_frames_of_the_monitor_are_as_the_document_says(site: Site) ->
 
 
 async def test_the_events_are_as_the_document_says(site: Site) -> None:
-    await site.store.create(room())
+    await site.transactions.create(room())
     show = {"webinar_id": "w", "visible": True, "context": {"source": "test", "timestamp": 1.5}}
     answers = [
         await site.status("start"),
@@ -135,7 +135,7 @@ async def refusal(site: Site, channel: str, code: str) -> dict[str, Any]:
 async def test_a_handshake_is_refused_as_the_document_says(valkey_url: str, channel: str) -> None:
     codes = REFUSED.keys() - (set() if channel == "room" else OF_ROOMS)
     async with serving(settings_for(valkey_url, max_handshakes=1000, max_sockets=1)) as site:
-        await site.store.create(room())
+        await site.transactions.create(room())
         async with socket(site, "room", site.token("attendee", "w")):
             met = {(await refusal(site, channel, "too_many_sockets"))["code"]}
         met |= {(await refusal(site, channel, code))["code"] for code in sorted(codes - met)}

@@ -22,7 +22,7 @@ PAGE = "docs/interfaces.md"
 @pytest.fixture
 async def live(site: Site) -> Site:
     """A site on which the page's webinar is live."""
-    await site.store.create(room("launch", status=Status.LIVE, started_at=AT))
+    await site.transactions.create(room("launch", status=Status.LIVE, started_at=AT))
     return site
 
 

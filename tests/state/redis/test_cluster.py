@@ -29,7 +29,7 @@ from tests.cluster import follow, form, free_ports, move, processes, take_over, 
 from tests.conftest import CLUSTER_PARTITIONS, redis_server
 from tests.core import builders
 from tests.state.acts import servers
-from tests.support import PATIENCE, SLACK, eventually, settings_for, wait_until
+from tests.support import PATIENCE, SLACK, eventually, renew, settings_for, transactions, wait_until
 
 WEBINARS = [f"w-{number}" for number in range(24)]
 
@@ -45,7 +45,7 @@ async def spread(cluster_url: str) -> AsyncIterator[State]:
 async def opened(url: str) -> AsyncIterator[State]:
     """A state with webinars in every partition."""
     async with open_state(settings_for(url, partitions=CLUSTER_PARTITIONS)) as state:
-        await asyncio.gather(*(state.store.create(builders.room(webinar_id=name)) for name in WEBINARS))
+        await asyncio.gather(*(transactions(state.store).create(builders.room(webinar_id=name)) for name in WEBINARS))
         yield state
 
 
@@ -57,7 +57,7 @@ def of(tag: str, keys: Keys) -> list[str]:
 async def renewed(store: Store, name: str) -> bool:
     """Whether the webinar could be changed."""
     try:
-        await store.renew(name)
+        await renew(store, name)
     except StateUnavailable:
         return False
     return True
@@ -248,7 +248,7 @@ class Ears(Hub):
 
 def listener_for(state: State, ears: Ears) -> Listener:
     """What tells these ears."""
-    return Listener(state.client, state.store.keys, ears, Reader(state.store, ears))
+    return Listener(state.client, state.store.keys, ears, Reader(state.store, ears, transactions(state.store).renew))
 
 
 @asynccontextmanager
@@ -267,7 +267,7 @@ async def listening(state: State) -> AsyncIterator[Ears]:
 
 async def test_every_change_is_heard_from_every_primary(spread: State) -> None:
     async with listening(spread) as ears:
-        rooms = await asyncio.gather(*(spread.store.renew(name) for name in WEBINARS))
+        rooms = await asyncio.gather(*(renew(spread.store, name) for name in WEBINARS))
         await wait_until(lambda: len(ears.told) >= len(WEBINARS), "everything is heard")
 
     assert sorted(ears.told) == sorted(public_text(room) for room in rooms)
@@ -278,7 +278,7 @@ async def test_changes_are_heard_from_where_a_slot_moved_to(cluster_ports: list[
     name = of(tag, spread.store.keys)[0]
 
     async def heard(ears: Ears) -> bool:
-        text = public_text(await spread.store.renew(name))
+        text = public_text(await renew(spread.store, name))
         return text in ears.told
 
     async with listening(spread) as ears:
