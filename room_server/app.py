@@ -30,13 +30,12 @@ from room_server.api.metrics import Metrics
 from room_server.api.pages import FrameSources
 from room_server.api.rooms import Rooms
 from room_server.auth import Authenticator
-from room_server.channels.counts_feed import CountsFeed
 from room_server.channels.drain import Drain, drain_on_sigterm, ended_at_once
 from room_server.channels.handshake import Admission
 from room_server.channels.hub import Hub
+from room_server.channels.keepalive import TimerWheel
 from room_server.channels.listener import Listener
-from room_server.channels.reader import Reader
-from room_server.channels.timer_wheel import TimerWheel
+from room_server.channels.reader import CountsFeed, Reader
 from room_server.config import Settings
 from room_server.core.messages import Role
 from room_server.core.receipt_stats import BOUNDS_MS

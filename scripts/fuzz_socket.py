@@ -1,6 +1,6 @@
-"""Nonsense on real sockets against a real server process, for as long as it is told; then nothing may be left of it.
+"""Send random bytes to a real server process over real connections, and check that nothing is left of them.
 
-`python scripts/fuzz_socket.py --minutes 10 --seed 1` starts a server on a folder of its own. Beside the nonsense a
+`python scripts/fuzz_socket.py --minutes 10 --seed 1` starts a server on a folder of its own. Meanwhile a
 reader must get each newest state, `/healthz` must answer, and afterwards the server must hold as many descriptors and
 about as much memory as before, count nobody but the reader, and end in order. Needs Linux's /proc.
 """
@@ -36,9 +36,9 @@ from room_server.config import Settings
 ROOM_SERVER = [sys.executable, "-m", "room_server"]
 SETTINGS = Settings(token_secret=secrets.token_hex(32))
 AT_ONCE = 48
-"""Connections that talk nonsense at the same time."""
+"""Connections that send random bytes at the same time."""
 PATIENCE = 10.0
-"""Seconds within which whatever is well-behaved must be served."""
+"""Seconds within which well-behaved requests must be answered."""
 POOL = 4
 """Descriptors that may have been opened since the warm-up: connections to Redis, when several were needed at once."""
 GROWTH = 12_000_000
@@ -54,88 +54,88 @@ ATTENDEE = token("attendee", "7")
 
 
 class Fuzz:
-    """One server process, those who talk nonsense to it, and those who watch it."""
+    """The load on one server process, and the checks beside it."""
 
     def __init__(self, pid: int, port: int, seed: int) -> None:
         self.pid = pid
         self.port = port
-        self.seen: Counter[str] = Counter()
+        self.totals: Counter[str] = Counter()
         self.slowest = {"healthz": 0.0, "state": 0.0}
         self._seed = seed
         self._changes = itertools.count(1)
         self._numbers = itertools.count(1)
-        self._told: asyncio.Queue[tuple[int, float]]
+        self._published: asyncio.Queue[tuple[int, float]]
         self._http = self._client()
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
 
     async def run(self, seconds: float) -> None:
-        """Talk for so long, watched; the number of a connection decides what it says."""
-        self._told = asyncio.Queue()
+        """Send for so long, with the checks beside it; seed and number of a connection decide what it sends."""
+        self._published = asyncio.Queue()
         until = time.monotonic() + seconds
         async with asyncio.TaskGroup() as tasks:
-            watching = [tasks.create_task(work) for work in (self._probe(), self._change(), self._read())]
-            async with asyncio.TaskGroup() as talking:
+            checks = [tasks.create_task(work) for work in (self._probe(), self._change(), self._read())]
+            async with asyncio.TaskGroup() as sending:
                 for _ in range(AT_ONCE):
-                    talking.create_task(self._talk(until))
-            for task in watching:
+                    sending.create_task(self._send_until(until))
+            for task in checks:
                 task.cancel()
 
-    async def _talk(self, until: float) -> None:
+    async def _send_until(self, until: float) -> None:
         while time.monotonic() < until:
             number = next(self._numbers)
             chance = random.Random(f"{self._seed}/{number}")  # noqa: S311 - repeatable on purpose
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 await self._connection(Nonsense(chance, ATTENDEE))
-            self.seen["connections"] += 1
+            self.totals["connections"] += 1
 
     async def _connection(self, nonsense: Nonsense) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         chance = nonsense.chance
         try:
-            said = [nonsense.handshake(), *(nonsense.frames() for _ in range(chance.randrange(4)))]
+            data_to_send = [nonsense.handshake(), *(nonsense.frames() for _ in range(chance.randrange(4)))]
             if chance.random() < 0.3:
-                said = [b"".join(said)]
-            for chunk in (chunk for data in said for chunk in nonsense.chunks(data)):
+                data_to_send = [b"".join(data_to_send)]
+            for chunk in (chunk for data in data_to_send for chunk in nonsense.chunks(data)):
                 writer.write(chunk)
                 await asyncio.wait_for(writer.drain(), PATIENCE)
-                self.seen["bytes sent"] += len(chunk)
+                self.totals["bytes sent"] += len(chunk)
                 if chance.random() < 0.05:
                     await asyncio.sleep(chance.random() / 20)
             if chance.random() < 0.8:
                 if chance.random() < 0.5:
                     writer.write_eof()
-                self._note(await self._heard(reader, chance.random() / 4))
+                self._note(await self._received(reader, chance.random() / 4))
         finally:
-            self._hang_up(writer, rudely=chance.random() < 0.5)
+            self._hang_up(writer, with_reset=chance.random() < 0.5)
 
     @staticmethod
-    def _hang_up(writer: asyncio.StreamWriter, rudely: bool) -> None:
+    def _hang_up(writer: asyncio.StreamWriter, with_reset: bool) -> None:
         """With a reset, or in order."""
-        if rudely:
+        if with_reset:
             linger = struct.pack("ii", 1, 0)
             with contextlib.suppress(OSError):
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        writer.transport.abort() if rudely else writer.close()
+        writer.transport.abort() if with_reset else writer.close()
 
     @staticmethod
-    async def _heard(reader: asyncio.StreamReader, seconds: float) -> bytes:
+    async def _received(reader: asyncio.StreamReader, seconds: float) -> bytes:
         """What comes within so many seconds, or until the end."""
-        heard = b""
+        received = b""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while chunk := await reader.read(65536):
-                    heard += chunk
-        return heard
+                    received += chunk
+        return received
 
-    def _note(self, heard: bytes) -> None:
-        head, _, frames = heard.partition(b"\r\n\r\n")
-        self.seen[f"answer {head[9:12].decode('latin-1') or 'none'}"] += 1
+    def _note(self, received: bytes) -> None:
+        head, _, frames = received.partition(b"\r\n\r\n")
+        self.totals[f"answer {head[9:12].decode('latin-1') or 'none'}"] += 1
         while head.startswith(b"HTTP/1.1 101") and len(frames) >= 4:
             size, at = (frames[1], 2) if frames[1] < 126 else (int.from_bytes(frames[2:4]), 4)
             if frames[0] == 0x88:
-                self.seen[f"close {int.from_bytes(frames[2:4]) if size else 'without a code'}"] += 1
+                self.totals[f"close {int.from_bytes(frames[2:4]) if size else 'without a code'}"] += 1
             frames = frames[at + size :]
 
     async def _probe(self) -> None:
@@ -143,7 +143,7 @@ class Fuzz:
             began = time.monotonic()
             (await self._http.get("/healthz")).raise_for_status()
             self.slowest["healthz"] = max(self.slowest["healthz"], time.monotonic() - began)
-            self.seen["healthz answered"] += 1
+            self.totals["healthz answered"] += 1
             await asyncio.sleep(0.1)
 
     async def _change(self) -> None:
@@ -151,24 +151,24 @@ class Fuzz:
         while True:
             began, body = time.monotonic(), {"webinar_id": "w", "visible": next(self._changes) % 2 == 1}
             answer = await self._http.post("/hooks/core_webinar_set_cta_visibility", json=body, headers=bearer)
-            self._told.put_nowait((answer.raise_for_status().json()["version"], began))
+            self._published.put_nowait((answer.raise_for_status().json()["version"], began))
             await asyncio.sleep(0.2)
 
     async def _read(self) -> None:
-        """Each version that a hook was answered with comes, in order and in time."""
+        """Check that each version that a hook was answered with arrives in time."""
         protocols = [Subprotocol("room.v1"), Subprotocol(f"room.bearer.{token('speaker', 'r')}")]
         async with connect(f"ws://127.0.0.1:{self.port}/rooms/w/socket", subprotocols=protocols) as reader:
             has = 0
             while True:
-                version, began = await self._told.get()
+                version, began = await self._published.get()
                 async with asyncio.timeout(PATIENCE):
                     while has < version:
                         has = msgspec.json.decode(await reader.recv())["version"]
                 self.slowest["state"] = max(self.slowest["state"], time.monotonic() - began)
-                self.seen["states read"] += 1
+                self.totals["states read"] += 1
 
     async def settled(self) -> tuple[int, int]:
-        """Descriptors and bytes of the server once nobody is connected and nothing changes any more."""
+        """Descriptors and bytes of the server once no client is connected and they no longer change."""
         claims = {"sub": "m", "role": "monitor", "webinar_id": "*"}
         bearer = {"Authorization": f"Bearer {auth.issue(SETTINGS, claims, 600)}"}
         async with asyncio.timeout(3 * PATIENCE):
@@ -185,7 +185,7 @@ class Fuzz:
         return steady[0], resident(self.pid)
 
     async def start(self) -> None:
-        """The webinar is on air."""
+        """Start the webinar."""
         bearer = {"Authorization": f"Bearer {token('speaker', 's')}"}
         body = {"webinar_id": "w", "status": "start"}
         (await self._http.post("/hooks/core_webinar_set_status", json=body, headers=bearer)).raise_for_status()
@@ -204,15 +204,15 @@ def resident(pid: int) -> int:
 
 @contextlib.asynccontextmanager
 async def server(complaints: Path) -> AsyncIterator[tuple[int, int]]:
-    """Process id and port of a server with one webinar; what it complains of goes to a file."""
+    """Process id and port of a server with one webinar; its standard error goes to a file."""
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_SERVER_")}
-        told = {"TOKEN_SECRET": SETTINGS.token_secret, "DATA_DIR": folder, "MAX_SOCKETS_PER_PERSON": "0",
+        settings = {"TOKEN_SECRET": SETTINGS.token_secret, "DATA_DIR": folder, "MAX_SOCKETS_PER_PERSON": "0",
                 "MAX_HOOKS_PER_PERSON": "0", "STALL_SECONDS": "2"}  # fmt: skip
-        environment = kept | {f"ROOM_SERVER_{name}": value for name, value in told.items()}
-        words = ["webinar", "create", "w", "--title", "W", "--at", utc_now().isoformat(),
+        environment = kept | {f"ROOM_SERVER_{name}": value for name, value in settings.items()}
+        create = ["webinar", "create", "w", "--title", "W", "--at", utc_now().isoformat(),
                  "--cta-label", "Join", "--cta-url", "https://example.org/join"]  # fmt: skip
-        subprocess.run([*ROOM_SERVER, *words], env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603, ASYNC221
+        subprocess.run([*ROOM_SERVER, *create], env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603, ASYNC221
         with complaints.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
                 *ROOM_SERVER, "web", "--port", "0", env=environment, stdout=asyncio.subprocess.PIPE, stderr=stderr
@@ -233,7 +233,7 @@ async def server(complaints: Path) -> AsyncIterator[tuple[int, int]]:
 
 
 async def fuzz(seconds: float, seed: int) -> None:
-    """Warm up for a tenth of the time, look, go on for the rest, look again."""
+    """Warm up for a tenth of the time, measure, go on for the rest, measure again."""
     with tempfile.TemporaryDirectory() as folder:
         complaints = Path(folder) / "stderr"
         async with server(complaints) as (pid, port):
@@ -247,8 +247,8 @@ async def fuzz(seconds: float, seed: int) -> None:
 
 
 def report(fuzzing: Fuzz, before: tuple[int, int], after: tuple[int, int], complaints: str) -> None:
-    """Say what was done and what it came to. Raises ClickException for whatever is left behind."""
-    for what, number in sorted(fuzzing.seen.items()):
+    """Print totals and times. Raises ClickException for anything that is left behind."""
+    for what, number in sorted(fuzzing.totals.items()):
         click.echo(f"{what:24}{number:>14,}")
     for what, seconds in fuzzing.slowest.items():
         click.echo(f"{f'slowest {what}':24}{seconds * 1000:>11,.0f} ms")
@@ -266,7 +266,7 @@ def report(fuzzing: Fuzz, before: tuple[int, int], after: tuple[int, int], compl
 @click.option("--minutes", type=float, default=10.0, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(minutes: float, seed: int) -> None:
-    """Talk nonsense to a room server for so long, and look what is left of it."""
+    """Send random bytes to a room server for so long, and check that nothing is left of them."""
     asyncio.run(fuzz(minutes * 60, seed))
 
 

@@ -176,9 +176,9 @@ class Site:
     def expire_tokens(self) -> None:
         """The token of every open socket ends now."""
         for crowd in self.inside.hub.groups.values():
-            for member in crowd.members:
-                member.actor = replace(member.actor, expires_at=int(time.time()))
-                self.inside.timers.schedule(member, 0.0)
+            for subscriber in crowd.subscribers:
+                subscriber.actor = replace(subscriber.actor, expires_at=int(time.time()))
+                self.inside.timers.schedule(subscriber, 0.0)
 
     async def everything(self) -> dict[str, Any]:
         """All that Redis holds but the processes' own signs of life, key by key: for `nothing was changed`."""

@@ -21,7 +21,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from room_server import auth
-from room_server.channels import handshake
+from room_server.channels import keepalive
 from room_server.protocols.bounded_http import uvicorn_config
 from room_server.state.startup import open_state
 from tests.support import PATIENCE, TOKEN_SECRET, eventually, next_state, room, settings_for, transactions
@@ -240,7 +240,7 @@ def test_the_times_fit_the_servers() -> None:
     seconds = {name: int(value) for name, value in re.findall(r"(\w+)\s+(\d+)s;", text)}
     kept = uvicorn_config("room_server.app:from_environment").timeout_keep_alive
 
-    assert seconds["proxy_read_timeout"] > handshake.PING_AFTER + handshake.GONE_AFTER
-    assert seconds["proxy_send_timeout"] > handshake.PING_AFTER + handshake.GONE_AFTER
+    assert seconds["proxy_read_timeout"] > keepalive.PING_AFTER + keepalive.GONE_AFTER
+    assert seconds["proxy_send_timeout"] > keepalive.PING_AFTER + keepalive.GONE_AFTER
     assert seconds["keepalive_timeout"] < kept
     assert int(re.findall(r"keepalive (\d+)s", (DEPLOY / "Caddyfile").read_text("utf-8"))[0]) < kept

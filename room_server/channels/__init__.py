@@ -1,1 +1,1 @@
-"""Fan-out: Redis tells the listener, the listener tells the hub, the hub writes to the sockets of this process."""
+"""Fan-out: listener and reader bring room states from Redis to the hub, which writes them to this process's sockets."""

@@ -1,7 +1,7 @@
-"""A paced goodbye: SIGTERM tells every socket when to come back, so that a crowd does not come back at once.
+"""A paced shutdown: after SIGTERM each socket is asked to reconnect at a time of its own, not all at once.
 
-The window grows with the crowd: one process takes back about a thousand sockets a second. Until its own moment each
-socket still gets every change. A second SIGTERM changes nothing.
+The window grows with the number of sockets, since one process can take about a thousand new ones a second. Until its
+own time each socket still gets every change. A second SIGTERM changes nothing.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from room_server.channels.hub import SLICE, Hub
 logger = logging.getLogger(__name__)
 
 RATE = 1000
-"""Sockets a second that may be asked to come back."""
+"""Sockets a second that may be asked to reconnect."""
 SHORTEST = 2.0
-"""Seconds of the smallest window: even a few need not come in the same instant."""
+"""Seconds of the smallest window: even a few sockets are spread over it."""
 CLOSED_AFTER = 1.0
-"""Seconds between a socket's own moment and its close: it may open the new one first."""
+"""Seconds between a socket's time to reconnect and its close: the peer may open the new one first."""
 TICK = 0.1
 LAST_SECONDS = 3.0
-"""For the closing handshakes after the window; whoever is left then is cut off."""
+"""Seconds for the closing handshakes after the window; sockets that are open then are cut off."""
 
 
 class Drain:
-    """One process's leave. `say` runs once."""
+    """Drains the sockets of one process. `run` runs once; `drain_seconds` bounds the window."""
 
     def __init__(self, hub: Hub, admission: Admission, drain_seconds: float) -> None:
         self._hub = hub
@@ -39,35 +39,35 @@ class Drain:
 
     @staticmethod
     def window(sockets: int, drain_seconds: float) -> float:
-        """Seconds over which so many sockets are asked to leave."""
+        """Seconds over which so many sockets are asked to reconnect."""
         return min(max(SHORTEST, sockets / RATE), drain_seconds)
 
     async def run(self) -> None:
-        """Refuse newcomers, ask everyone to leave in turn, and wait until they have."""
+        """Refuse new sockets, ask each one to reconnect in its turn, and wait until they are closed."""
         self._admission.draining = True
-        members = [member for group in self._hub.groups.values() for member in group.members]
-        if not members:
+        subscribers = [subscriber for group in self._hub.groups.values() for subscriber in group.subscribers]
+        if not subscribers:
             return
-        window = self.window(len(members), self._drain_seconds)
-        logger.info("going away: %d sockets within %.1f seconds", len(members), window)
-        random.shuffle(members)
-        for number, member in enumerate(members):
-            member.announce_reconnect(window * number / len(members), CLOSED_AFTER)
+        window = self.window(len(subscribers), self._drain_seconds)
+        logger.info("going away: %d sockets within %.1f seconds", len(subscribers), window)
+        random.shuffle(subscribers)
+        for number, subscriber in enumerate(subscribers):
+            subscriber.announce_reconnect(window * number / len(subscribers), CLOSED_AFTER)
             if number % SLICE == SLICE - 1:
                 await asyncio.sleep(0)
         deadline = asyncio.get_running_loop().time() + window + CLOSED_AFTER + LAST_SECONDS
-        while self._admission.total and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - it is counted by many
+        while self._admission.total and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - no event for it
             await asyncio.sleep(TICK)
 
 
 @contextmanager
 def ended_at_once() -> Iterator[None]:
-    """In the block SIGTERM and SIGINT end the process on the spot: nothing has begun that would have to end in order.
+    """Within the block SIGTERM and SIGINT end the process at once, for a start that has nothing to close yet.
 
-    A start waits for Redis as long as it must, and uvicorn acts on a signal only after the start. The handler is our
-    own, since the system's default does nothing to the first process of a container.
+    A start may wait long for Redis, and uvicorn acts on a signal only after it. The handler is our own, since the
+    system's default one is not applied to the first process of a container.
     """
-    before = {number: signal.signal(number, _leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, _exit) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
@@ -75,34 +75,34 @@ def ended_at_once() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _leave(_: int, __: Any) -> None:
+def _exit(_: int, __: Any) -> None:
     os._exit(0)
 
 
 @contextmanager
 def drain_on_sigterm(spawn: Callable[[Any], Any], drain: Drain) -> Iterator[None]:
-    """On SIGTERM, say goodbye first and let the server's own handler go on afterwards."""
+    """On the first SIGTERM within the block, drain in a task that `spawn` makes; then call uvicorn's own handler."""
     loop = asyncio.get_running_loop()
-    after = signal.getsignal(signal.SIGTERM)
-    leaving = False
+    server_handler = signal.getsignal(signal.SIGTERM)
+    draining = False
 
-    async def leave() -> None:
+    async def drain_and_stop() -> None:
         try:
             await drain.run()
-        except Exception:  # whatever it is: nobody asks twice, so the process would stay for ever
+        except Exception:  # the process must end all the same
             logger.exception("not everybody could be told that this process ends")
-        if callable(after):
-            after(signal.SIGTERM, None)
+        if callable(server_handler):
+            server_handler(signal.SIGTERM, None)
 
-    def heard() -> None:
-        nonlocal leaving
-        if not leaving:
-            leaving = True
-            spawn(leave())
+    def on_sigterm() -> None:
+        nonlocal draining
+        if not draining:
+            draining = True
+            spawn(drain_and_stop())
 
-    loop.add_signal_handler(signal.SIGTERM, heard)
+    loop.add_signal_handler(signal.SIGTERM, on_sigterm)
     try:
         yield
     finally:
         loop.remove_signal_handler(signal.SIGTERM)
-        signal.signal(signal.SIGTERM, after)
+        signal.signal(signal.SIGTERM, server_handler)

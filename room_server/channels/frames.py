@@ -1,27 +1,32 @@
-"""RFC 6455 frames: those that the server sends, built once for everyone, and the few that a client may send."""
+"""WebSocket frames of the server (RFC 6455, 5), each built once and written to every socket that needs it.
+
+A receipt is the pong to one of our pings. Each ping carries the version of the state that was sent before it, so its
+pong proves that the browser has that state. A peer may answer only the latest of several pings (5.5.3), so at most one
+is outstanding per socket.
+"""
 
 import struct
+from binascii import crc32
 from typing import NamedTuple
 
 import msgspec
+from websockets.frames import Frame, Opcode
 
-from room_server.channels import receipts
 from room_server.core.room import Status
 from room_server.core.wire import ROOM_VERSION, Reconnect, RoomVersion
-from room_server.errors import CloseCode
 
-TEXT, CLOSE, CLIENT_PING, CLIENT_PONG = 0x81, 0x88, 0x89, 0x8A
-"""First bytes of whole frames: final, no reserved bits."""
-DATA = frozenset({0x0, 0x1, 0x2})
-"""Opcodes of data frames: continuation, text, binary."""
-MOST_CONTROLS = 20
-"""Pings and pongs that a client may send at once, those that answer our pings not counted."""
-MAX_CONTROL = 2 + 4 + 125
-"""Bytes of the longest control frame that a client may send (RFC 6455, 5.5)."""
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform for which websockets has no C extension
+    from websockets.utils import apply_mask
+
+_PING_PAYLOAD = struct.Struct("!II")
+_PONG_HEADER = bytes((0x80 | Opcode.PONG, 0x80 | _PING_PAYLOAD.size))
+"""Of a client's pong to one of our pings; masking key and payload follow."""
 
 
 class RoomState(NamedTuple):
-    """A room state as it goes out: the published bytes and the frame around them."""
+    """A room's public text as Redis published it, and the frames made from it."""
 
     head: RoomVersion
     text: bytes
@@ -30,82 +35,51 @@ class RoomState(NamedTuple):
     """The ping whose pong is the receipt for this state."""
 
     def replaces(self, other: "RoomState | None") -> bool:
-        """The highest version stands; another epoch always replaces."""
+        """Whether a receiver of both keeps this one: the higher version, or any other epoch."""
         return other is None or self.head.epoch != other.head.epoch or self.head.version > other.head.version
 
     def went_back(self, before: "RoomState") -> bool:
-        """Whether Redis, read later, knows less than `before`: a lower version, or another room under the same one."""
+        """Whether Redis, read later, has lost `before`: a lower version, or another text under the same version."""
         same_epoch = self.head.epoch == before.head.epoch
         return same_epoch and self.head.version <= before.head.version and self.text != before.text
 
 
 def room_state(text: bytes) -> RoomState:
-    """The state that a public text says. Raises msgspec.ValidationError."""
-    head, frame = ROOM_VERSION.decode(text), text_frame(text)
-    return RoomState(head, text, frame, receipts.ping(head.epoch, head.version))
+    """The state in a room's public text. Raises msgspec.MsgspecError."""
+    head = ROOM_VERSION.decode(text)
+    return RoomState(head, text, text_frame(text), ping(head.epoch, head.version))
 
 
 def counts(scope: str, number: int, text: bytes) -> RoomState:
-    """The counts as they go to the monitors of a scope: numbered, since the newest stands here too."""
-    head = RoomVersion(scope, "", number, Status.LIVE)
-    return RoomState(head, text, text_frame(text), receipts.ping("", number))
+    """The counts of a scope as a state whose version is `number`, so that a slow monitor skips to the newest too."""
+    return RoomState(RoomVersion(scope, "", number, Status.LIVE), text, text_frame(text), ping("", number))
 
 
 def text_frame(text: bytes) -> bytes:
     """One unfragmented, unmasked text frame (RFC 6455, 5.2)."""
-    size = len(text)
-    if size < 126:
-        return bytes((TEXT, size)) + text
-    if size < 1 << 16:
-        return struct.pack("!BBH", TEXT, 126, size) + text
-    return struct.pack("!BBQ", TEXT, 127, size) + text
+    return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
-class ControlFrames(NamedTuple):
-    """What a client's bytes say, as far as they are whole."""
-
-    pings: bytes = b""
-    """The pings, all of which are answered (an answer to the latest would do: RFC 6455, 5.5.3)."""
-    pong: bytes = b""
-    """The payload of the latest pong."""
-    close: bytes = b""
-    """The close frame and whatever stands behind it."""
-    rest: bytes = b""
-    """The beginning of a frame, or the frame that is at fault."""
-    fault: CloseCode | None = None
-    controls: int = 0
-    """How many whole pings and pongs there were; reading ends with the first beyond MOST_CONTROLS."""
+def ping(epoch: str, version: int) -> bytes:
+    """The ping frame whose payload stands for a version."""
+    return Frame(Opcode.PING, ping_payload(epoch, version)).serialize(mask=False)
 
 
-def read_control_frames(inbox: bytes) -> ControlFrames:
-    """Read control frames; anything else is a fault as soon as it shows."""
-    at, pings, pong, controls = 0, b"", b"", 0
-    while at < len(inbox) and controls <= MOST_CONTROLS + 1:  # one of them may be our answer
-        if fault := _fault(inbox[at], inbox[at + 1 : at + 2]):
-            return ControlFrames(pings, pong, rest=inbox[at:], fault=fault, controls=controls)
-        size = 6 + (inbox[at + 1] & 0x7F) if len(inbox) > at + 1 else 2
-        if len(inbox) < at + size:
-            break
-        if inbox[at] == CLOSE:
-            return ControlFrames(pings, pong, close=inbox[at:], controls=controls)
-        if inbox[at] == CLIENT_PING:
-            pings += inbox[at : at + size]
-        elif inbox[at] == CLIENT_PONG:
-            pong = receipts.pong(inbox[at : at + size]) or pong
-        at += size
-        controls += 1
-    return ControlFrames(pings, pong, rest=inbox[at:], controls=controls)
+def ping_payload(epoch: str, version: int) -> bytes:
+    """Eight bytes: the epoch's CRC32 and the version."""
+    return _PING_PAYLOAD.pack(crc32(epoch.encode()), version & 0xFFFFFFFF)
 
 
-def _fault(first: int, second: bytes) -> CloseCode | None:
-    """What is wrong with a frame, by its first two bytes (RFC 6455, 5.2 and 5.5); the second may not be here yet."""
-    if first & 0x7F in DATA:
-        return CloseCode.READ_ONLY
-    if first not in {CLOSE, CLIENT_PING, CLIENT_PONG} or (second and not 0x80 <= second[0] <= 0x80 + 125):
-        return CloseCode.PROTOCOL_ERROR
-    return None
+def pong_payload(data: bytes) -> bytes | None:
+    """The unmasked payload (RFC 6455, 5.3) of `data` if it is exactly one pong as long as ours; else None.
+
+    Every receipt comes through here. A ServerProtocol for each would halve the speed.
+    """
+    if len(data) != 2 + 4 + _PING_PAYLOAD.size or data[:2] != _PONG_HEADER:
+        return None
+    return apply_mask(data[6:], data[2:6])
 
 
 def reconnect(seconds: float) -> bytes:
-    """The frame that asks a peer to come back in so many seconds."""
+    """The frame that asks a peer to reconnect in so many seconds."""
     return text_frame(msgspec.json.encode(Reconnect(round(seconds * 1000))))

@@ -1,20 +1,25 @@
-"""What a socket's handshake is checked for before its room is looked up. Refusals are plain HTTP answers.
+"""The checks of a socket's handshake before its room is looked up. Refusals are plain HTTP answers.
 
-Order: how often from there, address, origin, subprotocol, who is calling, role and webinar, room for one more.
-That a handshake has no body was checked before (protocols.upgrade.head_fault).
+Order: draining, rate by address, path, origin, subprotocol, token, role and webinar, limits on sockets, then the
+WebSocket headers. `protocols` has checked before that a handshake has no body.
 """
 
 import re
+from asyncio import Transport, get_running_loop
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
+from uvicorn.config import Config
+from uvicorn.protocols.utils import get_remote_addr
 from websockets.utils import accept_key
 
+from room_server import rate_limit
 from room_server.channels.hub import Hub
+from room_server.channels.keepalive import Limits, TimerWheel
 from room_server.channels.subscribers import counts_group
-from room_server.channels.timer_wheel import TimerWheel
 from room_server.config import Settings
 from room_server.core.messages import Actor
 from room_server.core.permissions import Reading, check_read
@@ -22,21 +27,17 @@ from room_server.core.wire import BEARER, SUBPROTOCOL, bearer_token
 from room_server.errors import BadInput, Forbidden, Refusal, TooManyRequests, Unauthenticated, Unknown
 from room_server.rate_limit import Throttle
 
-PING_AFTER = 25.0
-"""Seconds of silence before a ping."""
-GONE_AFTER = 20.0
-"""Seconds that a ping, or a goodbye, may stay unanswered."""
 MAX_HANDSHAKE_HEADERS = 8192
-"""Bytes of a handshake's headers together."""
-_PATH = re.compile(r"/rooms/([^/]+)/socket")
-_COUNTS = "/monitor/socket"
-_PORTS = {"http": ":80", "https": ":443"}
+"""Bytes of a handshake's header values together."""
+_ROOM_PATH = re.compile(r"/rooms/([^/]+)/socket")
+_COUNTS_PATH = "/monitor/socket"
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
 """Base64 of sixteen bytes."""
 
 
 class Handshake(Struct, frozen=True):
-    """A request to open a socket, its headers by lower-case name; those that came twice are joined by commas."""
+    """A request to open a socket. Header names are in lower case; values of repeated headers are joined by commas."""
 
     method: str
     target: str
@@ -44,14 +45,15 @@ class Handshake(Struct, frozen=True):
 
 
 class AdmittedHandshake(Struct, frozen=True):
-    """A handshake that may go on: who, and to which crowd."""
+    """A handshake that passed: who opens the socket, the name of its group, and the 101 answer."""
 
     actor: Actor
     group: str
+    answer: bytes
 
 
 def handshake(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Handshake:
-    """The request that an HTTP parser has read; header names in lower case."""
+    """The request that an HTTP parser has read, with header names in lower case."""
     joined: dict[str, str] = {}
     for raw_name, raw_value in headers:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
@@ -59,81 +61,82 @@ def handshake(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes
     return Handshake(method.decode("latin-1"), target.decode("latin-1"), joined)
 
 
+def caller_address(transport: Transport, config: Config, request: Handshake) -> str:
+    """The caller's address, behind the proxies that uvicorn's configuration trusts; empty on a Unix socket."""
+    peer, proxies = get_remote_addr(transport), getattr(config.loaded_app, "trusted_hosts", ())
+    return rate_limit.address(peer[0], request.headers.get("x-forwarded-for", ""), proxies) if peer else ""
+
+
 class Admission:
-    """What every socket of this process is made with, and how many are in. Its limits know of no other process."""
+    """Admits sockets and counts those of this process; every socket is made with it. Its limits are per process.
+
+    `authenticate` gives the actor of a token, or raises Unauthenticated.
+    """
 
     def __init__(self, settings: Settings, hub: Hub, timers: TimerWheel, authenticate: Callable[[str], Actor]) -> None:
         self.hub = hub
         self.timers = timers
-        self.stall_seconds = settings.stall_seconds
-        self.ping_after, self.gone_after = PING_AFTER, GONE_AFTER
+        self.limits = Limits(settings.stall_seconds)
         self.total = 0
+        """Sockets whose handshake passed, those that still wait for their room included."""
         self.draining = False
-        """SIGTERM was heard: nobody is let in any more."""
+        """Set by SIGTERM: nobody is admitted any more."""
         self.persons: Counter[str] = Counter()
-        """Open sockets by `Actor.person`."""
+        """Sockets by `Actor.person`."""
         self.answered: Counter[str] = Counter()
-        """Handshakes by what came of them: `accepted`, or the refusal's code."""
+        """Handshakes by result: `accepted`, or the refusal's code."""
+        self.asks_for_addresses = settings.max_requests_per_address > 0
+        """Whether `admit` needs the caller's address."""
         self._authenticate = authenticate
         self._origins = settings.origins()
         self._max_sockets = settings.max_sockets
         self._max_per_person = settings.max_sockets_per_person
         self._throttle = Throttle(settings.max_handshakes, settings.max_handshakes)
         self._per_address = Throttle(settings.max_requests_per_address, 2 * settings.max_requests_per_address)
-        self.asks_for_addresses = settings.max_requests_per_address > 0
 
-    def _check_serving(self) -> None:
+    @cached_property
+    def clock(self) -> Callable[[], float]:
+        """The clock of the event loop that the sockets run on, in seconds."""
+        return get_running_loop().time
+
+    def admit(self, request: Handshake, address: str = "") -> AdmittedHandshake:
+        """Check everything but the room itself. Raises Refusal. The caller must `enter` the actor."""
         if self.draining:
-            refusal = Refusal("draining", "this process is going away; another one takes you")
-            refusal.headers = {"Retry-After": "1"}
-            raise refusal
-
-    def admit(self, request: Handshake, address: str = "") -> tuple[AdmittedHandshake, bytes]:
-        """The ticket of a handshake request, and the 101 that answers it. Raises Refusal."""
-        self._check_serving()
+            raise _retry_after("draining", "this process is going away; another one takes you", "1")
         if address:
-            self._throttle_by(self._per_address, address)
-        ticket = self.check(request)
-        return ticket, _accepted(request)
-
-    def check(self, request: Handshake) -> AdmittedHandshake:
-        """The handshake's ticket. Raises Refusal."""
+            _check_rate(self._per_address, address)
         path = request.target.partition("?")[0]
         path = unquote_to_bytes(path).decode(errors="replace") if "%" in path else path
-        found = _PATH.fullmatch(path)
-        if found is None and path != _COUNTS:
+        found = _ROOM_PATH.fullmatch(path)
+        if found is None and path != _COUNTS_PATH:
             raise Unknown("not_found", "there is no socket at this address")
         headers = request.headers
-        if "origin" in headers:  # a request without it is no browser
+        if "origin" in headers:  # every browser sends it
             self._check_origin(headers["origin"], headers.get("host", ""))
-        offered = [word.strip() for word in headers.get("sec-websocket-protocol", "").split(",")]
+        offered = [offer.strip() for offer in headers.get("sec-websocket-protocol", "").split(",")]
         if SUBPROTOCOL not in offered:
             raise BadInput("subprotocol_unsupported", f"offer the subprotocol {SUBPROTOCOL}")
         actor = self._authenticate(_token(offered, headers))
         check_read(actor, Reading.ROOM if found else Reading.COUNTS, found[1] if found else None)
-        self._check_room_for(actor)
-        return AdmittedHandshake(actor, found[1] if found else counts_group(actor.webinar_id))
+        self._check_limits(actor)
+        return AdmittedHandshake(actor, found[1] if found else counts_group(actor.webinar_id), _accept(request))
 
     def _check_origin(self, given: str, host: str) -> None:
-        """The own host, or one that is allowed; several are none. Raises Forbidden."""
+        """Accept the allowed origins and the request's own host; two joined origins are neither. Raises Forbidden."""
         origin = given.lower()
-        scheme, _, named = origin.partition("://")
-        own = host.lower().removesuffix(_PORTS.get(scheme, ""))
-        if origin not in self._origins and (scheme not in _PORTS or not named or named != own):
+        scheme, _, origin_host = origin.partition("://")
+        own_host = host.lower().removesuffix(_DEFAULT_PORTS.get(scheme, ""))
+        is_own = scheme in _DEFAULT_PORTS and origin_host == own_host != ""
+        if origin not in self._origins and not is_own:
             raise Forbidden("forbidden_origin", f"the origin {given} may not open sockets here")
 
-    def _check_room_for(self, actor: Actor) -> None:
-        self._throttle_by(self._throttle, "")
+    def _check_limits(self, actor: Actor) -> None:
+        _check_rate(self._throttle, "")
         if self._max_sockets and self.total >= self._max_sockets:
-            raise _full("this process holds all the sockets it may")
+            raise _retry_after("too_many_sockets", "this process holds all the sockets it may", "5")
         if self._max_per_person and self.persons[actor.person] >= self._max_per_person:
-            raise _full(f"one person may hold {self._max_per_person} sockets of this process")
-
-    def _throttle_by(self, throttle: Throttle, who: str) -> None:
-        try:
-            throttle.check(who)
-        except TooManyRequests as slower:
-            raise _full("too many handshakes a second", slower.headers["Retry-After"]) from None
+            detail = f"one person may hold {self._max_per_person} sockets of this process"
+            raise _retry_after("too_many_sockets", detail, "5")
 
     def enter(self, actor: Actor) -> None:
         """Count a socket in."""
@@ -141,26 +144,33 @@ class Admission:
         self.persons[actor.person] += 1
 
     def exit(self, actor: Actor) -> None:
-        """Count a socket out; nobody who is gone is remembered."""
+        """Count a socket out."""
         self.total -= 1
         self.persons[actor.person] -= 1
         if not self.persons[actor.person]:
             del self.persons[actor.person]
 
 
+def _check_rate(throttle: Throttle, caller: str) -> None:
+    try:
+        throttle.check(caller)
+    except TooManyRequests as error:
+        raise _retry_after("too_many_sockets", "too many handshakes a second", error.headers["Retry-After"]) from None
+
+
 def _token(offered: list[str], headers: dict[str, str]) -> str:
-    """From a browser the token is a second subprotocol; anything else can send the usual header."""
-    for word in offered:
-        if word.startswith(BEARER):
-            return word.removeprefix(BEARER)
+    """The token in the offered subprotocols, else in the Authorization header. Raises Unauthenticated."""
+    for offer in offered:
+        if offer.startswith(BEARER):
+            return offer.removeprefix(BEARER)
     token = bearer_token(headers.get("authorization", ""))
     if token is not None:
         return token
     raise Unauthenticated(f"offer the token as a second subprotocol {BEARER}<token>, or as Authorization: Bearer")
 
 
-def _accepted(request: Handshake) -> bytes:
-    """The 101 (RFC 6455, 4.2.2); no extension is agreed on. Raises BadInput, which says what is wrong (4.2.1)."""
+def _accept(request: Handshake) -> bytes:
+    """The 101 answer (RFC 6455, 4.2.2), without extensions. Raises BadInput for what 4.2.1 does not allow."""
     headers = request.headers
     key = headers.get("sec-websocket-key", "")
     if request.method != "GET":
@@ -177,7 +187,7 @@ def _accepted(request: Handshake) -> bytes:
     ).encode()
 
 
-def _full(detail: str, retry_after: str = "5") -> Refusal:
-    refusal = Refusal("too_many_sockets", detail)
-    refusal.headers = {"Retry-After": retry_after}
+def _retry_after(code: str, detail: str, seconds: str) -> Refusal:
+    refusal = Refusal(code, detail)
+    refusal.headers = {"Retry-After": seconds}
     return refusal

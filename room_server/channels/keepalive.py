@@ -1,119 +1,138 @@
-"""When a socket is to be looked at, and what for: silence, a stalled peer, the token's end, the process's own goodbye.
+"""Time limits of sockets: keepalive, slow readers, token expiry, shutdown; and the one timer for all of them.
 
-Everything is asked by the process's one wheel. A peer that reads too slowly is aborted, not closed: a close frame would
-wait behind what the peer does not read, and so would the wait for its answer.
+`Deadlines` decides by the times it is given and does no I/O. All times are seconds of the event loop's clock.
 """
 
 import asyncio
-import time
-from abc import abstractmethod
+from collections import defaultdict
+from collections.abc import Iterator
+from enum import Enum, auto
 from math import inf
+from typing import Protocol
 
-from room_server.channels.frames import MOST_CONTROLS
-from room_server.channels.handshake import Admission
-from room_server.core.messages import Actor
+from msgspec import Struct
+
 from room_server.errors import CloseCode
 
-CONTROLS_PER_SECOND = 20.0
-"""Pings and unasked pongs that a peer may go on sending: no browser sends any."""
+PING_AFTER = 25.0
+"""Seconds of silence before a ping."""
+GONE_AFTER = 20.0
+"""Seconds that a ping, or a close frame, may stay unanswered."""
+TICK = 0.25
+"""Seconds between two looks at the timer wheel."""
 
 
-class Deadlines:
-    """The times of one socket, in monotonic seconds."""
+class Limits(Struct):
+    """The time limits of this process's sockets, in seconds."""
 
-    __slots__ = (
-        "_admission",
-        "_behind_since",
-        "_calm_at",
-        "_leaves_at",
-        "_loop",
-        "_pinged",
-        "_silent_since",
-        "_transport",
-        "actor",
-    )
+    stall_seconds: float
+    ping_after: float = PING_AFTER
+    gone_after: float = GONE_AFTER
 
-    actor: Actor
-    """Known once the handshake was checked."""
-    _transport: asyncio.Transport
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
-        self._loop = asyncio.get_running_loop()
-        self._behind_since = 0.0
-        """Since when the peer has not read what was written; 0: it has."""
-        self._silent_since = 0.0
-        self._calm_at = 0.0
-        """When the control frames so far will have been few enough (GCRA)."""
-        self._leaves_at = inf
-        self._pinged = False
+class Due(Enum):
+    """What a socket has to do now, besides closing with a code."""
 
-    @abstractmethod
-    def ping(self) -> None:
-        """Ask the peer for a sign of life."""
+    PING = auto()
+    ABORT = auto()
 
-    @abstractmethod
-    def close(self, code: CloseCode) -> None:
-        """Start the closing handshake."""
 
-    @abstractmethod
-    def is_closing(self) -> bool:
-        """Whether the closing handshake has begun."""
+class Deadlines(Struct, gc=False):
+    """The times of one socket. `token_seconds` is how long its token is still valid, inf for one that never expires.
 
-    @abstractmethod
-    def on_drained(self) -> None:
-        """The peer has read everything."""
+    Every socket has one, so it is not tracked by the garbage collector, which saves 16 bytes: it holds numbers only.
+    """
 
-    def write(self, data: bytes) -> None:
-        """Write, unless the connection is on its way down: uvloop's transports refuse that."""
-        if not self._transport.is_closing():
-            self._transport.write(data)
+    last_received: float = 0.0
+    behind_since: float = 0.0
+    """Since when bytes wait in the transport's buffer because the peer does not read; 0: none wait."""
+    close_at: float = inf
+    """When the socket is closed because this process goes away."""
+    pinged: bool = False
+    """A keepalive ping was sent since `last_received`."""
 
-    def pause_writing(self) -> None:
-        """Asyncio's word: the kernel takes no more."""
-        self._behind_since = self._loop.time()
-        if not self.is_closing():  # a goodbye has a time of its own
-            self._admission.timers.schedule(self, self._next(self._behind_since))
+    @property
+    def is_behind(self) -> bool:
+        """Whether the peer has not read everything that was written."""
+        return self.behind_since > 0
 
-    def resume_writing(self) -> None:
-        """Asyncio's word: everything is with the kernel."""
-        self._behind_since = 0.0
-        self.on_drained()
+    def due(self, now: float, limits: Limits, token_seconds: float) -> Due | CloseCode | None:
+        """What to do at `now`: ping, close with a code, abort, or nothing.
 
-    def floods(self, controls: int) -> bool:
-        """Whether so many more control frames are too many; answers to our pings are not to be counted."""
-        now = self._loop.time()
-        self._calm_at = max(self._calm_at, now) + controls / CONTROLS_PER_SECOND
-        return self._calm_at - now > MOST_CONTROLS / CONTROLS_PER_SECOND
+        A slow reader is aborted, not closed: a close frame would wait behind what the peer does not read.
+        """
+        silence = now - self.last_received
+        if self.pinged and silence >= limits.ping_after + limits.gone_after:
+            return Due.ABORT
+        if self.behind_since and now - self.behind_since >= limits.stall_seconds:
+            return Due.ABORT
+        if token_seconds <= 0:
+            return CloseCode.TOKEN_EXPIRED
+        if self.close_at <= now:
+            return CloseCode.RESTART
+        if not self.pinged and not self.behind_since and silence >= limits.ping_after:
+            return Due.PING
+        return None
 
-    def on_timer(self, now: float) -> float | None:
-        """The wheel's question: is anything to be done for this socket? See Wheel."""
-        admission, silence = self._admission, now - self._silent_since
-        unanswered = self._pinged and silence >= admission.ping_after + admission.gone_after
-        stalled = self._behind_since and now - self._behind_since >= admission.stall_seconds
-        if self.is_closing() or unanswered or stalled:
-            self._transport.abort()
-            return None
-        if self.actor.expires_at is not None and self.actor.expires_at <= time.time():
-            return self._closed(CloseCode.TOKEN_EXPIRED, now)
-        if self._leaves_at <= now:
-            return self._closed(CloseCode.RESTART, now)
-        if not self._pinged and not self._behind_since and silence >= admission.ping_after:
-            self._pinged = True
-            self.ping()
-        return self._next(now)
+    def next_check(self, now: float, limits: Limits, token_seconds: float) -> float:
+        """When something may be due next."""
+        silence = limits.ping_after + (limits.gone_after if self.pinged else 0)
+        stalled = self.behind_since + limits.stall_seconds if self.behind_since else inf
+        return min(max(self.last_received + silence, now), self.close_at, stalled, now + max(token_seconds, 0))
 
-    def _closed(self, code: CloseCode, now: float) -> float:
-        self.close(code)
-        return now + self._admission.gone_after
 
-    def _next(self, now: float) -> float:
-        """When this socket is to be looked at again, at the latest."""
-        admission = self._admission
-        patience = admission.ping_after + admission.gone_after if self._pinged else admission.ping_after
-        at = min(max(self._silent_since + patience, now), self._leaves_at)
-        if self._behind_since:
-            at = min(at, self._behind_since + admission.stall_seconds)
-        if self.actor.expires_at is not None:
-            at = min(at, now + max(0.0, self.actor.expires_at - time.time()))
-        return at
+class Timed(Protocol):
+    """What the timer wheel calls."""
+
+    def on_timer(self, now: float) -> object:
+        """Do what is due at `now`; to be called again, schedule it again."""
+
+
+class TimerWheel:
+    """One timer for all sockets, in buckets of a second: a tick costs what is due, not what is connected."""
+
+    def __init__(self) -> None:
+        self._buckets: defaultdict[int, set[Timed]] = defaultdict(set)
+        self._seconds: dict[Timed, int] = {}
+        """The bucket of each entry; each is in one only."""
+        self._now = 0
+        """The last second whose bucket was emptied."""
+
+    def __len__(self) -> int:
+        return len(self._seconds)
+
+    def schedule(self, entry: Timed, at: float) -> None:
+        """Call `entry` once, up to about a second after `at`, instead of at any time scheduled before."""
+        self.cancel(entry)
+        second = max(int(at) + 1, self._now + 1)
+        self._seconds[entry] = second
+        self._buckets[second].add(entry)
+
+    def cancel(self, entry: Timed) -> None:
+        """Do not call `entry` any more."""
+        second = self._seconds.pop(entry, -1)
+        bucket = self._buckets.get(second)
+        if bucket is not None:
+            bucket.discard(entry)
+            if not bucket:  # an emptied set keeps the memory that it had for thousands
+                del self._buckets[second]
+
+    async def run(self) -> None:
+        """Call what is due, for ever. An exception of an entry ends it, and so the process (process.vital)."""
+        clock = asyncio.get_running_loop().time
+        self._now = int(clock())
+        for entry, second in list(self._seconds.items()):  # scheduled before the loop's clock was known
+            self.schedule(entry, second - 1)
+        while True:
+            await asyncio.sleep(TICK)
+            now = clock()
+            for entry in self._take_due(int(now)):
+                entry.on_timer(now)
+
+    def _take_due(self, now: int) -> Iterator[Timed]:
+        for second in range(self._now + 1, now + 1):
+            self._now = second
+            for entry in self._buckets.pop(second, set()):
+                if self._seconds.get(entry) == second:  # not cancelled or rescheduled by an entry before it
+                    del self._seconds[entry]
+                    yield entry

@@ -1,7 +1,7 @@
-"""Redis -> hub by reading: rooms whose first socket has just come, and all that have sockets here after a gap.
+"""What is read from Redis for the hub: rooms, when their first socket comes or a change may be lost; and counts.
 
-Each partition is read by itself, so a server that is away costs its own rooms only. A reading is older than whatever
-the hub heard while it was under way, so it never replaces an epoch that came meanwhile.
+Each partition is read by itself, so a server that does not answer costs its own rooms only. What was read is as old as
+the moment at which the read began, so it never replaces an epoch that was published meanwhile.
 """
 
 import asyncio
@@ -11,20 +11,25 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from room_server.channels import frames
 from room_server.channels.frames import RoomState, room_state
 from room_server.channels.hub import Hub
-from room_server.errors import StateUnavailable, Unknown, webinar_unknown
+from room_server.channels.subscribers import counts_group
+from room_server.errors import StateUnavailable, Unknown
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
 
+PUSH_SECONDS = 1.0
+"""Seconds between two readings of the counts."""
+
 
 Renewal = Callable[[str, tuple[str, int]], Awaitable[None]]
-"""Webinar id, epoch and version as read: see Transactions.renew."""
+"""Webinar id, and the epoch and version that were read: see Transactions.renew."""
 
 
 class Reader:
-    """Reads for one hub. `run` is for a task, for ever."""
+    """Reads rooms. `run` is for a task, for ever."""
 
     def __init__(self, store: Store, hub: Hub, renew: Renewal) -> None:
         self._store = store
@@ -32,69 +37,101 @@ class Reader:
         self._renew_epoch = renew
 
     async def run(self) -> None:
-        """Read the rooms that the hub asks for; one reading serves all who wait for a room."""
+        """Read the rooms that the hub requests; one read serves all sockets that wait for a room."""
         async with asyncio.TaskGroup() as partitions:
             for tag in self._store.keys.tags:
                 partitions.create_task(self._serve(tag))
 
     async def _serve(self, tag: str) -> None:
         while True:
-            wanted = await self._hub.partitions[tag].asked_for()
+            webinar_ids = await self._hub.read_queues[tag].take_all()
             try:
-                await self._read(wanted)
+                await self._read(webinar_ids)
             except StateUnavailable as refusal:
-                for webinar_id in wanted:
+                for webinar_id in webinar_ids:
                     self._hub.refuse_waiting(webinar_id, refusal)
 
     async def reread(self, tag: str) -> None:
-        """Offer the partition's crowds what Redis stores now: heals whatever was lost. Raises StateUnavailable."""
+        """Read all rooms of a partition that have sockets here, and drop the copies of the others.
+
+        Raises StateUnavailable.
+        """
         self._store.copies.drop_all(tag)
-        held = [name for name, group in self._hub.partitions[tag].groups.items() if group.state]
-        self._hub.tally.healed += await self._read(held)
+        self._hub.tally.healed += await self._read(self._hub.known_rooms(tag))
 
     async def _read(self, webinar_ids: list[str]) -> int:
-        """Offer the hub what is stored; how many states it had replaced by a newer one. Raises StateUnavailable."""
-        before = {name: self._state(name) for name in webinar_ids}
+        """Hand what is stored to the hub; how many states were replaced by newer ones. Raises StateUnavailable."""
+        before = {webinar_id: self._state(webinar_id) for webinar_id in webinar_ids}
         texts = await self._store.public_texts(webinar_ids)
-        offered = [await self._offer(name, text, before[name]) for name, text in zip(before, texts, strict=True)]
-        return sum(offered)
+        return sum([await self._deliver(name, text, before[name]) for name, text in zip(before, texts, strict=True)])
 
     def _state(self, webinar_id: str) -> RoomState | None:
         group = self._hub.groups.get(webinar_id)
         return group.state if group else None
 
-    async def _offer(self, webinar_id: str, text: bytes | None, before: RoomState | None) -> bool:
-        """What was read of a room that had the state `before` when the reading began; whether it replaces that."""
+    async def _deliver(self, webinar_id: str, text: bytes | None, before: RoomState | None) -> bool:
+        """Hand one stored text to the hub; whether it replaced `before`, the state when the read began."""
         now = self._state(webinar_id)
         if text is None:
             if before is None:
                 self._hub.refuse_waiting(webinar_id, webinar_unknown(webinar_id))
             elif now is before:
-                self._hub.let_go(webinar_id)
+                self._hub.close_room(webinar_id)
             return False
         try:
-            read = room_state(text)
+            stored = room_state(text)
         except msgspec.MsgspecError as error:
             refusal = self._store.records.unreadable(f"the state of {webinar_id}", error)
             self._hub.refuse_waiting(webinar_id, refusal)
             return False
-        if now is not before and now is not None and now.head.epoch != read.head.epoch:
+        if now is not before and now is not None and now.head.epoch != stored.head.epoch:
             return False
-        if before is not None and self._is_lost(webinar_id, read, before):
-            await self._renew(read)
+        if before is not None and self._has_lost_changes(stored, before):
+            await self._renew(stored)
             return False
-        return self._hub.deliver(webinar_id, read) and before is not None
+        return self._hub.deliver(webinar_id, stored) and before is not None
 
-    def _is_lost(self, webinar_id: str, read: RoomState, before: RoomState) -> bool:
-        """Whether Redis has lost what was told here: a replica without the last changes took its primary's place."""
-        group = self._hub.groups.get(webinar_id)
-        return read.went_back(before) or (group is not None and read.head.epoch in group.past)
+    def _has_lost_changes(self, stored: RoomState, before: RoomState) -> bool:
+        """Whether Redis has lost a change that was published: a replica was promoted without it."""
+        group = self._hub.groups.get(stored.head.webinar_id)
+        return stored.went_back(before) or (group is not None and stored.head.epoch in group.past_epochs)
 
-    async def _renew(self, read: RoomState) -> None:
-        """A new epoch, of which the hub hears as of every change; of several processes the first one makes it.
+    async def _renew(self, stored: RoomState) -> None:
+        """Commit the room under a new epoch, which is published as every change is. Raises StateUnavailable.
 
-        Raises StateUnavailable.
+        Of several processes the first one does it: the commit is bound to the version that was read.
         """
-        logger.warning("room %s lost its last changes: a new epoch begins", read.head.webinar_id)
+        logger.warning("room %s lost its last changes: a new epoch begins", stored.head.webinar_id)
         with contextlib.suppress(Unknown):  # deleted meanwhile
-            await self._renew_epoch(read.head.webinar_id, (read.head.epoch, read.head.version))
+            await self._renew_epoch(stored.head.webinar_id, (stored.head.epoch, stored.head.version))
+
+
+class CountsFeed:
+    """Reads the counts for the monitors' sockets (`/monitor/socket`), once a second while there is one.
+
+    `read` gives the counts of a scope (a webinar id or `*`) as JSON. It may raise StateUnavailable.
+    """
+
+    def __init__(self, hub: Hub, read: Callable[[str], Awaitable[bytes]]) -> None:
+        self._hub = hub
+        self._read = read
+        self._number = 0
+
+    async def push(self) -> None:
+        """Push for ever; the first socket of a scope is served at once."""
+        while True:
+            self._hub.scope_added.clear()
+            self._number += 1
+            await self._push_once(self._hub.scopes())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PUSH_SECONDS if self._hub.scopes() else None):
+                    await self._hub.scope_added.wait()
+
+    async def _push_once(self, scopes: list[str]) -> None:
+        """Sockets that have older counts see their age when none can be read; those that wait are refused."""
+        try:
+            for scope in scopes:
+                self._hub.deliver(counts_group(scope), frames.counts(scope, self._number, await self._read(scope)))
+        except StateUnavailable as refusal:
+            for scope in scopes:
+                self._hub.refuse_waiting(counts_group(scope), refusal)

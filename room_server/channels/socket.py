@@ -1,59 +1,56 @@
-"""The room socket: read-only, on uvicorn's `ws=` protocol class, with nothing per connection but this object.
+"""The room socket: one connection, as uvicorn's `ws=` protocol class.
 
-The handshake comes parsed; whatever the peer sends later is rare and gets a fresh sans-I/O protocol of websockets'.
-A peer that reads too slowly skips to the newest state.
+A socket has no task, timer or queue, and makes its control reader and its closing handshake only when it needs them.
+It writes states straight to the kernel; a peer that reads too slowly skips to the newest one.
 """
 
-import asyncio
+import time
+from asyncio import BaseTransport, Protocol, Transport
+from math import inf
 from os import write
 from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import get_remote_addr, is_ssl
+from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
-from room_server import problems, rate_limit
-from room_server.channels import frames, receipts
-from room_server.channels.closing import FLOOD, ClosingHandshake, open_protocol
+from room_server import problems
+from room_server.channels import control, frames
+from room_server.channels.control import ControlProtocol, ControlReader
 from room_server.channels.frames import RoomState
-from room_server.channels.handshake import AdmittedHandshake, Handshake, handshake
+from room_server.channels.handshake import Admission, caller_address, handshake
+from room_server.channels.keepalive import Deadlines, Due
 from room_server.channels.subscribers import SubscriberGroup
+from room_server.core.messages import Actor
 from room_server.core.permissions import check_visible
 from room_server.errors import CloseCode, Refusal
 
 
-class RoomSocket(ClosingHandshake, asyncio.Protocol):
+class RoomSocket(Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
-    __slots__ = (
-        "_answer",
-        "_asked",
-        "_config",
-        "_connections",
-        "_descriptor",
-        "_group",
-        "_receipted",
-        "has",
-    )
+    __slots__ = ("_admission", "_answer", "_closing", "_config", "_confirmed", "_connections", "_deadlines",
+                 "_descriptor", "_group", "_reader", "_requested", "_transport", "actor", "sent")  # fmt: skip
 
-    has: RoomState | None
-    """What was written last."""
+    actor: Actor  # set when the handshake has passed its checks
+    _transport: Transport
+    _descriptor: int  # for write(2); -1 under TLS, where it fails and the transport writes
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
-        super().__init__(app_state["web"].admission)
+        self._admission: Admission = app_state["web"].admission
         self._config = config
         self._connections: set[Any] = server_state.connections
-        self._group: SubscriberGroup | None = None
-        self._answer: bytes | None = None
-        """The handshake's 101, until the room is known."""
-        self._asked: RoomState | None = None
-        """The state whose receipt is outstanding."""
-        self._receipted: RoomState | None = None
-        """The state that the peer is known to have: by its receipt, or by the snapshot that let it in."""
-        self.has = None
+        self._deadlines = Deadlines()
+        self._group: SubscriberGroup | None = None  # from when the handshake has passed until the connection is lost
+        self._answer: bytes | None = None  # the 101, while the handshake waits for the room's first state
+        self._reader: ControlReader | None = None  # made when the peer sends anything but a receipt
+        self._closing: ControlProtocol | None = None  # set when a close frame is sent
+        self._requested: RoomState | None = None  # the state whose receipt is outstanding
+        self._confirmed: RoomState | None = None  # what the peer surely has: by its receipt, or from the handshake
+        self.sent: RoomState | None = None  # the state that was written last
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+    def connection_made(self, transport: BaseTransport) -> None:
+        self._transport = cast(Transport, transport)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -63,150 +60,188 @@ class RoomSocket(ClosingHandshake, asyncio.Protocol):
             self._admission.hub.leave(self._group, self)
             self._admission.exit(self.actor)
             self._group = None
-        if exc is None:
-            self._transport.close()
-
-    def data_received(self, data: bytes) -> None:
-        self._silent_since = self._loop.time()
-        self._pinged = False
-        if self._closing is not None:
-            self._hear_out(self._closing, data)
-        elif self._answer is not None:
-            self._transport.abort()  # nobody may speak before the handshake is answered
-        elif self._group is None:
-            return  # refused
-        elif (payload := receipts.pong(data)) is not None and not self._inbox:
-            if not self._receipt(payload) and self.floods(1):
-                self.fail(CloseCode.READ_ONLY, FLOOD)
-        else:
-            self._read(data)
 
     def on_handshake(self, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-        """The handshake, as an HTTP parser has read it; header names in lower case."""
-        asked = handshake(method, target, headers)
-        address = self._address(asked) if self._admission.asks_for_addresses else ""
+        """Check the handshake that an HTTP parser has read, with header names in lower case; join its group."""
+        request = handshake(method, target, headers)
+        address = caller_address(self._transport, self._config, request) if self._admission.asks_for_addresses else ""
         try:
-            ticket, self._answer = self._admission.admit(asked, address)
+            admitted = self._admission.admit(request, address)
         except Refusal as refusal:
             self.refuse(refusal)
+            return
+        self.actor, self._answer = admitted.actor, admitted.answer
+        self._admission.enter(self.actor)
+        self._group = self._admission.hub.group(admitted.group)
+        if self._group.state is None:
+            self._group.waiting.add(self)
         else:
-            self._enter(ticket)
-
-    def _address(self, asked: Handshake) -> str:
-        """Who is calling; nothing for a connection that comes from no address."""
-        peer, proxies = get_remote_addr(self._transport), getattr(self._config.loaded_app, "trusted_hosts", ())
-        return rate_limit.address(peer[0], asked.headers.get("x-forwarded-for", ""), proxies) if peer else ""
-
-    def _enter(self, ticket: AdmittedHandshake) -> None:
-        self.actor = ticket.actor
-        self._admission.enter(ticket.actor)
-        self._group = self._admission.hub.group(ticket.group)
-        self._group.waiting.add(self)
-        if self._group.state is not None:
-            self._group.waiting.discard(self)
             self.admit(self._group)
 
     def admit(self, group: SubscriberGroup) -> None:
-        """The answer and the snapshot in one write; from here on the hub tells."""
-        assert group.state is not None and self._answer is not None  # noqa: S101, PT018 - the hub's promise
+        """Write the 101 answer and the group's state at once. To be called once, when the group has a state."""
+        assert group.state is not None and self._answer is not None  # noqa: S101, PT018 - the hub calls it so
         try:
             check_visible(self.actor, group.name, group.state.head.status)
         except Refusal as refusal:
             self.refuse(refusal)
             return
         if self._transport.is_closing():
-            return  # its loss is about to be told
+            return  # connection_lost follows
         self._admission.hub.join(group, self)
         self._admission.answered["accepted"] += 1
         self._transport.set_write_buffer_limits(high=0)
         self._descriptor = -1 if is_ssl(self._transport) else self._transport.get_extra_info("socket").fileno()
-        self.has = self._receipted = group.state
+        self.sent = self._confirmed = group.state
         self._write(self._answer + group.state.frame)
         self._answer = None
-        self._silent_since = self._loop.time()
-        self._admission.timers.schedule(self, self._next(self._silent_since))
+        self._deadlines.last_received = self._admission.clock()
+        self._schedule(self._deadlines.last_received)
 
     def refuse(self, refusal: Refusal) -> None:
-        """A plain HTTP answer, and the end of the connection."""
+        """Answer the handshake with an HTTP error and close the connection."""
         self._admission.answered[refusal.code] += 1
-        self.write(problems.raw(refusal))
+        control.write(self._transport, problems.raw(refusal))
         self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        deadlines, reader = self._deadlines, self._reader
+        deadlines.last_received = now = self._admission.clock()
+        deadlines.pinged = False
+        if self._closing is not None:
+            self._closing.receive(data, is_behind=self._deadlines.is_behind)
+        elif self._answer is not None:
+            self._transport.abort()  # a client sends nothing before its handshake is answered (RFC 6455, 4.1)
+        elif self._group is None:
+            return  # refused
+        elif (reader is not None and reader.unread) or not self._take_receipt(frames.pong_payload(data), now):
+            self._read(data, now)
+
+    def _take_receipt(self, payload: bytes | None, now: float) -> bool:
+        """Whether this is the payload of the outstanding receipt. A state that was sent meanwhile is asked for next."""
+        requested, group = self._requested, self._group
+        if requested is None or group is None or payload != requested.ping[2:]:
+            return False
+        self._requested = None
+        if requested is not self._confirmed:
+            self._confirmed = requested
+            group.count_receipt(requested, now)
+        if self.sent is not requested and not self._deadlines.is_behind:
+            self._ping()
+        return True
+
+    def _read(self, data: bytes, now: float) -> None:
+        """Answer control frames; fail the connection for anything else, and for too many of them."""
+        reader = self._reader = self._reader or ControlReader()
+        read = reader.read(data)
+        receipts = 1 if self._take_receipt(read.pong, now) else 0
+        if read.pings:
+            ControlProtocol(self._transport).receive(read.pings, is_behind=self._deadlines.is_behind)
+        if read.fault is not None:
+            self.close(read.fault, at_fault=True)
+        elif reader.exceeds_rate(read.count - receipts, now):
+            self.close(CloseCode.READ_ONLY, control.FLOOD, at_fault=True)
+        elif read.close:
+            closing = ControlProtocol(self._transport)
+            closing.receive(read.close, is_behind=self._deadlines.is_behind)
+            self._start_closing(closing)
 
     def push(self, state: RoomState) -> None:
         """Write the newest state; a peer that is behind gets it when it has caught up."""
-        if self._behind_since or self._closing is not None or self._group is None:
-            return  # as _is_spoken_to and _write below, without the calls: this is done for every socket of a broadcast
-        self.has = state
-        frame = state.frame
-        try:
-            written = write(self._descriptor, frame)
-        except OSError:
-            written = 0  # the transport will find out why
-        if written < len(frame):
-            self.write(frame[written:])
-
-    def request_receipt(self) -> None:
-        """Ask for the receipt of what was written last, unless one is outstanding."""
-        if self._asked is None and self.has is not self._receipted and self._is_spoken_to():
-            self.ping()
-
-    def _is_spoken_to(self) -> bool:
-        return not self._behind_since and self._closing is None and self._group is not None
+        if self._deadlines.behind_since or self._closing is not None or self._group is None:
+            return
+        self.sent = state
+        self._write(state.frame)
 
     def _write(self, data: bytes) -> None:
-        """Straight to the kernel; the transport, in which nothing waits while nobody is behind, gets what is left."""
+        """Write to the kernel, and what it does not take to the transport.
+
+        The transport's buffer must be empty, so that the order is kept: it is while the peer is not behind.
+        """
         try:
             written = write(self._descriptor, data)
         except OSError:
             written = 0  # the transport will find out why
         if written < len(data):
-            self.write(data[written:])
+            control.write(self._transport, data[written:])
+
+    def request_receipt(self) -> None:
+        """Ask for the receipt of the state that was written last, unless one is outstanding."""
+        is_open = self._group is not None and self._closing is None and not self._deadlines.is_behind
+        if is_open and self._requested is None and self.sent is not self._confirmed:
+            self._ping()
+
+    def _ping(self) -> None:
+        """Send the ping of the outstanding receipt again, else that of the state that was written last."""
+        self._requested = self._requested or self.sent
+        if self._requested is not None:
+            self._write(self._requested.ping)
 
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
-        """Ask the peer to come back elsewhere in `seconds`; `closed_after` that the socket is closed."""
+        """Ask the peer to reconnect in `seconds`; the socket is closed `closed_after` seconds later."""
         if self._group is None:
-            return  # gone meanwhile
-        if self._is_spoken_to():
-            self.write(frames.reconnect(seconds))
-        self._leaves_at = self._loop.time() + seconds + closed_after
-        self._admission.timers.schedule(self, self._next(self._loop.time()))
+            return  # the connection is lost
+        if self._closing is None and not self._deadlines.is_behind:
+            control.write(self._transport, frames.reconnect(seconds))
+        now = self._admission.clock()
+        self._deadlines.close_at = now + seconds + closed_after
+        self._schedule(now)
 
-    def on_drained(self) -> None:
-        if self._group is not None and self._group.state is not None and self.has is not self._group.state:
+    def pause_writing(self) -> None:
+        """Called by asyncio: bytes wait in the transport's buffer."""
+        self._deadlines.behind_since = self._admission.clock()
+        if self._closing is None:  # the closing handshake has its own limit
+            self._schedule(self._deadlines.behind_since)
+
+    def resume_writing(self) -> None:
+        """Called by asyncio: the transport's buffer is empty."""
+        self._deadlines.behind_since = 0.0
+        if self._group is not None and self._group.state is not None and self.sent is not self._group.state:
             self.push(self._group.state)
 
-    def ping(self) -> None:
-        """Keepalive and receipt in one; what was asked before is asked again."""
-        self._asked = self._asked or self.has
-        if self._asked is not None:
-            self._write(self._asked.ping)
+    def on_timer(self, now: float) -> None:
+        """Do what is due, and schedule the next look. Called by the timer wheel."""
+        deadlines, limits, token_seconds = self._deadlines, self._admission.limits, self._token_seconds()
+        due = deadlines.due(now, limits, token_seconds)
+        if self._closing is not None or due is Due.ABORT:
+            self._transport.abort()
+        elif isinstance(due, CloseCode):
+            self.close(due)
+        else:
+            if due is Due.PING:
+                deadlines.pinged = True
+                self._ping()
+            self._admission.timers.schedule(self, deadlines.next_check(now, limits, token_seconds))
 
-    def is_admitted(self) -> bool:
-        return self._answer is None and self._group is not None
+    def _schedule(self, now: float) -> None:
+        at = self._deadlines.next_check(now, self._admission.limits, self._token_seconds())
+        self._admission.timers.schedule(self, at)
 
-    def _receipt(self, payload: bytes) -> bool:
-        """The peer has what it was asked for; a state that went out meanwhile is asked for next. False: not asked."""
-        asked, group = self._asked, self._group
-        if asked is None or group is None or payload != asked.ping[2:]:
-            return False
-        self._asked = None
-        if asked is not self._receipted:
-            self._receipted = asked
-            group.receive(asked, self._loop.time())
-        if self.has is not asked and not self._behind_since:
-            self.ping()
-        return True
+    def _token_seconds(self) -> float:
+        return inf if self.actor.expires_at is None else self.actor.expires_at - time.time()
 
-    def _read(self, data: bytes) -> None:
-        """Whole control frames go to the library; anything else is refused as soon as it shows."""
-        heard = frames.read_control_frames(self._inbox + data)
-        self._inbox = heard.rest
-        answers = bool(heard.pong) and self._receipt(heard.pong)
-        if heard.pings:
-            self._feed(open_protocol(), heard.pings)
-        if heard.fault is not None:
-            self.fail(heard.fault)
-        elif self.floods(heard.controls - answers):
-            self.fail(CloseCode.READ_ONLY, FLOOD)
-        elif heard.close:
-            self._feed(open_protocol(), heard.close)
+    def close(self, code: CloseCode, reason: str = "", *, at_fault: bool = False) -> None:
+        """Start the closing handshake, or abort before the handshake is answered. See ControlProtocol.close."""
+        if self._closing is not None:
+            return
+        if self._answer is not None or self._group is None:
+            self._transport.abort()
+            return
+        closing = ControlProtocol(self._transport)
+        closing.close(code, reason, at_fault=at_fault)
+        self._start_closing(closing)
+
+    def _start_closing(self, closing: ControlProtocol) -> None:
+        """A close frame is sent: the timer cuts the connection off if the peer does not close it."""
+        self._closing = closing
+        self._admission.timers.schedule(self, self._admission.clock() + self._admission.limits.gone_after)
+        reader, self._reader = self._reader, None
+        if reader is not None and reader.unread:
+            closing.receive(reader.unread, is_behind=self._deadlines.is_behind)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when it stops: ask the peer to reconnect now, to another process."""
+        self.close(CloseCode.RESTART)
+        if self._deadlines.is_behind:
+            self._transport.abort()  # its buffer would never be flushed
+        self._transport.close()

@@ -1,27 +1,33 @@
-"""Sockets that are told the same: those of one room in this process, or those that watch the counts."""
+"""Groups of sockets that get the same states, and what this process counts about them."""
 
 import asyncio
+import logging
+import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Protocol
 
 from room_server.channels.frames import RoomState
-from room_server.channels.receipts import Receipts
 from room_server.core.messages import Actor
+from room_server.core.receipt_stats import ReceiptCounts, bucket, no_answers
 from room_server.errors import CloseCode, Refusal
+from room_server.telemetry.histogram import Histogram
 
-PAST = 8
-"""Epochs that a crowd remembers to have left: there is a new one only after Redis has lost changes."""
+logger = logging.getLogger(__name__)
+
+PAST_EPOCHS = 8
+"""Replaced epochs that a group remembers: a room gets a new one only after Redis has lost changes."""
 _COUNTS = "counts:"
-"""How the crowds are named that watch the counts and no room; no webinar id has a colon."""
+"""Prefix of the groups that get counts instead of a room's states; no webinar id has a colon."""
 
 
 def counts_group(scope: str) -> str:
-    """The name of the crowd of the monitors whose tokens are for this webinar id or `*`."""
+    """The name of the group of monitors whose tokens are for this webinar id or `*`."""
     return _COUNTS + scope
 
 
 def counts_scope(name: str) -> str | None:
-    """What a crowd of this name watches the counts of; None: it is a room's."""
+    """The webinar id or `*` whose counts a group of this name gets; None for a room's group."""
     return name.removeprefix(_COUNTS) if name.startswith(_COUNTS) else None
 
 
@@ -29,19 +35,20 @@ class Subscriber(Protocol):
     """A socket, as the hub sees it."""
 
     actor: Actor
-    has: RoomState | None
+    sent: RoomState | None
+    """The state that was written last."""
 
     def push(self, state: RoomState) -> None:
-        """Write the state, or, when the peer is behind, as soon as it has caught up."""
+        """Write the state now or, to a peer that is behind in reading, the newest one as soon as it has caught up."""
 
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
-        """Ask the peer to come back elsewhere in so many seconds."""
+        """Ask the peer to reconnect in `seconds`; close `closed_after` seconds later."""
 
     def request_receipt(self) -> None:
-        """Ask the peer for the receipt of what it has, unless one is outstanding."""
+        """Ask for the receipt of the state that was written last, unless one is outstanding."""
 
     def admit(self, group: "SubscriberGroup") -> None:
-        """The room is known now: answer the handshake."""
+        """Answer the handshake: the group has a state now."""
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer the handshake with a refusal."""
@@ -50,56 +57,108 @@ class Subscriber(Protocol):
         """Start the closing handshake."""
 
 
-class SubscriberGroup:
-    """The sockets of one room in this process, or those that watch the counts."""
+class Receipts:
+    """The receipts of one change of one room in this process."""
 
-    __slots__ = ("members", "name", "past", "receipts", "roles", "state", "waiting")
+    __slots__ = ("buckets", "epoch", "of", "published_at", "received_at", "version", "written_after")
+
+    def __init__(self, state: RoomState, of: int, published_at: float) -> None:
+        self.epoch = state.head.epoch
+        self.version = state.head.version
+        self.of = of
+        """Sockets that the change is written to."""
+        self.published_at = published_at
+        """When the hub got the change (the loop's clock): receipts are timed from here."""
+        self.received_at = time.perf_counter()  # the same moment on a finer clock: uvloop's has milliseconds
+        self.written_after: float | None = None
+        """Seconds until the change was written to the last socket."""
+        self.buckets = no_answers()
+
+    def counts(self) -> ReceiptCounts:
+        """The receipts so far."""
+        return ReceiptCounts(epoch=self.epoch, version=self.version, of=self.of, buckets=list(self.buckets))
+
+
+class BroadcastStats:
+    """What this process has sent since it began, for the metrics."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        """Frames with states, one per socket and broadcast."""
+        self.healed = 0
+        """Rooms for which a re-read found a newer state than was published here."""
+        self.writing = Histogram()
+        """Seconds from getting a change to the write to its last socket."""
+        self._past = no_answers()
+
+    def add_past(self, receipts: Receipts | None) -> None:
+        """Keep the receipts of a change that is replaced, or whose last socket is gone."""
+        if receipts is not None:
+            self._past = [sum(both) for both in zip(self._past, receipts.buckets, strict=True)]
+
+    def answers(self, newest: Iterable[Receipts | None]) -> list[int]:
+        """The receipts of all changes so far, `newest` included, by the buckets of core.receipt_stats."""
+        return [sum(column) for column in zip(self._past, *(one.buckets for one in newest if one), strict=True)]
+
+    def record_broadcast(self, webinar_id: str, receipts: Receipts) -> None:
+        """Record once that a change was written to its last socket.
+
+        The log line has the epoch and version by which it is joined to the commit's line and its request id.
+        """
+        if receipts.written_after is not None:
+            return
+        receipts.written_after = time.perf_counter() - receipts.received_at
+        self.writing.observe(receipts.written_after)
+        facts = {"webinar": webinar_id, "epoch": receipts.epoch, "version": receipts.version, "sockets": receipts.of}
+        logger.info("room told", extra={"facts": {**facts, "ms": round(receipts.written_after * 1000, 1)}})
+
+
+class SubscriberGroup:
+    """The sockets of one room in this process, or those that get the counts of one scope."""
+
+    __slots__ = ("name", "past_epochs", "receipts", "roles", "state", "subscribers", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        """The webinar's id, or `watching` somebody's scope."""
+        """A webinar id, or `counts_group` of a scope."""
         self.state: RoomState | None = None
-        """What the members are told; changed by `turn_to` only."""
-        self.past: tuple[str, ...] = ()
-        """The epochs that were left for others, the latest last."""
-        self.members: dict[Subscriber, None] = {}
+        """The newest state, changed by `set_state` only; None before the first read."""
+        self.past_epochs: tuple[str, ...] = ()
+        """The epochs that were replaced, the latest last."""
+        self.subscribers: dict[Subscriber, None] = {}
         self.waiting: set[Subscriber] = set()
-        """Handshakes that wait for the room's first read."""
+        """Sockets whose handshake waits for the first state."""
         self.roles: Counter[str] = Counter()
         self.receipts: Receipts | None = None
-        """The answers to the newest change that the members were told."""
+        """Of the newest change that was broadcast."""
 
-    def turn_to(self, state: RoomState) -> None:
-        """Take this state; the epoch that another one has replaced is over."""
+    def set_state(self, state: RoomState) -> None:
+        """Take a newer state and remember the epoch that it replaces."""
         if self.state is not None and self.state.head.epoch != state.head.epoch:
-            self.past = (*self.past, self.state.head.epoch)[-PAST:]
+            self.past_epochs = (*self.past_epochs, self.state.head.epoch)[-PAST_EPOCHS:]
         self.state = state
 
-    def receive(self, state: RoomState, now: float) -> None:
-        """A member has this state; it counts for the newest change only."""
+    def count_receipt(self, state: RoomState, now: float) -> None:
+        """Count one socket's receipt, if it is for the newest change."""
         if self.receipts is not None and state is self.state:
-            self.receipts.count(now - self.receipts.started)
+            self.receipts.buckets[bucket(now - self.receipts.published_at)] += 1
 
 
-class Partition:
-    """The rooms of one partition: those that have sockets here, and those that are to be read.
-
-    A room that is asked for again before it is read stands there once.
-    """
+class ReadQueue:
+    """The rooms of one partition that are to be read, each once however often it was requested."""
 
     def __init__(self) -> None:
-        self.groups: dict[str, SubscriberGroup] = {}
-        self._unread: dict[str, None] = {}
-        self._some = asyncio.Event()
+        self._webinar_ids: dict[str, None] = {}
+        self._requested = asyncio.Event()
 
-    def ask_for(self, webinar_id: str) -> None:
-        """The reader is to read this room."""
-        self._unread[webinar_id] = None
-        self._some.set()
+    def request(self, webinar_id: str) -> None:
+        """Have this room read."""
+        self._webinar_ids[webinar_id] = None
+        self._requested.set()
 
-    async def asked_for(self) -> list[str]:
-        """All that are to be read, as soon as there is one; from here on they are the caller's to read."""
-        await self._some.wait()
-        self._some.clear()
-        names, self._unread = list(self._unread), {}
-        return names
+    async def take_all(self) -> list[str]:
+        """Wait for requests and take all of them."""
+        await self._requested.wait()
+        self._requested.clear()
+        webinar_ids, self._webinar_ids = list(self._webinar_ids), {}
+        return webinar_ids

@@ -213,7 +213,7 @@ def _head_too_large() -> Refusal:
 
 
 def trusted_proxies(listed: str) -> str:
-    """FORWARDED_ALLOW_IPS with each IPv4 address also as `::ffff:…`: so a socket on `::` sees it (RFC 4291, 2.5.5.2)."""
+    """FORWARDED_ALLOW_IPS, each IPv4 address also as `::ffff:…`, as a socket on `::` sees it (RFC 4291, 2.5.5.2)."""
     names = [name.strip() for name in listed.split(",") if name.strip()]
     mapped = []
     for name in names:

@@ -1,25 +1,34 @@
-"""Frames out, built once; and what a client's bytes say, whole or in pieces. The `websockets` package is the reader."""
-
-import struct
-from typing import Any
+"""The server's frames, and the pongs to its pings."""
 
 import msgspec
 import pytest
-from websockets.frames import Frame, Opcode
 
-from room_server.channels import frames, receipts
-from room_server.channels.frames import ControlFrames, read_control_frames, room_state, text_frame
+from room_server.channels import frames
+from room_server.channels.frames import (
+    ping,
+    ping_payload,
+    pong_payload,
+    room_state,
+    text_frame,
+)
 from room_server.core.room import Status, public_text
 from room_server.core.wire import RoomVersion
-from room_server.errors import CloseCode
-from tests.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, masked
+from tests.raw import PING, PONG, masked
 from tests.support import room
 
 
-@pytest.mark.parametrize("size", [0, 1, 125, 126, 127, 65535, 65536, 100_000])
-def test_a_text_frame_is_what_an_independent_library_makes(size: int) -> None:
-    text = b"x" * size
-    assert text_frame(text) == Frame(Opcode.TEXT, text).serialize(mask=False)
+@pytest.mark.parametrize(
+    ("size", "header"),
+    [
+        (0, b"\x81\x00"),
+        (125, b"\x81\x7d"),
+        (126, b"\x81\x7e\x00\x7e"),
+        (65535, b"\x81\x7e\xff\xff"),
+        (65536, b"\x81\x7f\x00\x00\x00\x00\x00\x01\x00\x00"),
+    ],
+)
+def test_a_text_frame_is_unmasked_and_in_one_fragment(size: int, header: bytes) -> None:
+    assert text_frame(b"x" * size) == header + b"x" * size
 
 
 def test_a_room_state_is_the_stored_text_and_the_frame_around_it() -> None:
@@ -27,16 +36,16 @@ def test_a_room_state_is_the_stored_text_and_the_frame_around_it() -> None:
     state = room_state(text)
     head = state.head
     assert (head.webinar_id, head.epoch, head.version, head.status) == ("w", "e", 7, Status.LIVE)
-    assert (state.text, state.frame, state.ping) == (text, text_frame(text), receipts.ping("e", 7))
+    assert (state.text, state.frame, state.ping) == (text, text_frame(text), ping("e", 7))
 
 
-def test_the_counts_are_a_numbered_state_of_whoever_watches_them() -> None:
+def test_the_counts_are_a_state_with_a_number_for_a_version() -> None:
     first, second = frames.counts("*", 7, b'{"total":1}'), frames.counts("*", 8, b'{"total":2}')
     assert first == (
         RoomVersion("*", "", 7, Status.LIVE),
         b'{"total":1}',
         text_frame(b'{"total":1}'),
-        receipts.ping("", 7),
+        ping("", 7),
     )
     assert (second.replaces(first), first.replaces(second)) == (True, False)
 
@@ -50,7 +59,7 @@ def test_a_state_of_the_same_epoch_that_is_not_newer_has_gone_back() -> None:
         for epoch, version in (("e", 6), ("e", 5), ("e", 4), ("f", 5), ("f", 1))
         for title in ("Webinar", "Another")
     }
-    assert {stood for stood, went_back in judged.items() if went_back} == {
+    assert {stored for stored, went_back in judged.items() if went_back} == {
         ("e", 4, "Webinar"),
         ("e", 4, "Another"),
         ("e", 5, "Another"),
@@ -73,7 +82,7 @@ REPLACES = [
 
 
 @pytest.mark.parametrize(("one", "other", "replaces"), REPLACES)
-def test_the_highest_version_stands_and_another_epoch_replaces(
+def test_a_higher_version_and_any_other_epoch_replaces_a_state(
     one: tuple[str, int], other: tuple[str, int], replaces: bool
 ) -> None:
     first, second = (room_state(public_text(room(epoch=epoch, version=number))) for epoch, number in (one, other))
@@ -81,90 +90,28 @@ def test_the_highest_version_stands_and_another_epoch_replaces(
     assert first.replaces(None)
 
 
-def test_the_frame_that_asks_a_peer_to_come_back_says_when() -> None:
+def test_the_reconnect_frame_gives_milliseconds() -> None:
     assert frames.reconnect(1.5) == text_frame(b'{"type":"reconnect","after_ms":1500}')
 
 
-PINGED, PONGED = masked(PING, b"ping"), masked(PONG, b"pong")
-CLOSED = masked(CLOSE, struct.pack("!H", 1000))
+def test_a_ping_carries_the_version_and_the_epoch() -> None:
+    assert ping("e", 7) == b"\x89\x08" + ping_payload("e", 7)
+    assert len({ping_payload("e", 7), ping_payload("e", 8), ping_payload("f", 7)}) == 3
 
 
-def test_silence_says_nothing() -> None:
-    assert read_control_frames(b"") == ControlFrames()
+def pong(payload: bytes, mask: bytes = b"\x01\x02\x03\x04") -> bytes:
+    """A client's pong."""
+    return bytes((0x8A, 0x80 + len(payload))) + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
 
 
-def test_every_ping_is_answered() -> None:
-    later = masked(PING, b"x" * 125)
-    assert read_control_frames(PINGED + PONGED + later) == ControlFrames(pings=PINGED + later, controls=3)
-
-
-def test_a_close_ends_what_is_said() -> None:
-    assert read_control_frames(PINGED + CLOSED + masked(TEXT, b"x")) == ControlFrames(
-        pings=PINGED, close=CLOSED + masked(TEXT, b"x"), controls=1
-    )
-
-
-RECEIPT, NEWER = (masked(PONG, receipts.payload("e", version)) for version in (7, 8))
+@pytest.mark.parametrize("mask", [b"\0\0\0\0", b"\x01\x02\x03\x04", b"\xff\xfe\x80\x7f"])
+def test_the_pong_has_the_payload_of_the_ping(mask: bytes) -> None:
+    assert pong_payload(pong(ping_payload("e", 7), mask)) == ping_payload("e", 7)
 
 
 @pytest.mark.parametrize(
-    ("behind", "rest"),
-    [
-        (b"", {}),
-        (PINGED[:3], {"rest": PINGED[:3]}),
-        (CLOSED, {"close": CLOSED}),
-        (masked(TEXT, b"x"), {"rest": masked(TEXT, b"x"), "fault": CloseCode.READ_ONLY}),
-    ],
+    "data",
+    [b"", masked(PONG), masked(PING, b"eightbyt"), masked(PONG, b"eightbyt") + b"\x8a", masked(PONG, b"nine byte")],
 )
-def test_the_latest_receipt_is_found_among_whatever_else_is_said(behind: bytes, rest: dict[str, Any]) -> None:
-    latest = receipts.payload("e", 8)
-    own = masked(PING, latest)  # as long as ours, and no answer
-    for said in ([RECEIPT, NEWER], [PINGED, NEWER, PONGED], [NEWER, own], [own, RECEIPT, PINGED, NEWER]):
-        pings = b"".join(frame for frame in said if frame[0] == PING)
-        expected = ControlFrames(**{"pings": pings, "pong": latest, "controls": len(said), **rest})
-        assert read_control_frames(b"".join(said) + behind) == expected
-    assert read_control_frames(own + PONGED).pong == b""
-
-
-@pytest.mark.parametrize("frame", [PINGED, PONGED, CLOSED, masked(PING), masked(PONG, b"x" * 125)])
-def test_a_frame_may_come_in_pieces(frame: bytes) -> None:
-    for cut in range(len(frame)):
-        assert read_control_frames(frame[:cut]) == ControlFrames(rest=frame[:cut])
-        assert read_control_frames(PONGED + frame[:cut]).rest == frame[:cut]
-    whole = read_control_frames(frame)
-    assert (whole.rest, whole.fault) == (b"", None)
-
-
-@pytest.mark.parametrize("first", [TEXT, BINARY, CONTINUATION, TEXT & 0x7F, BINARY & 0x7F, CONTINUATION & 0x7F])
-def test_data_is_refused_at_its_first_byte(first: int) -> None:
-    assert read_control_frames(bytes([first])).fault is CloseCode.READ_ONLY
-    assert read_control_frames(PINGED + bytes([first])) == ControlFrames(
-        pings=PINGED, rest=bytes([first]), fault=CloseCode.READ_ONLY, controls=1
-    )
-
-
-def fault(first: int) -> CloseCode | None:
-    """What RFC 6455, 5.2, says of a first byte: opcode, reserved bits, fragmented control frames."""
-    reserved, opcode, final = first & 0x70, first & 0x0F, first & 0x80
-    if reserved:
-        return CloseCode.PROTOCOL_ERROR
-    if opcode in {0, 1, 2}:
-        return CloseCode.READ_ONLY
-    return None if opcode in {8, 9, 10} and final else CloseCode.PROTOCOL_ERROR
-
-
-def test_every_first_byte_is_judged() -> None:
-    assert [read_control_frames(bytes([first])).fault for first in range(256)] == [fault(first) for first in range(256)]
-
-
-@pytest.mark.parametrize("first", [CLOSE, PING, PONG])
-def test_a_control_frame_is_masked_and_short(first: int) -> None:
-    judged = [read_control_frames(bytes([first, second])).fault for second in range(256)]
-    expected = [None if 0x80 <= second <= 0x80 + 125 else CloseCode.PROTOCOL_ERROR for second in range(256)]
-    assert judged == expected
-
-
-def test_a_flood_of_pings_is_read_no_further_than_it_takes_to_see_that_it_is_one() -> None:
-    flood = masked(PING) * 40_000
-    most = frames.MOST_CONTROLS + 2
-    assert read_control_frames(flood) == ControlFrames(pings=masked(PING) * most, rest=flood[6 * most :], controls=most)
+def test_anything_else_has_no_payload_of_ours(data: bytes) -> None:
+    assert pong_payload(data) is None

@@ -1,4 +1,4 @@
-"""What a handshake is refused for: plain HTTP answers, in their order, and nobody is counted who is not in."""
+"""What a handshake is refused for: plain HTTP answers, in their order; only admitted sockets are counted."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 
 from room_server.channels.handshake import Admission, Handshake
 from room_server.channels.hub import Hub
-from room_server.channels.timer_wheel import TimerWheel
+from room_server.channels.keepalive import TimerWheel
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Status
 from room_server.errors import BadInput, Refusal, Unknown
@@ -18,8 +18,8 @@ SOCKET = "/rooms/w/socket"
 
 
 @pytest.fixture
-async def crowded(valkey_url: str) -> AsyncIterator[Site]:
-    """A site where anyone may hold any number of sockets."""
+async def unlimited_site(valkey_url: str) -> AsyncIterator[Site]:
+    """A site without a limit on the sockets of a person."""
     async with serving(settings_for(valkey_url, max_sockets_per_person=0)) as site:
         await site.transactions.create(room())
         yield site
@@ -48,8 +48,8 @@ def bearer(site: Site, role: str = "attendee", scope: str = "w", **claims: Any) 
     return f"Bearer {site.token(role, scope, **claims)}"
 
 
-async def test_each_refusal_is_a_plain_http_answer(crowded: Site) -> None:
-    site, before = crowded, await crowded.everything()
+async def test_each_refusal_is_a_plain_http_answer(unlimited_site: Site) -> None:
+    site, before = unlimited_site, await unlimited_site.everything()
     good, odd = bearer(site), bearer(site, scope="*")
     answers = {
         "no such address": await refused(site, "/rooms/w/sockets", Authorization=good),
@@ -91,37 +91,40 @@ async def test_each_refusal_is_a_plain_http_answer(crowded: Site) -> None:
     }
     assert await site.everything() == before
     admission: Admission = site.inside.admission
-    await wait_until(lambda: not admission.total, "nobody is counted")
+    await wait_until(lambda: not admission.total, "no socket is counted")
     assert (admission.persons, site.inside.hub.groups) == ({}, {})
 
 
-async def test_a_handshake_with_too_much_in_its_head_is_refused(crowded: Site) -> None:
+async def test_a_handshake_with_too_large_headers_or_a_body_is_refused(unlimited_site: Site) -> None:
     many = {f"X{number}": "x" * 60 for number in range(150)}
     long = {"X": "x" * 9000}
     for headers in (many, long, {"Content-Length": "5"}, {"Transfer-Encoding": "chunked"}):
-        assert await refused(crowded, Authorization=bearer(crowded), **headers) == (400, "malformed_request")
+        assert await refused(unlimited_site, Authorization=bearer(unlimited_site), **headers) == (
+            400,
+            "malformed_request",
+        )
 
 
-async def test_who_is_not_known_is_told_how_to_be(crowded: Site) -> None:
-    assert (await answered(crowded)).headers["www-authenticate"] == 'Bearer realm="room"'
+async def test_a_refusal_without_a_token_names_the_scheme(unlimited_site: Site) -> None:
+    assert (await answered(unlimited_site)).headers["www-authenticate"] == 'Bearer realm="room"'
 
 
-async def test_a_handshake_by_another_method_is_refused(crowded: Site) -> None:
-    async with connecting(crowded) as raw:
-        await raw.send(handshake(crowded).replace(b"GET ", b"POST ", 1))
+async def test_a_handshake_by_another_method_is_refused(unlimited_site: Site) -> None:
+    async with connecting(unlimited_site) as raw:
+        await raw.send(handshake(unlimited_site).replace(b"GET ", b"POST ", 1))
         assert (await raw.answer()).status == 405
 
 
-async def test_the_refusals_have_an_order(crowded: Site) -> None:
-    """Address, origin, subprotocol, who is calling, role, webinar."""
+async def test_the_refusals_have_an_order(unlimited_site: Site) -> None:
+    """Address, origin, subprotocol, token, role, webinar."""
     evil, none = "https://evil.example", ""
     attempts = [
-        (await refused(crowded, "/x", Origin=evil, Sec_WebSocket_Protocol=none))[1],
-        (await refused(crowded, Origin=evil, Sec_WebSocket_Protocol=none))[1],
-        (await refused(crowded, Sec_WebSocket_Protocol=none))[1],
-        (await refused(crowded, Sec_WebSocket_Key=none))[1],
-        (await refused(crowded, Authorization=bearer(crowded, "guest", "other")))[1],
-        (await refused(crowded, "/rooms/nowhere/socket", Authorization=bearer(crowded)))[1],
+        (await refused(unlimited_site, "/x", Origin=evil, Sec_WebSocket_Protocol=none))[1],
+        (await refused(unlimited_site, Origin=evil, Sec_WebSocket_Protocol=none))[1],
+        (await refused(unlimited_site, Sec_WebSocket_Protocol=none))[1],
+        (await refused(unlimited_site, Sec_WebSocket_Key=none))[1],
+        (await refused(unlimited_site, Authorization=bearer(unlimited_site, "guest", "other")))[1],
+        (await refused(unlimited_site, "/rooms/nowhere/socket", Authorization=bearer(unlimited_site)))[1],
     ]
     assert attempts == [
         "not_found",
@@ -133,34 +136,34 @@ async def test_the_refusals_have_an_order(crowded: Site) -> None:
     ]
 
 
-async def test_a_browsers_token_is_a_second_subprotocol_and_is_not_sent_back(crowded: Site) -> None:
-    token = crowded.token("attendee")
+async def test_a_browsers_token_is_a_second_subprotocol_and_is_not_sent_back(unlimited_site: Site) -> None:
+    token = unlimited_site.token("attendee")
     for offered in (
         f"room.v1, room.bearer.{token}",
         f"room.bearer.{token},room.v1",
         f"chat,room.bearer.{token} , room.v1",
     ):
-        answer = await answered(crowded, Sec_WebSocket_Protocol=offered.format(token))
+        answer = await answered(unlimited_site, Sec_WebSocket_Protocol=offered.format(token))
         assert (answer.status, answer.headers["sec-websocket-protocol"]) == (101, "room.v1")
 
 
-async def test_a_token_in_the_subprotocol_goes_before_the_header(crowded: Site) -> None:
+async def test_a_token_in_the_subprotocol_goes_before_the_header(unlimited_site: Site) -> None:
     offered = "room.v1, room.bearer.x"
-    good = bearer(crowded)
-    assert await refused(crowded, Sec_WebSocket_Protocol=offered, Authorization=good) == (401, "unauthenticated")
+    good = bearer(unlimited_site)
+    assert await refused(unlimited_site, Sec_WebSocket_Protocol=offered, Authorization=good) == (401, "unauthenticated")
 
 
-async def test_no_extension_is_agreed_on(crowded: Site) -> None:
+async def test_no_extension_is_agreed_on(unlimited_site: Site) -> None:
     headers = {
         "Sec_WebSocket_Extensions": "permessage-deflate; client_max_window_bits",
-        "Authorization": bearer(crowded),
+        "Authorization": bearer(unlimited_site),
     }
-    answer = await answered(crowded, **headers)
+    answer = await answered(unlimited_site, **headers)
     assert (answer.status, answer.headers.get("sec-websocket-extensions")) == (101, None)
 
 
-async def test_a_query_is_ignored(crowded: Site) -> None:
-    assert (await answered(crowded, f"{SOCKET}?token=x", Authorization=bearer(crowded))).status == 101
+async def test_a_query_is_ignored(unlimited_site: Site) -> None:
+    assert (await answered(unlimited_site, f"{SOCKET}?token=x", Authorization=bearer(unlimited_site))).status == 101
 
 
 async def origin(site: Site, *origins: str, host: str = "") -> int:
@@ -173,26 +176,26 @@ async def origin(site: Site, *origins: str, host: str = "") -> int:
         return (await raw.answer()).status
 
 
-async def test_without_allowed_origins_only_the_own_host_may_open_sockets(crowded: Site) -> None:
-    own = crowded.address
+async def test_without_allowed_origins_only_the_own_host_is_accepted(unlimited_site: Site) -> None:
+    own = unlimited_site.address
     accepted = [
-        await origin(crowded),
-        await origin(crowded, f"http://{own}"),
-        await origin(crowded, f"https://{own}"),
-        await origin(crowded, f"HTTP://{own.upper()}"),
-        await origin(crowded, "https://example.com", host="example.com"),
-        await origin(crowded, "https://example.com", host="EXAMPLE.com:443"),
-        await origin(crowded, "http://example.com", host="example.com:80"),
-        await origin(crowded, "http://[::1]:8000", host="[::1]:8000"),
+        await origin(unlimited_site),
+        await origin(unlimited_site, f"http://{own}"),
+        await origin(unlimited_site, f"https://{own}"),
+        await origin(unlimited_site, f"HTTP://{own.upper()}"),
+        await origin(unlimited_site, "https://example.com", host="example.com"),
+        await origin(unlimited_site, "https://example.com", host="EXAMPLE.com:443"),
+        await origin(unlimited_site, "http://example.com", host="example.com:80"),
+        await origin(unlimited_site, "http://[::1]:8000", host="[::1]:8000"),
     ]
     assert accepted == [101] * len(accepted)
     others = ["null", "", "http://", "https://evil.example", f"http://evil.{own}", f"http://{own}.evil.example", own,
               f"http://{own}/", f"http://evil@{own}", f"ftp://{own}", f"file://{own}", "http://127.0.0.1",
               "http://[", "http://[::1", "\xff\xfe", "https://example.com:443\x85"]  # fmt: skip
-    statuses = {other: await origin(crowded, other) for other in others}
+    statuses = {other: await origin(unlimited_site, other) for other in others}
     assert statuses == dict.fromkeys(others, 403)
-    assert await origin(crowded, f"http://{own}", f"http://{own}") == 403
-    assert await origin(crowded, "http://example.com", host="example.com:443") == 403
+    assert await origin(unlimited_site, f"http://{own}", f"http://{own}") == 403
+    assert await origin(unlimited_site, "http://example.com", host="example.com:443") == 403
 
 
 async def test_an_allowed_origin_may_open_sockets_and_so_may_the_own_host(valkey_url: str) -> None:
@@ -204,18 +207,18 @@ async def test_an_allowed_origin_may_open_sockets_and_so_may_the_own_host(valkey
         assert [await origin(site, one) for one in asked] == [101, 101, 101, 403, 403]
 
 
-async def test_a_process_holds_so_many_sockets(valkey_url: str) -> None:
+async def test_the_sockets_of_a_process_are_limited(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_sockets=2)) as site:
         await site.transactions.create(room())
         async with in_room(site, sub="1"), in_room(site, sub="2"):
             answer = await answered(site, Authorization=bearer(site, sub="3"))
             assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "5")
             assert (await answered(site, Authorization="Bearer x")).status == 401
-        await wait_until(lambda: not site.inside.admission.total, "both are gone")
+        await wait_until(lambda: not site.inside.admission.total, "both are closed")
         assert (await answered(site, Authorization=bearer(site, sub="3"))).status == 101
 
 
-async def test_a_person_holds_so_many_sockets_whatever_the_webinar(valkey_url: str) -> None:
+async def test_the_sockets_of_a_person_are_limited_whatever_the_webinar(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_sockets_per_person=2)) as site:
         for webinar_id in ("w", "v"):
             await site.transactions.create(room(webinar_id))
@@ -226,11 +229,11 @@ async def test_a_person_holds_so_many_sockets_whatever_the_webinar(valkey_url: s
             assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "5")
             assert (await answered(site, Authorization=bearer(site, sub="43"))).status == 101
             assert (await answered(site, Authorization=bearer(site, "speaker", sub="42"))).status == 101
-        await wait_until(lambda: not site.inside.admission.persons, "all are gone")
+        await wait_until(lambda: not site.inside.admission.persons, "all are closed")
         assert (await answered(site, Authorization=bearer(site))).status == 101
 
 
-async def test_a_process_shakes_so_many_hands_a_second(valkey_url: str) -> None:
+async def test_handshakes_a_second_are_limited(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_handshakes=1)) as site:
         await site.transactions.create(room())
         async with in_room(site):
@@ -238,33 +241,36 @@ async def test_a_process_shakes_so_many_hands_a_second(valkey_url: str) -> None:
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "too_many_sockets", "1")
 
 
-async def test_a_draft_is_unknown_to_an_attendee_and_open_to_who_prepares_it(crowded: Site) -> None:
-    await transactions(crowded.store).create(room("draft", status=Status.DRAFT))
+async def test_a_draft_is_unknown_to_an_attendee_and_open_to_the_staff(unlimited_site: Site) -> None:
+    await transactions(unlimited_site.store).create(room("draft", status=Status.DRAFT))
     path = "/rooms/draft/socket"
-    assert await refused(crowded, path, Authorization=bearer(crowded, scope="draft")) == (404, "webinar_unknown")
+    assert await refused(unlimited_site, path, Authorization=bearer(unlimited_site, scope="draft")) == (
+        404,
+        "webinar_unknown",
+    )
     for role in ("organizer", "speaker", "moderator", "system"):
-        async with crowded.socket(role, "draft") as socket:
+        async with unlimited_site.socket(role, "draft") as socket:
             assert (await next_state(socket))["status"] == "draft"
-            known = await refused(crowded, path, Authorization=bearer(crowded, scope="draft"))
+            known = await refused(unlimited_site, path, Authorization=bearer(unlimited_site, scope="draft"))
             assert known == (404, "webinar_unknown")
-    await wait_until(lambda: not crowded.inside.admission.total, "nobody is counted")
-    assert crowded.inside.hub.groups == {}
+    await wait_until(lambda: not unlimited_site.inside.admission.total, "no socket is counted")
+    assert unlimited_site.inside.hub.groups == {}
 
 
-async def test_every_other_status_may_be_watched(crowded: Site) -> None:
+async def test_a_webinar_in_every_other_status_is_open(unlimited_site: Site) -> None:
     for status in set(Status) - {Status.DRAFT}:
-        await transactions(crowded.store).create(room(status.value, status=status))
-        async with crowded.socket("attendee", status.value) as socket:
+        await transactions(unlimited_site.store).create(room(status.value, status=status))
+        async with unlimited_site.socket("attendee", status.value) as socket:
             assert (await next_state(socket))["status"] == status
 
 
-async def test_a_process_that_goes_away_lets_nobody_in(crowded: Site) -> None:
-    crowded.inside.admission.draining = True
-    answer = await answered(crowded, Authorization=bearer(crowded))
+async def test_a_draining_process_refuses_handaccepted_of_fifty(unlimited_site: Site) -> None:
+    unlimited_site.inside.admission.draining = True
+    answer = await answered(unlimited_site, Authorization=bearer(unlimited_site))
     assert (answer.status, answer.code, answer.headers["retry-after"]) == (503, "draining", "1")
 
 
-def test_a_door_forgets_who_has_gone(valkey_url: str) -> None:
+def test_a_person_without_sockets_is_not_remembered(valkey_url: str) -> None:
     admission = Admission(
         settings_for(valkey_url), Hub.__new__(Hub), TimerWheel(), lambda _: Actor(role=Role.SYSTEM, subject="x")
     )
@@ -277,13 +283,13 @@ def test_a_door_forgets_who_has_gone(valkey_url: str) -> None:
     assert (admission.total, admission.persons) == (0, {})
 
 
-def door_of(valkey_url: str, **more: int) -> Admission:
-    """A door that no process has: whoever calls is a system for all webinars, named as its token."""
+def admission_with(valkey_url: str, **more: int) -> Admission:
+    """An admission outside a process, for which every token is a system's for all webinars."""
     settings = settings_for(valkey_url, **more)
     return Admission(settings, Hub.__new__(Hub), TimerWheel(), lambda token: Actor(role=Role.SYSTEM, subject=token))
 
 
-def asked(target: str = SOCKET, **more: str) -> Handshake:
+def request(target: str = SOCKET, **more: str) -> Handshake:
     """A valid handshake, its headers 100 bytes and those in `more`."""
     headers = {
         "host": "example.org",
@@ -297,7 +303,7 @@ def asked(target: str = SOCKET, **more: str) -> Handshake:
 
 
 def test_an_address_may_be_written_with_escapes(valkey_url: str) -> None:
-    admission = door_of(valkey_url)
+    admission = admission_with(valkey_url)
     groups = {
         "/rooms/w/socket": "w",
         "/rooms/w%2D1/socket?x=%2F": "w-1",
@@ -306,31 +312,31 @@ def test_an_address_may_be_written_with_escapes(valkey_url: str) -> None:
         "/monitor/socket": "counts:*",
         "/monitor%2Fsocket": "counts:*",
     }
-    assert {target: admission.check(asked(target)).group for target in groups} == groups
+    assert {target: admission.admit(request(target)).group for target in groups} == groups
     with pytest.raises(Unknown):
-        admission.check(asked("/rooms/w%2Fv/socket"))
+        admission.admit(request("/rooms/w%2Fv/socket"))
 
 
 def test_a_handshakes_headers_have_eight_kilobytes_together(valkey_url: str) -> None:
-    admission = door_of(valkey_url)
-    admission.admit(asked(cookie="x" * (8192 - 100)))
+    admission = admission_with(valkey_url)
+    admission.admit(request(cookie="x" * (8192 - 100)))
     with pytest.raises(BadInput, match="8192"):
-        admission.admit(asked(cookie="x" * (8192 - 99)))
+        admission.admit(request(cookie="x" * (8192 - 99)))
 
 
-def test_each_address_shakes_so_many_hands_a_second_where_that_is_asked_for(valkey_url: str) -> None:
-    careless, careful = door_of(valkey_url), door_of(valkey_url, max_requests_per_address=1)
-    assert (careless.asks_for_addresses, careful.asks_for_addresses) == (False, True)
+def test_handshakes_a_second_of_one_address_are_limited_if_so_set(valkey_url: str) -> None:
+    unlimited, limited = admission_with(valkey_url), admission_with(valkey_url, max_requests_per_address=1)
+    assert (unlimited.asks_for_addresses, limited.asks_for_addresses) == (False, True)
     for address in ("192.0.2.1", "192.0.2.2"):
-        assert shakes(careless, address) == 50
-        assert 2 <= shakes(careful, address) < 50
+        assert accepted_of_fifty(unlimited, address) == 50
+        assert 2 <= accepted_of_fifty(limited, address) < 50
 
 
-def shakes(admission: Admission, address: str) -> int:
+def accepted_of_fifty(admission: Admission, address: str) -> int:
     """How many of fifty handshakes from there, one right after the other, are accepted."""
     for accepted in range(50):
         try:
-            admission.admit(asked(), address)
+            admission.admit(request(), address)
         except Refusal as refusal:
             return accepted if refusal.code == "too_many_sockets" else -1
     return 50

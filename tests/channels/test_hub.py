@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from room_server.channels.frames import RoomState
+from room_server.channels.frames import RoomState, counts
 from room_server.channels.hub import SLICE, Hub
 from room_server.channels.reader import Reader
-from room_server.channels.subscribers import SubscriberGroup
+from room_server.channels.subscribers import SubscriberGroup, counts_group
 from room_server.core.messages import Actor, Role
 from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode, Refusal
@@ -21,13 +21,16 @@ from room_server.state.startup import open_state
 from room_server.state.store import Store
 from tests.support import room, settings_for, transactions, wait_until
 
+MANY = 2 * SLICE + 3
+"""Sockets that are written to in three slices."""
+
 
 class Peer:
-    """A socket without a network: it remembers what the hub did with it."""
+    """A socket without a network: it keeps what the hub did with it."""
 
     def __init__(self, hub: Hub, role: Role = Role.ATTENDEE) -> None:
         self.actor = Actor(role=role, subject="1")
-        self.has: RoomState | None = None
+        self.sent: RoomState | None = None
         self.pushed: list[RoomState] = []
         self.refused: list[str] = []
         self.closed: list[CloseCode] = []
@@ -37,7 +40,7 @@ class Peer:
         self._hub = hub
 
     def enter(self, webinar_id: str = "w") -> SubscriberGroup:
-        """As a socket does: wait in the crowd, unless the room is known."""
+        """Join as a socket does: wait, unless the room's state is known."""
         group = self._hub.group(webinar_id)
         if group.state is None:
             group.waiting.add(self)
@@ -46,7 +49,7 @@ class Peer:
         return group
 
     def push(self, state: RoomState) -> None:
-        self.has = state
+        self.sent = state
         self.pushed.append(state)
 
     def request_receipt(self) -> None:
@@ -55,7 +58,7 @@ class Peer:
 
     def admit(self, group: SubscriberGroup) -> None:
         self._hub.join(group, self)
-        self.has = group.state
+        self.sent = group.state
 
     def close(self, code: CloseCode) -> None:
         self.closed.append(code)
@@ -64,12 +67,12 @@ class Peer:
         self.refused.append(refusal.code)
 
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
-        raise AssertionError("nobody said goodbye")
+        raise AssertionError("no drain is running")
 
     @property
     def version(self) -> int:
         """Of the state that this peer has; 0: none."""
-        return self.has.head.version if self.has else 0
+        return self.sent.head.version if self.sent else 0
 
 
 def text(version: int, epoch: str = "e", webinar_id: str = "w", **more: Any) -> bytes:
@@ -78,7 +81,7 @@ def text(version: int, epoch: str = "e", webinar_id: str = "w", **more: Any) -> 
 
 @asynccontextmanager
 async def running(store: Store) -> AsyncIterator[Hub]:
-    """A hub whose reader and teller run."""
+    """A hub whose reader and broadcast loop run."""
     hub = Hub(store)
     async with asyncio.TaskGroup() as tasks:
         owned = [
@@ -108,7 +111,23 @@ def everyone(peers: list[Peer], version: int) -> Callable[[], bool]:
     return lambda: {peer.version for peer in peers} == {version}
 
 
-async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> None:
+async def peers_in_room(hub: Hub, number: int) -> list[Peer]:
+    """So many peers in the room `w`, whose version is 1."""
+    peers = [Peer(hub) for _ in range(number)]
+    for peer in peers:
+        peer.enter()
+    await wait_until(everyone(peers, 1), "everyone is in")
+    return peers
+
+
+async def reread(store: Store, hub: Hub) -> None:
+    """Read all rooms that have sockets here, as after a gap."""
+    reader = Reader(store, hub, transactions(store).renew)
+    for tag in store.keys.tags:
+        await reader.reread(tag)
+
+
+async def test_every_socket_of_a_room_gets_a_change_once(store: Store) -> None:
     await transactions(store).create(room("w", epoch="e"))
     await transactions(store).create(room("other", epoch="e"))
     async with running(store) as hub:
@@ -119,19 +138,16 @@ async def test_everyone_in_the_room_is_told_of_a_change_once(store: Store) -> No
         await wait_until(everyone([*peers, elsewhere], 1), "everyone is in")
         hub.publish(text(2))
         hub.publish(text(2))
-        await wait_until(everyone(peers, 2), "everyone was told")
+        await wait_until(everyone(peers, 2), "everyone has the change")
         assert {tuple(state.head.version for state in peer.pushed) for peer in peers} == {(2,)}
-        assert len({id(peer.has) for peer in peers}) == 1
+        assert len({id(peer.sent) for peer in peers}) == 1
         assert elsewhere.pushed == []
 
 
 async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Store) -> None:
     await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
-        peers = [Peer(hub) for _ in range(3 * SLICE)]
-        for peer in peers:
-            peer.enter()
-        await wait_until(everyone(peers, 1), "everyone is in")
+        peers = await peers_in_room(hub, 3 * SLICE)
         for version in range(2, 30):
             hub.publish(text(version))
             await asyncio.sleep(0)
@@ -142,13 +158,13 @@ async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Sto
 
 
 def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
-    """The same peers in the order in which they are told."""
-    order = {id(member): place for place, member in enumerate(hub.groups["w"].members)}
+    """The same peers in the order in which the hub writes to them."""
+    order = {id(subscriber): place for place, subscriber in enumerate(hub.groups["w"].subscribers)}
     return sorted(peers, key=lambda peer: order[id(peer)])
 
 
-async def test_states_go_first_and_everyone_is_asked_for_a_receipt_all_the_same(store: Store) -> None:
-    """Whatever another room, or the monitors' counts, have to say while a large crowd is asked."""
+async def test_states_are_written_before_receipts_are_requested_and_none_is_left_out(store: Store) -> None:
+    """Although another room changes while the receipts of a large one are requested."""
     await transactions(store).create(room("w", epoch="e"))
     await transactions(store).create(room("other", epoch="e"))
     async with running(store) as hub:
@@ -172,10 +188,7 @@ async def test_states_go_first_and_everyone_is_asked_for_a_receipt_all_the_same(
 async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> None:
     await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
-        peers = [Peer(hub) for _ in range(3 * SLICE)]
-        for peer in peers:
-            peer.enter()
-        await wait_until(everyone(peers, 1), "everyone is in")
+        peers = await peers_in_room(hub, 3 * SLICE)
         peers = in_order(peers, hub)
         peers[SLICE].when_asked = lambda: hub.publish(text(3)) if peers[0].version == 2 else None
         hub.publish(text(2))
@@ -184,18 +197,18 @@ async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> No
     assert [peers[number * SLICE].asked for number in range(3)] == [[2, 3], [2, 3], [3]]
 
 
-async def test_an_older_state_is_not_told_and_another_epoch_always(store: Store) -> None:
+async def test_an_older_state_is_dropped_and_another_epoch_is_not(store: Store) -> None:
     await transactions(store).create(room("w", epoch="e", version=5))
     async with running(store) as hub:
         peer, held = Peer(hub), []
         group = peer.enter()
         await wait_until(lambda: peer.version == 5, "the peer is in")
-        for told in (text(4), text(5), text(5, title="another"), text(1, "f"), text(9, "f"), text(8, "f")):
-            hub.publish(told)
+        for published in (text(4), text(5), text(5, title="another"), text(1, "f"), text(9, "f"), text(8, "f")):
+            hub.publish(published)
             assert group.state is not None
             held.append((group.state.head.epoch, group.state.head.version))
             await asyncio.sleep(0)
-        await wait_until(lambda: peer.has is group.state, "the newest was told")
+        await wait_until(lambda: peer.sent is group.state, "the newest is written")
     assert held == [("e", 5), ("e", 5), ("e", 5), ("f", 1), ("f", 9), ("f", 9)]
     assert peer.version == 9
 
@@ -209,12 +222,12 @@ async def test_a_text_that_cannot_be_read_changes_nothing(store: Store, caplog: 
         for rubbish in (b"", b"rubbish", b"{}", b"\xff\xfe", b'{"webinar_id":"w","epoch":"e","version":"9"}'):
             hub.publish(rubbish)
         hub.publish(text(2))
-        await wait_until(lambda: peer.version == 2, "the next text was told")
+        await wait_until(lambda: peer.version == 2, "the next text is written")
     complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]
     assert complaints == [logging.ERROR]  # once a minute
 
 
-async def test_nobody_who_left_is_remembered(store: Store) -> None:
+async def test_a_socket_that_left_is_forgotten(store: Store) -> None:
     await transactions(store).create(room())
     async with running(store) as hub:
         peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER)]
@@ -228,7 +241,7 @@ async def test_nobody_who_left_is_remembered(store: Store) -> None:
         assert (hub.counts()["total"], hub.counts()["rooms"]) == (0, {})
 
 
-async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_who_prepares_it(store: Store) -> None:
+async def test_a_room_that_is_a_draft_again_is_closed_for_attendees_and_shown_to_the_staff(store: Store) -> None:
     await transactions(store).create(room())
     async with running(store) as hub:
         attendee, speaker = Peer(hub), Peer(hub, Role.SPEAKER)
@@ -238,12 +251,12 @@ async def test_a_room_that_is_a_draft_again_is_gone_for_attendees_and_shown_to_w
 
         hub.publish(text(1, "another", status=Status.DRAFT))
 
-        await wait_until(lambda: speaker.has and speaker.has.head.status is Status.DRAFT, "the speaker is told")
+        await wait_until(lambda: speaker.sent and speaker.sent.head.status is Status.DRAFT, "the speaker has the draft")
         assert (attendee.closed, speaker.closed) == ([CloseCode.WEBINAR_GONE], [])
 
 
 def fields(stored: Room) -> Mapping[Any, Any]:
-    """What stands in Redis for a room."""
+    """The hash that Redis holds for a room."""
     return {
         "stamp": f"{stored.epoch}:{stored.version}",
         "record": msgspec.json.encode(stored),
@@ -252,7 +265,7 @@ def fields(stored: Room) -> Mapping[Any, Any]:
 
 
 async def put(raw: Redis, store: Store, stored: Room) -> None:
-    """Store a room past the store, as if its publish had been lost."""
+    """Store a room without the store, as if its publish had been lost."""
     await raw.hset(store.keys.room(stored.webinar_id), mapping=fields(stored))
 
 
@@ -265,3 +278,115 @@ async def with_peer(store: Store, **more: Any) -> AsyncIterator[tuple[Hub, Peer]
         peer.enter()
         await wait_until(lambda: peer.version == 5, "the peer is in")
         yield hub, peer
+
+
+def all_asked(peers: list[Peer], version: int) -> Callable[[], bool]:
+    return lambda: {tuple(peer.asked) for peer in peers} == {tuple(range(2, version + 1))}
+
+
+@pytest.fixture
+def info_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """The log, from `info` on."""
+    with caplog.at_level(logging.INFO):
+        yield caplog
+
+
+async def test_a_socket_is_counted_until_it_leaves(store: Store) -> None:
+    await transactions(store).create(room())
+    async with running(store) as hub:
+        peers = [Peer(hub, role) for role in (Role.ATTENDEE, Role.ATTENDEE, Role.ATTENDEE, Role.SPEAKER, Role.SPEAKER)]
+        groups = [peer.enter() for peer in peers]
+        await wait_until(everyone(peers, 1), "everyone is in")
+        for left in (0, 4):
+            hub.leave(groups[left], peers[left])
+        assert hub.counts() == {"total": 3, "rooms": {"w": {"attendee": 2, "speaker": 1}}, "reach": {}}
+
+
+def known(hub: Hub) -> list[str]:
+    """The rooms that a re-read of all partitions would read."""
+    return sorted(name for tag in hub.read_queues for name in hub.known_rooms(tag))
+
+
+async def test_a_room_without_sockets_and_a_deleted_one_are_dropped(store: Store) -> None:
+    for name in ("left", "deleted"):
+        await transactions(store).create(room(name))
+    async with running(store) as hub:
+        peers = {name: Peer(hub) for name in ("left", "deleted", "nowhere")}
+        groups = {name: peer.enter(name) for name, peer in peers.items()}
+        assert known(hub) == []
+        await wait_until(lambda: peers["nowhere"].refused, "a room that is not there is refused")
+        await wait_until(everyone([peers["left"], peers["deleted"]], 1), "the others are in")
+        assert known(hub) == ["deleted", "left"]
+        hub.leave(groups["left"], peers["left"])
+        hub.close_room("deleted")
+        hub.close_room("never here")
+        assert (known(hub), hub.groups) == ([], {})
+
+
+async def test_each_change_counts_its_frames_and_receipts(store: Store, info_log: pytest.LogCaptureFixture) -> None:
+    await transactions(store).create(room("w", epoch="e"))
+    async with running(store) as hub:
+        peers = await peers_in_room(hub, MANY)
+        group = hub.groups["w"]
+        for version in (2, 3):
+            hub.publish(text(version))
+            await wait_until(all_asked(peers, version), "everyone was asked for this one too")
+            assert group.state is not None
+            now = asyncio.get_running_loop().time()
+            group.count_receipt(group.state, now)
+            group.count_receipt(group.state, now + 5)
+            reach = hub.counts()["reach"]["w"]
+            assert (reach.epoch, reach.version, reach.of, sum(reach.buckets)) == ("e", version, MANY, 2)
+            assert hub.tally.frames == MANY * (version - 1)
+        assert (sum(hub.tally.answers([])), sum(hub.tally.answers([group.receipts]))) == (2, 4)
+        for peer in peers:
+            hub.leave(group, peer)
+        assert sum(hub.tally.answers([])) == 4
+    lines = [vars(record)["facts"] for record in info_log.records if record.getMessage() == "room told"]
+    assert [(line["webinar"], line["version"], line["sockets"]) for line in lines] == [
+        ("w", 2, MANY),
+        ("w", 3, MANY),
+    ]
+
+
+async def test_a_monitor_gets_the_counts_and_is_asked_for_no_receipt(store: Store) -> None:
+    async with running(store) as hub:
+        monitor = Peer(hub)
+        monitor.enter(counts_group("*"))
+        for number in (1, 2):
+            hub.deliver(counts_group("*"), counts("*", number, b"{}"))
+            for group in hub.groups.values():
+                hub.join(group, monitor)
+        await wait_until(lambda: monitor.version == 2, "the monitor has them")
+        await wait_until(lambda: hub.tally.frames == 1, "it is counted")
+        assert (hub.scopes(), hub.rooms(), hub.counts()["reach"], monitor.asked) == (["*"], {}, {}, [])
+
+
+async def test_a_socket_that_has_the_newest_state_from_its_handshake_does_not_get_it_again(store: Store) -> None:
+    await transactions(store).create(room("w", epoch="e"))
+    async with running(store) as hub:
+        peers = await peers_in_room(hub, 2)
+        hub.publish(text(2))
+        late = Peer(hub)
+        late.enter()
+        await wait_until(everyone([*peers, late], 2), "everyone has the newest")
+        assert [[state.head.version for state in peer.pushed] for peer in (*peers, late)] == [[2], [2], []]
+
+
+async def test_every_room_whose_change_was_lost_is_healed_and_counted(store: Store, raw: Redis) -> None:
+    """Rooms that have not changed come first, last and in between."""
+    names = ["a", "b", "c", "d", "e"]
+    for name in names:
+        await transactions(store).create(room(name, epoch="e"))
+    async with running(store) as hub:
+        peers = {name: Peer(hub) for name in names}
+        for name, peer in peers.items():
+            peer.enter(name)
+        await wait_until(everyone([*peers.values()], 1), "everyone is in")
+        for version, lost, healed in ((2, ["b", "d"], 2), (3, ["d"], 3)):
+            for name in lost:
+                await put(raw, store, room(name, epoch="e", version=version))
+            await reread(store, hub)
+            assert hub.tally.healed == healed
+        newest = {"a": 1, "b": 2, "c": 1, "d": 3, "e": 1}
+        await wait_until(lambda: {name: peer.version for name, peer in peers.items()} == newest, "all are healed")

@@ -1,4 +1,4 @@
-"""Redis -> hub over real servers: what is published is heard, and whatever is lost on the way is found again."""
+"""Redis -> hub over real servers: published changes arrive, and lost ones are found by a re-read."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ from tests.support import PATIENCE, eventually, renew, room, settings_for, trans
 NEVER = 1000.0
 
 
-class Ears:
+class Listening:
     """A listening process without its sockets, and one peer in the room `w`."""
 
     def __init__(self, state: State, reread_seconds: float) -> None:
@@ -42,181 +42,181 @@ class Ears:
         self.listener.reread_seconds = reread_seconds
         self.peer = Peer(self.hub, Role.SPEAKER)
 
-    async def hears(self, version: int) -> None:
-        """The peer comes to have this version."""
-        await wait_until(lambda: self.peer.version == version, f"version {version} is heard")
+    async def has(self, version: int) -> None:
+        """Wait until the peer has this version."""
+        await wait_until(lambda: self.peer.version == version, f"version {version} arrives")
 
 
 @asynccontextmanager
-async def listening(url: str, reread_seconds: float = NEVER, **settings: object) -> AsyncIterator[Ears]:
-    """Ears on the server at `url`; by itself the slow clock stands still."""
+async def listening(url: str, reread_seconds: float = NEVER, **settings: object) -> AsyncIterator[Listening]:
+    """A listening process on the server at `url`; its periodic re-read is switched off."""
     async with open_state(settings_for(url, **settings)) as state, asyncio.TaskGroup() as tasks:
-        ears = Ears(state, reread_seconds)
+        process = Listening(state, reread_seconds)
         await transactions(state.store).create(room("w", epoch="e"))
-        work = (ears.listener.run(), ears.listener.refresh(), ears.reader.run(), ears.hub.broadcast_loop())
+        work = (process.listener.run(), process.listener.refresh(), process.reader.run(), process.hub.broadcast_loop())
         running = [tasks.create_task(one) for one in work]
-        await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
-        ears.peer.enter()
-        await ears.hears(1)
-        yield ears
+        await asyncio.wait_for(process.listener.subscribed.wait(), PATIENCE)
+        process.peer.enter()
+        await process.has(1)
+        yield process
         for task in running:
             task.cancel()
 
 
-async def test_a_change_is_heard(redis_url: str) -> None:
-    async with listening(redis_url) as ears, open_state(settings_for(redis_url)) as elsewhere:
+async def test_a_published_change_arrives(redis_url: str) -> None:
+    async with listening(redis_url) as process, open_state(settings_for(redis_url)) as elsewhere:
         for _ in range(3):
             await renew(elsewhere.store, "w")
-        await ears.hears(4)
-        assert [state.head.version for state in ears.peer.pushed][-1] == 4
+        await process.has(4)
+        assert [state.head.version for state in process.peer.pushed][-1] == 4
 
 
-async def test_the_channel_of_every_partition_is_heard(redis_url: str) -> None:
-    async with listening(redis_url, partitions=16) as ears:
+async def test_changes_of_every_partition_arrive(redis_url: str) -> None:
+    async with listening(redis_url, partitions=16) as process:
         peers = []
         for number in range(32):
-            await transactions(ears.state.store).create(room(f"w{number}"))
-            peers.append(Peer(ears.hub))
+            await transactions(process.state.store).create(room(f"w{number}"))
+            peers.append(Peer(process.hub))
             peers[-1].enter(f"w{number}")
         await wait_until(lambda: all(peer.version == 1 for peer in peers), "everyone is in")
         for number in range(32):
-            await renew(ears.state.store, f"w{number}")
-        await wait_until(lambda: all(peer.version == 2 for peer in peers), "everyone heard")
+            await renew(process.state.store, f"w{number}")
+        await wait_until(lambda: all(peer.version == 2 for peer in peers), "everyone has the change")
 
 
-async def test_a_change_that_is_published_while_the_line_is_cut_is_found(redis_url: str) -> None:
-    async with listening(redis_url) as ears, Redis.from_url(redis_url) as raw:
+async def test_a_change_that_is_published_while_the_connection_is_lost_is_found(redis_url: str) -> None:
+    async with listening(redis_url) as process, Redis.from_url(redis_url) as raw:
         for number in range(2, 6):
             async with raw.pipeline(transaction=True) as both:
                 both.client_kill_filter(_type="pubsub")
-                both.hset(ears.state.store.keys.room("w"), mapping=fields(room("w", epoch="e", version=number)))
+                both.hset(process.state.store.keys.room("w"), mapping=fields(room("w", epoch="e", version=number)))
                 await both.execute()
-            await ears.hears(number)
-            await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
-        await renew(ears.state.store, "w")
-        await ears.hears(6)
+            await process.has(number)
+            await asyncio.wait_for(process.listener.subscribed.wait(), PATIENCE)
+        await renew(process.state.store, "w")
+        await process.has(6)
 
 
-async def test_a_line_that_only_seems_to_stand_is_found_out(valkey_url: str) -> None:
+async def test_a_connection_that_hangs_is_given_up(valkey_url: str) -> None:
     """A frozen server, or a network that swallows everything, signals nothing."""
     async with (
         proxy_to(valkey_url) as proxy,
-        listening(proxy.url) as ears,
+        listening(proxy.url) as process,
         open_state(settings_for(valkey_url)) as other,
     ):
         proxy.freeze()
         await renew(other.store, "w")
-        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
+        await wait_until(lambda: not process.listener.subscribed.is_set(), "the subscription is known to be lost")
         proxy.thaw()
-        await ears.hears(2)
+        await process.has(2)
 
 
 @asynccontextmanager
-async def owned() -> AsyncIterator[tuple[OwnRedis, Ears]]:
-    """Ears on a server in the test's hands."""
-    async with own_redis() as redis, listening(redis.url) as ears:
-        yield redis, ears
+async def owned() -> AsyncIterator[tuple[OwnRedis, Listening]]:
+    """A listening process on a server that the test can kill and freeze."""
+    async with own_redis() as redis, listening(redis.url) as process:
+        yield redis, process
 
 
-async def test_a_server_that_was_killed_is_heard_again_when_it_is_back() -> None:
-    async with owned() as (redis, ears):
+async def test_changes_arrive_again_when_a_killed_server_is_back() -> None:
+    async with owned() as (redis, process):
         await redis.kill()
-        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
+        await wait_until(lambda: not process.listener.subscribed.is_set(), "the subscription is known to be lost")
         await redis.start()
-        await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
-        await renew(ears.state.store, "w")
-        await ears.hears(2)
+        await asyncio.wait_for(process.listener.subscribed.wait(), PATIENCE)
+        await renew(process.state.store, "w")
+        await process.has(2)
 
 
 async def test_a_server_that_comes_back_without_its_last_changes_begins_a_new_epoch() -> None:
-    async with owned() as (redis, ears):
-        ears.hub.publish(b'{"webinar_id":"w","epoch":"e","version":9,"status":"live"}')
-        await ears.hears(9)
+    async with owned() as (redis, process):
+        process.hub.publish(b'{"webinar_id":"w","epoch":"e","version":9,"status":"live"}')
+        await process.has(9)
         await redis.kill()
         await redis.start()
-        await wait_until(lambda: ears.peer.has and ears.peer.has.head.epoch != "e", "a new epoch is heard")
-        assert (ears.peer.version, ears.peer.has and ears.peer.has.head.status) == (2, Status.SCHEDULED)
+        await wait_until(lambda: process.peer.sent and process.peer.sent.head.epoch != "e", "a new epoch arrives")
+        assert (process.peer.version, process.peer.sent and process.peer.sent.head.status) == (2, Status.SCHEDULED)
 
 
-async def test_what_is_lost_without_any_sign_is_found_by_the_slow_clock(valkey_url: str) -> None:
-    async with listening(valkey_url) as ears, Redis.from_url(valkey_url) as raw:
-        ears.listener.reread_seconds = 0.2
-        await renew(ears.state.store, "w")
-        await ears.hears(2)
-        stored = (await ears.state.store.load("w")).room
+async def test_a_change_that_is_lost_without_a_sign_is_found_by_the_periodic_re_read(valkey_url: str) -> None:
+    async with listening(valkey_url) as process, Redis.from_url(valkey_url) as raw:
+        process.listener.reread_seconds = 0.2
+        await renew(process.state.store, "w")
+        await process.has(2)
+        stored = (await process.state.store.load("w")).room
         assert stored is not None
-        await raw.client_kill_filter(_type="pubsub")  # from here on the new clock is used
-        await asyncio.wait_for(ears.listener.subscribed.wait(), PATIENCE)
-        await put(raw, ears.state.store, room("w", epoch=stored.epoch, version=5))
-        await ears.hears(5)
-        await put(raw, ears.state.store, room("w", epoch=stored.epoch, version=6))
-        await ears.hears(6)
+        await raw.client_kill_filter(_type="pubsub")  # the new period is used from here on
+        await asyncio.wait_for(process.listener.subscribed.wait(), PATIENCE)
+        await put(raw, process.state.store, room("w", epoch=stored.epoch, version=5))
+        await process.has(5)
+        await put(raw, process.state.store, room("w", epoch=stored.epoch, version=6))
+        await process.has(6)
     assert REREAD_SECONDS == 5.0
 
 
 async def test_a_re_read_that_fails_is_tried_again() -> None:
-    async with owned() as (redis, ears), Redis.from_url(redis.url, socket_timeout=PATIENCE) as raw:
-        ears.listener.reread_seconds = 0.1
-        await raw.client_kill_filter(_type="pubsub")  # from here on the new clock is used
+    async with owned() as (redis, process), Redis.from_url(redis.url, socket_timeout=PATIENCE) as raw:
+        process.listener.reread_seconds = 0.1
+        await raw.client_kill_filter(_type="pubsub")  # the new period is used from here on
         await raw.ping()
         redis.freeze()
-        written = asyncio.create_task(put(raw, ears.state.store, room("w", epoch="e", version=3)))
-        await wait_until(lambda: not ears.listener.subscribed.is_set(), "the listener is deaf, and knows it")
+        written = asyncio.create_task(put(raw, process.state.store, room("w", epoch="e", version=3)))
+        await wait_until(lambda: not process.listener.subscribed.is_set(), "the subscription is known to be lost")
         redis.thaw()
         await written
-        await ears.hears(3)
+        await process.has(3)
 
 
-async def test_every_primary_of_a_cluster_is_heard_also_when_a_slot_moves() -> None:
+async def test_changes_of_every_primary_arrive_also_when_a_slot_moves() -> None:
     with cluster() as ports:
-        async with listening(url_of(ports), partitions=8) as ears:
-            peers = [Peer(ears.hub) for _ in range(16)]
+        async with listening(url_of(ports), partitions=8) as process:
+            peers = [Peer(process.hub) for _ in range(16)]
             for number, peer in enumerate(peers):
-                await transactions(ears.state.store).create(room(f"w{number}"))
+                await transactions(process.state.store).create(room(f"w{number}"))
                 peer.enter(f"w{number}")
             await wait_until(lambda: {peer.version for peer in peers} == {1}, "everyone is in")
             for number in range(16):
-                await renew(ears.state.store, f"w{number}")
-            await wait_until(lambda: {peer.version for peer in peers} == {2}, "everyone heard")
-            moved = slot(ears.state.store.keys.room("w"))
+                await renew(process.state.store, f"w{number}")
+            await wait_until(lambda: {peer.version for peer in peers} == {2}, "everyone has the change")
+            moved = slot(process.state.store.keys.room("w"))
             for port in ports:
                 await asyncio.to_thread(move, moved, ports, port)
-                before = ears.peer.version
-                await renew(ears.state.store, "w")
-                await ears.hears(before + 1)
+                before = process.peer.version
+                await renew(process.state.store, "w")
+                await process.has(before + 1)
 
 
 class Spread:
-    """Ears on a Cluster of three primaries with eight partitions, and a peer in a room of each."""
+    """A listening process on a Cluster of three primaries with eight partitions, and a peer in a room of each."""
 
-    def __init__(self, ears: Ears, started: dict[int, subprocess.Popen[bytes]]) -> None:
-        self.ears = ears
+    def __init__(self, process: Listening, started: dict[int, subprocess.Popen[bytes]]) -> None:
+        self.process = process
         self.started = started
-        self.store = ears.state.store
+        self.store = process.state.store
         names = (f"w-{number}" for number in range(200))
         self.rooms = {self.store.keys.tag(name): name for name in names}
-        self.peers = {tag: Peer(ears.hub) for tag in self.rooms}
+        self.peers = {tag: Peer(process.hub) for tag in self.rooms}
 
     async def enter(self) -> None:
-        """Everybody is in."""
+        """Create the rooms and admit the peers."""
         for tag, name in self.rooms.items():
             await transactions(self.store).create(room(name))
             self.peers[tag].enter(name)
-        await wait_until(lambda: all(peer.version for peer in self.peers.values()), "everybody is in")
+        await wait_until(lambda: all(peer.version for peer in self.peers.values()), "all peers are admitted")
 
     def of(self, port: int) -> set[str]:
         """The partitions of a primary."""
         share = (SLOTS * list(self.started).index(port) // 3, SLOTS * (list(self.started).index(port) + 1) // 3)
         return {tag for tag in self.store.keys.tags if share[0] <= slot(tag) < share[1]}
 
-    async def heard(self, tags: set[str]) -> None:
-        """A change in each of these partitions comes to be heard, and nothing has to be read for that."""
-        before = self.ears.hub.tally.healed
+    async def arrive(self, tags: set[str]) -> None:
+        """A change in each of these partitions arrives, and without a re-read."""
+        before = self.process.hub.tally.healed
         for tag in tags:
             await eventually(partial(self._renewed, self.rooms[tag]), "the room is changed")
-        told = {tag: (await self.store.load(self.rooms[tag])).room for tag in tags}
-        await wait_until(lambda: all(self._has(tag, standing) for tag, standing in told.items()), "changes are heard")
-        assert self.ears.hub.tally.healed == before
+        changed = {tag: (await self.store.load(self.rooms[tag])).room for tag in tags}
+        await wait_until(lambda: all(self._has(tag, stored) for tag, stored in changed.items()), "the changes arrive")
+        assert self.process.hub.tally.healed == before
 
     async def _renewed(self, name: str) -> bool:
         with contextlib.suppress(StateUnavailable):
@@ -224,72 +224,72 @@ class Spread:
             return True
         return False
 
-    def _has(self, tag: str, standing: Room | None) -> bool:
-        has = self.peers[tag].has
-        return bool(has and standing and has.text == public_text(standing))
+    def _has(self, tag: str, stored: Room | None) -> bool:
+        state = self.peers[tag].sent
+        return bool(state and stored and state.text == public_text(stored))
 
 
 @asynccontextmanager
 async def spread(servers: int, reread_seconds: float = NEVER) -> AsyncIterator[Spread]:
-    """Such ears; of more than three servers the others are not in the Cluster yet."""
+    """Such a process; of more than three servers the others are not in the Cluster yet."""
     with processes(servers) as started:
         ports = await asyncio.to_thread(form, list(started)[:3])
-        async with listening(url_of(ports), reread_seconds, partitions=8) as ears:
-            made = Spread(ears, started)
+        async with listening(url_of(ports), reread_seconds, partitions=8) as process:
+            made = Spread(process, started)
             await made.enter()
             yield made
 
 
-async def test_a_primary_that_says_nothing_deafens_its_own_partitions_only() -> None:
+async def test_a_primary_that_hangs_costs_its_own_partitions_only() -> None:
     async with spread(3) as made:
-        listener, silent = made.ears.listener, list(made.started)[2]
-        others = set(made.store.keys.tags) - made.of(silent)
+        listener, hanging = made.process.listener, list(made.started)[2]
+        others = set(made.store.keys.tags) - made.of(hanging)
         assert listener.away() == []
-        made.started[silent].send_signal(signal.SIGSTOP)
-        await wait_until(lambda: set(listener.away()) == made.of(silent), "it is known which are away")
-        await made.heard(others)
+        made.started[hanging].send_signal(signal.SIGSTOP)
+        await wait_until(lambda: set(listener.away()) == made.of(hanging), "it is known which are away")
+        await made.arrive(others)
         await asyncio.wait_for(listener.begun(0.1), PATIENCE)  # as a process does that starts now
         assert (listener.lost, listener.subscribed.is_set()) == (1, False)
 
-        made.started[silent].send_signal(signal.SIGCONT)
+        made.started[hanging].send_signal(signal.SIGCONT)
         await asyncio.wait_for(listener.subscribed.wait(), PATIENCE)
-        await made.heard(set(made.store.keys.tags))
+        await made.arrive(set(made.store.keys.tags))
         assert (listener.lost, listener.away()) == (1, [])
 
 
 async def test_rooms_are_read_again_while_another_partition_is_away() -> None:
     async with spread(3, reread_seconds=0.2) as made:
-        silent = list(made.started)[2]
-        made.started[silent].send_signal(signal.SIGSTOP)
-        await wait_until(made.ears.listener.away, "it is known that some are away")
-        tag = next(tag for tag in made.store.keys.tags if tag not in made.of(silent))
-        standing = (await made.store.load(made.rooms[tag])).room
-        assert standing is not None
-        newer = replace(standing, version=standing.version + 1)
+        hanging = list(made.started)[2]
+        made.started[hanging].send_signal(signal.SIGSTOP)
+        await wait_until(made.process.listener.away, "it is known that some are away")
+        tag = next(tag for tag in made.store.keys.tags if tag not in made.of(hanging))
+        stored = (await made.store.load(made.rooms[tag])).room
+        assert stored is not None
+        newer = replace(stored, version=stored.version + 1)
         await made.store.call("HSET", made.store.keys.room(made.rooms[tag]), *chain(*fields(newer).items()))
-        await wait_until(lambda: made.peers[tag].version == newer.version, "what was never told is found")
-        made.started[silent].send_signal(signal.SIGCONT)
+        await wait_until(lambda: made.peers[tag].version == newer.version, "the change that was not published is found")
+        made.started[hanging].send_signal(signal.SIGCONT)
 
 
-async def test_the_replica_of_a_primary_that_died_is_listened_to() -> None:
+async def test_the_replica_of_a_primary_that_died_is_subscribed() -> None:
     async with spread(4) as made:
         *ports, follower = made.started
         await asyncio.to_thread(follow, ports, follower, ports[0])
         made.started[ports[0]].kill()
-        await wait_until(lambda: set(made.ears.listener.away()) == made.of(ports[0]), "it is known which are away")
-        await made.heard(made.of(ports[1]) | made.of(ports[2]))
+        await wait_until(lambda: set(made.process.listener.away()) == made.of(ports[0]), "it is known which are away")
+        await made.arrive(made.of(ports[1]) | made.of(ports[2]))
         await asyncio.to_thread(take_over, follower)
-        await asyncio.wait_for(made.ears.listener.subscribed.wait(), PATIENCE)
-        await made.heard(set(made.store.keys.tags))
+        await asyncio.wait_for(made.process.listener.subscribed.wait(), PATIENCE)
+        await made.arrive(set(made.store.keys.tags))
 
 
 async def test_rubbish_on_the_channel_is_logged(valkey_url: str, caplog: pytest.LogCaptureFixture) -> None:
-    async with listening(valkey_url) as ears, Redis.from_url(valkey_url) as raw:
-        (tag,) = ears.state.store.keys.tags
+    async with listening(valkey_url) as process, Redis.from_url(valkey_url) as raw:
+        (tag,) = process.state.store.keys.tags
         for rubbish in ("", "rubbish", "{}", b"\xff"):
-            await raw.spublish(ears.state.store.keys.channel(tag), rubbish)
-        await renew(ears.state.store, "w")
-        await ears.hears(2)
-        assert ears.listener.subscribed.is_set()
+            await raw.spublish(process.state.store.keys.channel(tag), rubbish)
+        await renew(process.state.store, "w")
+        await process.has(2)
+        assert process.listener.subscribed.is_set()
     complaints = [record.levelno for record in caplog.records if record.levelno > logging.INFO]
     assert complaints == [logging.ERROR]  # once a minute

@@ -1,4 +1,4 @@
-"""Those who never read beside as many who do: the readers do not notice, and nothing is kept for the others."""
+"""Peers that never read, beside as many that do: they neither delay these nor cost memory."""
 
 import secrets
 import socket
@@ -21,7 +21,7 @@ KEPT = 16 * 1024
 """Bytes of memory that a process may grow by for a peer that does not read: what is left of one state, and some air."""
 
 
-def lurker(port: int, handshake: bytes) -> socket.socket:
+def non_reader(port: int, handshake: bytes) -> socket.socket:
     """A peer that asks to be let in and reads nothing, not even the answer."""
     one = socket.socket()
     one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -30,29 +30,29 @@ def lurker(port: int, handshake: bytes) -> socket.socket:
     return one
 
 
-async def told(store: Store, audience: Audience) -> float:
+async def delay_of_a_change(store: Store, audience: Audience) -> float:
     """Seconds from a change until every reader has it."""
     began = time.monotonic()
     await audience.has(await change(store, description=secrets.token_hex(TEXT // 2)))
     return time.monotonic() - began
 
 
-async def lurkers_let_in(audience: Audience, pid: int, stack: AsyncExitStack) -> None:
+async def admit_non_readers(audience: Audience, pid: int, stack: AsyncExitStack) -> None:
     """As many as there are readers."""
     before = descriptors(pid)
     for number in range(1, len(audience.clients) + 1):
-        one = lurker(audience.port(), audience.request())
+        one = non_reader(audience.port(), audience.request())
         stack.callback(one.close)
         if number % 100 == 0:
-            await wait_until(lambda n=number: descriptors(pid) >= before + n, "the lurkers are let in")  # type: ignore[misc]
+            await wait_until(lambda n=number: descriptors(pid) >= before + n, "the peers are accepted")  # type: ignore[misc]
 
 
-async def until_they_are_gone(store: Store, audience: Audience, pid: int) -> dict[str, Any]:
+async def changes_until_cut_off(store: Store, audience: Audience, pid: int) -> dict[str, Any]:
     """Change after change, each seen by every reader before the next, until the process holds the readers only."""
     times, sizes, deadline = [], [memory(pid)], time.monotonic() + 40  # the keepalive alone would take 45
     while descriptors(pid) > len(audience.clients) + 100:
-        assert time.monotonic() < deadline, "the lurkers stay"
-        times.append(await told(store, audience))
+        assert time.monotonic() < deadline, "the peers are not cut off"
+        times.append(await delay_of_a_change(store, audience))
         sizes.append(memory(pid))
     return {"times": times, "grown": max(sizes) - sizes[0]}
 
@@ -75,10 +75,10 @@ async def test_readers_do_not_notice_those_who_never_read(valkey_url: str, soak:
             audience = Audience("/rooms/w/socket", token, [int(web.address.rpartition(":")[2])])
             stack.push_async_callback(audience.leave)
             await audience.join(each)
-            alone = [await told(state.store, audience) for _ in range(20)]
-            await lurkers_let_in(audience, web.process.pid, stack)
-            beside = await until_they_are_gone(state.store, audience, web.process.pid)
+            alone = [await delay_of_a_change(state.store, audience) for _ in range(20)]
+            await admit_non_readers(audience, web.process.pid, stack)
+            beside = await changes_until_cut_off(state.store, audience, web.process.pid)
             assert statistics.median(beside["times"]) < 4 * statistics.median(alone) + 0.1
             assert beside["grown"] < each * KEPT
             assert (audience.backwards, audience.without) == (0, 0)
-            await told(state.store, audience)
+            await delay_of_a_change(state.store, audience)

@@ -1,4 +1,4 @@
-"""Rooms that are read: one reading for a crowd, whatever was lost is found, and no reading brings back what is over."""
+"""Rooms that are read: once for all who wait, to find lost changes, and never back to a replaced epoch."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,24 +10,16 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from room_server.channels.hub import Hub
-from room_server.channels.reader import Reader
 from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode
 from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.channels.test_hub import Peer, everyone, put, raw, running, store, text, with_peer
+from tests.channels.test_hub import Peer, everyone, put, raw, reread, running, store, text, with_peer
 from tests.outage import own_redis
 from tests.proxy import Proxy, proxy_to
 from tests.support import PATIENCE, eventually, renew, room, settings_for, transactions, wait_until
 
 __all__ = ["raw", "store"]
-
-
-async def reread(store: Store, hub: Hub) -> None:
-    """Read everything that is held, as after a gap."""
-    reader = Reader(store, hub, transactions(store).renew)
-    for tag in store.keys.tags:
-        await reader.reread(tag)
 
 
 async def reads(raw: Redis) -> int:
@@ -36,7 +28,7 @@ async def reads(raw: Redis) -> int:
     return int(stats.get("cmdstat_hget", {"calls": 0})["calls"])
 
 
-async def test_a_crowd_makes_one_read(store: Store, raw: Redis) -> None:
+async def test_many_sockets_make_one_read(store: Store, raw: Redis) -> None:
     await transactions(store).create(room(version=3))
     before = await reads(raw)
     async with running(store) as hub:
@@ -52,7 +44,7 @@ async def test_a_crowd_makes_one_read(store: Store, raw: Redis) -> None:
     assert await reads(raw) - before == 1
 
 
-async def test_rooms_that_are_asked_for_at_once_are_read_each_once(store: Store, raw: Redis) -> None:
+async def test_rooms_that_are_requested_at_once_are_read_each_once(store: Store, raw: Redis) -> None:
     for number in range(5):
         await transactions(store).create(room(f"w{number}", version=number + 1))
     before = await reads(raw)
@@ -73,14 +65,14 @@ async def test_a_webinar_that_is_not_there_is_unknown_to_all_who_wait(store: Sto
         await wait_until(lambda: all(peer.refused for peer in peers), "everyone was refused")
         assert [peer.refused for peer in peers] == [["webinar_unknown"]] * 3
         assert hub.groups == {}
-        gone, end = Peer(hub), Peer(hub)
-        hub.leave(gone.enter("nowhere"), gone)
+        left, end = Peer(hub), Peer(hub)
+        hub.leave(left.enter("nowhere"), left)
         end.enter("nowhere either")
         await wait_until(lambda: end.refused, "the end was refused")
-        assert (gone.refused, hub.groups) == ([], {})
+        assert (left.refused, hub.groups) == ([], {})
 
 
-async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_next() -> None:
+async def test_a_room_that_cannot_be_read_refuses_the_waiting_sockets_and_is_read_for_the_next() -> None:
     async with own_redis() as redis, open_state(settings_for(redis.url)) as state, running(state.store) as hub:
         await transactions(state.store).create(room())
         redis.freeze()
@@ -93,18 +85,18 @@ async def test_a_room_that_cannot_be_read_refuses_who_waits_and_is_read_for_the_
         await wait_until(lambda: next_one.version == 1, "the next one is in")
 
 
-async def test_who_leaves_before_the_room_is_known_is_forgotten(store: Store) -> None:
+async def test_a_socket_that_leaves_before_the_room_is_known_is_forgotten(store: Store) -> None:
     await transactions(store).create(room())
     async with running(store) as hub:
-        gone, other = Peer(hub), Peer(hub)
-        hub.leave(gone.enter(), gone)
+        left, other = Peer(hub), Peer(hub)
+        hub.leave(left.enter(), left)
         assert hub.groups == {}
         other.enter()
         await wait_until(lambda: other.version == 1, "the other one is in")
-        assert gone.version == 0
+        assert left.version == 0
 
 
-async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store) -> None:
+async def test_the_sockets_of_a_deleted_webinar_are_closed(store: Store) -> None:
     await transactions(store).create(room())
     async with running(store) as hub:
         peer, late = Peer(hub), Peer(hub)
@@ -115,8 +107,8 @@ async def test_whoever_watches_a_webinar_that_is_deleted_is_told_so(store: Store
         await reread(store, hub)
         late.enter()
 
-        assert (peer.closed, list(group.members)) == ([CloseCode.WEBINAR_GONE], [peer])
-        await wait_until(lambda: late.refused == ["webinar_unknown"], "nobody is let in any more")
+        assert (peer.closed, list(group.subscribers)) == ([CloseCode.WEBINAR_GONE], [peer])
+        await wait_until(lambda: late.refused == ["webinar_unknown"], "new sockets are refused")
         hub.leave(group, peer)
         assert hub.groups == {}
 
@@ -205,7 +197,7 @@ async def test_a_reading_from_before_another_epoch_does_not_bring_the_old_one_ba
         hub.publish(public_text(renewed))
         await rereading
         proxy.delay = 0.0
-        await wait_until(lambda: peer.has and peer.has.head.epoch == renewed.epoch, "the peer has the new epoch")
+        await wait_until(lambda: peer.sent and peer.sent.head.epoch == renewed.epoch, "the peer has the new epoch")
         await reread(behind, hub)
 
     assert [state.head.epoch for state in peer.pushed] == [renewed.epoch]
@@ -232,8 +224,8 @@ async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
         late.enter("nowhere")  # is read after it
         await wait_until(lambda: late.refused, "the readings are done")
 
-        assert peer.has is not None
-        assert (peer.has.head.epoch, peer.pushed) == (renewed.epoch, [])
+        assert peer.sent is not None
+        assert (peer.sent.head.epoch, peer.pushed) == (renewed.epoch, [])
 
 
 async def test_a_message_of_an_epoch_that_is_over_changes_nothing(store: Store) -> None:
@@ -254,15 +246,15 @@ async def test_a_redis_that_lost_a_new_epoch_begins_another_one(store: Store, ra
         hub.publish(text(6, "e"))  # from the server that was promoted without it
 
         async def renewed() -> Room | None:
-            standing = (await store.load("w")).room
-            return standing if standing and standing.epoch != "e" else None
+            stored = (await store.load("w")).room
+            return stored if stored and stored.epoch != "e" else None
 
-        standing = await eventually(renewed, "what stands there is renewed")
-        hub.publish(public_text(standing))
-        await wait_until(lambda: peer.has and peer.has.head.epoch == standing.epoch, "the peer has that")
+        stored = await eventually(renewed, "the stored room is renewed")
+        hub.publish(public_text(stored))
+        await wait_until(lambda: peer.sent and peer.sent.head.epoch == stored.epoch, "the peer has that")
 
-    assert [state.head.epoch for state in peer.pushed] == ["f", standing.epoch]
-    assert standing.epoch not in {"e", "f"}
+    assert [state.head.epoch for state in peer.pushed] == ["f", stored.epoch]
+    assert stored.epoch not in {"e", "f"}
 
 
 async def test_of_many_processes_the_first_one_makes_the_new_epoch(valkey_url: str, store: Store, raw: Redis) -> None:
@@ -283,7 +275,7 @@ async def test_of_many_processes_the_first_one_makes_the_new_epoch(valkey_url: s
 
     assert renewed is not None
     assert (await store.load("w")).room == renewed
-    assert (renewed.version, late.has and late.has.head.epoch) == (4, renewed.epoch)
+    assert (renewed.version, late.sent and late.sent.head.epoch) == (4, renewed.epoch)
 
 
 async def test_a_room_that_is_deleted_before_its_new_epoch_stays_deleted(
@@ -301,7 +293,9 @@ async def test_a_room_that_is_deleted_before_its_new_epoch_stays_deleted(
     assert (await store.load("w")).room is None
 
 
-async def test_a_room_that_cannot_be_decoded_refuses_who_waits_and_no_other_room(store: Store, raw: Redis) -> None:
+async def test_a_room_that_cannot_be_decoded_refuses_the_waiting_sockets_and_no_other_room(
+    store: Store, raw: Redis
+) -> None:
     for name in ("w", "other"):
         await transactions(store).create(room(name))
     await raw.hset(store.keys.room("w"), "public", text(1, status=Status.LIVE).replace(b'"live"', b'"newer"'))
@@ -309,6 +303,6 @@ async def test_a_room_that_cannot_be_decoded_refuses_who_waits_and_no_other_room
         refused, peer = Peer(hub), Peer(hub)
         refused.enter()
         peer.enter("other")
-        await wait_until(lambda: refused.refused and peer.version, "both hear")
+        await wait_until(lambda: refused.refused and peer.version, "one is refused, the other admitted")
 
         assert (refused.refused, set(hub.groups)) == (["state_unavailable"], {"other"})

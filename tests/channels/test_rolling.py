@@ -1,4 +1,4 @@
-"""A rolling restart of two processes: nobody misses a change, and nobody comes back all at once."""
+"""A rolling restart of two processes: no client misses a change, and they do not all reconnect at once."""
 
 import asyncio
 import itertools
@@ -18,11 +18,11 @@ from tests.terminal import Running, running
 LATE = 0.5
 """Of the clients, all in this one busy process, that may open the new socket only when the old one is closed."""
 TAKEN_BACK = 2500
-"""Sockets a second that one process can take; each process asks a thousand to come back."""
+"""Sockets a second that one process can take; each process asks a thousand to reconnect."""
 
 
 class Changes:
-    """Hooks, one after the other, each change told to everyone before the next."""
+    """Hooks, one after the other, each change received by all clients before the next."""
 
     def __init__(self, settings: Settings, audience: Audience) -> None:
         claims = {"sub": "s", "role": "speaker", "webinar_id": "w"}
@@ -30,8 +30,8 @@ class Changes:
         self._audience = audience
         self.last = 1
 
-    async def go_on(self) -> None:
-        """Until this is cancelled, or somebody misses one."""
+    async def run(self) -> None:
+        """Until this is cancelled, or a client misses one."""
         async with httpx.AsyncClient(timeout=PATIENCE) as http:
             for number in itertools.count():
                 body = {"webinar_id": "w", "visible": number % 2 == 0}
@@ -47,7 +47,7 @@ def port_of(web: Running) -> int:
 
 
 async def restarted(old: Running, audience: Audience, stack: AsyncExitStack, url: str) -> Running:
-    """The balancer sends nobody there any more, the process ends in order, another one takes its place."""
+    """Take a process out of the balancer, end it in order, and start another one in its place."""
     audience.ports.remove(port_of(old))
     status, _ = await old.end(signal.SIGTERM)
     assert status == 0
@@ -62,7 +62,7 @@ def web(url: str) -> AbstractAsyncContextManager[Running]:
     return running("web", "--port", "0", ROOM_SERVER_REDIS_URL=url, ROOM_SERVER_TOKEN_SECRET=TOKEN_SECRET, **more)
 
 
-async def test_a_rolling_restart_of_two_processes_makes_nobody_miss_a_change(valkey_url: str, soak: bool) -> None:
+async def test_no_client_misses_a_change_in_a_rolling_restart_of_two_processes(valkey_url: str, soak: bool) -> None:
     sockets = 5000 if soak else 400
     settings = settings_for(valkey_url)
     token = auth.issue(settings, {"sub": "1", "role": "attendee", "webinar_id": "w"}, 600)
@@ -77,7 +77,7 @@ async def test_a_rolling_restart_of_two_processes_makes_nobody_miss_a_change(val
             await audience.join(sockets)
             audience.joined.clear()
             changes = Changes(settings, audience)
-            changing = asyncio.create_task(changes.go_on())
+            changing = asyncio.create_task(changes.run())
             stack.callback(changing.cancel)
             await restarted(one, audience, stack, valkey_url)
             await restarted(two, audience, stack, valkey_url)

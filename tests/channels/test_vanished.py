@@ -1,4 +1,4 @@
-"""A peer that vanished, behind a line that swallows everything, is found out by the keepalive."""
+"""A peer that vanished behind a network that drops everything is cut off by the keepalive."""
 
 import asyncio
 import contextlib
@@ -9,8 +9,8 @@ from tests.crowds import Audience, change
 from tests.support import Site, next_state, room, serving, settings_for, state_where, wait_until
 
 
-class Lines:
-    """Passes bytes on between clients and a site, until it is cut off from both without a word."""
+class Network:
+    """Passes bytes on between clients and a site, until it drops them without closing a connection."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -18,8 +18,8 @@ class Lines:
         self._passing.set()
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def swallow(self) -> None:
-        """From now on nothing passes, and nobody is told."""
+    def drop_everything(self) -> None:
+        """Pass nothing on from now on."""
         self._passing.clear()
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -38,44 +38,44 @@ class Lines:
             writer.write(data)
 
     async def end(self) -> None:
-        """Let everything go."""
+        """End every connection."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
 @asynccontextmanager
-async def lines_to(site: Site) -> AsyncIterator[tuple[Lines, int]]:
-    """The lines, and the port where they begin."""
-    lines = Lines(site)
-    server = await asyncio.start_server(lines.connected, "127.0.0.1")
+async def network_to(site: Site) -> AsyncIterator[tuple[Network, int]]:
+    """The network, and the port that clients connect to."""
+    network = Network(site)
+    server = await asyncio.start_server(network.connected, "127.0.0.1")
     try:
-        yield lines, server.sockets[0].getsockname()[1]
+        yield network, server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        await lines.end()
+        await network.end()
         await server.wait_closed()
 
 
-async def test_peers_that_vanished_are_found_out_by_the_keepalive_and_cost_nothing(valkey_url: str) -> None:
-    """Idle ones, those that are told something, and one that was about to say goodbye."""
+async def test_peers_that_vanished_are_cut_off_by_the_keepalive_and_nothing_of_them_is_kept(valkey_url: str) -> None:
+    """Idle ones, some that get a change, and one in its closing handshake."""
     async with AsyncExitStack() as stack:
         site = await stack.enter_async_context(serving(settings_for(valkey_url, max_sockets_per_person=0)))
         admission, hub, timers = site.inside.admission, site.inside.hub, site.inside.timers
-        admission.ping_after = admission.gone_after = 0.5
+        admission.limits.ping_after = admission.limits.gone_after = 0.5
         for webinar_id in ("w", "idle"):
             await site.transactions.create(room(webinar_id))
-        lines, port = await stack.enter_async_context(lines_to(site))
+        network, port = await stack.enter_async_context(network_to(site))
         for webinar_id in ("w", "idle"):
             audience = Audience(f"/rooms/{webinar_id}/socket", site.token("attendee", "*"), [port])
             stack.push_async_callback(audience.leave)
             await audience.join(20)
         reader = await stack.enter_async_context(site.socket("speaker"))
         await next_state(reader)
-        lines.swallow()
-        closing = next(iter(hub.groups["idle"].members))
+        network.drop_everything()
+        closing = next(iter(hub.groups["idle"].subscribers))
         closing.close(1012)
         version = await change(site.store)
-        await wait_until(lambda: admission.total == 1, "the vanished are gone")
+        await wait_until(lambda: admission.total == 1, "the vanished are cut off")
         assert (len(timers), set(hub.groups), hub.counts()["total"]) == (1, {"w"}, 1)
         assert (await state_where(reader, version=version))["webinar_id"] == "w"

@@ -36,7 +36,7 @@ def socket(site: Site, channel: str, token: str) -> connect:
 def announce_reconnect(site: Site) -> None:
     """The server drains: all sockets are asked to reconnect."""
     for crowd in site.inside.hub.groups.values():
-        for member in crowd.members:
+        for member in crowd.subscribers:
             member.announce_reconnect(0.5, 60)
 
 
