@@ -15,7 +15,7 @@ from room_server.channels import frames
 from room_server.channels.frames import RoomState, room_state
 from room_server.channels.hub import Hub
 from room_server.channels.subscribers import counts_group
-from room_server.errors import StateUnavailable, Unknown
+from room_server.errors import StateUnavailable, Unknown, webinar_unknown
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
