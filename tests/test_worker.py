@@ -17,7 +17,6 @@ from room_server.jobs.erasure import forget
 from room_server.jobs.evaluation import TAKEN, Evaluations, Schedule
 from room_server.state import presence, roster
 from room_server.state.commits import unix_ms
-from room_server.state.outbox import Outbox
 from room_server.state.startup import State, open_state
 from room_server.state.store import Store
 from room_server.worker import evaluate, tidy, work, working_beside
@@ -273,8 +272,6 @@ async def test_a_person_who_was_forgotten_is_not_told_anything_any_more(valkey_u
             await eventually(lambda: all_are(state.store, 3, "sent", "held"), "the other one was told")
             stream = state.store.keys.outbox(state.store.keys.tag(WEBINAR))
             await eventually(lambda: is_empty(state.store, stream), "nothing is on its way")
-
-        assert [poison async for poison in Outbox(state.store).poison()] == []
 
     assert sorted(sent.chat_id for sent in api.sent) == [102, 900]
 

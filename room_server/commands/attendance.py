@@ -1,4 +1,4 @@
-"""`room-server attendance …`: who came."""
+"""`room-server attendance`: the attendance report as CSV or JSON."""
 
 import csv
 import io
@@ -9,16 +9,16 @@ from typing import Any
 import click
 import msgspec
 
-from room_server.commands.common import state_options, webinar_argument, with_store
+from room_server.commands.common import load_room, state_options, webinar_argument, with_store
 from room_server.core.messages import MessageKind
-from room_server.errors import Unknown
 from room_server.jobs import attendance_report
 from room_server.jobs.attendance_report import AttendanceRow
 from room_server.state.store import Store
 
 COLUMNS = ["lead_id", "name", "entered_at", "completed_at", "attended", "route"]
+MESSAGE_COLUMNS = [(kind, name) for kind in MessageKind for name in ("status", "at", "error")]
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
-"""What a spreadsheet would take for the beginning of a formula (OWASP, CSV Injection), also in its full-width form."""
+"""How a cell begins that a spreadsheet would run as a formula (OWASP, CSV Injection), full-width forms included."""
 
 
 @click.group()
@@ -45,25 +45,24 @@ def export(webinar_id: str, form: str, **flags: Any) -> None:
     """
 
     async def work(store: Store) -> list[AttendanceRow]:
-        if (await store.load(webinar_id)).room is None:
-            raise Unknown("webinar_unknown", f"there is no webinar {webinar_id}")
+        await load_room(store, webinar_id)
         return await attendance_report.attendance(store, webinar_id)
 
-    lines: list[AttendanceRow] = with_store(flags, work)
+    rows: list[AttendanceRow] = with_store(flags, work)
     out = sys.stdout.buffer
-    out.write(msgspec.json.encode(lines) + b"\n" if form == "json" else as_csv(lines))
+    out.write(msgspec.json.encode(rows) + b"\n" if form == "json" else as_csv(rows))
 
 
-def as_csv(lines: list[AttendanceRow]) -> bytes:
-    """CSV that spreadsheets open well: UTF-8 with a byte order mark, nothing that runs as a formula."""
+def as_csv(rows: list[AttendanceRow]) -> bytes:
+    """CSV for spreadsheets: UTF-8 with a byte order mark, and no cell that runs as a formula."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow([*COLUMNS, *(f"{kind}_{what}" for kind in MessageKind for what in ("status", "at", "error"))])
-    for line in lines:
-        fields = msgspec.to_builtins(line)
+    writer.writerow([*COLUMNS, *(f"{kind}_{name}" for kind, name in MESSAGE_COLUMNS)])
+    for row in rows:
+        fields = msgspec.to_builtins(row)
         messages = {message["kind"]: message for message in fields["messages"]}
-        told = [messages.get(kind, {}).get(what) for kind in MessageKind for what in ("status", "at", "error")]
-        writer.writerow([_cell(value) for value in [*(fields[name] for name in COLUMNS), *told]])
+        values = [messages.get(kind, {}).get(name) for kind, name in MESSAGE_COLUMNS]
+        writer.writerow([_cell(value) for value in [*(fields[name] for name in COLUMNS), *values]])
     return text.getvalue().encode("utf-8-sig")
 
 

@@ -26,7 +26,6 @@ PERMANENT = (
     "events",
     "outbox",
     "due",
-    "poison",
     "fates",
     "evaluations",
     "webinars",
@@ -169,11 +168,6 @@ class Keys:
     def clock(tag: str) -> str:
         """Hash: the clock that `due`, `evaluations` and the entries of the outbox go by (see steady.lua)."""
         return f"rs:{{{tag}}}:clock"
-
-    @staticmethod
-    def poison(tag: str) -> str:
-        """Stream, bounded: entries of the outbox that could not be read."""
-        return f"rs:{{{tag}}}:poison"
 
     @staticmethod
     def pace(whose: str) -> str:

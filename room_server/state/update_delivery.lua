@@ -19,7 +19,10 @@ if standing ~= expected and standing ~= wanted then
 end
 if wanted ~= '' and standing ~= wanted then
   redis.call('HSET', deliveries, field, wanted)
-  redis.call('HINCRBY', fates, string.match(standing, '"status":"([a-z_]+)"'), -1)
+  local before = string.match(standing, '"status":"([a-z_]+)"')
+  if before then -- none in a record that cannot be read
+    redis.call('HINCRBY', fates, before, -1)
+  end
   redis.call('HINCRBY', fates, string.match(wanted, '"status":"([a-z_]+)"'), 1)
   if wakes then
     redis.call('XADD', outbox, '*', 'webinar', webinar, 'field', field, 'at', string.format('%.0f', steady(clock)))

@@ -93,19 +93,6 @@ def test_list_shows_the_text_that_a_message_has(terminal: Terminal, url: str) ->
     assert said.splitlines()[1:] == ["    Анна &lt;b&gt;, спасибо, что были на вебинаре «Webinar»!"]
 
 
-def test_list_shows_entries_that_cannot_be_read(terminal: Terminal, url: str) -> None:
-    async def poison(store: Store) -> None:
-        key = store.keys.poison(store.keys.tag(WEBINAR))
-        await store.call("XADD", key, "*", "webinar", "demo", "field", "\x1b[2J", "error", "there is no such message")
-
-    on(url, poison)
-    last = terminal.says("outbox", "list").splitlines()[-1]
-
-    assert last.startswith("unreadable since 20")
-    assert last.endswith("'demo' '\\x1b[2J': there is no such message")
-    assert "unreadable" not in terminal.says("outbox", "list", "demo", "--status", "parked", "--lead", "2")
-
-
 def test_retry_sends_a_parked_message_on_its_way_again(terminal: Terminal, url: str) -> None:
     said = terminal.says("outbox", "retry", "demo", "--status", "parked")
 

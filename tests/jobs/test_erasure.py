@@ -14,8 +14,17 @@ from room_server.core.delivery import claim
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import RosterEntry, Status
 from room_server.errors import Conflict, StateUnavailable, Unknown
-from room_server.jobs import attendance_report, erasure
-from room_server.jobs.erasure import TOGETHER, Forgotten, KnownIn, StillRunning, check, forget, webinars_of
+from room_server.jobs import attendance_report
+from room_server.jobs.erasure import (
+    LOOKUP_BATCH,
+    Forgotten,
+    KnownIn,
+    StillRunning,
+    check,
+    forget,
+    forget_in,
+    webinars_of,
+)
 from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster, webinars
 from room_server.state.outbox import FollowOn, Outbox
@@ -184,7 +193,7 @@ async def test_one_that_starts_in_the_middle_is_not_touched(store: Store) -> Non
     check(LEAD, [KnownIn("running", Status.SCHEDULED)])
 
     with pytest.raises(StillRunning):
-        await erasure._forget(store, LEAD, "running")
+        await forget_in(store, LEAD, "running")
     assert (await store.load("running", LEAD)).participation is not None
 
 
@@ -223,15 +232,15 @@ async def sending(store: Store, lease: timedelta) -> None:
 async def test_what_is_just_being_sent_is_waited_for(state: State) -> None:
     await sending(state.store, timedelta(seconds=60))
     outbox = Outbox(state.store)
-    erasure = asyncio.create_task(forget(state.store, LEAD))
-    ended, _ = await asyncio.wait([erasure], timeout=0.3)
+    forgetting = asyncio.create_task(forget(state.store, LEAD))
+    ended, _ = await asyncio.wait([forgetting], timeout=0.3)
     assert ended == set()
     held = await outbox.load("w", f"{LEAD}:attendance")
     assert held is not None, "nothing was deleted yet"
 
     assert await outbox.update("w", held, replace(held.delivery, status=DeliveryStatus.SENT, message_id=1), FollowOn())
 
-    assert (await erasure).messages == 2
+    assert (await forgetting).messages == 2
     assert await mentions(state) == []
 
 
@@ -246,7 +255,7 @@ async def test_a_message_that_is_sent_for_ever_is_told(store: Store) -> None:
     await sending(store, timedelta(seconds=60))
 
     with pytest.raises(StateUnavailable, match="sent again and again; stop the workers"):
-        await erasure._forget(store, LEAD, "w", patience=0.2)
+        await forget_in(store, LEAD, "w", seconds=0.2)
 
 
 async def test_records_that_cannot_be_read_go_like_the_others(any_state: State) -> None:
@@ -260,12 +269,12 @@ async def test_records_that_cannot_be_read_go_like_the_others(any_state: State) 
 
 
 async def test_a_lead_of_many_webinars_is_found_in_all(store: Store) -> None:
-    names = [f"w-{number:03}" for number in range(2 * TOGETHER + 1)]
+    names = [f"w-{number:03}" for number in range(2 * LOOKUP_BATCH + 1)]
     await asyncio.gather(*(store.create(room(name)) for name in names))
-    for name in (names[0], names[TOGETHER], names[-1]):
+    for name in (names[0], names[LOOKUP_BATCH], names[-1]):
         await roster.import_roster(store, name, [entry(LEAD)], replace=False)
 
-    assert [place.webinar_id for place in await webinars_of(store, LEAD)] == [names[0], names[TOGETHER], names[-1]]
+    assert [place.webinar_id for place in await webinars_of(store, LEAD)] == [names[0], names[LOOKUP_BATCH], names[-1]]
 
 
 async def test_the_evaluation_brings_nobody_back(any_state: State) -> None:

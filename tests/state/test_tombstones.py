@@ -14,10 +14,8 @@ from room_server.errors import Unknown
 from room_server.ids import new_id
 from room_server.jobs.erasure import StillRunning, forget
 from room_server.state import roster
-from room_server.state.outbox import GROUP, Outbox, OutboxEntry
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.roster import ImportResult
-from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, enter
 from tests.state.acts import done, prepare
@@ -173,25 +171,3 @@ async def test_tombstones_go_with_their_time(any_store: Store) -> None:
 
     assert set(await tombstones(any_store)) == {str(LEAD)}
     assert 0 < await any_store.call("TTL", key) <= DAY.total_seconds()
-
-
-@pytest.mark.parametrize(("webinar_id", "kept"), [(None, 0), (WEBINAR, 0), ("another", 1)])
-async def test_an_entry_of_a_message_that_was_forgotten_meanwhile_leaves_nothing(
-    any_state: State, webinar_id: str | None, kept: int
-) -> None:
-    """Its sender took it from the stream, and then found no record of it."""
-    store, outbox = any_state.store, Outbox(any_state.store)
-    await prepare(store, "finished")
-    await store.create(room("another"))
-    tag = store.keys.tag(WEBINAR)
-    await outbox.open(tag)
-    await forget(store, LEAD, webinar_id)
-    number = await store.call("XADD", store.keys.outbox(tag), "*", "webinar", WEBINAR, "field", f"{LEAD}:attendance")
-    await outbox.read_new(tag, "sender", 10)
-
-    for _ in range(2):  # as when the reply was lost
-        await outbox.park(OutboxEntry(tag, number.decode(), WEBINAR, f"{LEAD}:attendance"), "there is no such message")
-
-    assert len([one async for one in outbox.poison()]) == kept
-    assert await store.call("XLEN", store.keys.outbox(tag)) == 0
-    assert (await store.call("XPENDING", store.keys.outbox(tag), GROUP))["pending"] == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
@@ -11,6 +11,7 @@ from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
 from room_server.core.messages import MessageKind
 from room_server.core.room import Room, RosterEntry, Status
+from room_server.errors import UnreadableRecord
 from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
 from room_server.state.outbox import Outbox
@@ -74,6 +75,17 @@ class Outgoing:
 
         await eventually(there, f"the message of {lead} is {fate}", seconds)
         return await self.record(lead, kind)
+
+    async def until_readable(self, lead: int) -> Delivery:
+        """The message to the partner once its record can be read."""
+
+        async def there() -> Delivery | None:
+            with suppress(UnreadableRecord):
+                return await self.record(lead)
+            return None
+
+        found: Delivery = await eventually(there, f"the message of {lead} can be read")
+        return found
 
     async def is_busy(self) -> bool:
         """The bot sent something a moment ago: its pace is known, so the first message need not wait."""
