@@ -160,7 +160,7 @@ def _split(said: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
     flags = {name: said.pop(name) for name in ("redis_url", "data_dir")}
     if said.get("texts"):
         try:
-            said["texts"] = texts.own(said["texts"].read_bytes())
+            said["texts"] = texts.parse(said["texts"].read_bytes())
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--texts") from error
     origins = said.pop("frame_origins", ())
