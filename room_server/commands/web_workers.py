@@ -1,4 +1,4 @@
-"""The workers of `web --workers N`: processes on one address, and their parent, which replaces those that end."""
+"""`web --workers N`: worker processes on one socket, and a supervisor that replaces those that end."""
 
 import socket
 
@@ -11,19 +11,22 @@ from room_server.protocols.bounded_http import uvicorn_config
 from room_server.telemetry import multiprocess
 
 CANNOT_START = "the server could not start; the log says why"
-SIGN_OF_LIFE = 10
-"""Seconds within which a worker answers its parent, or is replaced. One that starts on a busy machine needs some, and
-a parent that waits for one hears no signal: this and the longest farewell fit into TimeoutStopSec (deploy/)."""
-TOLD_AGAIN = 1.0
-"""Seconds after which a worker that is to end is told once more."""
+HEALTH_SECONDS = 10
+"""A worker that does not answer the supervisor's ping for so long is replaced; one that starts on a busy machine may
+need some seconds. The supervisor handles no signal while it waits for an answer, so this and the longest drain together
+are shorter than TimeoutStopSec (deploy/)."""
+TERMINATE_EVERY = 1.0
+"""Seconds between two SIGTERM to a worker that is to end."""
 
 
 def run_workers(number: int, listening: socket.socket) -> None:
-    """Run `number` workers, whose settings are the environment's, until SIGINT or SIGTERM ends them in order.
+    """Run `number` workers, with the settings of the environment, until SIGINT or SIGTERM ends them gracefully.
 
     Raises RoomServerError when one cannot start and no other one serves.
     """
-    config = uvicorn_config("room_server.app:from_environment", workers=number, timeout_worker_healthcheck=SIGN_OF_LIFE)
+    config = uvicorn_config(
+        "room_server.app:from_environment", workers=number, timeout_worker_healthcheck=HEALTH_SECONDS
+    )
     with multiprocess.for_workers():
         supervisor = Workers(config, [listening])
         supervisor.run()
@@ -32,13 +35,13 @@ def run_workers(number: int, listening: socket.socket) -> None:
 
 
 class Workers(Multiprocess):
-    """uvicorn's supervisor, which ends all workers when one cannot start; here those that serve go on."""
+    """uvicorn's supervisor, changed: when one worker cannot start, the others go on serving."""
 
     failed = False
     """Whether it ended because no worker could start."""
 
     def keep_subprocess_alive(self) -> None:
-        """Start anew whatever ended; only where no worker serves does one that cannot start end all."""
+        """Replace workers that ended; end all when one cannot start and none serves."""
         if self.should_exit.is_set():
             return
         super().keep_subprocess_alive()
@@ -54,8 +57,8 @@ class Workers(Multiprocess):
                 self.processes[number].start()
 
     def join_all(self) -> None:
-        """Wait for every worker; one that was told to end when it could not hear it yet is told again."""
+        """Wait for every worker; repeat SIGTERM, since a worker that is starting may have missed the first."""
         for process in self.processes:
             while process.process.is_alive():
-                process.process.join(TOLD_AGAIN)
+                process.process.join(TERMINATE_EVERY)
                 process.terminate()
