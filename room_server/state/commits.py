@@ -125,7 +125,7 @@ def _counters(plan: Commit) -> Iterator[str]:
     for event in plan.change.events:
         if isinstance(event, Entered):
             yield "entered"
-        elif type(event) is Completed:
+        elif isinstance(event, Completed):
             yield "completed"
     if after is not None and after.attended is not None and (before is None or before.attended is None):
         yield "classified"

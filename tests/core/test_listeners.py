@@ -77,7 +77,7 @@ MODULES = {
     attendance.track_completed: TRACKER,
     attendance.emit_completed: EMITTER,
     attendance.classify_completed: SERVICE,
-    follow_ups.tell_partner: TELEGRAM,
+    follow_ups.notify_partner: TELEGRAM,
     routing.route: ROUTING,
     follow_ups.follow_up: FOLLOW_UP,
     follow_ups.recording_follow_up: RECORDING,

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.core.decision_types import Change
-from room_server.core.planning import OF_THE_RECORDING, Plan, amend, amended, frees_held, new_room
+from room_server.core.planning import RECORDING_FIELDS, Plan, amend, amended, frees_held, new_room
 from room_server.core.room import Recording, Room, Status
 from room_server.errors import BadInput, Conflict
 from tests.core.builders import STATUSES, WEBINAR, at, code_of, room
@@ -206,7 +206,7 @@ def test_a_recording_that_was_named_already_changes_nothing() -> None:
     assert amended(known, NAMED, Plan(recording_url=RECORDING)) == Change(room=known, participation=None)
 
 
-OTHERWISE = [said for said in SAYINGS if not said.keys() & OF_THE_RECORDING]
+OTHERWISE = [said for said in SAYINGS if not said.keys() & RECORDING_FIELDS]
 
 
 @pytest.mark.parametrize("said", [{}, *OTHERWISE, *(said | {"recording_url": RECORDING} for said in OTHERWISE)])
