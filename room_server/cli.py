@@ -1,4 +1,4 @@
-"""The `room-server` command."""
+"""The `room-server` command: its subcommands, and how errors are printed."""
 
 from importlib.metadata import version
 from typing import Any

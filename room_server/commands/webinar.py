@@ -179,7 +179,7 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
 def _transition_command(trigger: Trigger, explanation: str) -> None:
     """Add the command that moves a webinar by `trigger`."""
 
-    @webinar.command(name=trigger, help=f"{explanation}\n\n\b\nExample:\n  room-server webinar {trigger} launch")
+    @webinar.command(name=trigger.value, help=f"{explanation}\n\n\b\nExample:\n  room-server webinar {trigger} launch")
     @webinar_argument
     @state_options
     def move(webinar_id: str, **flags: Any) -> None:
