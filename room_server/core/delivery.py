@@ -65,7 +65,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     kind: Literal[
         "sent", "dry_run", "final", "refused", "flood", "migrated", "unknown", "halted", "late", "unconfirmed"
     ]
-    """Nothing was sent when it is `late` (its slot has passed, or its text is outdated) or `unconfirmed` (it is unknown
+    """Nothing was sent when it is `late` (its slot is far off, or its text is outdated) or `unconfirmed` (it is unknown
     whether the claim is durable)."""
     message_id: int | None = None
     chat_id: int | None = None
@@ -121,7 +121,8 @@ def apply_outcome(delivery: Delivery, outcome: Outcome, now: datetime) -> Transi
     if outcome.kind == "migrated":
         return _again(replace(free, chat_id=outcome.chat_id), 0.0)
     if outcome.kind in NOT_TRIED:
-        return Transition(delivery=_waiting(replace(free, attempts=delivery.attempts - 1)), again_in=outcome.seconds)
+        untried = replace(free, attempts=delivery.attempts - 1, error=outcome.error or delivery.error)
+        return Transition(delivery=_waiting(untried), again_in=outcome.seconds)
     if outcome.kind == "refused":
         return _again(free, min(MAX_BACK_OFF, 2.0 ** min(free.attempts - 1, 10)))
     return doubt(free, outcome.error, now, max(DOUBT_PAUSE, outcome.seconds))

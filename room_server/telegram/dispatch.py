@@ -1,4 +1,4 @@
-"""One message from its stream entry to its recorded outcome: compose, wait for a send slot, claim, send, record.
+"""One message from its stream entry to its recorded outcome: compose, claim, wait for a send slot, send, record.
 
 A worker may die at any step. Before the claim nothing was sent; after it the lease expires and the outcome is unknown.
 Methods raise nothing but StateUnavailable; then the entry stays pending in the consumer group and is read again.
@@ -20,7 +20,7 @@ from room_server.core.room import Recording
 from room_server.errors import StateUnavailable, UnreadableRecord
 from room_server.state.outbox import FollowOn, Outbox, OutboxEntry, StoredDelivery
 from room_server.telegram import texts
-from room_server.telegram.pacing import LATE, SendRateLimiter
+from room_server.telegram.pacing import SendRateLimiter
 from room_server.telegram.sender import Sender
 from room_server.telemetry import tracing
 
@@ -100,9 +100,7 @@ class Dispatch:
             ended = deliveries.finish(delivery, DeliveryStatus.NO_CHAT, None, now)
             await self._record(work, Transition(delivery=ended))
         elif (message := await self._compose(work, delivery.chat_id)) is not None:
-            slot_at = await self._wait_for_slot(work, message.chat_id)
-            if slot_at is not None:
-                await self._send(work, message, slot_at)
+            await self._send(work, message)
 
     async def _record(self, work: Work, transition: Transition) -> StoredDelivery | None:
         """Write a transition and acknowledge the entry; None when another worker changed the record first."""
@@ -136,30 +134,16 @@ class Dispatch:
     def _log_parked(self, entry: OutboxEntry, delivery: Delivery) -> None:
         logger.error("a message (%s of %.64s) is parked: see `outbox list`", delivery.kind, entry.webinar_id)
 
-    async def _wait_for_slot(self, work: Work, chat_id: int) -> float | None:
-        """Wait for a send slot; its time by the event loop's clock. None: it is far off, so others go first."""
-        clock = asyncio.get_running_loop().time
-        while not self._sender.is_dry_run:
-            slot = await self._rate.acquire(chat_id)
-            if not slot.granted and (slot.chat_waits or slot.seconds > RETRY_SECONDS):
-                then = FollowOn(slot.seconds, entry=work.entry)
-                await self._outbox.update(work.entry.webinar_id, work.stored, None, then)
-                return None
-            slot_at = clock() + slot.seconds
-            await asyncio.sleep(slot.seconds)  # bounded by RETRY_SECONDS or by the granted slot
-            if slot.granted:
-                return slot_at
-        return clock()
-
-    async def _send(self, work: Work, message: OutgoingMessage, slot_at: float) -> None:
-        """Claim the message durably, send it, record the outcome."""
-        claimed_at = asyncio.get_running_loop().time()
+    async def _send(self, work: Work, message: OutgoingMessage) -> None:
+        """Claim the message durably, wait for a send slot, send it, record the outcome."""
+        lease_ends = asyncio.get_running_loop().time() + LEASE.total_seconds() - LEASE_MARGIN
         owner = f"{self._owner}/{next(self._claims)}"  # unique: two identical claims would both pass the comparison
         claimed = await self._claim(work, deliveries.claim(work.stored.delivery, owner, self._now()))
         if claimed is None:
             return  # another worker has it
-        outcome = await self._try(work, message, slot_at, claimed_at)
-        logger.info("telegram: %s of %s: %s", claimed.delivery.kind, work.entry.webinar_id, outcome.kind)
+        outcome = await self._try(work, message, lease_ends)
+        if outcome.kind != "late":
+            logger.info("telegram: %s of %s: %s", claimed.delivery.kind, work.entry.webinar_id, outcome.kind)
         if outcome.kind == "flood":
             with suppress(StateUnavailable):  # the record of this message has the pause, too
                 await self._rate.hold(message.chat_id, outcome.seconds)
@@ -180,23 +164,24 @@ class Dispatch:
             await self._record_outcome(Work(work.entry, StoredDelivery.of(wanted)), unused)
             raise
 
-    async def _try(self, work: Work, message: OutgoingMessage, slot_at: float, claimed_at: float) -> Outcome:
-        """Send in the slot or, when the claim took until after it, in another one."""
+    async def _try(self, work: Work, message: OutgoingMessage, lease_ends: float) -> Outcome:
+        """Send in the next slot of the chat; `late`: it is too far off, or the text is outdated by then."""
         clock = asyncio.get_running_loop().time
         try:
-            if clock() - slot_at > LATE and not self._sender.is_dry_run:
-                slot = await self._rate.acquire_again(message.chat_id)
-                if not slot.granted:
+            while not self._sender.is_dry_run and lease_ends - clock() >= LEAST_SECONDS:
+                slot = await self._rate.acquire(message.chat_id)
+                if not slot.granted and (slot.chat_waits or slot.seconds > RETRY_SECONDS):
                     return Outcome(kind="late", seconds=slot.seconds)
-                await asyncio.sleep(slot.seconds)  # bounded by the granted slot
+                await asyncio.sleep(slot.seconds)  # bounded by RETRY_SECONDS or by the granted slot
+                if slot.granted:
+                    break
             if not await self._is_current(work, message):
                 return Outcome(kind="late")
         except (StateUnavailable, ValueError):  # Redis does not answer, or the room's record cannot be read
             return Outcome(kind="late", seconds=RETRY_SECONDS)
-        left = LEASE.total_seconds() - LEASE_MARGIN - (clock() - claimed_at)
-        if left < LEAST_SECONDS:
+        if lease_ends - clock() < LEAST_SECONDS:
             return Outcome(kind="late")
-        return await self._sender.send(message.chat_id, message.html, left)
+        return await self._sender.send(message.chat_id, message.html, lease_ends - clock())
 
     async def _is_current(self, work: Work, message: OutgoingMessage) -> bool:
         """Whether the recording is still the one that the text links.

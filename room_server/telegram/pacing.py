@@ -16,8 +16,6 @@ CHAT_GAP_MS = 1100
 """A second, and a tenth by which one message may be later than the one before it."""
 HORIZON_MS = 400
 """How far ahead a slot may be granted: a worker that dies wastes no more than that."""
-LATE = 0.03
-"""Seconds after a slot from which on it has passed, and another one is needed."""
 FLOODED_CHATS = 3
 """When so many chats are flooded at once, the whole bot waits."""
 
@@ -42,11 +40,12 @@ class SendRateLimiter:
 
     async def acquire(self, chat_id: int) -> SendSlot:
         """The next slot of a chat."""
-        return await self._acquire(chat_id, "0")
-
-    async def acquire_again(self, chat_id: int) -> SendSlot:
-        """The bot's next slot, for a message whose own slot has passed; its chat waits from then on."""
-        return await self._acquire(chat_id, "1")
+        key = self._store.keys.pace
+        keys = [key("bot"), key(str(chat_id)), key(f"{chat_id}:line"), key("clock")]
+        async with deadline():
+            reply = await self._store.run(self._pace, keys, [BOT_GAP_MS, CHAT_GAP_MS, HORIZON_MS])
+        result, milliseconds = reply
+        return SendSlot(result == b"go", result == b"chat", float(milliseconds) / 1000)
 
     async def hold(self, chat_id: int, seconds: float) -> bool:
         """Grant the chat no slot for so long, as Telegram demands; whether the whole bot waits, too."""
@@ -55,11 +54,3 @@ class SendRateLimiter:
         async with deadline():
             arguments = [chat_id, round(seconds * 1000), FLOODED_CHATS]
             return bool(await self._store.run(self._hold_chat, keys, arguments))
-
-    async def _acquire(self, chat_id: int, passed: str) -> SendSlot:
-        key = self._store.keys.pace
-        keys = [key("bot"), key(str(chat_id)), key(f"{chat_id}:line"), key("clock")]
-        async with deadline():
-            reply = await self._store.run(self._pace, keys, [BOT_GAP_MS, CHAT_GAP_MS, HORIZON_MS, passed])
-        result, milliseconds = reply
-        return SendSlot(result == b"go", result == b"chat", float(milliseconds) / 1000)

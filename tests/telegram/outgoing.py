@@ -53,27 +53,27 @@ class Outgoing:
 
     async def record(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> Delivery:
         """The message as it stands."""
-        held = await self.outbox.load("w", f"{lead}:{kind}")
-        assert held is not None
-        return held.delivery
+        stored = await self.outbox.load("w", f"{lead}:{kind}")
+        assert stored is not None
+        return stored.delivery
 
-    async def fate(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> str:
+    async def status(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> str:
         """Its status."""
         return (await self.record(lead, kind)).status.value
 
-    async def fates(self, *leads: int) -> list[str]:
+    async def statuses(self, *leads: int) -> list[str]:
         """The status of each."""
-        return [await self.fate(lead) for lead in leads]
+        return [await self.status(lead) for lead in leads]
 
     async def until(
-        self, lead: int, fate: str, seconds: float = PATIENCE, kind: MessageKind = MessageKind.ATTENDANCE
+        self, lead: int, expected: str, seconds: float = PATIENCE, kind: MessageKind = MessageKind.ATTENDANCE
     ) -> Delivery:
         """The message once it has come to this status."""
 
         async def there() -> bool:
-            return await self.fate(lead, kind) == fate
+            return await self.status(lead, kind) == expected
 
-        await eventually(there, f"the message of {lead} is {fate}", seconds)
+        await eventually(there, f"the message of {lead} is {expected}", seconds)
         return await self.record(lead, kind)
 
     async def until_readable(self, lead: int) -> Delivery:

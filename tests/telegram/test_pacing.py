@@ -130,20 +130,6 @@ async def test_after_a_loss_the_first_slot_is_later_than_all_that_may_have_been_
     assert slot.seconds * 1000 >= max(CHAT_GAP_MS, HORIZON_MS + BOT_GAP_MS)
 
 
-async def test_a_message_that_missed_its_slot_gets_the_bots_next_and_its_chat_waits_from_then(store: Store) -> None:
-    limiter = await busy(store)
-    await limiter.acquire(1)
-    await limiter.acquire(2)
-    before = await free_at(store, "1"), await free_at(store, "bot")
-
-    slot = await limiter.acquire_again(1)
-
-    after = await free_at(store, "1"), await free_at(store, "bot")
-    assert slot.granted
-    assert after[1] >= before[1] + BOT_GAP_MS
-    assert after[0] == after[1] - BOT_GAP_MS + CHAT_GAP_MS > before[0]
-
-
 def most_in_a_second(arrivals: list[float]) -> int:
     """The fullest second: what was in hand when the machine was busy arrives with what comes after it."""
     return max(sum(start <= at < start + 1 for at in arrivals) for start in arrivals)

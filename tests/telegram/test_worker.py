@@ -37,7 +37,7 @@ async def test_a_token_that_is_refused_stops_delivery_with_one_error_and_keeps_e
 
     async with outgoing.delivering(telegram_token="123:wrong"):
         await wait_until(lambda: "refuses" in caplog.text, "the error is logged")
-    kept = await outgoing.fates(*leads)
+    kept = await outgoing.statuses(*leads)
     async with outgoing.delivering():
         for lead in leads:
             await outgoing.until(lead, "sent")
@@ -164,6 +164,6 @@ async def test_what_is_in_hand_is_finished_when_a_worker_is_to_stop(outgoing: Ou
     async with outgoing.delivering():
         await wait_until(lambda: api.tries, "it has begun")
 
-    fates = await outgoing.fates(*range(11, 31))
-    assert set(fates) <= {"queued", "sent", "doubtful"}
-    assert fates.count("sent") == len(api.tries) - fates.count("doubtful")
+    statuses = await outgoing.statuses(*range(11, 31))
+    assert set(statuses) <= {"queued", "sent", "doubtful"}
+    assert statuses.count("sent") == len(api.tries) - statuses.count("doubtful")
