@@ -51,12 +51,12 @@ async def routes(store: Store) -> dict[int, str | None]:
     return {line.lead_id: line.route for line in await attendance_report.attendance(store, WEBINAR)}
 
 
-async def all_are(store: Store, many: int, *fates: str) -> bool:
+async def all_are(store: Store, many: int, *statuses: str) -> bool:
     """Whether there are so many messages, all with one of these fates."""
-    told = [
+    reported = [
         message.status.value for line in await attendance_report.attendance(store, WEBINAR) for message in line.messages
     ]
-    return len(told) == many and set(told) <= set(fates)
+    return len(reported) == many and set(reported) <= set(statuses)
 
 
 async def test_an_end_leads_to_classifications_and_messages(valkey_url: str, api: BotApi) -> None:
@@ -292,12 +292,12 @@ async def test_whoever_is_forgotten_in_the_middle_of_sending_is_told_nothing_aft
         async with working_beside(made, state):
             await wait_until(lambda: len(api.sent) > 5, "some are told")
             await asyncio.gather(*(forget(state.store, lead) for lead in leads if lead % 4))
-            told = Counter(sent.chat_id for sent in api.sent)
+            reported = Counter(sent.chat_id for sent in api.sent)
             await eventually(lambda: all_are(state.store, 30, "sent", "held", "no_chat"), "the others are told")
 
     forgotten = {100 + lead for lead in leads if lead % 4}
     assert {chat: count for chat, count in Counter(sent.chat_id for sent in api.sent).items() if chat in forgotten} == {
-        chat: count for chat, count in told.items() if chat in forgotten
+        chat: count for chat, count in reported.items() if chat in forgotten
     }
     assert {100 + lead for lead in leads} - forgotten <= {sent.chat_id for sent in api.sent}
-    assert len(told) < len(leads)
+    assert len(reported) < len(leads)

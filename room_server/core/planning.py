@@ -55,7 +55,9 @@ def amended(room: Room, recording: Recording, plan: Plan) -> Change:
     """
     if room.status is not Status.ARCHIVED:
         after = amend(room, plan)
-        return Change(room=after, participation=None, arm_evaluation=frees_held(room, after))
+        # After the end an evaluation moves the messages that wait for the recording.
+        moves = room.recording != after.recording and after.finished_at is not None
+        return Change(room=after, participation=None, arm_evaluation=moves)
     named = name_recording(room, plan)
     if named == recording:
         return Change(room=room, participation=None)
@@ -79,11 +81,6 @@ def amend(room: Room, plan: Plan) -> Room:
         raise Conflict("webinar_state_invalid_rewind", f"the time cannot be moved while the webinar is {room.status}")
     after = _checked({**asdict(room), **fields})
     return room if after == room else replace(after, version=room.version + 1)
-
-
-def frees_held(before: Room, after: Room) -> bool:
-    """Whether the recording changed after the end, so that an evaluation must move the messages that use it."""
-    return before.recording != after.recording and after.finished_at is not None
 
 
 def _fields_of(plan: Plan) -> dict[str, Any]:

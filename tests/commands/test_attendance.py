@@ -140,7 +140,7 @@ def test_an_unknown_webinar_is_refused_by_name(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "output"),
     [
         (("attendance", "export"), "Missing argument 'ID'"),
         (("attendance", "export", "two words"), "'two words' is not a webinar id: 1-64 of A-Z a-z 0-9 _ -"),
@@ -148,8 +148,8 @@ def test_an_unknown_webinar_is_refused_by_name(terminal: Terminal) -> None:
         (("attendance", "export", "demo", "more"), "Got unexpected extra argument (more)"),
     ],
 )
-def test_wrong_usage_is_told_what_is_wrong(terminal: Terminal, words: tuple[str, ...], said: str) -> None:
-    assert said in terminal.misunderstands(*words)
+def test_wrong_usage_is_told_what_is_wrong(terminal: Terminal, words: tuple[str, ...], output: str) -> None:
+    assert output in terminal.misunderstands(*words)
 
 
 @pytest.mark.parametrize("words", [("attendance",), ("attendance", "export")])

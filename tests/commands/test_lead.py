@@ -6,7 +6,7 @@ import pytest
 
 from room_server.core.room import RosterEntry, Status
 from room_server.state.store import Store
-from tests.commands.aftermath import WEBINAR, on, over, standing
+from tests.commands.aftermath import WEBINAR, deliveries_of, on, over
 from tests.support import AT, room
 from tests.terminal import Terminal
 
@@ -26,14 +26,14 @@ def leads(terminal: Terminal) -> list[int]:
 
 
 def test_it_says_what_it_deleted_and_the_attendance_shows_nothing_of_it(terminal: Terminal, url: str) -> None:
-    said = terminal.says("lead", "forget", "1", "--yes")
+    output = terminal.says("lead", "forget", "1", "--yes")
 
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         "lead 1 is forgotten; deleted: roster entries 1, participations 1, messages 2, events 5",
         "for a day imports leave lead 1 out",
     ]
     assert leads(terminal) == [2]
-    assert {name.partition(":")[0] for name in standing(url)} == {"2"}
+    assert {name.partition(":")[0] for name in deliveries_of(url)} == {"2"}
     assert "leads      1: 1 entered, 0 completed" in terminal.says("webinar", "show", WEBINAR)
 
 

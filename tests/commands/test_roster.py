@@ -43,57 +43,57 @@ def leads(tmp_path: Path, *ids: int) -> str:
     return str(file)
 
 
-def held(terminal: Terminal) -> list[int]:
+def stored(terminal: Terminal) -> list[int]:
     """The leads on the roster, as their links tell."""
     rows = csv.DictReader(terminal.says("roster", "links", "launch", *PUBLIC).splitlines())
     return [int(row["lead_id"]) for row in rows]
 
 
 def test_import_says_how_many(launch: Terminal, tmp_path: Path) -> None:
-    said = launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
+    output = launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
 
-    assert said == "3 leads imported; the roster of launch holds 3, before it held 0\n"
+    assert output == "3 leads imported; the roster of launch holds 3, before it held 0\n"
 
 
 def test_a_second_import_updates_and_removes_nobody(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
-    said = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4))
+    output = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4))
 
-    assert said == "2 leads imported; the roster of launch holds 4, before it held 3\n"
-    assert held(launch) == [1, 2, 3, 4]
+    assert output == "2 leads imported; the roster of launch holds 4, before it held 3\n"
+    assert stored(launch) == [1, 2, 3, 4]
 
 
 def test_leads_that_were_forgotten_a_short_time_ago_are_left_out_and_named(launch: Terminal, tmp_path: Path) -> None:
     launch.says("lead", "forget", "2", "--yes")
-    said = launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3)).splitlines()
+    output = launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3)).splitlines()
 
-    (told,) = said[2:]
-    until = datetime.strptime(told, "lead 2 can be imported again after %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-    assert said[:2] == [
+    (printed,) = output[2:]
+    until = datetime.strptime(printed, "lead 2 can be imported again after %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
+    assert output[:2] == [
         "2 leads imported; the roster of launch holds 2, before it held 0",
         "1 leads left out: `lead forget` was told to forget them less than a day ago",
     ]
     assert abs(datetime.now(UTC) + DAY - until) < timedelta(minutes=1)
-    assert held(launch) == [1, 3]
+    assert stored(launch) == [1, 3]
 
 
 def test_replace_removes_the_others_and_says_how_many(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
-    said = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4), "--replace")
+    output = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4), "--replace")
 
-    assert said.splitlines() == [
+    assert output.splitlines() == [
         "2 leads imported; the roster of launch holds 2, before it held 3",
         "2 leads removed",
     ]
-    assert held(launch) == [3, 4]
+    assert stored(launch) == [3, 4]
 
 
 def test_replace_by_an_empty_list_removes_everyone(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1, 2))
-    said = launch.says("roster", "import", "launch", leads(tmp_path), "--replace")
+    output = launch.says("roster", "import", "launch", leads(tmp_path), "--replace")
 
-    assert said.splitlines()[-1] == "2 leads removed"
-    assert held(launch) == []
+    assert output.splitlines()[-1] == "2 leads removed"
+    assert stored(launch) == []
 
 
 def test_a_file_with_one_bad_line_imports_nobody(launch: Terminal, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_file_with_one_bad_line_imports_nobody(launch: Terminal, tmp_path: Pat
         "line 3: locale: expected ru or en, not 'de'",
         "line 4: locale: expected ru or en, not 'fr'",
     ]
-    assert held(launch) == []
+    assert stored(launch) == []
 
 
 def test_a_roster_of_no_webinar_is_refused(terminal: Terminal, tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ def test_a_large_roster_is_imported_in_under_a_minute(launch: Terminal, tmp_path
     file = leads(tmp_path, *range(1, many + 1))
     started = time.monotonic()
 
-    said = launch.says("roster", "import", "launch", file)
+    output = launch.says("roster", "import", "launch", file)
 
-    assert said.startswith(f"{many} leads imported; the roster of launch holds {many}")
+    assert output.startswith(f"{many} leads imported; the roster of launch holds {many}")
     assert time.monotonic() - started < 60
 
 
@@ -149,9 +149,9 @@ def test_a_link_is_its_leads_own_and_holds_until_a_day_after_the_scheduled_time(
 def test_the_public_url_may_come_from_the_environment(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1))
 
-    said = launch.says("roster", "links", "launch", ROOM_SERVER_PUBLIC_URL="https://site.example")
+    output = launch.says("roster", "links", "launch", ROOM_SERVER_PUBLIC_URL="https://site.example")
 
-    assert "\n1,https://site.example/room/launch#token=" in said
+    assert "\n1,https://site.example/room/launch#token=" in output
 
 
 def test_links_without_a_public_url_lead_here_and_say_so(launch: Terminal, tmp_path: Path) -> None:

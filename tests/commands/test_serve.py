@@ -230,9 +230,9 @@ async def test_it_waits_for_a_redis_that_is_away_turns_callers_away_and_then_ser
             await server.start()
             site = await waiting.ready()
             assert (await http.get("/readyz", timeout=PATIENCE)).status_code == 200
-            status, told = await site.end()
+            status, printed = await site.end()
 
-    assert (status, told.count(WAITS)) == (0, 1)
+    assert (status, printed.count(WAITS)) == (0, 1)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
@@ -241,6 +241,6 @@ async def test_it_ends_at_once_while_it_waits(words: tuple[str, ...], sent: sign
     environment = {"ROOM_SERVER_REDIS_URL": "unix:///nowhere/s", "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
     async with starting(*words, "0", **environment) as site:
         await wait_until(lambda: WAITS in site.told(), "it waits", PATIENCE)
-        status, told = await site.end(sent)
+        status, printed = await site.end(sent)
 
-    assert (status, len(told.splitlines())) == (0, 1)
+    assert (status, len(printed.splitlines())) == (0, 1)

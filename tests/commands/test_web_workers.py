@@ -102,9 +102,9 @@ async def test_a_worker_lost_while_redis_is_away_comes_back_with_it_and_the_othe
         await server.kill()
         await replaced(site, other)
         await wait_until(lambda: site.told().count(WAITS) == 2, "the next one waits", PATIENCE)
-        status, told = await site.end()
+        status, printed = await site.end()
 
-    assert (status, "Traceback" in told) == (0, False)
+    assert (status, "Traceback" in printed) == (0, False)
 
 
 async def test_a_worker_that_cannot_start_ends_no_other_unless_none_serves() -> None:
@@ -121,9 +121,9 @@ async def test_a_worker_that_cannot_start_ends_no_other_unless_none_serves() -> 
 
         for worker in workers_of(site.process.pid):
             os.kill(worker, signal.SIGKILL)
-        status, told = await site.ended()
+        status, printed = await site.ended()
 
-    assert (status, told.splitlines()[-1]) == (1, "Error: the server could not start; the log says why")
+    assert (status, printed.splitlines()[-1]) == (1, "Error: the server could not start; the log says why")
 
 
 class HardOfHearing(Process):

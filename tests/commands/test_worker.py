@@ -84,18 +84,18 @@ async def test_it_waits_for_a_redis_that_is_away_and_then_works() -> None:
             await wait_until(lambda: WAITS in waiting.told(), "it says what it waits for", PATIENCE)
             await server.start()
             worker = await waiting.ready()
-            status, told = await worker.end()
+            status, printed = await worker.end()
 
-    assert (worker.address, status, told.count(WAITS)) == ("worker", 0, 1)
+    assert (worker.address, status, printed.count(WAITS)) == ("worker", 0, 1)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_at_once_while_it_waits(tmp_path: Path, sent: signal.Signals) -> None:
     async with starting("worker", ROOM_SERVER_REDIS_URL=f"unix://{tmp_path}/none") as worker:
         await wait_until(lambda: WAITS in worker.told(), "it waits", PATIENCE)
-        status, told = await worker.end(sent)
+        status, printed = await worker.end(sent)
 
-    assert (status, len(told.splitlines())) == (0, 1)
+    assert (status, len(printed.splitlines())) == (0, 1)
 
 
 def test_help_shows_an_example(terminal: Terminal) -> None:

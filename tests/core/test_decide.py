@@ -279,8 +279,8 @@ def test_an_entry_is_told_and_kept_with_the_name_of_the_attendees_token() -> Non
     change = decided(enter(session_id="s-9"), facts("live"), "attendee")
 
     kept = Participation(lead_id=LEAD, name="Анна", session_id="s-9", entered_at=NOW)
-    told = (enter(session_id="s-9"),)
-    assert Change(room=room("live"), participation=kept, events=told) == change
+    emitted = (enter(session_id="s-9"),)
+    assert Change(room=room("live"), participation=kept, events=emitted) == change
 
 
 def test_an_entry_that_the_system_reports_takes_no_name_from_its_token() -> None:
@@ -321,8 +321,8 @@ def test_the_evaluation_finds_that_whoever_did_not_complete_was_not_there(
     change = decided(evaluate(), facts(status, participation=known, entry=on_roster))
 
     absent = replace(known or Participation(lead_id=LEAD), attended=False, classified_at=NOW, route="not_attended")
-    told = (classified(False), routed("not_attended"))
-    expected = Change(room=room(status), participation=absent, events=told, messages=change.messages)
+    emitted = (classified(False), routed("not_attended"))
+    expected = Change(room=room(status), participation=absent, events=emitted, messages=change.messages)
     assert expected == change
     assert chats == tuple(message.chat_id for message in change.messages)
 

@@ -60,10 +60,10 @@ def test_nobody_is_classified_completed_or_routed_twice(first: Room, steps: list
 def test_the_first_classification_stands_and_is_the_one_that_was_told(first: Room, steps: list[Step]) -> None:
     world = after(first, steps)
 
-    told = {event.lead_id: event.attended for event in world.events if isinstance(event, AttendanceClassified)}
+    classified = {event.lead_id: event.attended for event in world.events if isinstance(event, AttendanceClassified)}
     kept = {lead_id: known.attended for lead_id, known in world.participations.items() if known.attended is not None}
     routes = {event.lead_id: event.route for event in world.events if isinstance(event, PostWebinarRoute)}
-    assert kept == told
+    assert kept == classified
     assert routes == {lead_id: "attended" if there else "not_attended" for lead_id, there in kept.items()}
 
 

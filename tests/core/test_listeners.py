@@ -219,9 +219,9 @@ def test_a_completion_leads_to_attended_its_route_and_its_messages(role: str) ->
 
     kept = entered(completed_at=NOW, attended=True, classified_at=NOW, route="attended")
     messages = [("attendance", 8002, "queued", True), ("follow_up", 7001, "queued", True)]
-    told, done, *rest = change.events
+    first, done, *rest = change.events
     assert (room("finished"), kept, messages) == (change.room, change.participation, sent(change.messages))
-    assert (complete(session_id="s-1"), [*chain(True, "attended")]) == (told, rest)
+    assert (complete(session_id="s-1"), [*chain(True, "attended")]) == (first, rest)
     assert isinstance(done, WebinarCompleted)
     expected = (WEBINAR, LEAD, "s-1", "live")
     assert expected == (done.webinar_id, done.lead_id, done.session_id, done.webinar_type)

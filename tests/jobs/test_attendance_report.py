@@ -56,8 +56,8 @@ async def test_a_line_holds_what_the_design_says_and_nothing_else(store: Store) 
 async def test_who_missed_it_has_a_third_message(store: Store) -> None:
     (left,) = [line for line in await after(store) if line.lead_id == 20]
 
-    told = [(message.kind.value, message.status.value) for message in left.messages]
-    assert told == [("attendance", "no_chat"), ("follow_up", "queued"), ("recording", "held")]
+    reported = [(message.kind.value, message.status.value) for message in left.messages]
+    assert reported == [("attendance", "no_chat"), ("follow_up", "queued"), ("recording", "held")]
     assert (left.attended, left.route) == (False, "not_attended")
 
 
@@ -78,12 +78,12 @@ async def test_who_is_not_classified_yet_says_so(store: Store) -> None:
 async def test_a_message_tells_when_and_why_it_ended(store: Store) -> None:
     await after(store)
     outbox = Outbox(store)
-    held = await outbox.load(WEBINAR, "30:follow_up")
-    assert held is not None
+    stored = await outbox.load(WEBINAR, "30:follow_up")
+    assert stored is not None
     ended = msgspec.structs.replace(
-        held.delivery, status=DeliveryStatus.UNDELIVERABLE, error="Forbidden", at=builders.NOW
+        stored.delivery, status=DeliveryStatus.UNDELIVERABLE, error="Forbidden", at=builders.NOW
     )
-    await outbox.update(WEBINAR, held, ended, FollowOn())
+    await outbox.update(WEBINAR, stored, ended, FollowOn())
 
     (came,) = [line for line in await attendance_report.attendance(store, WEBINAR) if line.lead_id == 30]
 

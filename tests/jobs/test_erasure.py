@@ -329,8 +329,8 @@ async def test_a_reply_that_was_lost_is_given_again(store: Store) -> None:
         *(keys.done("w", "id"), keys.room("w"), keys.roster("w"), keys.participations("w")),
         *(keys.deliveries("w"), keys.tally("w"), keys.fates(tag), keys.due(tag)),
     ]
-    script, said = Script.read("forget"), [60, "w", LEAD, f"{LEAD}:attendance", f"{LEAD}:follow_up"]
-    replies = [await store.run(script, webinars_of, said) for _ in range(2)]
+    script, arguments = Script.read("forget"), [60, "w", LEAD, f"{LEAD}:attendance", f"{LEAD}:follow_up"]
+    replies = [await store.run(script, webinars_of, arguments) for _ in range(2)]
 
     assert replies == [[b"forgotten", 1, 1, 2]] * 2
     assert set((await tallies(store, "w")).values()) == {0}

@@ -175,7 +175,7 @@ async def test_a_message_that_cannot_be_read_goes_with_its_webinar(any_store: St
 async def test_messages_that_were_never_sent_are_told_of(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
     await live_through(any_store, "w")
     await any_store.call("HSET", any_store.keys.deliveries("w"), "9:attendance", b"{", "8:attendance", SENT)
-    unsent = [held async for held in Outbox(any_store).deliveries("w") if held.delivery.status not in ENDED]
+    unsent = [stored async for stored in Outbox(any_store).deliveries("w") if stored.delivery.status not in ENDED]
 
     await expire(any_store, utc_now() + timedelta(days=1))
 
