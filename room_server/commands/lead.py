@@ -43,7 +43,6 @@ def forget(lead_id: int, webinar_id: str | None, yes: bool, **flags: str | None)
         async with open_state(made) as state:
             if not yes:
                 found = await erasure.webinars_of(state.store, lead_id, webinar_id)
-                erasure.check(lead_id, found)
                 click.confirm(_question(lead_id, found), abort=True, err=True)
             click.echo(_report(lead_id, await erasure.forget(state.store, lead_id, webinar_id)))
             click.echo(f"for a day imports {f'into {webinar_id} ' if webinar_id else ''}leave lead {lead_id} out")

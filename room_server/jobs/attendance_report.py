@@ -1,7 +1,6 @@
 """The attendance report: one row per lead that is on the roster or entered, with the status of its messages."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
 from datetime import datetime
 
 from msgspec import Struct
@@ -50,9 +49,12 @@ class Summary(Struct, frozen=True, kw_only=True):
 
 
 async def attendance(store: Store, webinar_id: str) -> list[AttendanceRow]:
-    """All rows, by lead id. Raises StateUnavailable."""
+    """All rows, by lead id. Records that cannot be read are logged and left out. Raises StateUnavailable."""
     entries = {entry.lead_id: entry async for entry in roster.entries(store, webinar_id)}
-    known = {part.lead_id: part async for part in participations(store, webinar_id)}
+    known: dict[int, Participation] = {}
+    async for found in hash_slices(store, store.keys.participations(webinar_id)):
+        records = (store.records.readable(PARTICIPATION, raw, f"a lead of {webinar_id}") for raw in found.values())
+        known.update({one.lead_id: one for one in records if one is not None})
     messages: defaultdict[int, dict[MessageKind, Delivery]] = defaultdict(dict)
     async for stored in Outbox(store).deliveries(webinar_id):
         messages[stored.delivery.lead_id][stored.delivery.kind] = stored.delivery
@@ -60,18 +62,6 @@ async def attendance(store: Store, webinar_id: str) -> list[AttendanceRow]:
         _row(entries.get(lead) or RosterEntry(lead_id=lead), known.get(lead), messages.get(lead, {}))
         for lead in sorted(entries.keys() | known.keys())
     ]
-
-
-async def participations(store: Store, webinar_id: str) -> AsyncIterator[Participation]:
-    """The participations of a webinar, in no order; one may come twice. Raises StateUnavailable.
-
-    Records that cannot be read are logged and left out.
-    """
-    async for found in hash_slices(store, store.keys.participations(webinar_id)):
-        for raw in found.values():
-            known = store.records.readable(PARTICIPATION, raw, f"a lead of {webinar_id}")
-            if known is not None:
-                yield known
 
 
 def summary(rows: list[AttendanceRow]) -> Summary:

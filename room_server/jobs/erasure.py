@@ -4,7 +4,7 @@ Every step may be repeated. `erase_entries` also serves `jobs.retention`.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -73,7 +73,7 @@ _ABOUT = msgspec.json.Decoder(About)
 async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) -> list[KnownIn]:
     """The webinars with records of the lead, by id; with `webinar_id` that one only.
 
-    Raises Unknown, UnreadableRecord, StateUnavailable.
+    Raises StillRunning when one of them is live or paused, Unknown, UnreadableRecord, StateUnavailable.
     """
     ids = [webinar_id] if webinar_id else await _all_webinars(store)
     found: list[KnownIn] = []
@@ -81,14 +81,11 @@ async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) ->
         found += await _known_in(store, lead, ids[start : start + LOOKUP_BATCH])
     if webinar_id and not found and (await store.load(webinar_id)).room is None:
         raise unknown(webinar_id)
-    return sorted(found)
-
-
-def check(lead: int, found: Sequence[KnownIn]) -> None:
-    """Raises StillRunning when one of these webinars is live or paused."""
+    found.sort()
     for known in found:
         if known.status in RUNNING:
             raise _still_running(lead, known.webinar_id)
+    return found
 
 
 async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forgotten:
@@ -97,14 +94,13 @@ async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forg
     A tombstone of one day comes first, so that no import that runs meanwhile brings the lead back.
     Raises Unknown, StillRunning, StateUnavailable; what was deleted until then stays deleted.
     """
-    check(lead, await webinars_of(store, lead, webinar_id))
+    await webinars_of(store, lead, webinar_id)  # raises before anything is written
     tags = (store.keys.tag(webinar_id),) if webinar_id else store.keys.tags
     for tag in tags:
         tombstone = [f"{lead} {webinar_id}" if webinar_id else str(lead), TOMBSTONE_SECONDS]
         async with deadline():
             await store.run(Script.read("tombstone"), [store.keys.forgotten(tag)], tombstone)
     found = await webinars_of(store, lead, webinar_id)  # again: an import may have ended before the tombstone
-    check(lead, found)
     counts = [await forget_in(store, lead, known.webinar_id) for known in found]
     for tag in tags:
         events = await erase_entries(store, tag, lambda name, who: who == lead and webinar_id in {None, name})
