@@ -72,7 +72,7 @@ async def test_an_end_leads_to_classifications_and_messages(valkey_url: str, api
     assert sorted(sent.chat_id for sent in api.sent) == [101, 102, 900, 900]
 
 
-async def test_nobody_is_evaluated_before_the_grace_is_over(valkey_url: str) -> None:
+async def test_no_lead_is_evaluated_before_the_grace_is_over(valkey_url: str) -> None:
     made = settings_for(valkey_url, evaluation_grace=1.5)
     async with open_state(made) as state, working_beside(made, state):
         await prepare(state.store)
@@ -117,7 +117,7 @@ class Stuck(Evaluations):
         return await super().schedule(tag, most)
 
 
-async def test_a_partition_that_is_away_holds_up_no_evaluation_of_another(valkey_url: str) -> None:
+async def test_a_partition_that_does_not_answer_delays_no_evaluation_of_another(valkey_url: str) -> None:
     made = settings_for(valkey_url, evaluation_grace=0, partitions=4)
     async with open_state(made) as state:
         await prepare(state.store)
@@ -250,7 +250,7 @@ async def test_without_a_retention_what_is_archived_is_kept(valkey_url: str) -> 
         assert not await is_gone(state.store, WEBINAR)
 
 
-async def test_what_cannot_be_deleted_now_is_told_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_deletion_that_fails_is_logged_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with own_redis() as server, open_state(settings(server.url)) as state:
         stopping = asyncio.Event()
         server.freeze()
@@ -260,7 +260,7 @@ async def test_what_cannot_be_deleted_now_is_told_and_stops_nothing(caplog: pyte
         await task
 
 
-async def test_a_person_who_was_forgotten_is_not_told_anything_any_more(valkey_url: str, api: BotApi) -> None:
+async def test_a_forgotten_lead_gets_no_message(valkey_url: str, api: BotApi) -> None:
     made = settings(valkey_url, api)
     async with open_state(made) as state:
         await prepare(state.store)
@@ -280,7 +280,7 @@ async def is_empty(store: Store, stream: str) -> bool:
     return bool(await store.call("XLEN", stream) == 0)
 
 
-async def test_whoever_is_forgotten_in_the_middle_of_sending_is_told_nothing_afterwards(
+async def test_a_lead_that_is_forgotten_during_the_delivery_gets_no_message_afterwards(
     valkey_url: str, api: BotApi
 ) -> None:
     made, leads = settings(valkey_url, api), range(1, 41)

@@ -89,7 +89,7 @@ EMPTY = {"json": b"[]\n", "csv": b"\xef\xbb\xbf" + ",".join(HEADER).encode() + b
 
 
 @pytest.mark.parametrize("form", EMPTY)
-def test_a_webinar_with_nobody_is_an_empty_list(terminal: Terminal, form: str) -> None:
+def test_a_webinar_without_leads_is_an_empty_list(terminal: Terminal, form: str) -> None:
     terminal.says("webinar", "create", "demo", "--title", "Demo", "--at", AT.isoformat())
 
     assert terminal.run("attendance", "export", "demo", "--format", form).stdout_bytes == EMPTY[form]
@@ -148,7 +148,7 @@ def test_an_unknown_webinar_is_refused_by_name(terminal: Terminal) -> None:
         (("attendance", "export", "demo", "more"), "Got unexpected extra argument (more)"),
     ],
 )
-def test_wrong_usage_is_told_what_is_wrong(terminal: Terminal, words: tuple[str, ...], output: str) -> None:
+def test_wrong_usage_is_named(terminal: Terminal, words: tuple[str, ...], output: str) -> None:
     assert output in terminal.misunderstands(*words)
 
 

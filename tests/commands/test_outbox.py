@@ -202,7 +202,7 @@ def test_an_unknown_webinar_is_refused_by_name(terminal: Terminal) -> None:
         assert terminal.refuses("outbox", command, "nope") == "Error: there is no webinar nope (webinar_unknown)\n"
 
 
-def test_list_of_nothing_says_nothing(terminal: Terminal) -> None:
+def test_list_prints_nothing_when_there_are_no_messages(terminal: Terminal) -> None:
     assert terminal.says("outbox", "list") == ""
 
 
@@ -218,7 +218,7 @@ def test_list_of_nothing_says_nothing(terminal: Terminal) -> None:
         (("discard", "demo", "--lead", "Anna"), "'Anna' is not a valid integer"),
     ],
 )
-def test_wrong_usage_is_told_what_is_wrong(terminal: Terminal, words: tuple[str, ...], output: str) -> None:
+def test_wrong_usage_is_named(terminal: Terminal, words: tuple[str, ...], output: str) -> None:
     assert output in terminal.misunderstands("outbox", *words)
 
 

@@ -55,7 +55,7 @@ def test_import_says_how_many(launch: Terminal, tmp_path: Path) -> None:
     assert output == "3 leads imported; the roster of launch holds 3, before it held 0\n"
 
 
-def test_a_second_import_updates_and_removes_nobody(launch: Terminal, tmp_path: Path) -> None:
+def test_a_second_import_updates_leads_and_removes_none(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
     output = launch.says("roster", "import", "launch", leads(tmp_path, 3, 4))
 
@@ -96,7 +96,7 @@ def test_replace_by_an_empty_list_removes_everyone(launch: Terminal, tmp_path: P
     assert stored(launch) == []
 
 
-def test_a_file_with_one_bad_line_imports_nobody(launch: Terminal, tmp_path: Path) -> None:
+def test_a_file_with_one_bad_line_imports_no_lead(launch: Terminal, tmp_path: Path) -> None:
     file = tmp_path / "leads.csv"
     file.write_text("lead_id,locale\n1,ru\n2,de\n3,fr\n")
 
@@ -154,7 +154,7 @@ def test_the_public_url_may_come_from_the_environment(launch: Terminal, tmp_path
     assert "\n1,https://site.example/room/launch#token=" in output
 
 
-def test_links_without_a_public_url_lead_here_and_say_so(launch: Terminal, tmp_path: Path) -> None:
+def test_links_without_a_public_url_lead_to_this_machine_with_a_warning(launch: Terminal, tmp_path: Path) -> None:
     launch.says("roster", "import", "launch", leads(tmp_path, 1))
 
     result = launch.run("roster", "links", "launch", PORT="9000")
@@ -282,7 +282,7 @@ def test_a_quote_that_never_ends_is_named_where_it_begins(file: Path) -> None:
     assert problems(file, 'lead_id,name\n1,"Anna\n2,Boris\n') == ["line 2: this is no CSV: unexpected end of data"]
 
 
-def test_a_lead_stands_once(file: Path) -> None:
+def test_a_lead_may_be_in_one_line_only(file: Path) -> None:
     assert problems(file, "lead_id\n1\n2\n1\n") == ["line 4: lead_id: 1 stands in line 2 too"]
 
 
@@ -307,7 +307,7 @@ def test_bytes_that_are_no_utf_8_are_named_with_their_line(file: Path) -> None:
         (b'lead_id,"name\n', "line 1: this is no CSV"),
     ],
 )
-def test_a_first_line_that_cannot_be_ends_it(file: Path, content: bytes, problem: str) -> None:
+def test_a_bad_first_line_refuses_the_file(file: Path, content: bytes, problem: str) -> None:
     (found,) = problems(file, content)
 
     assert problem in found

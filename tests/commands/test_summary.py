@@ -35,7 +35,7 @@ def test_the_time_on_air_goes_on_while_live_and_leaves_pauses_out() -> None:
     assert [lines(state)["on air"] for state in (live, paused, resumed)] == ["0:12:00", "0:05:00", "0:07:00"]
 
 
-def test_an_ended_room_says_when() -> None:
+def test_an_ended_room_shows_when_it_finished() -> None:
     ended = move(move(PLANNED, Trigger.START, AT), Trigger.STOP, AT + 11 * MINUTE)
 
     assert (lines(ended)["finished"], lines(ended)["on air"]) == ("2026-11-22 18:11:00 UTC", "0:11:00")

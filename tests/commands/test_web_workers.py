@@ -89,7 +89,7 @@ async def answers(site: Running) -> int:
         return (await http.get("/healthz")).status_code
 
 
-async def test_a_worker_lost_while_redis_is_away_comes_back_with_it_and_the_others_stay() -> None:
+async def test_a_worker_that_ends_while_redis_is_unreachable_is_replaced_and_the_others_stay() -> None:
     async with own_redis() as server, two_workers(server.url) as (site, one, other):
         await server.kill()
         new = await replaced(site, one)
@@ -138,7 +138,7 @@ class HardOfHearing(Process):
             signal.pause()
 
 
-async def test_a_worker_that_did_not_hear_that_it_is_to_end_is_told_again() -> None:
+async def test_a_worker_that_missed_sigterm_gets_another() -> None:
     """As one that is told while it starts: uvicorn notes the signal, and acts on it when the start is over."""
     worker = HardOfHearing(uvicorn_config("room_server.app:from_environment", workers=1), [])
     workers = Workers.__new__(Workers)

@@ -150,7 +150,7 @@ def test_a_file_of_texts_that_cannot_be_is_wrong_usage(launch: Terminal, tmp_pat
     assert "Invalid value for --texts" in launch.misunderstands("webinar", "set", "launch", "--texts", str(file))
 
 
-def test_set_changes_what_is_said_and_nothing_else(launch: Terminal) -> None:
+def test_set_changes_the_fields_that_are_given(launch: Terminal) -> None:
     before = shown(launch)
 
     assert launch.says("webinar", "set", "launch", "--title", "The launch") == "launch is scheduled, version 2\n"
@@ -215,7 +215,7 @@ def test_the_recording_of_an_archived_webinar_is_named_for_its_messages_alone(
 @pytest.mark.parametrize(
     "words", [("--title", "New"), ("--title", "New", *RECORDING), ("--title", "New", "--no-recording")]
 )
-def test_nothing_else_of_an_archived_webinar_may_be_said(
+def test_only_the_recording_of_an_archived_webinar_may_be_set(
     closed: Terminal, valkey_url: str, words: tuple[str, ...]
 ) -> None:
     before = shown(closed, WEBINAR)
@@ -240,7 +240,7 @@ def test_an_act_that_the_state_does_not_allow_is_refused_with_its_code(launch: T
     assert f"({code})" in launch.refuses("webinar", act, "launch")
 
 
-def test_an_act_that_is_done_already_says_so(launch: Terminal) -> None:
+def test_a_transition_to_the_present_status_prints_already(launch: Terminal) -> None:
     assert launch.says("webinar", "schedule", "launch") == "launch is already scheduled\n"
 
 
@@ -282,7 +282,7 @@ def test_list_as_json_is_one_array(launch: Terminal) -> None:
     assert [room["webinar_id"] for room in json.loads(launch.says("webinar", "list", "--json"))] == ["launch"]
 
 
-def test_a_list_of_nothing_says_how_to_begin_and_is_an_empty_array(terminal: Terminal) -> None:
+def test_an_empty_list_prints_how_to_create_a_webinar_and_is_an_empty_array(terminal: Terminal) -> None:
     result = terminal.run("webinar", "list")
 
     assert (result.stdout, json.loads(terminal.says("webinar", "list", "--json"))) == ("", [])

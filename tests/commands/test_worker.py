@@ -21,7 +21,7 @@ SOURCE = Path(__file__).parents[2] / "room_server"
 __all__ = ["api", "outgoing"]
 
 
-async def test_a_worker_says_that_it_works_sends_and_ends_when_told(
+async def test_a_worker_prints_ready_sends_and_ends_on_sigterm(
     outgoing: Outgoing, api: BotApi, valkey_url: str
 ) -> None:
     await outgoing.put(70011)
@@ -77,7 +77,7 @@ async def test_settings_that_are_wrong_are_named_and_nothing_begins() -> None:
     assert [name in complaints for name in wrong] == [True, True]
 
 
-async def test_it_waits_for_a_redis_that_is_away_and_then_works() -> None:
+async def test_it_waits_for_redis_and_then_works() -> None:
     async with own_redis() as server:
         await server.kill()
         async with starting("worker", ROOM_SERVER_REDIS_URL=server.url) as waiting:

@@ -85,7 +85,7 @@ def test_the_status_is_checked_before_the_entry(status: str) -> None:
     assert COMPLETE[status] == code_of(lambda: check_complete(context(status, participation=None)))
 
 
-def test_what_is_still_to_do_is_told_from_a_repeat() -> None:
+def test_a_first_hook_is_told_from_a_repeat() -> None:
     assert check_enter(context("live", participation=None)) is True
     assert check_complete(context("finished")) is True
 
@@ -130,7 +130,7 @@ def test_a_completion_without_a_participation_begins_one() -> None:
     assert expected == track_completed(complete(), context(participation=None))
 
 
-def test_the_emitter_says_who_completed_what_and_changes_no_record() -> None:
+def test_the_emitter_emits_the_completion_and_changes_no_record() -> None:
     reaction = emit_completed(complete(session_id="s-1"), context())
 
     emitted = reaction.emit[0]

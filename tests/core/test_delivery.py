@@ -68,7 +68,7 @@ def test_a_claim_gives_the_right_to_send_for_as_long_as_the_lease(status: str) -
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status not in {"queued", "doubtful"}])
 @pytest.mark.parametrize("owner", ["w1", "w2"])
-def test_what_is_not_waiting_cannot_be_claimed_by_anybody(status: str, owner: str) -> None:
+def test_only_queued_and_doubtful_messages_can_be_claimed(status: str, owner: str) -> None:
     assert claim(delivery(status, owner="w1"), owner, NOW) is None
 
 
@@ -82,20 +82,20 @@ def test_a_message_cannot_be_claimed_twice() -> None:
 @pytest.mark.parametrize(
     ("seconds", "gone"), [(-3600, False), (9.999, False), (10, True), (10.001, True), (3600, True)]
 )
-def test_a_sender_is_taken_for_dead_when_its_lease_is_over(seconds: float, gone: bool) -> None:
+def test_a_worker_counts_as_dead_when_its_lease_is_over(seconds: float, gone: bool) -> None:
     assert gone is lease_expired(sending(), at(seconds))
 
 
 @pytest.mark.parametrize("status", [status for status in STATUSES if status != "sending"])
-def test_what_nobody_sends_has_no_lease_to_lapse(status: str) -> None:
+def test_only_a_message_that_is_being_sent_has_a_lease(status: str) -> None:
     assert not lease_expired(delivery(status, lease_until=at(-1)), NOW)
 
 
-def test_what_has_no_lease_does_not_lapse() -> None:
+def test_a_message_without_a_lease_does_not_expire() -> None:
     assert not lease_expired(delivery("sending"), NOW)
 
 
-def test_a_dead_senders_messages_are_taken_over_within_fifteen_seconds() -> None:
+def test_messages_of_a_worker_that_died_are_claimed_within_fifteen_seconds() -> None:
     limit = timedelta(seconds=15)
 
     assert limit > LEASE
@@ -224,7 +224,7 @@ def test_a_message_is_never_sent_a_third_time_with_an_unknown_outcome(between: s
     ],
 )
 @pytest.mark.parametrize("status", ["held", "parked", "undeliverable", "dry_run", "no_chat"])
-def test_what_begins_anew_goes_where_roster_and_recording_are_now(
+def test_a_restarted_message_follows_the_present_roster_and_recording(
     status: str, kind: str, recording: str | None, known: dict[str, Any] | None, after_status: str, chat_id: int | None
 ) -> None:
     before = delivery(status, kind=MessageKind(kind), attempts=40, doubts=2, error="timeout")

@@ -35,14 +35,14 @@ def test_the_candidate_is_followed_up_on_both_routes(way: Route, was_there: bool
     assert expected == follow_up(routed(way), context())
 
 
-def test_who_missed_it_gets_the_recording() -> None:
+def test_a_lead_that_did_not_attend_gets_the_recording() -> None:
     expected = Reaction(messages=(message("recording", False, CANDIDATE_CHAT),))
     assert expected == recording_follow_up(
         routed("not_attended"), context(room=room("finished", recording_url=RECORDING))
     )
 
 
-def test_who_was_there_gets_no_recording() -> None:
+def test_a_lead_that_attended_gets_no_recording() -> None:
     nothing = Reaction()
 
     assert nothing == recording_follow_up(routed("attended"), context(room=room("finished", recording_url=RECORDING)))

@@ -158,13 +158,13 @@ def test_a_moved_time_is_kept_in_utc() -> None:
     assert moved.scheduled_at.tzinfo is UTC
 
 
-def test_a_recording_ends_the_word_that_there_is_none() -> None:
+def test_a_recording_address_resets_no_recording() -> None:
     amended = amend(room("finished", no_recording=True), Plan(recording_url=RECORDING))
 
     assert room("finished", version=8, recording_url=RECORDING) == amended
 
 
-def test_the_word_that_there_is_no_recording_takes_the_old_one_away() -> None:
+def test_no_recording_resets_the_address() -> None:
     amended = amend(room("finished", recording_url=RECORDING), Plan(no_recording=True))
 
     assert room("finished", version=8, no_recording=True) == amended
@@ -182,7 +182,7 @@ def test_origins_that_a_player_leads_to_can_be_taken_back() -> None:
     assert room("scheduled", version=8) == amend(named, Plan(frame_origins=()))
 
 
-def test_a_refusal_says_where_the_webinar_stands() -> None:
+def test_a_refusal_names_the_status_of_the_webinar() -> None:
     with pytest.raises(Conflict, match="while the webinar is live"):
         amend(room("live"), Plan(scheduled_at=at(0)))
 

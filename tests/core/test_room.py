@@ -73,7 +73,7 @@ def test_the_public_text_is_the_one_of_the_design() -> None:
     assert WHOLE.encode() == text_of(state)
 
 
-def test_the_public_text_of_a_webinar_that_is_over_says_when_it_ended() -> None:
+def test_the_public_text_of_a_finished_webinar_has_its_end() -> None:
     state = public_dict(room("finished"))
 
     times = ("2026-11-22T18:30:00Z", "2026-11-22T18:59:00Z", 600_000, None)
@@ -94,7 +94,7 @@ def test_the_public_text_names_the_status(status: str) -> None:
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_hidden_cta_says_nothing_of_itself(status: str) -> None:
+def test_a_hidden_cta_has_no_label_and_no_address(status: str) -> None:
     expected = {"visibility": "hidden", "label": None, "url": None}
     assert expected == public_dict(room(status))["cta"]
     assert b"example.org/offer" not in text_of(room(status))
@@ -164,7 +164,7 @@ def test_a_record_survives_being_stored(record: msgspec.Struct) -> None:
     assert record == msgspec.json.decode(msgspec.json.encode(record), type=type(record))
 
 
-def test_a_record_is_stored_without_what_was_never_set() -> None:
+def test_a_record_is_stored_without_its_default_values() -> None:
     expected = b'{"lead_id":101}'
     assert expected == msgspec.json.encode(Participation(lead_id=LEAD))
     assert b"texts" not in msgspec.json.encode(room("draft"))

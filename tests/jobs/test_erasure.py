@@ -124,7 +124,7 @@ async def test_nothing_of_the_person_is_left_and_all_of_everyone_else(any_state:
         assert await attendance_report.attendance(store, name) == [line for line in before if line.lead_id == OTHER]
 
 
-async def test_the_counts_are_those_of_who_is_left(any_state: State) -> None:
+async def test_the_counts_are_those_of_the_leads_that_are_left(any_state: State) -> None:
     store = any_state.store
     await begin(store, "alone", OTHER)
     await finish(store, "alone", OTHER)
@@ -172,7 +172,7 @@ async def test_events_of_a_webinar_that_is_gone_are_found(any_state: State) -> N
 
 
 @pytest.mark.parametrize("paused", [False, True])
-async def test_whoever_could_enter_again_at_once_is_not_forgotten(any_state: State, paused: bool) -> None:
+async def test_a_lead_of_a_running_webinar_is_not_forgotten(any_state: State, paused: bool) -> None:
     store = any_state.store
     await live_through(store)
     await begin(store, "running", LEAD)
@@ -186,7 +186,7 @@ async def test_whoever_could_enter_again_at_once_is_not_forgotten(any_state: Sta
     assert (await forget(any_state.store, LEAD, OVER[0])).entries == 1
 
 
-async def test_one_that_starts_in_the_middle_is_not_touched(store: Store) -> None:
+async def test_a_webinar_that_starts_during_the_erasure_is_not_touched(store: Store) -> None:
     """It was not running when the webinars were looked at."""
     await begin(store, "running", LEAD)
 
@@ -195,7 +195,7 @@ async def test_one_that_starts_in_the_middle_is_not_touched(store: Store) -> Non
     assert (await store.load("running", LEAD)).participation is not None
 
 
-async def test_what_waits_to_be_sent_is_never_sent(any_state: State) -> None:
+async def test_queued_messages_of_a_forgotten_lead_are_never_sent(any_state: State) -> None:
     """A sender that has just read the record may no longer claim it, and its entry is nobody's."""
     store, outbox = any_state.store, Outbox(any_state.store)
     tag = store.keys.tag("w")
@@ -227,7 +227,7 @@ async def sending(store: Store, lease: timedelta) -> None:
     assert await Outbox(store).update("w", held, wanted, FollowOn())
 
 
-async def test_what_is_just_being_sent_is_waited_for(state: State) -> None:
+async def test_a_message_that_is_being_sent_is_waited_for(state: State) -> None:
     await sending(state.store, timedelta(seconds=60))
     outbox = Outbox(state.store)
     forgetting = asyncio.create_task(forget(state.store, LEAD))
@@ -242,14 +242,14 @@ async def test_what_is_just_being_sent_is_waited_for(state: State) -> None:
     assert await mentions(state) == []
 
 
-async def test_what_a_dead_sender_had_in_hand_ends_with_its_lease(state: State) -> None:
+async def test_a_message_of_a_worker_that_died_ends_with_its_lease(state: State) -> None:
     await sending(state.store, timedelta(seconds=0.5))
 
     assert (await forget(state.store, LEAD)).messages == 2
     assert await webinars.delivery_counts(state.store) == {}
 
 
-async def test_a_message_that_is_sent_for_ever_is_told(store: Store) -> None:
+async def test_a_message_that_stays_in_sending_is_an_error(store: Store) -> None:
     await sending(store, timedelta(seconds=60))
 
     with pytest.raises(StateUnavailable, match="sent again and again; stop the workers"):
@@ -275,7 +275,7 @@ async def test_a_lead_of_many_webinars_is_found_in_all(store: Store) -> None:
     assert [place.webinar_id for place in await webinars_of(store, LEAD)] == [names[0], names[LOOKUP_BATCH], names[-1]]
 
 
-async def test_the_evaluation_brings_nobody_back(any_state: State) -> None:
+async def test_an_evaluation_that_read_the_lead_before_restores_no_record(any_state: State) -> None:
     """Its sweep has read the lead before it was forgotten."""
     store = any_state.store
     await begin(store, "w", LEAD, OTHER)
@@ -292,7 +292,7 @@ async def test_the_evaluation_brings_nobody_back(any_state: State) -> None:
     assert await mentions(any_state) == []
 
 
-async def test_a_completion_that_was_decided_before_brings_nobody_back(any_state: State) -> None:
+async def test_a_completion_decided_before_the_erasure_restores_no_record(any_state: State) -> None:
     store = any_state.store
     await begin(store, "w", LEAD, OTHER)
     await does(store, "w", builders.stop(), "speaker")

@@ -77,7 +77,7 @@ async def redis_ms(state: State) -> float:
     return float(seconds * 1000 + microseconds / 1000)
 
 
-async def test_what_is_due_is_found_and_nothing_else(any_state: State) -> None:
+async def test_only_due_evaluations_are_found(any_state: State) -> None:
     store, tag = any_state.store, any_state.store.keys.tag(WEBINAR)
     moments = {"past": 1.0, "now": await redis_ms(any_state), "later": await redis_ms(any_state) + 3_600_000}
     for name, at in moments.items():
@@ -89,7 +89,9 @@ async def test_what_is_due_is_found_and_nothing_else(any_state: State) -> None:
     assert (first.waiting, first.due) == (3, found.due[:1])
 
 
-async def test_who_did_not_complete_was_not_there_and_who_did_stays(any_store: Store) -> None:
+async def test_leads_that_did_not_complete_did_not_attend_and_others_keep_their_classification(
+    any_store: Store,
+) -> None:
     await prepare(any_store, "live")
     await register(any_store, 1, 2, 3)
     for number in (1, 2, 4, 5):
@@ -133,7 +135,7 @@ async def test_a_completion_after_the_classification_is_kept_and_changes_nothing
     assert await events(any_state) == before
 
 
-async def test_two_who_evaluate_at_once_classify_each_lead_once(any_url: str) -> None:
+async def test_two_evaluations_at_once_classify_each_lead_once(any_url: str) -> None:
     settings = settings_for(any_url, partitions=8 if "cluster" in any_url else 1)
     async with open_state(settings) as one, open_state(settings) as other:
         await finish(one.store, *range(1, 301))
@@ -166,7 +168,7 @@ async def test_an_evaluation_that_was_broken_off_goes_on_where_it_was(any_store:
     assert await any_store.call("HGET", any_store.keys.tally(WEBINAR), "classified") == b"1000"
 
 
-async def test_one_that_is_to_stop_leaves_the_rest_on_the_schedule(any_store: Store) -> None:
+async def test_an_evaluation_that_must_stop_stays_on_the_schedule(any_store: Store) -> None:
     await finish(any_store, *range(1, 1001))
     stopping = asyncio.Event()
 
@@ -225,7 +227,7 @@ async def test_an_evaluation_that_was_armed_again_at_the_same_moment_is_not_done
     assert (await due(any_store)).at > at
 
 
-async def test_a_recording_that_is_set_during_the_sweep_releases_what_was_held(any_store: Store) -> None:
+async def test_a_recording_that_is_set_during_the_sweep_releases_held_messages(any_store: Store) -> None:
     await finish(any_store, *range(1, 601))
     at = unix_ms(utc_now()) + 300_000  # long after the grace
     await any_store.call("ZADD", any_store.keys.evaluations(any_store.keys.tag(WEBINAR)), at, WEBINAR)
@@ -269,7 +271,7 @@ async def test_a_held_message_goes_to_where_the_roster_is_when_it_is_released(an
     assert (known[2].status, known[2].chat_id) == ("no_chat", None)
 
 
-async def test_without_a_recording_those_who_wait_for_it_end(any_store: Store) -> None:
+async def test_without_a_recording_the_messages_that_wait_for_it_end(any_store: Store) -> None:
     await finish(any_store, 1)
     await Evaluations(any_store).run(await due(any_store))
 

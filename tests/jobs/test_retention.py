@@ -172,7 +172,7 @@ async def test_a_message_that_cannot_be_read_goes_with_its_webinar(any_store: St
     assert await any_store.call("EXISTS", any_store.keys.deliveries("w")) == 0
 
 
-async def test_messages_that_were_never_sent_are_told_of(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
+async def test_messages_that_were_never_sent_are_logged(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
     await live_through(any_store, "w")
     await any_store.call("HSET", any_store.keys.deliveries("w"), "9:attendance", b"{", "8:attendance", SENT)
     unsent = [stored async for stored in Outbox(any_store).deliveries("w") if stored.delivery.status not in ENDED]
@@ -183,7 +183,7 @@ async def test_messages_that_were_never_sent_are_told_of(any_store: Store, caplo
     assert f"retention: {len(unsent)} messages of w were never sent, and are deleted" in caplog.text
 
 
-async def test_one_that_was_made_anew_meanwhile_is_left_alone(any_store: Store) -> None:
+async def test_a_webinar_that_was_made_again_meanwhile_is_left_alone(any_store: Store) -> None:
     """Another worker was faster, and the operator, too: what was seen to be over is no more."""
     await live_through(any_store, "w")
     keys, tag = any_store.keys, any_store.keys.tag("w")
@@ -211,7 +211,7 @@ async def test_a_clock_that_is_wrong_deletes_nothing_too_soon(archived: int, loo
             assert await expire(state.store, utc_now() + timedelta(hours=1)) == ["w"]
 
 
-async def test_the_first_word_on_when_it_was_archived_holds(any_store: Store) -> None:
+async def test_the_time_of_the_archive_never_changes(any_store: Store) -> None:
     await live_through(any_store, "w")
     key = any_store.keys.archived(any_store.keys.tag("w"))
     await any_store.call("ZADD", key, 1, "w")
@@ -230,7 +230,7 @@ async def test_more_than_go_together_go_all_the_same(valkey_url: str) -> None:
         assert await webinars.latest(state.store) == []
 
 
-async def test_one_that_is_to_stop_leaves_the_rest(store: Store) -> None:
+async def test_a_retention_that_must_stop_leaves_the_rest(store: Store) -> None:
     await live_through(store, "w")
     stopping = asyncio.Event()
     stopping.set()

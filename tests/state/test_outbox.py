@@ -117,7 +117,7 @@ async def test_an_update_of_a_record_that_changed_does_nothing(outbox: Outbox) -
     assert await outbox.store.call("ZCARD", outbox.store.keys.due(tag(outbox))) == 0
 
 
-async def test_of_many_who_claim_at_once_one_does(outbox: Outbox) -> None:
+async def test_of_many_claims_at_once_one_succeeds(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
     stored = await record_of(outbox, entry)
 

@@ -82,7 +82,7 @@ async def test_an_import_that_begins_afterwards_leaves_the_lead_out_and_says_unt
     assert await leads(any_store) == [OTHER]
 
 
-async def test_when_only_such_leads_replace_a_roster_nobody_is_left(any_store: Store) -> None:
+async def test_a_roster_that_is_replaced_by_forgotten_leads_only_is_empty(any_store: Store) -> None:
     await prepare(any_store, "scheduled")
     await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     await forget(any_store, LEAD)
@@ -127,7 +127,7 @@ async def test_the_same_answer_is_given_again_when_its_reply_was_lost(any_store:
     assert left_out(replies[0]) == [LEAD]
 
 
-async def test_who_forgets_beside_an_import_is_never_outdone(any_store: Store) -> None:
+async def test_an_import_during_an_erasure_never_restores_the_lead(any_store: Store) -> None:
     """Whichever comes first, in the end the lead is not there."""
     await prepare(any_store, "scheduled")
     chance = random.Random(7)
@@ -149,7 +149,7 @@ async def test_who_forgets_beside_an_import_is_never_outdone(any_store: Store) -
     assert found == [[OTHER]] * ROUNDS
 
 
-async def test_one_that_is_refused_leaves_no_tombstone(any_store: Store) -> None:
+async def test_an_erasure_that_is_refused_leaves_no_tombstone(any_store: Store) -> None:
     await prepare(any_store, "live")
     await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     await done(any_store, enter(LEAD))

@@ -52,7 +52,7 @@ async def test_a_message_arrives_once_and_its_number_is_kept(outgoing: Outgoing,
     assert (sent.message_id, sent.attempts, sent.doubts, sent.error) == (1, 1, 0, None)
 
 
-async def test_a_lead_without_a_chat_ends_as_no_chat_and_nobody_is_bothered(outgoing: Outgoing, api: BotApi) -> None:
+async def test_a_message_without_a_chat_ends_as_no_chat_and_is_not_sent(outgoing: Outgoing, api: BotApi) -> None:
     await outgoing.put_leads(RosterEntry(lead_id=11))
     await outgoing.put(12)
 
@@ -167,7 +167,7 @@ async def test_a_message_in_doubt_is_tried_once_more_and_then_parked(outgoing: O
 @pytest.mark.parametrize(
     "answer", ["<html>Welcome to the hotel</html>", '{"ok":false}', "[]", '{"ok":true,"result":true}']
 )
-async def test_an_answer_that_says_nothing_is_doubted(outgoing: Outgoing, api: BotApi, answer: str) -> None:
+async def test_an_answer_without_a_message_id_is_doubtful(outgoing: Outgoing, api: BotApi, answer: str) -> None:
     api.next[11].append(plain(answer))
     await outgoing.put(11)
 
@@ -177,7 +177,7 @@ async def test_an_answer_that_says_nothing_is_doubted(outgoing: Outgoing, api: B
     assert doubted.doubts == 1
 
 
-async def test_nobody_can_read_in_the_log_to_whom_and_what(
+async def test_the_log_holds_no_name_chat_or_text(
     outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -213,7 +213,7 @@ async def test_without_a_token_nothing_is_sent_and_the_log_names_kind_and_webina
     assert {record.getMessage() for record in caplog.records} == {"telegram: attendance of w: dry_run"}
 
 
-async def test_one_that_is_handled_twice_at_once_is_tried_once(
+async def test_an_entry_that_is_handled_twice_at_once_is_tried_once(
     outgoing: Outgoing, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Also in one process and in one millisecond: the right to send is one, whoever asks."""
@@ -229,7 +229,9 @@ async def test_one_that_is_handled_twice_at_once_is_tried_once(
     assert len([record for record in caplog.records if "dry_run" in record.getMessage()]) == 30
 
 
-async def test_an_outcome_that_comes_late_still_counts_when_nobody_tried_since(outgoing: Outgoing, api: BotApi) -> None:
+async def test_an_outcome_after_the_lease_counts_when_no_other_worker_tried_since(
+    outgoing: Outgoing, api: BotApi
+) -> None:
     """A Redis that was away until after the lease must not cost the chat a second message."""
 
     async def take_slowly(api: BotApi, chat_id: int, text: str) -> Response:

@@ -24,7 +24,7 @@ async def entry_of(outgoing: Outgoing) -> OutboxEntry:
     return entry
 
 
-async def test_a_dead_sender_whose_clock_was_ahead_is_waited_for_no_longer_than_a_lease(outgoing: Outgoing) -> None:
+async def test_the_lease_of_a_worker_whose_clock_was_ahead_is_cut_to_a_whole_one(outgoing: Outgoing) -> None:
     await outgoing.put(11)
     entry = await entry_of(outgoing)
     stored = await outgoing.outbox.load("w", "11:attendance")

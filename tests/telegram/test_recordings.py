@@ -87,7 +87,7 @@ async def test_a_message_in_doubt_is_not_tried_again_when_there_will_be_no_recor
     assert (ended, links(api, 11)) == (("no_recording", 1), [FIRST])
 
 
-async def test_a_message_that_comes_back_from_the_line_is_looked_at_anew(outgoing: Outgoing, api: BotApi) -> None:
+async def test_a_message_whose_try_failed_is_checked_again(outgoing: Outgoing, api: BotApi) -> None:
     await put(outgoing, 11)
 
     async def take_back_and_flood(api: BotApi, chat_id: int, text: str) -> Response:

@@ -65,7 +65,7 @@ LINK = "https://example.org/offer?a=1&amp;b=2"
         ("recording", False, "en", f"Анна, here is the recording of the webinar “{TITLE}”:\n{RECORDING}"),
     ],
 )  # fmt: skip
-def test_each_message_says_what_it_is_for(kind: str, attended: bool, locale: str, text: str) -> None:
+def test_each_message_has_its_standard_text(kind: str, attended: bool, locale: str, text: str) -> None:
     assert text_to(message(MessageKind(kind), attended, locale), ROOM, "Анна") == text
 
 
@@ -82,7 +82,7 @@ def test_a_lead_without_a_name_is_someone(locale: str, someone: str) -> None:
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_a_line_whose_link_leads_nowhere_is_left_out(locale: str) -> None:
+def test_a_line_with_a_link_is_left_out_without_one(locale: str) -> None:
     text = text_to(message(locale=locale), room(), "Anna")
 
     assert len(text.splitlines()) == 1

@@ -157,7 +157,7 @@ async def test_a_worker_that_ends_removes_its_consumer(outgoing: Outgoing) -> No
     assert (len(during), len(after)) == (1, 0)
 
 
-async def test_what_is_in_hand_is_finished_when_a_worker_is_to_stop(outgoing: Outgoing, api: BotApi) -> None:
+async def test_a_stopping_worker_finishes_the_entries_it_has(outgoing: Outgoing, api: BotApi) -> None:
     api.next[11].append(take_and_cut)
     await outgoing.put(*range(11, 31))
 
