@@ -1,5 +1,5 @@
 --[[
-Messages whose time has come go back to the stream; what names no message goes there too, and its reader discards it.
+Puts due messages back on the stream. A member that names no message goes there, too; its reader discards it.
 
 KEYS  1 due   2 outbox   3 clock
 ARGV  1 how many at most

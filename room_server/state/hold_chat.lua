@@ -1,9 +1,9 @@
 --[[
-Telegram said to wait: the chat does, and the bot does when it is not this chat alone.
+Telegram demanded a pause: the chat gets no slot until then, and no chat does when several are in flood at once.
 
-KEYS  1 the bot's next free moment   2 the chat's next free moment (both strings, Unix ms)
+KEYS  1 the bot's next free slot   2 the chat's next free slot (both strings, Unix ms)
       3 chats in flood (sorted set: chat -> until when, Unix ms)   4 clock
-ARGV  1 chat   2 how long, ms   3 so many chats in flood at once are the whole bot's flood
+ARGV  1 chat   2 how long, ms   3 how many chats in flood at once hold the whole bot
 Returns 1 when the bot waits too, else 0.
 --]]
 -- include steady.lua

@@ -1,5 +1,5 @@
 --[[
-For how long the message of a partition has waited that should have been looked at first.
+For how long the first message of a partition is overdue: the oldest stream entry or the first due message.
 
 KEYS  1 outbox   2 due   3 clock
 Returns ms, not positive when none is late.

@@ -1,25 +1,25 @@
 --[[
-One step of one delivery: compare, write, and in the same step take it off the stream, or set its next time.
+Updates one delivery: compares the record, writes the new one, and takes it off the stream or sets when it is due.
 
 KEYS  1 deliveries   2 outbox   3 due   4 fates   5 clock
-ARGV  1 field   2 the record that must stand   3 the new one ('' = as it is)
+ARGV  1 field   2 the record that is expected   3 the new one ('' = as it is)
       4 stream entry to acknowledge and delete ('' = none)   5 consumer group
       6 in how many ms it is due again ('' = never)   7 '1' = put it on the stream   8 webinar
-Returns 1 when it stands as wanted (now, or since a try whose reply was lost); else the record that stands (false: none),
-      and nothing was done: whoever moved it on has set its next time.
+Returns 1 when the record is the new one (also when it was before: the reply of a first try was lost); else the present
+      record (false: none), and nothing is done: whoever changed it has set when it is due.
 --]]
 -- include steady.lua
 local deliveries, outbox, due, fates, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local field, expected, wanted, entry, group = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local again, wakes, webinar = ARGV[6], ARGV[7] == '1', ARGV[8]
 
-local standing = redis.call('HGET', deliveries, field)
-if standing ~= expected and standing ~= wanted then
-  return standing
+local current = redis.call('HGET', deliveries, field)
+if current ~= expected and current ~= wanted then
+  return current
 end
-if wanted ~= '' and standing ~= wanted then
+if wanted ~= '' and current ~= wanted then
   redis.call('HSET', deliveries, field, wanted)
-  local before = string.match(standing, '"status":"([a-z_]+)"')
+  local before = string.match(current, '"status":"([a-z_]+)"')
   if before then -- none in a record that cannot be read
     redis.call('HINCRBY', fates, before, -1)
   end
