@@ -1,6 +1,7 @@
 """What the subcommands share: options and argument types, settings, and work on an open store."""
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -39,6 +40,17 @@ class Text(click.ParamType[str]):
 
 
 ID = Text("ID", WebinarId, "a webinar id: 1-64 of A-Z a-z 0-9 _ -")
+
+
+class Port(click.ParamType[int]):
+    """A TCP port; 0 takes any that is free."""
+
+    name = "PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) >= 2**16:
+            self.fail(f"{value!r} is no port from 0 to 65535 (--port goes before the environment's PORT)", param, ctx)
+        return int(value)
 
 
 def webinar_argument(command: Command) -> Command:

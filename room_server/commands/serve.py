@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import re
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -11,36 +10,34 @@ from typing import Any
 
 import click
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from room_server import demo as demos
 from room_server import process
 from room_server.app import create_app
 from room_server.auth import Authenticator
 from room_server.channels.drain import ended_at_once
-from room_server.commands.common import Command, run, settings, state_options, with_options
-from room_server.commands.web_workers import CANNOT_START, run_workers
+from room_server.commands.common import Command, Port, run, settings, state_options, with_options
 from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.protocols.bounded_http import bind, uvicorn_config
 from room_server.state import server_checks
 from room_server.state.startup import wait_for_state
 from room_server.state.store import Store
-from room_server.telemetry import logs, tracing
+from room_server.telemetry import logs, multiprocess, tracing
 from room_server.token_secret import with_token_secret
 from room_server.worker import stop_on_signals, work, working_beside
 
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address of a browser on this machine
-
-
-class Port(click.ParamType[int]):
-    """A TCP port; 0 takes any that is free."""
-
-    name = "PORT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) >= 2**16:
-            self.fail(f"{value!r} is no port from 0 to 65535 (--port goes before the environment's PORT)", param, ctx)
-        return int(value)
+CANNOT_START = "the server could not start; the log says why"
+HEALTH_SECONDS = 10
+"""A worker that does not answer the supervisor's ping for so long is replaced; one that starts on a busy machine may
+need some seconds. The supervisor handles no signal while it waits for an answer, so this and the longest drain together
+are shorter than TimeoutStopSec (deploy/)."""
+TERMINATE_EVERY = 1.0
+"""Seconds between two SIGTERM to a worker that is to end."""
 
 
 def listen_options(command: Command) -> Command:
@@ -206,3 +203,48 @@ def _address_errors(host: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
+
+
+def run_workers(number: int, listening: socket.socket) -> None:
+    """Run `number` workers, with the settings of the environment, until SIGINT or SIGTERM ends them gracefully.
+
+    Raises RoomServerError when one cannot start and no other one serves.
+    """
+    config = uvicorn_config(
+        "room_server.app:from_environment", workers=number, timeout_worker_healthcheck=HEALTH_SECONDS
+    )
+    with multiprocess.for_workers():
+        supervisor = Workers(config, [listening])
+        supervisor.run()
+    if supervisor.failed:
+        raise RoomServerError(CANNOT_START)
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor, changed: when one worker cannot start, the others go on serving."""
+
+    failed = False
+    """Whether it ended because no worker could start."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that ended; end all when one cannot start and none serves."""
+        if self.should_exit.is_set():
+            return
+        super().keep_subprocess_alive()
+        if not self.should_exit.is_set():
+            return
+        self.failed = not any(worker.is_ready() for worker in self.processes)
+        if self.failed:
+            return
+        self.should_exit.clear()
+        for number, worker in enumerate(self.processes):
+            if worker.exitcode == STARTUP_FAILURE:
+                self.processes[number] = Process(self.config, self.sockets)
+                self.processes[number].start()
+
+    def join_all(self) -> None:
+        """Wait for every worker; repeat SIGTERM, since a worker that is starting may have missed the first."""
+        for worker in self.processes:
+            while worker.process.is_alive():
+                worker.process.join(TERMINATE_EVERY)
+                worker.terminate()
