@@ -1,4 +1,4 @@
-"""The `room-server` command."""
+"""The `room-server` command: its subcommands, and how errors are printed."""
 
 from importlib.metadata import version
 from typing import Any
@@ -9,18 +9,16 @@ from room_server.commands.attendance import attendance
 from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
 from room_server.commands.roster import roster
-from room_server.commands.serve import demo, web
+from room_server.commands.serve import demo, web, worker
 from room_server.commands.token import token
 from room_server.commands.webinar import webinar
-from room_server.commands.worker import worker
 from room_server.errors import RoomServerError
 
 
 class RoomServer(click.Group):
-    """What the product refuses becomes one clear message and exit status 1; wrong usage is click's, with status 2."""
+    """Prints an error of the product as one message, with exit status 1; click's own usage errors have status 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """As click's."""
         try:
             return super().invoke(ctx)
         except RoomServerError as error:

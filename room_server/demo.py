@@ -1,4 +1,4 @@
-"""The sample webinar that `room-server demo` shows: its player, CTA and recording are pages of this server."""
+"""The sample webinar of `room-server demo`. Its player, CTA and recording are pages of this server."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,9 +19,9 @@ from room_server.transactions import Transactions
 WEBINAR = "demo"
 TOKEN_SECONDS = 24 * 3600
 PAGES = {"player_url": "/demo/player", "cta_url": "/demo/cta", "recording_url": "/demo/recording"}
-"""Where this server has what the sample's addresses lead to."""
+"""The paths of the sample's pages, by the field of the room that leads to them."""
 OVER = frozenset({Status.FINISHED, Status.ARCHIVED})
-"""Statuses in which there is nothing left to try."""
+"""Statuses in which there is nothing left to try out."""
 LEADS = [
     RosterEntry(lead_id=1, name="Анна Смирнова", candidate_chat_id=1001, partner_chat_id=2001),
     RosterEntry(lead_id=2, name="Борис Иванов", candidate_chat_id=1002, partner_chat_id=2001),
@@ -30,9 +30,9 @@ LEADS = [
 
 
 async def prepare(transactions: Transactions, address: str, fresh: bool) -> Room:
-    """The webinar: a new one where there is none, else the one there is, its pages at this server's `address`.
+    """The sample webinar, made if there is none (with `fresh`: deleted first), its pages at this server's `address`.
 
-    `fresh` throws the old one away first. Raises StateUnavailable.
+    Raises StateUnavailable.
     """
     if fresh:
         await transactions.store.delete(WEBINAR)
@@ -50,16 +50,16 @@ async def prepare(transactions: Transactions, address: str, fresh: bool) -> Room
     except Refusal as refusal:
         if refusal.code != "webinar_exists":
             raise
-        return await transactions.edit(WEBINAR, lambda standing: moved(standing, address))
+        return await transactions.edit(WEBINAR, lambda room: moved(room, address))
     await roster.import_roster(transactions.store, WEBINAR, LEADS, replace=True)
     return room
 
 
 def moved(room: Room, address: str) -> Room:
-    """The room with those of its pages that are the sample's own at `address`; the very same object when they are.
+    """The room with the sample's own pages at `address`; the same object when they are there already.
 
-    They are known by their path: they were made with whatever address the server had then. All else stays, and so does
-    what an operator has put in their place, and an archived room.
+    The pages are recognised by their path, since the server may have had another address when they were made. Other
+    addresses, set by an operator, stay. An archived room stays as it is.
     """
     if room.status is Status.ARCHIVED:
         return room
@@ -73,7 +73,7 @@ def _leads_to(url: str | None, path: str) -> bool:
 
 
 def links(settings: Settings, address: str) -> Iterator[str]:
-    """What to open, a line each; tokens travel in the fragment, so they are in no log."""
+    """The links to open, one per line. Tokens are in the fragment, which browsers do not send, so no log has them."""
     yield f"schedule   {address}/"
     if settings.token_public_key:
         yield "tokens are signed elsewhere (ROOM_SERVER_TOKEN_PUBLIC_KEY): no links can be made here"

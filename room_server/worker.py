@@ -1,20 +1,17 @@
-"""The worker process: evaluations when they are due, the delivery of messages, and the end of what is archived.
-
-Any number may run at once.
-"""
+"""The worker process: due evaluations, delivery of messages, retention. Any number of workers may run at once."""
 
 import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.errors import Refusal, UnreadableRecord
+from room_server.jobs import retention
 from room_server.jobs.evaluation import Evaluations
-from room_server.jobs.retention import Retention
 from room_server.process import vital
 from room_server.state.evaluation_schedule import ScheduledEvaluation
 from room_server.state.heartbeat import Heartbeat, node_name
@@ -23,16 +20,16 @@ from room_server.state.startup import State
 from room_server.state.store import Store
 from room_server.telegram import texts
 from room_server.telegram.sender import open_sender
-from room_server.telegram.worker import Worker
+from room_server.telegram.worker import Worker, pause
 from room_server.telemetry import tracing
 from room_server.transactions import Transactions
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks at the schedule of evaluations."""
+POLL_SECONDS = 0.5
+"""Between two looks at the schedule of evaluations."""
 TIDY_EVERY = 600.0
-"""Seconds between two looks for what is over and done with."""
+"""Seconds between two runs of retention."""
 
 
 async def work(settings: Settings, state: State, stopping: asyncio.Event) -> None:
@@ -49,20 +46,18 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
-    """Run what is due, one webinar after the other; a partition that is away holds up no other."""
-    turn = asyncio.Lock()
+    """Run due evaluations, one webinar at a time; a partition that does not answer delays no other."""
+    one_at_a_time = asyncio.Lock()
 
     async def watch(tag: str) -> None:
         while not stopping.is_set():
             try:
                 for due in (await evaluations.schedule.read(tag)).due:
-                    async with turn:
+                    async with one_at_a_time:
                         await _evaluate(evaluations, due)
             except Refusal as refusal:
                 logger.warning("the schedule of evaluations cannot be read: %s", refusal.detail)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
-                    await stopping.wait()
+            await pause(stopping, POLL_SECONDS)
 
     async with asyncio.TaskGroup() as partitions:
         for tag in tags:
@@ -70,35 +65,33 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
 
 
 async def _evaluate(evaluations: Evaluations, due: ScheduledEvaluation) -> None:
-    """One webinar; what cannot be evaluated now stays on the schedule and stops no other."""
+    """Evaluate one webinar; if that fails now, it stays on the schedule and delays no other."""
     try:
         with tracing.working_for(""), tracing.span("evaluate", webinar=due.webinar_id):
             classified = await evaluations.run(due)
             logger.info("evaluation of %s: %d leads classified", due.webinar_id, classified)
     except UnreadableRecord:
-        pass  # the log has it, once a minute
+        pass  # state.records logs it, once a minute
     except Refusal as refusal:
         logger.warning("the evaluation of %s was broken off and goes on soon: %s", due.webinar_id, refusal.detail)
 
 
 async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:
-    """Delete what was archived so many days ago (0: nothing), and forget workers that died."""
-    retention, outbox = Retention(store, stopping), Outbox(store)
+    """Delete webinars that were archived so many days ago (0: none), and consumers of workers that died."""
+    outbox = Outbox(store)
     while not stopping.is_set():
         try:
             if days:
-                await retention.expire(utc_now() - timedelta(days=days))
+                await retention.expire(store, utc_now() - timedelta(days=days), stopping)
             await outbox.tidy()
         except Refusal as refusal:
             logger.warning("what is over cannot be deleted now, and will be soon: %s", refusal.detail)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(TIDY_EVERY):
-                await stopping.wait()
+        await pause(stopping, TIDY_EVERY)
 
 
 @asynccontextmanager
 async def working_beside(settings: Settings, state: State) -> AsyncIterator[None]:
-    """A worker in the same process for as long as the block runs; what it has in hand is finished first."""
+    """A worker in this process for as long as the block runs; at its end what is in hand is finished first."""
     stopping = asyncio.Event()
     task = asyncio.create_task(vital(work(settings, state, stopping), stopping), name="worker")
     try:
@@ -109,7 +102,7 @@ async def working_beside(settings: Settings, state: State) -> AsyncIterator[None
 
 
 def stop_on_signals(stopping: asyncio.Event) -> None:
-    """SIGTERM and SIGINT finish what is in hand."""
+    """Set `stopping` on SIGTERM and SIGINT."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)

@@ -15,7 +15,7 @@ import yaml
 from room_server import config
 from room_server.channels import drain
 from room_server.cli import main
-from room_server.commands.web_workers import SIGN_OF_LIFE
+from room_server.commands.serve import HEALTH_SECONDS
 from room_server.config import Settings
 from room_server.protocols.bounded_http import GRACEFUL_SHUTDOWN_SECONDS
 from tests.support import HOOK_SECRET, TOKEN_SECRET
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
 UNITS = sorted(DEPLOY.glob("*.service"))
 LONGEST_STOP = (
-    SIGN_OF_LIFE + Settings().drain_seconds + drain.CLOSED_AFTER + drain.LAST_SECONDS + GRACEFUL_SHUTDOWN_SECONDS
+    HEALTH_SECONDS + Settings().drain_seconds + drain.CLOSED_AFTER + drain.LAST_SECONDS + GRACEFUL_SHUTDOWN_SECONDS
 )
 """Seconds that a web process may take to end; the first of them where it is a parent that waits for a worker's word."""
 units = pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)

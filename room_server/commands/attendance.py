@@ -12,9 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import click
 import msgspec
 
-from room_server.commands.common import state_options, webinar_argument, with_store
+from room_server.commands.common import load_room, state_options, webinar_argument, with_store
 from room_server.core.messages import MessageKind
-from room_server.errors import webinar_unknown
 from room_server.jobs import attendance_report
 from room_server.jobs.attendance_report import AttendanceRow
 from room_server.state.store import Store
@@ -79,8 +78,7 @@ def export(webinar_id: str, form: str, delimiter: str | None, tz: ZoneInfo | Non
         raise click.UsageError("a workbook is no text: write it to a file, `… > attendance.xlsx`")
 
     async def work(store: Store) -> list[AttendanceRow]:
-        if (await store.load(webinar_id)).room is None:
-            raise webinar_unknown(webinar_id)
+        await load_room(store, webinar_id)
         return await attendance_report.attendance(store, webinar_id)
 
     rows: list[AttendanceRow] = with_store(flags, work)

@@ -1,6 +1,7 @@
-"""What the subcommands share: the state options, what an argument may be, running on an event loop."""
+"""What the subcommands share: options and argument types, settings, and work on an open store."""
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -11,7 +12,8 @@ import uvloop
 from room_server import config
 from room_server.config import Settings
 from room_server.core.messages import Actor, Role, WebinarId
-from room_server.core.room import PublicRoom
+from room_server.core.room import PublicRoom, Room
+from room_server.errors import webinar_unknown
 from room_server.state import webinars
 from room_server.state.startup import open_state
 from room_server.state.store import Store
@@ -22,23 +24,34 @@ OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
 
 
 class Text(click.ParamType[str]):
-    """A text that the field it is for may hold; `right` tells whoever said something else."""
+    """A text of the msgspec type `kind`; `expected` describes it in the error for any other."""
 
-    def __init__(self, name: str, kind: Any, right: str) -> None:
+    def __init__(self, name: str, kind: Any, expected: str) -> None:
         self.name = name
         self._kind = kind
-        self._right = right
+        self._expected = expected
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is."""
+        """The text, unchanged."""
         try:
             text: str = msgspec.convert(value, self._kind)
         except msgspec.ValidationError:
-            self.fail(f"{value!r} is not {self._right}", param, ctx)
+            self.fail(f"{value!r} is not {self._expected}", param, ctx)
         return text
 
 
 ID = Text("ID", WebinarId, "a webinar id: 1-64 of A-Z a-z 0-9 _ -")
+
+
+class Port(click.ParamType[int]):
+    """A TCP port; 0 takes any that is free."""
+
+    name = "PORT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) >= 2**16:
+            self.fail(f"{value!r} is no port from 0 to 65535 (--port goes before the environment's PORT)", param, ctx)
+        return int(value)
 
 
 def webinar_argument(command: Command) -> Command:
@@ -47,17 +60,23 @@ def webinar_argument(command: Command) -> Command:
 
 
 def state_options(command: Command) -> Command:
-    """`--redis-url` and `--data-dir`, which go before the environment."""
-    for option in (
-        click.option("--data-dir", metavar="DIR", help="The embedded server's folder [default: .room-server]."),
+    """`--redis-url` and `--data-dir`, which override the environment."""
+    return with_options(
+        command,
         click.option("--redis-url", metavar="URL", help="A Redis or Valkey instead of the embedded server."),
-    ):
+        click.option("--data-dir", metavar="DIR", help="The embedded server's folder [default: .room-server]."),
+    )
+
+
+def with_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """The command with these options, in this order."""
+    for option in reversed(options):
         command = option(command)
     return command
 
 
 def settings(**flags: Any) -> Settings:
-    """The settings, flags first; a word on stderr for what is most likely a mistake. Raises ConfigurationError."""
+    """The settings of flags and environment; likely mistakes are warned of on stderr. Raises ConfigurationError."""
     made = config.load(os.environ, **flags)
     for warning in config.warnings(os.environ):
         click.echo(f"warning: {warning}", err=True)
@@ -65,21 +84,23 @@ def settings(**flags: Any) -> Settings:
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
-    """Run `work` to its end."""
+    """Run `work` on an event loop of its own; its result."""
     return uvloop.run(work)
 
 
-async def listed(store: Store) -> list[PublicRoom]:
-    """The webinars, the latest first; a word on stderr when some are missing. Raises StateUnavailable."""
-    rooms = await webinars.latest(store)
-    if store.unavailable:
-        many = f"{len(store.unavailable)} of {len(store.keys.tags)} partitions do not answer"
-        click.echo(f"warning: {many}; their webinars are missing here", err=True)
-    return rooms
+def with_store(flags: dict[str, Any], work: Callable[[Store], Awaitable[Any]]) -> Any:
+    """Open the state that the flags name, do `work` with its store, close it; the result of `work`."""
+    made = settings(**flags)
+
+    async def opened() -> Any:
+        async with open_state(made) as state:
+            return await work(state.store)
+
+    return run(opened())
 
 
 def with_transactions(flags: dict[str, Any], work: Callable[[Transactions], Awaitable[Any]]) -> Any:
-    """Open the state, do `work` that writes, close it."""
+    """As `with_store`, for work that writes."""
     made = settings(**flags)
 
     async def opened() -> Any:
@@ -89,12 +110,18 @@ def with_transactions(flags: dict[str, Any], work: Callable[[Transactions], Awai
     return run(opened())
 
 
-def with_store(flags: dict[str, Any], work: Callable[[Store], Awaitable[Any]]) -> Any:
-    """Open the state, do `work`, close it."""
-    made = settings(**flags)
+async def load_room(store: Store, webinar_id: str) -> Room:
+    """The record of a webinar. Raises Unknown, StateUnavailable."""
+    room = (await store.load(webinar_id)).room
+    if room is None:
+        raise webinar_unknown(webinar_id)
+    return room
 
-    async def opened() -> Any:
-        async with open_state(made) as state:
-            return await work(state.store)
 
-    return run(opened())
+async def listed(store: Store) -> list[PublicRoom]:
+    """All webinars, the latest first; a warning on stderr when some are missing. Raises StateUnavailable."""
+    rooms = await webinars.latest(store)
+    if store.unavailable:
+        partitions = f"{len(store.unavailable)} of {len(store.keys.tags)} partitions do not answer"
+        click.echo(f"warning: {partitions}; their webinars are missing here", err=True)
+    return rooms

@@ -1,4 +1,4 @@
-"""`room-server lead …`: what is stored of a person."""
+"""`room-server lead`: deletes what is stored of a lead."""
 
 import click
 
@@ -43,20 +43,19 @@ def forget(lead_id: int, webinar_id: str | None, yes: bool, **flags: str | None)
         async with open_state(made) as state:
             if not yes:
                 found = await erasure.webinars_of(state.store, lead_id, webinar_id)
-                erasure.check(lead_id, found)
                 click.confirm(_question(lead_id, found), abort=True, err=True)
-            click.echo(_said(lead_id, await erasure.forget(state.store, lead_id, webinar_id)))
+            click.echo(_report(lead_id, await erasure.forget(state.store, lead_id, webinar_id)))
             click.echo(f"for a day imports {f'into {webinar_id} ' if webinar_id else ''}leave lead {lead_id} out")
 
     run(work())
 
 
 def _question(lead_id: int, found: list[KnownIn]) -> str:
-    known = ", ".join(place.webinar_id for place in found) or "no webinar, but may be named by events"
+    known = ", ".join(webinar.webinar_id for webinar in found) or "no webinar, but may be named by events"
     return f"lead {lead_id} is known to {known}; delete all of it for good?"
 
 
-def _said(lead_id: int, forgotten: Forgotten) -> str:
+def _report(lead_id: int, forgotten: Forgotten) -> str:
     if not any(forgotten):
         return f"nothing is stored of lead {lead_id}"
     entries, participations, messages, events = forgotten

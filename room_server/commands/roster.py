@@ -1,4 +1,4 @@
-"""`room-server roster …`: who is registered for a webinar."""
+"""`room-server roster`: imports registered leads from a spreadsheet; prints their personal links."""
 
 import os
 import sys
@@ -11,19 +11,19 @@ from urllib.parse import quote
 import click
 
 from room_server import auth
-from room_server.commands.common import run, settings, state_options, webinar_argument, with_store
+from room_server.commands.common import load_room, run, settings, state_options, webinar_argument, with_store
 from room_server.commands.roster_file import RosterFile
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import Role
 from room_server.core.room import Room
-from room_server.errors import ConfigurationError, InputFileError, webinar_unknown
+from room_server.errors import ConfigurationError, InputFileError
 from room_server.state import roster as rosters
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from room_server.token_secret import with_token_secret
 
-LINKS_END = timedelta(days=1)
-"""After the scheduled time."""
+LINK_VALIDITY = timedelta(days=1)
+"""How long links are valid after the scheduled time."""
 
 
 @click.group()
@@ -47,7 +47,7 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
     """Import a spreadsheet (.csv or .xlsx): lead_id, name, candidate_chat_id, partner_chat_id, locale.
 
     lead_id is needed, the others may be empty or left out. Column names may be Russian (Имя, Язык, …) and in capitals.
-    A .csv may be UTF-8, UTF-16 or Windows-1251, with commas, semicolons or tabs; what it is is found out and said on
+    A .csv may be UTF-8, UTF-16 or Windows-1251, with commas, semicolons or tabs; which it is is found out, and said on
     stderr. Every line is checked before any is stored. A second
     import updates the leads it names and removes nobody, unless --replace is given. Leads that `lead forget` was told
     to forget less than a day ago are left out, and named.
@@ -98,8 +98,12 @@ def links(webinar_id: str, **flags: Any) -> None:
     if made.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links")
     room, leads = run(_registered(made, webinar_id))
-    seconds = _seconds_left(room)
-    base = (made.public_url or _here()).rstrip("/")
+    valid_until = room.scheduled_at + LINK_VALIDITY
+    seconds = int(valid_until.timestamp()) - int(time.time())
+    if seconds <= 0:
+        ended = f"{valid_until:%Y-%m-%d %H:%M} UTC, a day after its scheduled time"
+        raise click.ClickException(f"links of {webinar_id} ended at {ended}")
+    base = (made.public_url or _local_url()).rstrip("/")
     click.echo("lead_id,link")
     for lead in leads:
         claims = {"sub": str(lead), "role": Role.ATTENDEE, "webinar_id": webinar_id}
@@ -108,24 +112,11 @@ def links(webinar_id: str, **flags: Any) -> None:
 
 async def _registered(made: Settings, webinar_id: str) -> tuple[Room, list[int]]:
     async with open_state(made) as state:
-        room = (await state.store.load(webinar_id)).room
-        if room is None:
-            raise webinar_unknown(webinar_id)
+        room = await load_room(state.store, webinar_id)
         return room, sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
 
 
-def _seconds_left(room: Room) -> int:
-    """How long links made now hold. Raises click.ClickException when that is over."""
-    until = room.scheduled_at + LINKS_END
-    seconds = int(until.timestamp()) - int(time.time())
-    if seconds <= 0:
-        raise click.ClickException(
-            f"links of {room.webinar_id} ended at {until:%Y-%m-%d %H:%M} UTC, a day after its scheduled time"
-        )
-    return seconds
-
-
-def _here() -> str:
-    here = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
-    click.echo(f"warning: {PREFIX}PUBLIC_URL is not set, so the links lead to {here}", err=True)
-    return here
+def _local_url() -> str:
+    url = f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+    click.echo(f"warning: {PREFIX}PUBLIC_URL is not set, so the links lead to {url}", err=True)
+    return url

@@ -10,20 +10,17 @@ from room_server.commands import spreadsheet
 from room_server.core.room import RosterEntry
 from room_server.errors import InputFileError
 
-COLUMNS = ("lead_id", "name", "candidate_chat_id", "partner_chat_id", "locale")
-RIGHT = {
+COLUMNS = {
     "lead_id": "a whole number from 1 to 9007199254740991",
     "name": "at most 200 characters",
     "candidate_chat_id": "a Telegram chat id, a whole number",
     "partner_chat_id": "a Telegram chat id, a whole number",
     "locale": "ru or en",
 }
-SHOWN = 50
-"""Bad lines that are shown; the rest are counted."""
-_WHOLE = re.compile(r"-?[0-9]+")
-_FIELDS = {field.name: field.type for field in msgspec.structs.fields(RosterEntry)}
-
-
+"""The columns of a roster, and what each may hold."""
+MAX_SHOWN = 50
+"""Bad lines that an error shows; the rest are counted."""
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(RosterEntry)}
 TITLES = {
     "lead_id": ("lead_id", "lead id", "id лида", "лид", "id", "номер", "код", "код лида", "id клиента"),
     "name": ("name", "имя", "фио", "ф.и.о.", "имя и фамилия", "клиент", "участник", "full name"),
@@ -43,26 +40,6 @@ LOCALES = {"ru_ru": "ru", "ru-ru": "ru", "rus": "ru", "русский": "ru", "e
 """What CRMs write for a language, in lower case."""
 
 
-class Problems:
-    """What is wrong, as far as it is shown."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._more = 0
-
-    def add(self, number: int, what: str) -> None:
-        """One more; only the first are kept."""
-        if len(self._lines) < SHOWN:
-            self._lines.append(f"line {number}: {what}")
-        else:
-            self._more += 1
-
-    def check(self) -> None:
-        """Raises InputFileError when there are any."""
-        if self._lines:
-            raise InputFileError([*self._lines, f"… and {self._more} more"] if self._more else self._lines)
-
-
 class RosterFile:
     """A file of leads; `found` says what was found out about it. Raises InputFileError wherever it is read."""
 
@@ -76,16 +53,18 @@ class RosterFile:
         """How many leads the file holds. Raises InputFileError with every bad line."""
         if not self._file.is_file():
             raise InputFileError(["this is no regular file: it is read twice, so it cannot be a pipe"])
-        problems = Problems()
+        problems: list[str] = []
+        bad = 0
         lines: dict[int, int] = {}
-        for number, outcome in self._entries():
-            if isinstance(outcome, str):
-                problems.add(number, outcome)
-            elif outcome.lead_id in lines:
-                problems.add(number, f"lead_id: {outcome.lead_id} stands in line {lines[outcome.lead_id]} too")
-            else:
-                lines[outcome.lead_id] = number
-        problems.check()
+        for number, entry in self._entries():
+            problem = entry if isinstance(entry, str) else None
+            if isinstance(entry, RosterEntry) and lines.setdefault(entry.lead_id, number) != number:
+                problem = f"lead_id: {entry.lead_id} stands in line {lines[entry.lead_id]} too"
+            if problem is not None:
+                bad += 1
+                problems += [f"line {number}: {problem}"] if bad <= MAX_SHOWN else []
+        if problems:
+            raise InputFileError([*problems, f"… and {bad - MAX_SHOWN} more"] if bad > MAX_SHOWN else problems)
         return len(lines)
 
     def entries(self, count: int) -> Iterator[RosterEntry]:
@@ -113,7 +92,7 @@ class RosterFile:
             elif len(row.cells) > len(columns):
                 yield row.number, f"{len(row.cells)} fields, where the first line has {len(columns)}"
             else:
-                yield row.number, parse({name: cell for name, cell in zip(columns, row.cells, strict=False) if name})
+                yield row.number, _entry({name: cell for name, cell in zip(columns, row.cells, strict=False) if name})
 
     def _columns(self, first: spreadsheet.Row | None) -> tuple[list[str], int]:
         """The name of each column, empty for one to skip; and how many are skipped."""
@@ -133,33 +112,25 @@ class RosterFile:
         return columns, len(unknown)
 
 
-def parse(row: dict[str, str]) -> RosterEntry | str:
-    """The entry, or all that is wrong with it, field by field."""
-    said = {name: cell for name, cell in row.items() if cell}
-    if "locale" in said:
-        said["locale"] = LOCALES.get(said["locale"].lower(), said["locale"].lower())
-    faults = [f"{name}: {fault}" for name, cell in said.items() if (fault := _fault(name, cell))]
-    if "lead_id" not in said:
-        faults.append(f"lead_id: expected {RIGHT['lead_id']}, and nothing is here")
-    return "; ".join(faults) if faults else msgspec.convert(said, RosterEntry, strict=False)
+def _entry(row: dict[str, str]) -> RosterEntry | str:
+    """The entry of a row, or all that is wrong with it, field by field."""
+    cells = {name: cell for name, cell in row.items() if cell}
+    if "locale" in cells:
+        cells["locale"] = LOCALES.get(cells["locale"].lower(), cells["locale"].lower())
+    problems = [f"{name}: {problem}" for name, cell in cells.items() if (problem := _problem(name, cell))]
+    if "lead_id" not in cells:
+        problems.append(f"lead_id: expected {COLUMNS['lead_id']}, and nothing is here")
+    return "; ".join(problems) if problems else msgspec.convert(cells, RosterEntry, strict=False)
 
 
-def _fault(name: str, cell: str) -> str | None:
-    """What is wrong with a cell. A number that a spreadsheet rounded (1.2E+11) is somebody else's chat."""
-    if not _is_encodable(cell):
+def _problem(name: str, cell: str) -> str | None:
+    """What is wrong with a cell. A chat id that a spreadsheet rounded (1.2E+11) would be another chat."""
+    if not cell.isascii() and any("\ud800" <= character <= "\udfff" for character in cell):
         return "this is no text in UTF-8"
     try:
-        if name.endswith("_id") and not _WHOLE.fullmatch(cell):
+        if name.endswith("_id") and not re.fullmatch(r"-?[0-9]+", cell):
             raise ValueError
-        msgspec.convert(cell, _FIELDS[name], strict=False)
+        msgspec.convert(cell, _TYPES[name], strict=False)
     except ValueError:
-        return f"expected {RIGHT[name]}, not {cell[:40]!r}"
+        return f"expected {COLUMNS[name]}, not {cell[:40]!r}"
     return None
-
-
-def _is_encodable(cell: str) -> bool:
-    try:
-        cell.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

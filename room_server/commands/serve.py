@@ -1,132 +1,53 @@
-"""`room-server web`, `worker`, `demo`: the processes that stay."""
+"""`room-server web`, `worker`, `demo`: the commands that run until SIGINT or SIGTERM."""
 
+import asyncio
 import contextlib
 import os
-import re
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import click
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from room_server import demo as demos
 from room_server import process
 from room_server.app import create_app
 from room_server.auth import Authenticator
 from room_server.channels.drain import ended_at_once
-from room_server.commands.common import Command, run, settings, state_options
-from room_server.commands.web_workers import CANNOT_START, run_workers
+from room_server.commands.common import Command, Port, run, settings, state_options, with_options
 from room_server.config import PREFIX, Settings
 from room_server.errors import RoomServerError
 from room_server.protocols.bounded_http import bind, uvicorn_config
-from room_server.state.startup import State, wait_for_state
+from room_server.state.startup import log_server_problems, wait_for_state
 from room_server.state.store import Store
-from room_server.telemetry import logs, tracing
+from room_server.telemetry import logs, multiprocess, tracing
 from room_server.token_secret import with_token_secret
 from room_server.transactions import Transactions
-from room_server.worker import working_beside
+from room_server.worker import stop_on_signals, work, working_beside
 
-Preparation = Callable[[Store], Awaitable[None]]
-Beside = Callable[[Settings, State], contextlib.AbstractAsyncContextManager[None]]
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - what a browser here opens instead
-
-
-class Port(click.ParamType[int]):
-    """A TCP port; 0 takes any that is free."""
-
-    name = "PORT"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        if not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) >= 2**16:
-            self.fail(f"{value!r} is no port from 0 to 65535 (--port goes before the environment's PORT)", param, ctx)
-        return int(value)
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address of a browser on this machine
+CANNOT_START = "the server could not start; the log says why"
+HEALTH_SECONDS = 10
+"""A worker that does not answer the supervisor's ping for so long is replaced; one that starts on a busy machine may
+need some seconds. The supervisor handles no signal while it waits for an answer, so this and the longest drain together
+are shorter than TimeoutStopSec (deploy/)."""
+TERMINATE_EVERY = 1.0
+"""Seconds between two SIGTERM to a worker that is to end."""
 
 
 def listen_options(command: Command) -> Command:
     """`--host` and `--port`."""
-    for option in (
+    return with_options(
+        command,
+        click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for all."),
         click.option("--port", type=Port(), default=8000, show_default=True, envvar="PORT", show_envvar=True,
                      help="0 takes any that is free."),
-        click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for all."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-class Server(uvicorn.Server):
-    """A server at `bound`, which lets callers in once it can serve them, and then says so."""
-
-    def __init__(self, config: uvicorn.Config, bound: socket.socket) -> None:
-        super().__init__(config)
-        self._bound = bound
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's. Raises click.ClickException when somebody else has begun to listen there meanwhile."""
-        with _named(*self._bound.getsockname()[:2]):
-            await super().startup(sockets)
-        if self.started:
-            process.freeze_garbage_collector()
-            click.echo(f"ready {address_of(self._bound)}")
-
-
-def address_of(bound: socket.socket) -> str:
-    """What to open in a browser on this machine."""
-    host, port = bound.getsockname()[:2]
-    host = ANYWHERE.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """The address, taken before anything else is started; who calls before it is listened at is turned away at once."""
-    with _named(host, port):
-        return bind(host, port)
-
-
-@contextlib.contextmanager
-def _named(host: str, port: int) -> Iterator[None]:
-    """An OSError of the block as one sentence that names the address."""
-    try:
-        yield
-    except OSError as error:
-        raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
-
-
-def _settings(flags: dict[str, Any]) -> Settings:
-    """Settings that a server can run with. Raises ConfigurationError."""
-    made = with_token_secret(settings(**flags))
-    Authenticator(made)  # a key that cannot be read is found out here, not by the first caller
-    logs.configure(made.log_format)
-    tracing.configure(os.environ)
-    return made
-
-
-@contextlib.asynccontextmanager
-async def _alone(_: Settings, __: State) -> AsyncIterator[None]:
-    yield
-
-
-def _serve(made: Settings, bound: socket.socket, prepare: Preparation, beside: Beside = _alone) -> None:
-    """Prepare, serve, say so, with something beside it, until SIGINT or SIGTERM: both end everything in order."""
-
-    async def serve() -> None:
-        async with wait_for_state(made) as state:  # an unusable Redis is an error message, not a traceback
-            await prepare(state.store)
-            server = Server(uvicorn_config(create_app(made)), bound)
-            async with beside(made, state):
-                await server.serve([bound])
-            if not server.started:
-                raise RoomServerError(CANNOT_START)
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal anew once everything is closed
-        run(serve())
-
-
-async def _nothing(_: Store) -> None:
-    pass
+    )  # fmt: skip
 
 
 @click.command()
@@ -141,29 +62,18 @@ def web(host: str, port: int, workers: int, **flags: Any) -> None:
       room-server web
       ROOM_SERVER_REDIS_URL=redis://localhost room-server web --host 0.0.0.0 --port 80 --workers 4
     """
-    made = _settings(flags)
+    made = _web_settings(flags)
     with _bound(host, port) as bound:
         if workers == 1:
-            _serve(made, bound, _nothing)
-        else:
-            run(_preflight(made))
-            with _named(*bound.getsockname()[:2]):
-                bound.listen()
-            _hand_over(flags)
-            click.echo(f"ready {address_of(bound)}")
-            run_workers(workers, bound)
-
-
-async def _preflight(made: Settings) -> None:
-    """What is wrong with Redis is found out here, once, and not by each worker."""
-    with ended_at_once():
-        async with wait_for_state(made):
-            pass
-
-
-def _hand_over(flags: dict[str, Any]) -> None:
-    """Workers read their settings from the environment, so flags go there."""
-    os.environ.update({PREFIX + name.upper(): value for name, value in flags.items() if value is not None})
+            _serve(made, bound)
+            return
+        run(_check_state(made))
+        with _address_errors(*bound.getsockname()[:2]):
+            bound.listen()
+        # Workers read their settings from the environment, so flags go there.
+        os.environ.update({PREFIX + name.upper(): value for name, value in flags.items() if value is not None})
+        click.echo(f"ready {address_of(bound)}")
+        run_workers(workers, bound)
 
 
 @click.command()
@@ -178,7 +88,7 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
       room-server demo
       room-server demo --port 9000 --fresh
     """
-    made = _settings(flags)
+    made = _web_settings(flags)
     with _bound(host, port) as bound:
         address = (made.public_url or address_of(bound)).rstrip("/")
 
@@ -189,4 +99,152 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
             if room.status in demos.OVER:
                 click.echo("the webinar is over; --fresh (make demo FRESH=1) begins anew", err=True)
 
-        _serve(made, bound, prepare, working_beside)
+        _serve(made, bound, prepare)
+
+
+@click.command()
+@state_options
+def worker(**flags: Any) -> None:
+    """Evaluate ended webinars and send their messages; any number of workers may run. Waits while Redis is away.
+
+    Without ROOM_SERVER_TELEGRAM_TOKEN messages end as dry_run: `room-server outbox list --text` shows them.
+
+    \b
+    Example:
+      ROOM_SERVER_TELEGRAM_TOKEN=123:abc room-server worker
+    """
+    made = settings(**flags)
+    logs.configure(made.log_format)
+    tracing.configure(os.environ)
+
+    async def serve() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            with ended_at_once():
+                state = await stack.enter_async_context(wait_for_state(made))
+            stopping = asyncio.Event()
+            stop_on_signals(stopping)
+            await log_server_problems(state, made.replicas)
+            process.freeze_garbage_collector()
+            click.echo("ready worker")
+            await work(made, state, stopping)
+
+    run(serve())
+
+
+def _web_settings(flags: dict[str, Any]) -> Settings:
+    """The settings of a web process; logs and traces follow them. Raises ConfigurationError."""
+    made = with_token_secret(settings(**flags))
+    Authenticator(made)  # raises for a key that cannot be read
+    logs.configure(made.log_format)
+    tracing.configure(os.environ)
+    return made
+
+
+async def _check_state(made: Settings) -> None:
+    """Wait for Redis, and raise once for all workers when it cannot be used."""
+    with ended_at_once():
+        async with wait_for_state(made):
+            pass
+
+
+def _serve(made: Settings, bound: socket.socket, prepare: Callable[[Store], Awaitable[None]] | None = None) -> None:
+    """Serve in this process until SIGINT or SIGTERM; with `prepare`, run that first and a worker beside it."""
+
+    async def serve() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            state = await stack.enter_async_context(wait_for_state(made))  # raises for a Redis that cannot be used
+            if prepare is not None:
+                await prepare(state.store)
+            server = Server(uvicorn_config(create_app(made)), bound)
+            if prepare is not None:
+                await stack.enter_async_context(working_beside(made, state))
+            await server.serve([bound])
+        if not server.started:
+            raise RoomServerError(CANNOT_START)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once everything is closed
+        run(serve())
+
+
+class Server(uvicorn.Server):
+    """A server on the socket `bound`, which prints its address once it serves."""
+
+    def __init__(self, config: uvicorn.Config, bound: socket.socket) -> None:
+        super().__init__(config)
+        self._bound = bound
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's. Raises click.ClickException when another process listens there by now."""
+        with _address_errors(*self._bound.getsockname()[:2]):
+            await super().startup(sockets)
+        if self.started:
+            process.freeze_garbage_collector()
+            click.echo(f"ready {address_of(self._bound)}")
+
+
+def address_of(bound: socket.socket) -> str:
+    """The URL of a server for a browser on this machine."""
+    host, port = bound.getsockname()[:2]
+    host = LOOPBACK.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """A socket bound before anything else is started; until it listens, connections are refused."""
+    with _address_errors(host, port):
+        return bind(host, port)
+
+
+@contextlib.contextmanager
+def _address_errors(host: str, port: int) -> Iterator[None]:
+    """An OSError of the block as a click.ClickException that names the address."""
+    try:
+        yield
+    except OSError as error:
+        raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
+
+
+def run_workers(number: int, listening: socket.socket) -> None:
+    """Run `number` workers, with the settings of the environment, until SIGINT or SIGTERM ends them gracefully.
+
+    Raises RoomServerError when one cannot start and no other one serves.
+    """
+    config = uvicorn_config(
+        "room_server.app:from_environment", workers=number, timeout_worker_healthcheck=HEALTH_SECONDS
+    )
+    with multiprocess.for_workers():
+        supervisor = Workers(config, [listening])
+        supervisor.run()
+    if supervisor.failed:
+        raise RoomServerError(CANNOT_START)
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor, changed: when one worker cannot start, the others go on serving."""
+
+    failed = False
+    """Whether it ended because no worker could start."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace workers that ended; end all when one cannot start and none serves."""
+        if self.should_exit.is_set():
+            return
+        super().keep_subprocess_alive()
+        if not self.should_exit.is_set():
+            return
+        self.failed = not any(worker.is_ready() for worker in self.processes)
+        if self.failed:
+            return
+        self.should_exit.clear()
+        for number, worker in enumerate(self.processes):
+            if worker.exitcode == STARTUP_FAILURE:
+                self.processes[number] = Process(self.config, self.sockets)
+                self.processes[number].start()
+
+    def join_all(self) -> None:
+        """Wait for every worker; repeat SIGTERM, since a worker that is starting may have missed the first."""
+        for worker in self.processes:
+            while worker.process.is_alive():
+                worker.process.join(TERMINATE_EVERY)
+                worker.terminate()

@@ -1,4 +1,4 @@
-"""A webinar as a few readable lines, for `room-server webinar show`."""
+"""A webinar as named lines, or as JSON fields, for `room-server webinar show`."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,8 +9,8 @@ from room_server.jobs.attendance_report import Summary
 from room_server.state.evaluation_schedule import ScheduledEvaluation
 
 
-def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
-    """What there is to say of the room, each with its name; what is not there is left out."""
+def describe_room(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
+    """Name and value of each line about the room; lines without a value are left out."""
     yield "webinar", room.webinar_id
     yield "title", room.title
     yield "status", f"{room.status}, version {room.version}"
@@ -32,8 +32,8 @@ def summary(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
         yield "about", " ".join(room.description.split())
 
 
-class Shown(NamedTuple):
-    """A room, its leads in numbers, its evaluation where one is on the schedule, and what its messages link."""
+class WebinarReport(NamedTuple):
+    """A room, the numbers of its leads, its scheduled evaluation (None: none), and the recording that messages link."""
 
     room: Room
     numbers: Summary
@@ -41,28 +41,28 @@ class Shown(NamedTuple):
     recording: Recording
 
 
-def progress(shown: Shown) -> dict[str, Any]:
-    """The numbers for machines: `attendance`, and `evaluation` (null when none is pending)."""
+def progress(report: WebinarReport) -> dict[str, Any]:
+    """The numbers as JSON fields: `attendance`, and `evaluation` (null when none is scheduled)."""
     evaluation = None
-    if shown.due is not None:
-        done = {"done": shown.numbers.classified, "total": shown.numbers.leads}
-        evaluation = {"due_at": datetime.fromtimestamp(shown.due.at / 1000, UTC), **done}
-    return {"evaluation": evaluation, "attendance": shown.numbers}
+    if report.due is not None:
+        done = {"done": report.numbers.classified, "total": report.numbers.leads}
+        evaluation = {"due_at": datetime.fromtimestamp(report.due.at / 1000, UTC), **done}
+    return {"evaluation": evaluation, "attendance": report.numbers}
 
 
-def numbers(shown: Shown) -> Iterator[tuple[str, str]]:
-    """The numbers for people: who came, how far the evaluation is, what became of the messages."""
-    leads = shown.numbers
-    if shown.recording != shown.room.recording:
-        yield "messages", f"link {shown.recording.url}" if shown.recording.url else "wait for no recording"
+def describe_progress(report: WebinarReport) -> Iterator[tuple[str, str]]:
+    """Name and value of each line of numbers: attendance, evaluation, messages by kind and status."""
+    leads = report.numbers
+    if report.recording != report.room.recording:
+        yield "messages", f"link {report.recording.url}" if report.recording.url else "wait for no recording"
     yield "leads", f"{leads.leads}: {leads.entered} entered, {leads.completed} completed"
-    if shown.due is not None:
-        at = _moment(datetime.fromtimestamp(shown.due.at / 1000, UTC))
+    if report.due is not None:
+        at = _moment(datetime.fromtimestamp(report.due.at / 1000, UTC))
         yield "evaluation", f"{leads.classified} of {leads.leads} classified; due {at}"
     if leads.classified:
         yield "attended", f"{leads.attended} yes, {leads.classified - leads.attended} no"
-    for kind, fates in leads.messages.items():
-        yield kind, ", ".join(f"{count} {fate}" for fate, count in sorted(fates.items()))
+    for kind, counts in leads.messages.items():
+        yield kind, ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
 
 
 def _moment(at: datetime) -> str:
@@ -70,7 +70,7 @@ def _moment(at: datetime) -> str:
 
 
 def _on_air(room: Room, now: datetime) -> timedelta:
-    """Pauses do not count."""
+    """The time on air without pauses, in whole seconds."""
     ran = now - room.on_air_since if room.on_air_since else timedelta()
     return timedelta(seconds=room.on_air_ms // 1000 + max(0, int(ran.total_seconds())))
 

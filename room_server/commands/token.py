@@ -1,4 +1,4 @@
-"""`room-server token …`: tokens for people, and for trying things out."""
+"""`room-server token`: signs tokens."""
 
 import re
 from typing import Any
@@ -14,12 +14,11 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 class Span(click.ParamType[int]):
-    """A number of seconds, minutes, hours or days: 90s, 15m, 12h, 7d."""
+    """A number of seconds, minutes, hours or days (90s, 15m, 12h, 7d), converted to seconds."""
 
     name = "SPAN"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Seconds."""
         if isinstance(value, int):
             return value
         found = re.fullmatch(r"([1-9][0-9]{0,4})([smhd])", value)
@@ -29,12 +28,11 @@ class Span(click.ParamType[int]):
 
 
 class Scope(click.ParamType[str]):
-    """A webinar's id, or `*`."""
+    """The webinar id of a token; `*` for all webinars."""
 
     name = "SCOPE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text as it is."""
         return "*" if value == "*" else ID.convert(value, param, ctx)
 
 

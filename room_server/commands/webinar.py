@@ -1,4 +1,4 @@
-"""`room-server webinar …`: the operator's acts, as `system`."""
+"""`room-server webinar`: plans webinars, moves them from one status to the next, shows them. The role is `system`."""
 
 import secrets
 from datetime import UTC, datetime
@@ -16,10 +16,11 @@ from room_server.commands.common import (
     listed,
     state_options,
     webinar_argument,
+    with_options,
     with_store,
     with_transactions,
 )
-from room_server.commands.summary import Shown, numbers, progress, summary
+from room_server.commands.summary import WebinarReport, describe_progress, describe_room, progress
 from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.core.planning import Plan, new_room
@@ -42,12 +43,11 @@ URL = Text("URL", Url, "an address that begins with http:// or https://")
 
 
 class Moment(click.ParamType[datetime]):
-    """A time with its offset from UTC, RFC 3339."""
+    """A time with its offset from UTC (RFC 3339), converted to UTC."""
 
     name = "ISO8601"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The time, in UTC. A time without an offset is nobody's."""
         try:
             moment = datetime.fromisoformat(value)
             if moment.tzinfo is None:
@@ -58,22 +58,21 @@ class Moment(click.ParamType[datetime]):
 
 
 class FrameOrigin(click.ParamType[str]):
-    """An origin, written as people write it; `none` stands for no origin at all."""
+    """An http(s) origin, converted to the form of a Content-Security-Policy; or `none`."""
 
     name = "ORIGIN"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The origin as a policy names it, or `none`."""
         if value == NO_ORIGIN:
             return NO_ORIGIN
         found = origin(value)
-        if found is None or not _is_bare(urlsplit(value)):
+        if found is None or not _is_origin(urlsplit(value)):
             self.fail(f"{value!r} is not an origin like https://player.example.org", param, ctx)
         return found
 
 
-def _is_bare(parts: SplitResult) -> bool:
-    """Whether an address is nothing but an http(s) origin."""
+def _is_origin(parts: SplitResult) -> bool:
+    """Whether an address has a scheme, a host and perhaps a port, and nothing else."""
     is_page = parts.scheme in {"http", "https"}
     return is_page and parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)
 
@@ -91,21 +90,20 @@ def webinar() -> None:
 
 
 def _plan_options(command: Any) -> Any:
-    for option in (
-        click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-                     help="Telegram texts of this webinar's own, TOML or JSON: locale -> name -> text."),
-        click.option("--recording-url", type=URL, metavar="URL",
-                     help="Shown, and sent to those who were not there, at the end."),
-        click.option("--frame-origin", "frame_origins", type=FrameOrigin(), multiple=True, metavar="ORIGIN",
-                     help="Another origin that the player leads to; may be repeated; none takes all back."),
-        click.option("--player-url", type=URL, metavar="URL", help="The player's page, shown while live and paused."),
-        click.option("--cta-url", type=URL, metavar="URL", help="Where the call to action leads."),
-        click.option("--cta-label", type=LABEL, metavar="TEXT", help="What the call to action says."),
+    return with_options(
+        command,
         click.option("--description", type=DESCRIPTION, metavar="TEXT",
                      help="A few sentences for the schedule and the waiting room."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
+        click.option("--cta-label", type=LABEL, metavar="TEXT", help="What the call to action says."),
+        click.option("--cta-url", type=URL, metavar="URL", help="Where the call to action leads."),
+        click.option("--player-url", type=URL, metavar="URL", help="The player's page, shown while live and paused."),
+        click.option("--frame-origin", "frame_origins", type=FrameOrigin(), multiple=True, metavar="ORIGIN",
+                     help="Another origin that the player leads to; may be repeated; none takes all back."),
+        click.option("--recording-url", type=URL, metavar="URL",
+                     help="Shown, and sent to those who were not there, at the end."),
+        click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+                     help="Telegram texts of this webinar's own, TOML or JSON: locale -> name -> text."),
+    )  # fmt: skip
 
 
 @webinar.command()
@@ -115,7 +113,7 @@ def _plan_options(command: Any) -> Any:
 @click.option("--draft", is_flag=True, help="Keep it off the schedule until `webinar schedule`.")
 @_plan_options
 @state_options
-def create(webinar_id: str, draft: bool, **said: Any) -> None:
+def create(webinar_id: str, draft: bool, **options: Any) -> None:
     """Make a webinar; it is scheduled at once unless it is a draft.
 
     ID is 1-64 of A-Z a-z 0-9 _ -.
@@ -126,7 +124,7 @@ def create(webinar_id: str, draft: bool, **said: Any) -> None:
       room-server webinar create launch --title "Launch" --at 2030-11-22T15:00:00Z --draft \\
         --player-url https://example.org/player --cta-label "Join" --cta-url https://example.org/join
     """
-    flags, plan = _split(said)
+    flags, plan = _split(options)
 
     async def work(transactions: Transactions) -> None:
         room = await transactions.create(new_room(webinar_id, new_epoch(), plan, draft))
@@ -142,7 +140,7 @@ def create(webinar_id: str, draft: bool, **said: Any) -> None:
 @click.option("--no-recording", is_flag=True, default=None, help="There will be none: nobody waits for it any more.")
 @_plan_options
 @state_options
-def set_(webinar_id: str, **said: Any) -> None:
+def set_(webinar_id: str, **options: Any) -> None:
     """Change what is said of a webinar.
 
     An archived webinar never changes. Only its recording may still be named, or called off, for its messages that wait.
@@ -152,7 +150,7 @@ def set_(webinar_id: str, **said: Any) -> None:
       room-server webinar set launch --title "The launch" --at 2030-11-23T18:00:00+03:00
       room-server webinar set launch --no-recording
     """
-    flags, plan = _split(said)
+    flags, plan = _split(options)
     if plan == Plan():
         raise click.UsageError("say what to change, for example --title")
     if plan.recording_url and plan.no_recording:
@@ -167,27 +165,30 @@ def set_(webinar_id: str, **said: Any) -> None:
     with_transactions(flags, work)
 
 
-def _split(said: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
-    flags = {name: said.pop(name) for name in ("redis_url", "data_dir")}
-    if said.get("texts"):
+def _split(options: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
+    """The state options, and the plan that the others make. Raises click.BadParameter."""
+    flags = {name: options.pop(name) for name in ("redis_url", "data_dir")}
+    if options.get("texts"):
         try:
-            said["texts"] = texts.own(said["texts"].read_bytes())
+            options["texts"] = texts.parse(options["texts"].read_bytes())
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--texts") from error
-    origins = said.pop("frame_origins", ())
+    origins = options.pop("frame_origins", ())
     if NO_ORIGIN in origins and len(origins) > 1:
         raise click.BadParameter("none goes with no other origin", param_hint="--frame-origin")
     frame_origins = tuple(one for one in origins if one != NO_ORIGIN) if origins else None
-    return flags, Plan(**said, frame_origins=frame_origins)
+    return flags, Plan(**options, frame_origins=frame_origins)
 
 
-def _act(trigger: str, explanation: str) -> None:
-    @webinar.command(name=trigger, help=f"{explanation}\n\n\b\nExample:\n  room-server webinar {trigger} launch")
+def _transition_command(trigger: Trigger, explanation: str) -> None:
+    """Add the command that moves a webinar by `trigger`."""
+
+    @webinar.command(name=trigger.value, help=f"{explanation}\n\n\b\nExample:\n  room-server webinar {trigger} launch")
     @webinar_argument
     @state_options
-    def act(webinar_id: str, **flags: Any) -> None:
+    def move(webinar_id: str, **flags: Any) -> None:
         async def work(transactions: Transactions) -> None:
-            if trigger == Trigger.ARCHIVE:
+            if trigger is Trigger.ARCHIVE:
                 await Evaluations(transactions).run_pending(webinar_id)
             command = Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=OperatorAction(webinar_id, trigger))
             change = await transactions.apply(command)
@@ -197,10 +198,10 @@ def _act(trigger: str, explanation: str) -> None:
         with_transactions(flags, work)
 
 
-_act("schedule", "Publish a draft on the schedule.")
-_act("pause", "A technical pause: the time on air stands still.")
-_act("resume", "Go on after a pause.")
-_act("archive", "Close a finished webinar for good.")
+_transition_command(Trigger.SCHEDULE, "Publish a draft on the schedule.")
+_transition_command(Trigger.PAUSE, "A technical pause: the time on air stands still.")
+_transition_command(Trigger.RESUME, "Go on after a pause.")
+_transition_command(Trigger.ARCHIVE, "Close a finished webinar for good.")
 
 
 @webinar.command(name="list")
@@ -237,17 +238,17 @@ def show(webinar_id: str, as_json: bool, **flags: Any) -> None:
       room-server webinar show launch --json
     """
 
-    async def work(store: Store) -> Shown:
+    async def work(store: Store) -> WebinarReport:
         facts = await store.load(webinar_id)
         if facts.room is None:
             raise webinar_unknown(webinar_id)
-        lines = await attendance_report.attendance(store, webinar_id)
+        rows = await attendance_report.attendance(store, webinar_id)
         due = await EvaluationSchedule(store).pending(webinar_id)
-        return Shown(facts.room, attendance_report.summary(lines), due, facts.recording)
+        return WebinarReport(facts.room, attendance_report.summary(rows), due, facts.recording)
 
-    shown: Shown = with_store(flags, work)
+    report: WebinarReport = with_store(flags, work)
     if as_json:
-        click.echo(msgspec.json.encode({**msgspec.structs.asdict(shown.room), **progress(shown)}))
+        click.echo(msgspec.json.encode({**msgspec.structs.asdict(report.room), **progress(report)}))
         return
-    for name, value in [*summary(shown.room, utc_now()), *numbers(shown)]:
+    for name, value in [*describe_room(report.room, utc_now()), *describe_progress(report)]:
         click.echo(f"{name:<10} {value}")

@@ -1,1 +1,1 @@
-"""The rules of the domain: pure functions and tables. No async, no clock, no I/O (`spec` = docs/domain.md)."""
+"""The rules of the domain (docs/domain.md) as pure functions and tables. No async, no clock, no I/O."""

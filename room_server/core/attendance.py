@@ -1,7 +1,7 @@
 """Client Webinar Tracker v2, Client Webinar Event Emitter and Client Webinar Attendance Service.
 
-One listener each of the mission's map, and the rules of docs/domain.md, "Classification": entered and completed is
-attended; anything else is not, once the evaluation asks. The first classification of a lead stands.
+One listener for each of these modules, and the rules of docs/domain.md, "Classification": a lead that entered and
+completed has attended; the evaluation classifies any other lead as not attended. A classification never changes.
 """
 
 from typing import TypeVar
@@ -17,7 +17,7 @@ Session = TypeVar("Session", Entered, Completed)
 
 
 def check_enter(context: DecisionContext) -> bool:
-    """Whether the lead is still to enter; False for a repeat. Raises Conflict when the webinar is not live."""
+    """False when the lead has entered already. Raises Conflict when the webinar is not live."""
     if context.participation is not None and context.participation.entered_at is not None:
         return False
     if context.room.status is not Status.LIVE:
@@ -26,7 +26,7 @@ def check_enter(context: DecisionContext) -> bool:
 
 
 def check_complete(context: DecisionContext) -> bool:
-    """Whether the lead is still to complete; False for a repeat. Raises Conflict."""
+    """False when the lead has completed already. Raises Conflict before the end, or when it never entered."""
     participation = context.participation
     if participation is not None and participation.completed_at is not None:
         return False
@@ -38,45 +38,39 @@ def check_complete(context: DecisionContext) -> bool:
 
 
 def name_session(hook: Session, context: DecisionContext) -> Session:
-    """The hook as it is told: its session is the client's, else the participation's, else made here."""
-    own = context.participation.session_id if context.participation else None
-    return replace(hook, session_id=hook.session_id or own or context.command_id)
+    """The hook with a session id: the client's, else the participation's, else the id of the command."""
+    known = context.participation.session_id if context.participation else None
+    return replace(hook, session_id=hook.session_id or known or context.command_id)
 
 
 def track_entered(hook: Entered, context: DecisionContext) -> Reaction:
-    """Tracker: the lead is in; its session gets an id when the client brought none."""
+    """Tracker: record that the lead entered, with its session and name."""
     known = context.participation or Participation(lead_id=hook.lead_id)
-    return Reaction(
-        participation=replace(
-            known,
-            entered_at=context.now,
-            session_id=hook.session_id,
-            name=context.actor_name,
-        )
-    )
+    entered = replace(known, entered_at=context.now, session_id=hook.session_id, name=context.actor_name)
+    return Reaction(participation=entered)
 
 
 def track_completed(hook: Completed, context: DecisionContext) -> Reaction:
-    """Tracker: the lead stayed to the end."""
+    """Tracker: record that the lead completed."""
     known = context.participation or Participation(lead_id=hook.lead_id)
     return Reaction(participation=replace(known, completed_at=context.now))
 
 
 def emit_completed(hook: Completed, context: DecisionContext) -> Reaction:
-    """Event emitter: the normalised downstream fact, by the server's clock."""
-    fact = WebinarCompleted(
+    """Event emitter: emit `webinar_completed`, with the server's time."""
+    event = WebinarCompleted(
         webinar_id=hook.webinar_id, lead_id=hook.lead_id, completed_at=context.now, session_id=hook.session_id
     )
-    return Reaction(emit=(fact,))
+    return Reaction(emit=(event,))
 
 
 def classify_completed(hook: WebinarCompleted, context: DecisionContext) -> Reaction:
-    """Attendance service: entered and completed is attended."""
+    """Attendance service: a lead that entered and completed has attended."""
     return classify(hook.lead_id, True, context)
 
 
 def classify(lead_id: int, attended: bool, context: DecisionContext) -> Reaction:
-    """The lead's one classification; nothing when it has one."""
+    """Classify the lead and emit that; an empty reaction when it is classified already."""
     known = context.participation or Participation(lead_id=lead_id)
     if known.attended is not None:
         return Reaction()

@@ -1,7 +1,7 @@
-"""The one decision: a command on the facts as they stand gives a change or a refusal. Pure.
+"""Decides a command: `decide(command, facts, now)` gives a Change or raises a Refusal. Pure.
 
-`decide` checks role, webinar, lead, existence and state in the order of the answer table, applies the change, and lets
-the listeners run. A refusal changes nothing, since nothing was changed.
+It checks role, webinar, lead, existence and status, in the order of docs/domain.md; it applies the hook and runs the
+listeners of every emitted event. The caller stores the Change.
 """
 
 from datetime import datetime
@@ -15,18 +15,18 @@ from room_server.core.lifecycle import Trigger
 from room_server.core.listeners import run_listeners
 from room_server.core.messages import Completed, Entered, Event, Role, SetCtaVisibility, SetStatus
 from room_server.core.room import Room, Status
-from room_server.errors import Conflict, Forbidden
+from room_server.errors import Conflict, Forbidden, webinar_unknown
 
 STATUS_WORDS = {"start": Trigger.START, "stop": Trigger.STOP}
-"""The words of `core_webinar_set_status`; every other trigger is internal."""
+"""The values of `status` in `core_webinar_set_status`; every other trigger is internal."""
 
 
 def decide(command: Command, facts: Facts, now: datetime) -> Change:
-    """What becomes of `command`. Raises Forbidden, Unknown or Conflict; `now` is the server's clock, UTC."""
+    """The change that `command` makes to `facts` at `now` (UTC). Raises Forbidden, Unknown, Conflict."""
     hook = command.hook
     _check_actor(command)
     if facts.room is None:
-        raise permissions.unknown(hook.webinar_id)
+        raise webinar_unknown(hook.webinar_id)
     permissions.check_visible(command.actor, hook.webinar_id, facts.room.status)
     context = DecisionContext(
         room=facts.room,
@@ -69,7 +69,7 @@ def _unchanged(context: DecisionContext) -> Change:
 
 
 def _changed(context: DecisionContext, room: Room, events: tuple[Event, ...]) -> Change:
-    """A change of the room. The end of a webinar arms its evaluation in the same commit."""
+    """The change to `room` with these events. The end of a webinar also schedules its evaluation."""
     if room is context.room:
         return _unchanged(context)
     ended = room.status is Status.FINISHED and context.room.status is not Status.FINISHED
@@ -78,15 +78,13 @@ def _changed(context: DecisionContext, room: Room, events: tuple[Event, ...]) ->
 
 
 def _entered(hook: Entered, context: DecisionContext) -> Change:
-    return (
-        run_listeners((attendance.name_session(hook, context),), context)
-        if attendance.check_enter(context)
-        else _unchanged(context)
-    )
+    if not attendance.check_enter(context):
+        return _unchanged(context)
+    return run_listeners((attendance.name_session(hook, context),), context)
 
 
 def _completed(hook: Completed, context: DecisionContext) -> Change:
-    """A completion that comes after the lead was classified is kept, emits nothing and counts as a repeat."""
+    """A completion after the classification is recorded, emits nothing and counts as a duplicate."""
     if not attendance.check_complete(context):
         return _unchanged(context)
     if context.participation is not None and context.participation.attended is not None:
@@ -96,11 +94,11 @@ def _completed(hook: Completed, context: DecisionContext) -> Change:
 
 
 def _evaluated(hook: Evaluate, context: DecisionContext) -> Change:
-    """After the end, whoever has no classification was not there."""
+    """Classify a lead without a classification as not attended. Raises Conflict before the end of the webinar."""
     if context.room.status not in {Status.FINISHED, Status.ARCHIVED}:
         raise Conflict("webinar_not_finished", f"the webinar is {context.room.status}")
     if context.participation is None and context.entry is None:
-        return _unchanged(context)  # forgotten meanwhile: nobody is brought back
+        return _unchanged(context)  # the lead was erased meanwhile
     reaction = attendance.classify(hook.lead_id, False, context)
     if reaction.participation is None:
         return _unchanged(context)

@@ -1,4 +1,4 @@
-"""What a decision is made on, and what it leads to: values only."""
+"""The input and output of a decision: commands, the records they rest on, and the change they make."""
 
 from datetime import datetime
 
@@ -9,21 +9,21 @@ from room_server.core.room import Participation, Recording, Room, RosterEntry
 
 
 class OperatorAction(Struct, frozen=True):
-    """An internal act of Core, from the operator's command line: `trigger` is a word of the lifecycle table."""
+    """A transition by the operator's command line; `trigger` is a key of `lifecycle.TRANSITIONS`."""
 
     webinar_id: str
     trigger: str
 
 
 class Evaluate(Struct, frozen=True):
-    """The evaluation of one lead after the end."""
+    """The evaluation of one lead after the end of its webinar."""
 
     webinar_id: str
     lead_id: int
 
 
 class Command(Struct, frozen=True, kw_only=True):
-    """What someone wants. `id` is random and made at the edge; a session without an id of its own takes it."""
+    """A hook and its actor. `id` is random, made where the hook comes in; it names a session that has no id."""
 
     id: str
     actor: Actor
@@ -31,22 +31,22 @@ class Command(Struct, frozen=True, kw_only=True):
 
 
 class Facts(Struct, frozen=True, kw_only=True):
-    """The records that stand; None: there is none."""
+    """The stored records that a decision rests on; None: there is none."""
 
     room: Room | None = None
     participation: Participation | None = None
     entry: RosterEntry | None = None
     named_recording: Recording | None = None
-    """Said after the room was archived, whose record never changes: it counts for the messages."""
+    """A recording that was named after the room was archived; its messages use this one."""
 
     @property
     def recording(self) -> Recording:
-        """What the messages rest on."""
+        """The recording that messages use."""
         return self.named_recording or (self.room.recording if self.room else Recording())
 
 
 class DecisionContext(Struct, frozen=True, kw_only=True):
-    """The same records once the room is known to exist: what a listener is given."""
+    """What a listener gets: the records (the room exists), and who acts when."""
 
     room: Room
     participation: Participation | None
@@ -58,7 +58,7 @@ class DecisionContext(Struct, frozen=True, kw_only=True):
 
 
 class Reaction(Struct, frozen=True, kw_only=True):
-    """What one listener wants; nothing, by default."""
+    """The result of one listener: a new participation, events to emit, messages to send; by default nothing."""
 
     participation: Participation | None = None
     emit: tuple[Event, ...] = ()
@@ -66,9 +66,9 @@ class Reaction(Struct, frozen=True, kw_only=True):
 
 
 class Change(Struct, frozen=True, kw_only=True):
-    """What a decision comes to. `room` and `participation` are the records as they shall stand.
+    """The result of a decision: the records to store, the events and the messages to append.
 
-    A record that is the very same object as in the facts is not written. `duplicate`: the wish had come true before.
+    A record that is the same object as in the facts is not written. `duplicate`: the change was already in effect.
     """
 
     room: Room
@@ -76,6 +76,6 @@ class Change(Struct, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     messages: tuple[Message, ...] = ()
     named_recording: Recording | None = None
-    """To be kept beside the record of an archived room; None: what is kept there stays."""
+    """To store beside the record of an archived room; None: no change."""
     arm_evaluation: bool = False
     duplicate: bool = False

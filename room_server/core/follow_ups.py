@@ -1,22 +1,22 @@
-"""The three Telegram listeners: which message goes to whom, and what it waits for. Sending is telegram/'s."""
+"""The three Telegram listeners: which message goes to whom, and in which status it begins. `telegram/` sends it."""
 
 from room_server.core.decision_types import DecisionContext, Reaction
 from room_server.core.messages import AttendanceClassified, DeliveryStatus, Message, MessageKind, PostWebinarRoute
 from room_server.core.room import Recording, RosterEntry
 
 
-def tell_partner(event: AttendanceClassified, context: DecisionContext) -> Reaction:
-    """Client Webinar Attendance Telegram: the partner learns whether the lead came."""
+def notify_partner(event: AttendanceClassified, context: DecisionContext) -> Reaction:
+    """Client Webinar Attendance Telegram: tells the partner whether the lead attended."""
     return _message(event, context, MessageKind.ATTENDANCE)
 
 
 def follow_up(event: PostWebinarRoute, context: DecisionContext) -> Reaction:
-    """Post Webinar Follow-up Telegram: the candidate, on both routes."""
+    """Post Webinar Follow-up Telegram: a message to the candidate, on both routes."""
     return _message(event, context, MessageKind.FOLLOW_UP)
 
 
 def recording_follow_up(event: PostWebinarRoute, context: DecisionContext) -> Reaction:
-    """Post Webinar Recording Follow-up Telegram: the candidate who was not there."""
+    """Post Webinar Recording Follow-up Telegram: the recording, to a candidate who did not attend."""
     return Reaction() if event.route == "attended" else _message(event, context, MessageKind.RECORDING)
 
 
@@ -37,12 +37,12 @@ def _message(event: AttendanceClassified, context: DecisionContext, kind: Messag
 
 
 def chat_of(kind: MessageKind, entry: RosterEntry) -> int | None:
-    """Whose chat a message goes to: the partner hears of the attendance, the candidate gets the rest."""
+    """The chat of a message: the partner's for the attendance, the candidate's for the others."""
     return entry.partner_chat_id if kind is MessageKind.ATTENDANCE else entry.candidate_chat_id
 
 
 def first_status(kind: MessageKind, chat_id: int | None, recording: Recording) -> tuple[DeliveryStatus, str | None]:
-    """Where a message starts: nobody to send it to, no recording to link (yet), or on its way."""
+    """The status in which a message begins, and its error: without a chat, without a recording (yet), or queued."""
     if chat_id is None:
         return DeliveryStatus.NO_CHAT, None
     if kind is MessageKind.RECORDING and recording.url is None:

@@ -1,6 +1,6 @@
 """States and transitions of a webinar as tables (docs/domain.md, "States of a webinar").
 
-Everything that affects a transition stands in this file. A missing key is the refusal.
+Everything that affects a transition is in this file. A transition without an entry is refused.
 """
 
 from datetime import datetime, timedelta
@@ -13,7 +13,7 @@ from room_server.errors import Conflict
 
 
 class Trigger(StrEnum):
-    """What may move a webinar from one state to another."""
+    """What moves a webinar from one status to another."""
 
     SCHEDULE = "schedule"
     START = "start"
@@ -33,7 +33,7 @@ TRANSITIONS: dict[Trigger, dict[Status, Status]] = {
 }
 
 INTERNAL = frozenset({Trigger.SCHEDULE, Trigger.PAUSE, Trigger.RESUME, Trigger.ARCHIVE})
-"""Acts of the operator's command line; start and stop come as the hook made for them."""
+"""Triggers of the operator's command line; start and stop come by the hook `core_webinar_set_status`."""
 
 REFUSALS: dict[Trigger, str] = {
     Trigger.SCHEDULE: "webinar_state_invalid_rewind",
@@ -50,7 +50,7 @@ SPECIAL_REFUSALS: dict[tuple[Status, Trigger], str] = {
 }
 
 RESULT: dict[Trigger, Status] = {trigger: next(iter(moves.values())) for trigger, moves in TRANSITIONS.items()}
-"""Where each trigger leads; a trigger whose result already stands is a repeat, not an error."""
+"""The status that each trigger leads to. A trigger to the present status is a duplicate, not an error."""
 
 CTA_REFUSALS: dict[Status, str] = {
     Status.DRAFT: "webinar_state_invalid_cta",
@@ -60,7 +60,7 @@ CTA_REFUSALS: dict[Status, str] = {
 
 
 def move(room: Room, trigger: Trigger, now: datetime) -> Room:
-    """The room after `trigger`; the very same object when its result already stands. Raises Conflict."""
+    """The room after `trigger`; the same object when it is in that status already. Raises Conflict."""
     if room.status is RESULT[trigger]:
         return room
     target = TRANSITIONS[trigger].get(room.status)
@@ -76,7 +76,7 @@ def move(room: Room, trigger: Trigger, now: datetime) -> Room:
 
 
 def _clock(room: Room, target: Status, now: datetime) -> Room:
-    """Time on air runs in `live` only; a clock that was set back never takes any away."""
+    """The room with its time on air. It runs in `live` only, and does not shrink when the clock is set back."""
     if target is Status.LIVE:
         return replace(room, on_air_since=now)
     if room.on_air_since is None:
@@ -86,7 +86,7 @@ def _clock(room: Room, target: Status, now: datetime) -> Room:
 
 
 def show_cta(room: Room, visible: bool) -> Room:
-    """The room with its CTA shown or hidden; the very same object when it is so already. Raises Conflict."""
+    """The room with its CTA shown or hidden; the same object when it is so already. Raises Conflict."""
     if code := CTA_REFUSALS.get(room.status):
         raise Conflict(code, f"the CTA cannot be switched while the webinar is {room.status}")
     wanted = Visibility.VISIBLE if visible else Visibility.HIDDEN

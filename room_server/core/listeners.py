@@ -1,7 +1,6 @@
-"""Who listens to what: the mission's module map as one table. Nobody calls anybody.
+"""Which listener handles which event, as one table. Listeners never call each other.
 
-`settle` lets the listeners of each emitted event run in memory until nothing new is emitted. It ends: the map has no
-cycle, which a test proves.
+`run_listeners` ends because the table has no cycle; a test checks that.
 """
 
 from collections import deque
@@ -32,24 +31,26 @@ LISTENERS: dict[type[Event], tuple[Listener, ...]] = {
     Entered: (attendance.track_entered,),
     Completed: (attendance.track_completed, attendance.emit_completed),
     WebinarCompleted: (attendance.classify_completed,),
-    AttendanceClassified: (follow_ups.tell_partner, routing.route),
+    AttendanceClassified: (follow_ups.notify_partner, routing.route),
     PostWebinarRoute: (follow_ups.follow_up, follow_ups.recording_follow_up),
 }
-"""The room's own hooks change the room itself in `decide`; the pages hear of it by the published state."""
+"""The hooks without a listener change the room itself, in `decide`."""
 
 
 def run_listeners(events: tuple[Event, ...], context: DecisionContext) -> Change:
-    """The change that `events` lead to in `case`, with everything that their listeners emit, in order."""
-    told: list[Event] = []
+    """Run the listeners of `events`, then those of the events they emit, until none is left; the resulting change."""
+    emitted: list[Event] = []
     messages: list[Message] = []
     waiting = deque(events)
     while waiting:
         event = waiting.popleft()
-        told.append(event)
+        emitted.append(event)
         for listener in LISTENERS[type(event)]:
             reaction = listener(event, context)
             if reaction.participation is not None:
                 context = replace(context, participation=reaction.participation)
             waiting.extend(reaction.emit)
             messages.extend(reaction.messages)
-    return Change(room=context.room, participation=context.participation, events=tuple(told), messages=tuple(messages))
+    return Change(
+        room=context.room, participation=context.participation, events=tuple(emitted), messages=tuple(messages)
+    )

@@ -1,6 +1,6 @@
-"""The hooks as typed values: what comes in, what the server emits, who acts. The type is the schema.
+"""Hooks, emitted events, actors and messages as typed values. The types are also the schema of the API.
 
-Source: docs/domain.md, "Hooks and their payloads". Decoding happens once, at the edge; unknown fields are ignored.
+Source: docs/domain.md, "Hooks and their payloads". Hooks are decoded once, in `api/hooks`; unknown fields are ignored.
 """
 
 from datetime import datetime
@@ -17,12 +17,12 @@ LeadId = Annotated[int, Meta(ge=1, le=MAX_LEAD_ID, description="a person of the 
 Claimed = (
     Annotated[int, Meta(ge=0, le=2**40)] | Annotated[float, Meta(ge=0, le=2**40)] | Annotated[datetime, Meta(tz=True)]
 )
-"""A time as a client claims it: Unix seconds or RFC 3339. Kept, never acted on."""
+"""A time by the client's clock: Unix seconds or RFC 3339. It is checked, and no decision uses it."""
 ShortText = Annotated[str, Meta(max_length=200)]
 
 
 class Role(StrEnum):
-    """Who is calling, by the token."""
+    """The role of a caller, by its token."""
 
     ORGANIZER = "organizer"
     SPEAKER = "speaker"
@@ -46,7 +46,7 @@ class Actor(Struct, frozen=True, kw_only=True):
 
     @property
     def person(self) -> str:
-        """Whom the limits per person count as one: a role and a subject, whatever the token and its webinar."""
+        """The key of limits per person: role and subject, the same for all tokens and webinars of a person."""
         return f"{self.role}:{self.subject}"
 
 
@@ -93,8 +93,14 @@ class Completed(Struct, frozen=True, kw_only=True):
     webinar_type: Literal["live"] = "live"
 
 
-class WebinarCompleted(Completed, frozen=True, kw_only=True):
+class WebinarCompleted(Struct, frozen=True, kw_only=True):
     """`webinar_completed`: the normalised downstream fact; same payload as `client_webinar_completed`."""
+
+    webinar_id: WebinarId
+    lead_id: LeadId
+    completed_at: Claimed
+    session_id: ShortText | None = None
+    webinar_type: Literal["live"] = "live"
 
 
 class AttendanceClassified(Struct, frozen=True, kw_only=True):
@@ -135,7 +141,7 @@ NAMES: dict[type[Event], str] = {kind: name for name, kind in {**INBOUND, **EMIT
 
 
 class MessageKind(StrEnum):
-    """The three messages that a classified lead leads to."""
+    """The messages that may follow the classification of a lead."""
 
     ATTENDANCE = "attendance"
     FOLLOW_UP = "follow_up"
@@ -143,7 +149,7 @@ class MessageKind(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """What became of a message (design: Telegram). The last five are ends."""
+    """The status of a message (docs/telegram.md); the last five end its delivery. See core.delivery."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -157,7 +163,7 @@ class DeliveryStatus(StrEnum):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """One Telegram message to one chat; what it says is made when it is sent."""
+    """One Telegram message to one chat; its text is composed when it is sent."""
 
     lead_id: int
     kind: MessageKind
@@ -166,6 +172,6 @@ class Message(Struct, frozen=True, kw_only=True):
     chat_id: int | None
     locale: str
     error: str | None = None
-    """Why it ended without being sent, in one word."""
+    """Why it was not sent."""
     request_id: str = ""
-    """The request that led to it, for the log; the state writes it."""
+    """The request that led to it, for the log; set when it is stored."""

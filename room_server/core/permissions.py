@@ -1,4 +1,4 @@
-"""Who may do what, as one table (docs/domain.md, "Roles"). No other file decides by a role's name."""
+"""Which role may send and read what, as tables (docs/domain.md, "Roles"). No other file decides by a role."""
 
 from enum import StrEnum
 
@@ -14,11 +14,11 @@ from room_server.core.messages import (
     SetStatus,
 )
 from room_server.core.room import Status
-from room_server.errors import Forbidden, Unknown, webinar_unknown
+from room_server.errors import Forbidden, webinar_unknown
 
 
 class Reading(StrEnum):
-    """What can be read with a token."""
+    """What a token can give access to."""
 
     ROOM = "room"
     STANDING = "standing"
@@ -39,11 +39,11 @@ MAY_READ: dict[Reading, frozenset[Role]] = {
 }
 
 HIDDEN_FROM: dict[Status, frozenset[Role]] = {Status.DRAFT: frozenset({Role.ATTENDEE})}
-"""Statuses in which a room does not exist for a role: it can neither read it nor send a hook to it."""
+"""Roles to which a room in this status is unknown: they can neither read it nor send hooks to it."""
 
 
 def check_send(actor: Actor, hook: CoreHook | ClientHook) -> None:
-    """Role, then the token's webinar, then the lead. Raises Forbidden."""
+    """Check the role, then the token's webinar, then the lead. Raises Forbidden."""
     if actor.role not in MAY_SEND[type(hook)]:
         raise Forbidden("forbidden_role", f"the role {actor.role} may not send this hook")
     check_scope(actor, hook.webinar_id)
@@ -52,7 +52,7 @@ def check_send(actor: Actor, hook: CoreHook | ClientHook) -> None:
 
 
 def check_read(actor: Actor, reading: Reading, webinar_id: str | None) -> None:
-    """Whether the actor may read; `webinar_id` None asks for all rooms. Raises Forbidden."""
+    """Check the role and, unless `webinar_id` is None (all rooms), the token's webinar. Raises Forbidden."""
     if actor.role not in MAY_READ[reading]:
         raise Forbidden("forbidden_role", f"the role {actor.role} may not read this")
     if webinar_id is not None:
@@ -60,22 +60,17 @@ def check_read(actor: Actor, reading: Reading, webinar_id: str | None) -> None:
 
 
 def check_scope(actor: Actor, webinar_id: str) -> None:
-    """A token is for one webinar or, with `*`, for all. Raises Forbidden."""
+    """Check that the token is for this webinar or, with `*`, for all. Raises Forbidden."""
     if actor.webinar_id not in {"*", webinar_id}:
         raise Forbidden("forbidden_webinar", f"the token is for the webinar {actor.webinar_id}")
 
 
 def check_visible(actor: Actor, webinar_id: str, status: Status | None) -> None:
-    """A room that is not there, or not yet there for this role, is unknown. Raises Unknown."""
+    """Check that there is a room (`status` is not None) which the role may know of. Raises Unknown."""
     if status is None or is_hidden(actor, status):
-        raise unknown(webinar_id)
+        raise webinar_unknown(webinar_id)
 
 
 def is_hidden(actor: Actor, status: Status) -> bool:
-    """Whether a room in this status does not exist for the actor."""
+    """Whether a room in this status is unknown to the actor's role."""
     return actor.role in HIDDEN_FROM.get(status, ())
-
-
-def unknown(webinar_id: str) -> Unknown:
-    """The one answer for what is not there and for what is hidden: nobody can tell them apart."""
-    return webinar_unknown(webinar_id)

@@ -1,11 +1,11 @@
-"""What the operator says of a webinar: planning a new one, and changing its texts and addresses."""
+"""The operator's plan of a webinar: makes a new room, or changes titles, times, addresses and texts of one."""
 
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from room_server.core.decision_types import Change
 from room_server.core.players import check_player
@@ -14,7 +14,7 @@ from room_server.errors import BadInput, Conflict
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What may be said; None leaves it as it is."""
+    """The fields that an operator may set; None leaves a field as it is."""
 
     title: Title | None = None
     scheduled_at: datetime | None = None
@@ -29,8 +29,8 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 RESCHEDULABLE = frozenset({Status.DRAFT, Status.SCHEDULED})
-OF_THE_RECORDING = frozenset({"recording_url", "no_recording"})
-"""What may be said of an archived webinar, for its messages."""
+RECORDING_FIELDS = frozenset({"recording_url", "no_recording"})
+"""The fields that may be set for an archived webinar: its messages use them."""
 
 
 def new_room(webinar_id: str, epoch: str, plan: Plan, draft: bool) -> Room:
@@ -43,19 +43,21 @@ def new_room(webinar_id: str, epoch: str, plan: Plan, draft: bool) -> Room:
             "epoch": epoch,
             "version": 1,
             "status": Status.DRAFT if draft else Status.SCHEDULED,
-            **_said(plan),
+            **_fields_of(plan),
         }
     )
 
 
 def amended(room: Room, recording: Recording, plan: Plan) -> Change:
-    """What comes of `plan`; `recording` is what the messages rest on until now. Raises Conflict, BadInput.
+    """The change that `plan` makes; `recording` is the one that messages use so far. Raises Conflict, BadInput.
 
-    An archived room never changes; what is said of its recording is kept beside it, and counts for its messages.
+    An archived room never changes. Its recording is stored beside it, and its messages use that one.
     """
     if room.status is not Status.ARCHIVED:
         after = amend(room, plan)
-        return Change(room=after, participation=None, arm_evaluation=frees_held(room, after))
+        # After the end an evaluation moves the messages that wait for the recording.
+        moves = room.recording != after.recording and after.finished_at is not None
+        return Change(room=after, participation=None, arm_evaluation=moves)
     named = name_recording(room, plan)
     if named == recording:
         return Change(room=room, participation=None)
@@ -63,53 +65,43 @@ def amended(room: Room, recording: Recording, plan: Plan) -> Change:
 
 
 def name_recording(room: Room, plan: Plan) -> Recording:
-    """The recording of an archived room, named later. Raises Conflict when more is said than that, and BadInput."""
-    said = _said(plan)
-    if not said or said.keys() - OF_THE_RECORDING:
+    """The recording that `plan` gives to an archived room. Raises Conflict when it sets other fields, and BadInput."""
+    fields = _fields_of(plan)
+    if not fields or fields.keys() - RECORDING_FIELDS:
         raise Conflict("webinar_state_locked", "an archived webinar never changes; only its recording may be named")
-    return _checked({**_fields(room), **said}).recording
+    return _checked({**asdict(room), **fields}).recording
 
 
 def amend(room: Room, plan: Plan) -> Room:
-    """The room with what was said; the very same object when nothing new was. Raises Conflict, BadInput."""
+    """The room after `plan`; the same object when that changes nothing. Raises Conflict, BadInput."""
     if room.status is Status.ARCHIVED:
         raise Conflict("webinar_state_locked", "an archived webinar never changes")
-    said = _said(plan)
-    if "scheduled_at" in said and room.status not in RESCHEDULABLE:
+    fields = _fields_of(plan)
+    if "scheduled_at" in fields and room.status not in RESCHEDULABLE:
         raise Conflict("webinar_state_invalid_rewind", f"the time cannot be moved while the webinar is {room.status}")
-    after = _checked({**_fields(room), **said})
+    after = _checked({**asdict(room), **fields})
     return room if after == room else replace(after, version=room.version + 1)
 
 
-def frees_held(before: Room, after: Room) -> bool:
-    """Whether messages may have to be moved since the recording is another one: the evaluation sees to them."""
-    return before.recording != after.recording and after.finished_at is not None
-
-
-def _fields(room: Room) -> dict[str, Any]:
-    return {name: getattr(room, name) for name in room.__struct_fields__}
-
-
-def _said(plan: Plan) -> dict[str, Any]:
-    said: dict[str, Any] = {
-        name: value for name in plan.__struct_fields__ if (value := getattr(plan, name)) is not None
-    }
-    if isinstance(said.get("scheduled_at"), datetime):
+def _fields_of(plan: Plan) -> dict[str, Any]:
+    """The fields that the plan sets, consistent and in UTC. Raises BadInput."""
+    fields = {name: value for name, value in asdict(plan).items() if value is not None}
+    if isinstance(fields.get("scheduled_at"), datetime):
         try:
-            said["scheduled_at"] = said["scheduled_at"].astimezone(UTC)
+            fields["scheduled_at"] = fields["scheduled_at"].astimezone(UTC)
         except OverflowError:
             raise BadInput("invalid_payload", "scheduled_at: the calendar ends before that time") from None
     if plan.player_url:
         check_player(plan.player_url)
     if plan.recording_url:
-        said["no_recording"] = False
+        fields["no_recording"] = False
     elif plan.no_recording:
-        said["recording_url"] = None
-    return said
+        fields["recording_url"] = None
+    return fields
 
 
 def _checked(fields: dict[str, Any]) -> Room:
-    """A room whose every field is what its type says. Raises BadInput, naming the field."""
+    """A room of these fields. Raises BadInput, naming the field whose value its type does not allow."""
     try:
         return msgspec.convert(fields, Room)
     except msgspec.ValidationError as error:

@@ -1,4 +1,4 @@
-"""Player addresses: their origin, as a policy names it, and the pages that are no players, though people take them."""
+"""Player addresses: their origin for a Content-Security-Policy, and pages of video sites that cannot be framed."""
 
 import re
 from urllib.parse import urlsplit
@@ -29,16 +29,16 @@ _WATCH_PAGES = [
     (re.compile(r"(?:www\.)?vimeo\.com/(\d+)"), "https://player.vimeo.com/video/{1}"),
     (re.compile(r"(?:(?:www|m)\.)?ok\.ru/(?:video|live)/(\d+)"), "https://ok.ru/videoembed/{1}"),
 ]
-"""Pages to watch a video on, and the player that such a site has for the frames of others."""
+"""Pages of a video, and the address of its player, which other pages may frame."""
 _NO_PLAYERS = re.compile(
     r"(?:(?:www|m|music)\.)?youtube\.com/(?!embed/)|youtu\.be/|(?:(?:www|m)\.)?(?:vk\.com|vk\.ru|vkvideo\.ru)/(?!video_ext\.php)"
     r"|(?:www\.|m\.)?rutube\.ru/(?:live/)?(?:video/(?!embed/)|channel|u/|$)"
 )
-"""Other pages of those sites: channels, playlists, front pages."""
+"""Other pages of those sites, such as channels, playlists and front pages, which have no player."""
 
 
 def check_player(address: str) -> None:
-    """Raises BadInput for a page that shows nothing inside another page; it names the player where that is known."""
+    """Raises BadInput for a page that other pages may not frame; the error names its player where that is known."""
     parts = urlsplit(address)
     page = f"{(parts.hostname or '')}{parts.path}" + (f"?{parts.query}" if parts.query else "")
     for pattern, player in _WATCH_PAGES:
@@ -57,14 +57,14 @@ def _refused(address: str, instead: str) -> BadInput:
 
 
 def origin(address: str) -> str | None:
-    """The origin of an http(s) address as a Content-Security-Policy names it: lower case, ASCII; None where none can.
+    """The origin of an http(s) address in the form of a Content-Security-Policy (lower case, ASCII); else None.
 
-    What comes back can end no directive. An IPv6 address is a host that no policy can name (CSP 3, 2.3.1).
+    It contains no character that could end a directive. A policy cannot name an IPv6 host (CSP 3, 2.3.1).
     """
     try:
         parts = urlsplit(address)
         host = (parts.hostname or "").encode("idna").decode()
         port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:  # UnicodeError among them
+    except ValueError:  # UnicodeError is one
         return None
     return f"{parts.scheme}://{host}{port}" if _HOST.fullmatch(host) else None

@@ -1,7 +1,7 @@
-"""How far a change of a room has come: of how many sockets, how many have answered, and after how long. Pure.
+"""Receipts of a room's newest version: how many sockets got it, how many answered, and after how long.
 
-A socket's answer is the pong to a ping that carried the version: the browser had the bytes before it (RFC 6455, 5.5.3).
-It says nothing about what a screen shows.
+The answer of a socket is the pong to a ping that was sent behind the version: the browser has read the version by then
+(RFC 6455, 5.5.3). It does not say what a screen shows.
 """
 
 from bisect import bisect_left
@@ -16,7 +16,7 @@ BOUNDS_MS: tuple[float, ...] = tuple(
 
 
 class ReceiptCounts(Struct, frozen=True, kw_only=True):
-    """One process's count of one change: `buckets` are answers by bound, the last one beyond all of them."""
+    """One process's counts of one version: sockets it was sent to, and answers by bound (the last bucket has none)."""
 
     epoch: str
     version: int
@@ -40,12 +40,12 @@ def no_answers() -> list[int]:
 
 
 def bucket(seconds: float) -> int:
-    """Where an answer after so long is counted."""
+    """The index of the bucket of an answer after so many seconds."""
     return bisect_left(BOUNDS_MS, seconds * 1000)
 
 
 def merge(parts: Iterable[ReceiptCounts]) -> Reach | None:
-    """All processes' counts of the newest change that any of them told; None when there was none."""
+    """The sum of all processes' counts of the newest version; None when there are none."""
     known = list(parts)
     if not known:
         return None
@@ -66,9 +66,9 @@ def percentile(buckets: list[int], share: float) -> float | None:
     needed = share * sum(buckets)
     if not needed:
         return None
-    seen = 0
+    below = 0
     for bound, count in zip(BOUNDS_MS, buckets, strict=False):
-        seen += count
-        if seen >= needed:
+        below += count
+        if below >= needed:
             return bound
     return BOUNDS_MS[-1]

@@ -1,4 +1,4 @@
-"""The facts that a decision reads and writes: room, participation, roster entry; and the room as the public sees it."""
+"""The records of a webinar: room, participation, roster entry; and the public state of a room."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -29,24 +29,24 @@ class Visibility(StrEnum):
 
 
 Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x1f]+(?!\n)$", max_length=2000)]
-"""An absolute http(s) address: it becomes a link or a frame, so nothing else may stand there."""
+"""An absolute http(s) address; pages make it a link or a frame, so no other scheme is allowed."""
 Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d{1,5})?(?!\n)$", max_length=255)]
-"""An origin as a policy names it: whatever stands there goes into a header of a page."""
+"""An origin in the form of a Content-Security-Policy; it becomes part of that header."""
 Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Description = Annotated[str, Meta(max_length=4000)]
 Label = Annotated[str, Meta(min_length=1, max_length=80)]
 
 
 class Recording(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is known of a webinar's recording: where it is, that there will be none, or, by default, nothing yet."""
+    """What is known of a webinar's recording: its address, that there will be none, or (the default) nothing yet."""
 
     url: Url | None = None
     is_expected: bool = True
-    """False: the operator said that there will be none."""
+    """False: the operator has set that there will be none."""
 
     @property
     def is_known(self) -> bool:
-        """Whether nobody need wait any longer to learn of it."""
+        """Whether messages need not wait for it any longer."""
         return self.url is not None or not self.is_expected
 
 
@@ -69,18 +69,18 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cta_url: Url | None = None
     player_url: Url | None = None
     frame_origins: Annotated[tuple[Origin, ...], Meta(max_length=10)] = ()
-    """Origins that the player leads to, beside its own."""
+    """Origins that the player redirects to, besides its own."""
     recording_url: Url | None = None
     no_recording: bool = False
-    """The operator said that there will be none."""
+    """Whether the operator has set that there will be none."""
     texts: dict[str, dict[str, str]] = {}
     """Telegram texts of this webinar's own: locale -> text name -> HTML template."""
     request_id: str = ""
-    """The request that asked for this version, for the log; the state writes it."""
+    """The request that led to this version, for the log; set when it is stored."""
 
     @property
     def recording(self) -> Recording:
-        """What this record says of the recording."""
+        """The recording by this record."""
         return Recording(url=self.recording_url, is_expected=not self.no_recording)
 
 
@@ -140,7 +140,7 @@ class PublicRoom(Struct, frozen=True, tag_field="type", tag="state"):
 
 
 def public(room: Room) -> PublicRoom:
-    """What everyone with access to the room may see in its present state."""
+    """The public state of a room: the player while it is on air or paused, the recording after its end."""
     visible = room.cta_visibility is Visibility.VISIBLE
     return PublicRoom(
         webinar_id=room.webinar_id,
@@ -161,5 +161,5 @@ def public(room: Room) -> PublicRoom:
 
 
 def public_text(room: Room) -> bytes:
-    """The bytes that are stored, published, answered and sent: made here and nowhere else."""
+    """The public state as JSON: the same bytes are stored, published, answered by REST and sent to sockets."""
     return msgspec.json.encode(public(room))

@@ -1,4 +1,4 @@
-"""Post Webinar Routing Service: the classification decides which way a lead is followed up."""
+"""Post Webinar Routing Service: the classification of a lead decides its route."""
 
 from msgspec.structs import replace
 
@@ -7,17 +7,17 @@ from room_server.core.messages import AttendanceClassified, PostWebinarRoute, Ro
 
 
 def route(event: AttendanceClassified, context: DecisionContext) -> Reaction:
-    """The lead's route, kept with its participation and emitted once."""
-    way: Route = "attended" if event.attended else "not_attended"
+    """Record the lead's route with its participation and emit it."""
+    lead_route: Route = "attended" if event.attended else "not_attended"
     return Reaction(
-        participation=context.participation and replace(context.participation, route=way),
+        participation=context.participation and replace(context.participation, route=lead_route),
         emit=(
             PostWebinarRoute(
                 lead_id=event.lead_id,
                 webinar_id=event.webinar_id,
                 attended=event.attended,
                 timestamp=event.timestamp,
-                route=way,
+                route=lead_route,
             ),
         ),
     )

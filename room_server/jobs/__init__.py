@@ -1,1 +1,1 @@
-"""What the worker does on a schedule."""
+"""Work on whole webinars: evaluation, retention, erasure of a lead, the attendance report."""

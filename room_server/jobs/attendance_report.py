@@ -1,7 +1,6 @@
-"""Who came: one line per lead of the roster or who entered, with what became of its messages."""
+"""The attendance report: one row per lead that is on the roster or entered, with the status of its messages."""
 
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
 from datetime import datetime
 
 from msgspec import Struct
@@ -17,7 +16,7 @@ from room_server.state.store import Store
 
 
 class MessageRow(Struct, frozen=True):
-    """A message's fate; `error` says why it did not go."""
+    """One message of a lead; `error` says why it was not sent."""
 
     kind: MessageKind
     status: DeliveryStatus
@@ -26,7 +25,7 @@ class MessageRow(Struct, frozen=True):
 
 
 class AttendanceRow(Struct, frozen=True, kw_only=True):
-    """One lead. Times are the server's clock, RFC 3339 UTC."""
+    """One lead. Times are the server's clock, UTC."""
 
     lead_id: int
     name: str
@@ -38,7 +37,7 @@ class AttendanceRow(Struct, frozen=True, kw_only=True):
 
 
 class Summary(Struct, frozen=True, kw_only=True):
-    """A webinar's numbers: `leads` are those of the roster or who entered."""
+    """The totals of a webinar; `leads` counts those that are on the roster or entered."""
 
     leads: int
     entered: int
@@ -46,51 +45,42 @@ class Summary(Struct, frozen=True, kw_only=True):
     classified: int
     attended: int
     messages: dict[str, dict[str, int]]
-    """Kind -> status -> how many."""
+    """Kind -> status -> number of messages."""
 
 
 async def attendance(store: Store, webinar_id: str) -> list[AttendanceRow]:
-    """All lines, by lead id. Raises StateUnavailable."""
+    """All rows, by lead id. Records that cannot be read are logged and left out. Raises StateUnavailable."""
     entries = {entry.lead_id: entry async for entry in roster.entries(store, webinar_id)}
-    known = {part.lead_id: part async for part in participations(store, webinar_id)}
+    known: dict[int, Participation] = {}
+    async for found in hash_slices(store, store.keys.participations(webinar_id)):
+        records = (store.records.readable(PARTICIPATION, raw, f"a lead of {webinar_id}") for raw in found.values())
+        known.update({one.lead_id: one for one in records if one is not None})
     messages: defaultdict[int, dict[MessageKind, Delivery]] = defaultdict(dict)
-    async for held in Outbox(store).deliveries(webinar_id):
-        messages[held.delivery.lead_id][held.delivery.kind] = held.delivery
+    async for stored in Outbox(store).deliveries(webinar_id):
+        messages[stored.delivery.lead_id][stored.delivery.kind] = stored.delivery
     return [
-        _line(entries.get(lead) or RosterEntry(lead_id=lead), known.get(lead), messages.get(lead, {}))
+        _row(entries.get(lead) or RosterEntry(lead_id=lead), known.get(lead), messages.get(lead, {}))
         for lead in sorted(entries.keys() | known.keys())
     ]
 
 
-async def participations(store: Store, webinar_id: str) -> AsyncIterator[Participation]:
-    """Whoever entered or was classified, in no order; one may come twice. Raises StateUnavailable.
-
-    Records that cannot be read are left out.
-    """
-    async for found in hash_slices(store, store.keys.participations(webinar_id)):
-        for raw in found.values():
-            known = store.records.readable(PARTICIPATION, raw, f"a lead of {webinar_id}")
-            if known is not None:
-                yield known
-
-
-def summary(lines: list[AttendanceRow]) -> Summary:
-    """The numbers of these lines."""
+def summary(rows: list[AttendanceRow]) -> Summary:
+    """The totals of these rows."""
     messages: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for line in lines:
-        for message in line.messages:
+    for row in rows:
+        for message in row.messages:
             messages[message.kind][message.status] += 1
     return Summary(
-        leads=len(lines),
-        entered=sum(line.entered_at is not None for line in lines),
-        completed=sum(line.completed_at is not None for line in lines),
-        classified=sum(line.attended is not None for line in lines),
-        attended=sum(line.attended is True for line in lines),
-        messages={kind: dict(fates) for kind, fates in sorted(messages.items())},
+        leads=len(rows),
+        entered=sum(row.entered_at is not None for row in rows),
+        completed=sum(row.completed_at is not None for row in rows),
+        classified=sum(row.attended is not None for row in rows),
+        attended=sum(row.attended is True for row in rows),
+        messages={kind: dict(counts) for kind, counts in sorted(messages.items())},
     )
 
 
-def _line(entry: RosterEntry, known: Participation | None, messages: dict[MessageKind, Delivery]) -> AttendanceRow:
+def _row(entry: RosterEntry, known: Participation | None, messages: dict[MessageKind, Delivery]) -> AttendanceRow:
     part = known or Participation(lead_id=entry.lead_id)
     return AttendanceRow(
         lead_id=entry.lead_id,

@@ -1,15 +1,14 @@
-"""A person is forgotten: records, messages on their way, and events.
+"""Erasure of one lead's data: records, messages that are not sent yet, entries of the event stream and the outbox.
 
-A lead that a live or paused webinar knows is not forgotten: it could enter again at once. A message that is just being
-sent is waited for, no longer than its sender's lease. A tombstone stands for a day: until then no import brings the
-lead back, whether it began before or after. Everything may be repeated.
+Every step may be repeated. `erase_entries` also serves `jobs.retention`.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from room_server.clock import utc_now
 from room_server.core.delivery import LEASE, finish, lease_expired
@@ -17,35 +16,37 @@ from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import PublicRoom, Status
 from room_server.errors import RoomServerError, StateUnavailable, webinar_unknown
 from room_server.ids import new_id
-from room_server.state import stream_erasure
 from room_server.state.commits import DONE_SECONDS
-from room_server.state.outbox import FollowOn, Outbox
-from room_server.state.redis.pipeline import Script
+from room_server.state.outbox import GROUP, FollowOn, Outbox
+from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
-TOGETHER = 100
-"""Webinars that are asked at once."""
-PAUSE = 0.1
-"""Seconds between two looks at a message that is just being sent."""
-PATIENCE = 2 * LEASE.total_seconds()
-"""Seconds that messages of one webinar are waited for."""
+LOOKUP_BATCH = 100
+"""Webinars that one pipeline asks for a lead."""
+POLL_SECONDS = 0.1
+"""Between two looks at a message that is being sent."""
+SENDING_SECONDS = 2 * LEASE.total_seconds()
+"""How long the messages of one webinar may stay `sending` before `forget` gives up."""
 TOMBSTONE_SECONDS = 86_400
-"""How long imports leave a forgotten lead out: longer than any import runs, or a file that names it lies about."""
+"""How long imports leave a forgotten lead out: longer than any import runs."""
 RUNNING = frozenset({Status.LIVE, Status.PAUSED})
+STREAM_BATCH = 1000
+"""Stream entries that one read brings."""
 
-_ROOM = msgspec.json.Decoder(PublicRoom)
+Selects = Callable[[str, int | None], bool]
+"""Whether the entries about this webinar and this lead (None: about no lead) are to be deleted."""
 
 
 class KnownIn(NamedTuple):
-    """A webinar that knows the lead."""
+    """A webinar that has records of the lead."""
 
     webinar_id: str
     status: Status
 
 
 class Forgotten(NamedTuple):
-    """How much was deleted."""
+    """How many records were deleted, by kind."""
 
     entries: int = 0
     participations: int = 0
@@ -53,54 +54,123 @@ class Forgotten(NamedTuple):
     events: int = 0
 
 
+class About(Struct, frozen=True):
+    """What an event's payload is about."""
+
+    webinar_id: str = ""
+    lead_id: int | None = None
+
+
 class StillRunning(RoomServerError):
-    """The lead could enter again at once."""
+    """The lead could enter a running webinar again at once, so it is not forgotten."""
+
+
+_ROOM = msgspec.json.Decoder(PublicRoom)
+_ABOUT = msgspec.json.Decoder(About)
 
 
 async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) -> list[KnownIn]:
-    """Which webinars know the lead, by id. Raises Unknown, UnreadableRecord, StateUnavailable."""
+    """The webinars with records of the lead, by id; with `webinar_id` that one only.
+
+    Raises StillRunning when one of them is live or paused, Unknown, UnreadableRecord, StateUnavailable.
+    """
     ids = [webinar_id] if webinar_id else await _all_webinars(store)
     found: list[KnownIn] = []
-    for start in range(0, len(ids), TOGETHER):
-        found += await _known(store, lead, ids[start : start + TOGETHER])
+    for start in range(0, len(ids), LOOKUP_BATCH):
+        found += await _known_in(store, lead, ids[start : start + LOOKUP_BATCH])
     if webinar_id and not found and (await store.load(webinar_id)).room is None:
         raise webinar_unknown(webinar_id)
-    return sorted(found)
-
-
-def check(lead: int, found: Sequence[KnownIn]) -> None:
-    """Raises StillRunning when one of these webinars is running."""
-    for place in found:
-        if place.status in RUNNING:
-            raise _still_running(lead, place.webinar_id)
+    found.sort()
+    for known in found:
+        if known.status in RUNNING:
+            raise _still_running(lead, known.webinar_id)
+    return found
 
 
 async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forgotten:
-    """Delete what is stored of the lead, in one webinar or everywhere.
+    """Delete what is stored of the lead, in one webinar or in all: records, queued messages, stream entries.
 
+    A tombstone of one day comes first, so that no import that runs meanwhile brings the lead back.
     Raises Unknown, StillRunning, StateUnavailable; what was deleted until then stays deleted.
     """
-    check(lead, await webinars_of(store, lead, webinar_id))
+    await webinars_of(store, lead, webinar_id)  # raises before anything is written
     tags = (store.keys.tag(webinar_id),) if webinar_id else store.keys.tags
-    await _leave_tombstones(store, tags, f"{lead} {webinar_id}" if webinar_id else str(lead))
-    found = await webinars_of(store, lead, webinar_id)  # after the tombstones: an import that was sooner is seen now
-    check(lead, found)
-    sums = Forgotten()
-    for place in found:
-        sums = _plus(sums, await _forget(store, lead, place.webinar_id))
     for tag in tags:
-        erased = await stream_erasure.erase(store, tag, lambda name, who: who == lead and webinar_id in {None, name})
-        sums = _plus(sums, Forgotten(events=erased.events))
-        async with deadline():  # replicas must have deleted it, too, also what an earlier try deleted
-            await store.call_replicated("EXISTS", store.keys.events(tag))
-    return sums
-
-
-async def _leave_tombstones(store: Store, tags: tuple[str, ...], member: str) -> None:
-    tombstone = Script.read("tombstone")
-    for tag in tags:
+        tombstone = [f"{lead} {webinar_id}" if webinar_id else str(lead), TOMBSTONE_SECONDS]
         async with deadline():
-            await store.run(tombstone, [store.keys.forgotten(tag)], [member, TOMBSTONE_SECONDS])
+            await store.run(Script.read("tombstone"), [store.keys.forgotten(tag)], tombstone)
+    found = await webinars_of(store, lead, webinar_id)  # again: an import may have ended before the tombstone
+    counts = [await forget_in(store, lead, known.webinar_id) for known in found]
+    for tag in tags:
+        events = await erase_entries(store, tag, lambda name, who: who == lead and webinar_id in {None, name})
+        counts.append(Forgotten(events=events))
+        async with deadline():  # waits until replicas have all deletions, those of an earlier try included
+            await store.call_replicated("EXISTS", store.keys.events(tag))
+    return Forgotten(*(sum(column) for column in zip(Forgotten(), *counts, strict=True)))
+
+
+async def forget_in(store: Store, lead: int, webinar_id: str, seconds: float = SENDING_SECONDS) -> Forgotten:
+    """Delete one webinar's records of the lead once none of its messages is being sent; wait `seconds` at most.
+
+    Raises StillRunning when the webinar has begun meanwhile, StateUnavailable.
+    """
+    keys, tag, fields = store.keys, store.keys.tag(webinar_id), list(_fields(lead))
+    until = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < until:
+        records = [keys.room, keys.roster, keys.participations, keys.deliveries, keys.tally]
+        touched = [
+            keys.done(webinar_id, new_id()),
+            *(key(webinar_id) for key in records),
+            keys.fates(tag),
+            keys.due(tag),
+        ]
+        async with deadline():
+            result, *counts = await store.run_replicated(
+                Script.read("forget"), touched, [DONE_SECONDS, webinar_id, lead, *fields]
+            )
+        if result == b"running":
+            raise _still_running(lead, webinar_id)
+        if result == b"forgotten":
+            return Forgotten(*counts)
+        await _discard_expired_leases(store, webinar_id, fields)
+        await asyncio.sleep(POLL_SECONDS)  # bounded by `until`
+    raise StateUnavailable(f"messages of {webinar_id} to lead {lead} are being sent again and again; stop the workers")
+
+
+async def erase_entries(store: Store, tag: str, selects: Selects, until: str = "+") -> int:
+    """Delete the selected entries of a partition's event stream and outbox, up to the stream id `until`.
+
+    The number of events deleted. Raises StateUnavailable.
+    """
+    await _erase(store, store.keys.outbox(tag), lambda values: selects(*_message(values)), until)
+    return await _erase(store, store.keys.events(tag), lambda values: selects(*_event(values)), until)
+
+
+async def _erase(store: Store, key: str, selects: Callable[[dict[bytes, bytes]], bool], until: str) -> int:
+    erased, first = 0, "-"
+    while True:
+        async with deadline():
+            entries: list[Any] = await store.call("XRANGE", key, first, until, "COUNT", STREAM_BATCH)
+        if not entries:
+            return erased
+        if ids := [number for number, values in entries if selects(dict(pairs(values)))]:
+            async with deadline():  # acknowledged first, so that no consumer keeps an id without an entry
+                await store.call("XACK", key, GROUP, *ids)
+                erased += await store.call("XDEL", key, *ids)
+        first = f"({entries[-1][0].decode()}"
+
+
+def _event(values: dict[bytes, bytes]) -> tuple[str, int | None]:
+    try:
+        about = _ABOUT.decode(values.get(b"payload", b""))
+    except ValueError:  # msgspec's decoding errors are ValueErrors
+        return "", None
+    return about.webinar_id, about.lead_id
+
+
+def _message(values: dict[bytes, bytes]) -> tuple[str, int | None]:
+    lead = values.get(b"field", b"").partition(b":")[0]
+    return values.get(b"webinar", b"").decode("utf-8", "replace"), int(lead) if lead.isdigit() else None
 
 
 async def _all_webinars(store: Store) -> list[str]:
@@ -109,17 +179,17 @@ async def _all_webinars(store: Store) -> list[str]:
     return [name.decode() for names in found for name in names]
 
 
-async def _known(store: Store, lead: int, ids: list[str]) -> list[KnownIn]:
-    keys, fields, asked = store.keys, list(_fields(lead)), list[tuple[Any, ...]]()
+async def _known_in(store: Store, lead: int, ids: list[str]) -> list[KnownIn]:
+    keys, commands = store.keys, list[tuple[Any, ...]]()
     for name in ids:
-        asked += [
+        commands += [
             ("HGET", keys.room(name), "public"),
             ("HEXISTS", keys.roster(name), lead),
             ("HEXISTS", keys.participations(name), lead),
-            ("HMGET", keys.deliveries(name), *fields),
+            ("HMGET", keys.deliveries(name), *_fields(lead)),
         ]
     async with deadline():
-        replies = await store.call_all(asked)
+        replies = await store.call_all(commands)
     rows = zip(ids, replies[0::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
     return [
         KnownIn(name, store.records.read(_ROOM, text, f"the state of {name}").status)
@@ -128,45 +198,18 @@ async def _known(store: Store, lead: int, ids: list[str]) -> list[KnownIn]:
     ]
 
 
-async def _forget(store: Store, lead: int, webinar_id: str, patience: float = PATIENCE) -> Forgotten:
-    """One webinar's records, as soon as nothing is just being sent."""
-    forget, keys, tag = Script.read("forget"), store.keys, store.keys.tag(webinar_id)
-    until = asyncio.get_running_loop().time() + patience
-    while asyncio.get_running_loop().time() < until:
-        webinars_of = [
-            *(keys.done(webinar_id, new_id()), keys.room(webinar_id), keys.roster(webinar_id)),
-            *(keys.participations(webinar_id), keys.deliveries(webinar_id), keys.tally(webinar_id)),
-            *(keys.fates(tag), keys.due(tag)),
-        ]
-        async with deadline():
-            word, *counts = await store.run_replicated(
-                forget, webinars_of, [DONE_SECONDS, webinar_id, lead, *_fields(lead)]
-            )
-        if word == b"running":
-            raise _still_running(lead, webinar_id)
-        if word == b"forgotten":
-            return Forgotten(*counts)
-        await _end_lapsed(store, lead, webinar_id)
-        await asyncio.sleep(PAUSE)  # bounded by `until`
-    raise StateUnavailable(f"messages of {webinar_id} to lead {lead} are being sent again and again; stop the workers")
-
-
-async def _end_lapsed(store: Store, lead: int, webinar_id: str) -> None:
-    """Nobody sends what its dead sender had in hand."""
+async def _discard_expired_leases(store: Store, webinar_id: str, fields: list[str]) -> None:
+    """End the messages whose sender died while it sent them, so that nobody tries them again."""
     outbox = Outbox(store)
-    for name in _fields(lead):
-        held, now = await outbox.load(webinar_id, name), utc_now()
-        if held and lease_expired(held.delivery, now):
-            ended = finish(held.delivery, DeliveryStatus.UNDELIVERABLE, "discarded", now)
-            await outbox.update(webinar_id, held, ended, FollowOn())
+    for field in fields:
+        stored, now = await outbox.load(webinar_id, field), utc_now()
+        if stored and lease_expired(stored.delivery, now):
+            ended = finish(stored.delivery, DeliveryStatus.UNDELIVERABLE, "discarded", now)
+            await outbox.update(webinar_id, stored, ended, FollowOn())
 
 
 def _fields(lead: int) -> Iterator[str]:
     return (f"{lead}:{kind}" for kind in MessageKind)
-
-
-def _plus(one: Forgotten, other: Forgotten) -> Forgotten:
-    return Forgotten(*(first + second for first, second in zip(one, other, strict=True)))
 
 
 def _still_running(lead: int, webinar_id: str) -> StillRunning:

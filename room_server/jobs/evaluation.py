@@ -1,8 +1,8 @@
-"""After the end: everyone who has no classification was not there. Slow, resumable, harmless when two do it at once.
+"""Evaluation: after the end of a webinar, every lead without a classification is classified as not attended.
 
-The schedule is a sorted set that the stop of a webinar, a later roster and a later recording write to in their own
-steps. A sweep starts over after a crash and skips whoever is classified; it is done only after a full pass that found
-nobody.
+The schedule is a sorted set. The stop of a webinar, a later roster import and a later recording add to it, in the same
+script as their own change. An evaluation that is broken off starts again and skips leads that are classified. It is
+done after a full pass that found none. Two at once do no harm.
 """
 
 import asyncio
@@ -28,24 +28,24 @@ from room_server.transactions import Transactions
 logger = logging.getLogger(__name__)
 
 TOGETHER = 32
-"""Leads that are decided at once: hooks share the same Redis."""
+"""Leads that are classified at once; few, since hooks use the same Redis."""
 ACTOR = Actor(role=Role.SYSTEM, subject="evaluation")
 
 Result = TypeVar("Result")
 
 
 class Evaluations:
-    """The schedule and its work, for all partitions. Once `stopping` is set, what goes on is broken off soon."""
+    """Runs evaluations of all partitions. Once `stopping` is set, a running one is broken off soon."""
 
     def __init__(self, transactions: Transactions, stopping: asyncio.Event | None = None) -> None:
-        self._store = store = transactions.store
+        self._store = transactions.store
         self._transactions = transactions
         self._stopping = stopping or asyncio.Event()
-        self._outbox = Outbox(store)
-        self.schedule = EvaluationSchedule(store)
+        self._outbox = Outbox(self._store)
+        self.schedule = EvaluationSchedule(self._store)
 
     async def run_pending(self, webinar_id: str) -> int:
-        """Evaluate now what is on the schedule for later; how many leads were classified. Raises StateUnavailable."""
+        """Evaluate a scheduled webinar now; how many leads were classified. Raises StateUnavailable."""
         due = await self.schedule.pending(webinar_id)
         return 0 if due is None else await self.run(due)
 
@@ -55,7 +55,7 @@ class Evaluations:
         while True:
             facts = await self._store.load(due.webinar_id)
             if facts.room is not None and facts.room.status in {Status.FINISHED, Status.ARCHIVED}:
-                request_id.set(facts.room.request_id)  # what follows is done for who ended the webinar
+                request_id.set(facts.room.request_id)  # log and messages name the request that ended the webinar
                 while found := await self.sweep(due.webinar_id, facts):
                     classified += found
                 await self._move(due.webinar_id, facts.recording)
@@ -78,16 +78,16 @@ class Evaluations:
         try:
             hook = Evaluate(webinar_id, int(lead.id))
             command = Command(id=new_id(), actor=ACTOR, hook=hook)
-            read = self._store.with_records(webinar_id, facts, lead)
-            return not (await self._transactions.apply(command, read)).duplicate
+            seen = self._store.with_records(webinar_id, facts, lead)
+            return not (await self._transactions.apply(command, seen)).duplicate
         except UnreadableRecord:
-            return False  # one lead must not stop the others; the log has it
+            return False  # one lead must not stop the others; state.records logs it
         except ValueError:
             logger.error("a lead of %s has an id that is no number, and is not classified", webinar_id)
             return False
 
     async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[LeadRecords]]:
-        """Leads without a classification, slice by slice: of the roster, then of those who entered without it."""
+        """Leads without a classification, in slices: those on the roster, then any others that entered."""
         keys = self._store.keys
         async for found in hash_slices(self._store, keys.roster(webinar_id)):
             async with deadline():
@@ -99,7 +99,7 @@ class Evaluations:
             yield [lead for lead in leads if _is_open(lead)]
 
     async def _move(self, webinar_id: str, recording: Recording) -> None:
-        """Messages that rest on a recording go on their way, or end, now that there is one or will be none."""
+        """Queue or end messages that wait for a recording, now that there is one or will be none."""
         if not recording.is_known:
             return
         waiting: list[StoredDelivery] = []
@@ -123,11 +123,11 @@ def _is_open(lead: LeadRecords) -> bool:
     try:
         return not lead.participation or PARTICIPATION.decode(lead.participation).attended is None
     except ValueError:
-        return True  # whoever classifies it will tell
+        return True  # `_classify` logs it
 
 
 async def _all(acts: list[Coroutine[Any, Any, Result]]) -> list[Result]:
-    """What they give, once all are done, so that none goes on behind our back. Raises the first error."""
+    """The results, once all have ended, so that none goes on after an error. Raises the first error."""
     done = await asyncio.gather(*acts, return_exceptions=True)
     for result in done:
         if isinstance(result, BaseException):

@@ -1,13 +1,12 @@
-"""The end of a webinar's records: so many days after it was archived nothing of it is left.
+"""Retention: deletes webinars that were archived so many days ago, with all their records and stream entries.
 
-Each look asks the clock and the setting anew, so a setting that is changed holds for all that is archived already. A
-look that is broken off is taken up by the next one; two at once do no harm.
+Each run reads the clock and the setting again, so a changed setting holds for webinars that are archived already. The
+next run goes on where one was broken off; two at once do no harm.
 """
 
 import asyncio
 import logging
 from datetime import datetime
-from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +15,7 @@ from room_server.clock import utc_now
 from room_server.core.delivery import ENDED
 from room_server.core.messages import DeliveryStatus
 from room_server.errors import StateUnavailable
-from room_server.state import stream_erasure
+from room_server.jobs.erasure import erase_entries
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import unix_ms
 from room_server.state.redis.pipeline import Script, pairs
@@ -25,88 +24,74 @@ from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
 
-TAKEN = 500
-"""Webinars that go together: one pass over the streams serves them all."""
+BATCH = 500
+"""Webinars that are deleted together: one pass over the streams serves them all."""
 
 
-class Standing(Struct, frozen=True):
-    """How far a message has come."""
+class Progress(Struct, frozen=True):
+    """The one field of a delivery that retention reads."""
 
     status: DeliveryStatus
 
 
-_STANDING = msgspec.json.Decoder(Standing)
+_PROGRESS = msgspec.json.Decoder(Progress)
 
 
-class Expired(NamedTuple):
-    """A webinar whose time is over, and when it was archived (Unix ms, as Redis writes it)."""
+async def expire(store: Store, before: datetime, stopping: asyncio.Event | None = None) -> list[str]:
+    """Delete the webinars that were archived before then, with all their records; their ids.
 
-    webinar_id: str
-    archived_at: str
+    Once `stopping` is set, the rest is left for another run. Raises StateUnavailable for a partition that does not
+    answer, after the others are done.
+    """
+    deleted: list[str] = []
+    unavailable: StateUnavailable | None = None
+    for tag in store.keys.tags:
+        try:
+            while (expired := await _expired(store, tag, before)) and not (stopping and stopping.is_set()):
+                deleted += await _delete(store, tag, expired)
+        except StateUnavailable as error:
+            unavailable = error
+    if unavailable is not None:
+        raise unavailable
+    return deleted
 
 
-class Retention:
-    """What is archived in all partitions. Once `stopping` is set, the rest is left for another time."""
+async def _expired(store: Store, tag: str, before: datetime) -> list[tuple[str, str]]:
+    """Webinars of a partition that were archived before then, each with the time (Unix ms, as Redis writes it)."""
+    ago = round((utc_now() - before).total_seconds() * 1000)
+    async with deadline():
+        limits = [unix_ms(before), ago, BATCH]
+        found = await store.run(Script.read("over"), [store.keys.archived(tag)], limits)
+    return [(name.decode(), f"{float(score):.0f}") for name, score in pairs(found)]
 
-    def __init__(self, store: Store, stopping: asyncio.Event | None = None) -> None:
-        self._store = store
-        self._stopping = stopping or asyncio.Event()
-        self._find = Script.read("over")
-        self._expire = Script.read("expire")
 
-    async def expire(self, before: datetime) -> list[str]:
-        """Delete what was archived before then, with all its facts; the webinars' ids. Raises StateUnavailable.
+async def _delete(store: Store, tag: str, expired: list[tuple[str, str]]) -> list[str]:
+    """Messages and stream entries first, the room and its index last: until then another run finds the webinar."""
+    until = str(unix_ms(utc_now()))
+    for webinar_id, archived_at in expired:
+        await _delete_messages(store, webinar_id, archived_at)
+    names = dict(expired)
+    await erase_entries(store, tag, lambda webinar_id, _: webinar_id in names, until)
+    deleted = [webinar_id for webinar_id, archived_at in expired if await store.delete(webinar_id, archived_at)]
+    logger.info("retention: %d archived webinars are deleted", len(deleted))
+    return deleted
 
-        A partition that is away is told of once the others are done.
-        """
-        gone: list[str] = []
-        away: StateUnavailable | None = None
-        for tag in self._store.keys.tags:
-            try:
-                while (over := await self._over(tag, before)) and not self._stopping.is_set():
-                    gone += await self._delete(tag, over)
-            except StateUnavailable as refusal:
-                away = refusal
-        if away is not None:
-            raise away
-        return gone
 
-    async def _over(self, tag: str, before: datetime) -> list[Expired]:
-        ago = round((utc_now() - before).total_seconds() * 1000)
+async def _delete_messages(store: Store, webinar_id: str, archived_at: str) -> None:
+    """Delete a webinar's messages in slices, with their due times and counts; log how many were never sent."""
+    keys, tag = store.keys, store.keys.tag(webinar_id)
+    touched = [keys.archived(tag), keys.deliveries(webinar_id), keys.due(tag), keys.fates(tag)]
+    script, unsent = Script.read("expire"), 0
+    async for found in hash_slices(store, keys.deliveries(webinar_id)):
         async with deadline():
-            found = await self._store.run(self._find, [self._store.keys.archived(tag)], [unix_ms(before), ago, TAKEN])
-        return [Expired(name.decode(), f"{float(score):.0f}") for name, score in pairs(found)]
-
-    async def _delete(self, tag: str, over: list[Expired]) -> list[str]:
-        """The index goes last, with the room: until then another look finds the webinar again."""
-        until = str(unix_ms(utc_now()))
-        for one in over:
-            await self._empty(one)
-        names = {one.webinar_id for one in over}
-        await stream_erasure.erase(self._store, tag, lambda webinar_id, _: webinar_id in names, until)
-        gone = [one.webinar_id for one in over if await self._store.delete(*one)]
-        logger.info("retention: %d archived webinars are deleted", len(gone))
-        return gone
-
-    async def _empty(self, one: Expired) -> None:
-        """A large webinar's messages go slice by slice, each with its time to be sent and its place in the counts.
-
-        Those that had not come to an end are told of: nothing is dropped in silence.
-        """
-        keys, name = self._store.keys, one.webinar_id
-        tag = keys.tag(name)
-        places = [keys.archived(tag), keys.deliveries(name), keys.due(tag), keys.fates(tag)]
-        unsent = 0
-        async for found in hash_slices(self._store, keys.deliveries(name)):
-            async with deadline():
-                await self._store.run(self._expire, places, [*one, *found])
-            unsent += sum(_is_on_its_way(record) for record in found.values())
-        if unsent:
-            logger.warning("retention: %d messages of %s were never sent, and are deleted", unsent, name)
+            await store.run(script, touched, [webinar_id, archived_at, *found])
+        unsent += sum(_is_unsent(record) for record in found.values())
+    if unsent:
+        logger.warning("retention: %d messages of %s were never sent, and are deleted", unsent, webinar_id)
 
 
-def _is_on_its_way(record: bytes) -> bool:
+def _is_unsent(record: bytes) -> bool:
     try:
-        return _STANDING.decode(record).status not in ENDED
-    except ValueError:  # as msgspec's errors of decoding are
+        return _PROGRESS.decode(record).status not in ENDED
+    except ValueError:  # msgspec's decoding errors are ValueErrors
         return False

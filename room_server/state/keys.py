@@ -22,7 +22,7 @@ OF_A_WEBINAR = ("room", "participations", "roster", "deliveries", "tally")
 """Kinds of keys that are deleted with their webinar."""
 OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates", "clock")
 """Kinds of keys of a partition that `commit.lua` writes."""
-PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, "due", "poison")
+PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, "due")
 """Kinds of keys without a time to live: they live as long as their webinar or their partition."""
 
 
@@ -111,8 +111,6 @@ class Keys:
     """Hash of counters: how many messages of the partition have each status."""
     clock = staticmethod(_of_partition("clock"))
     """Hash: the clock for `due`, `evaluations` and the entries of the outbox (see steady.lua)."""
-    poison = staticmethod(_of_partition("poison"))
-    """Stream, bounded: entries of the outbox that could not be read."""
     forgotten = staticmethod(_of_partition("forgotten"))
     """Sorted set with a time to live: `lead`, or `lead webinar` -> until when imports leave the lead out, Unix ms."""
     evaluations = staticmethod(_of_partition("evaluations"))

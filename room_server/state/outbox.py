@@ -1,12 +1,12 @@
-"""The messages on their way: the stream that wakes the senders, the due set, and each delivery's own record.
+"""The outbox: Telegram messages on their way, in every partition.
 
-The record is the truth; stream and due set only wake. Every step is one script that compares the record first, so a
-step whose reply was lost may be asked for again.
+The record of a delivery (`keys.deliveries`) is the truth. A stream with one consumer group hands entries to workers; a
+sorted set holds when a waiting message goes back to the stream. Both only say which record to look at. Each update is
+one script that compares the record first, so an update whose reply was lost may be repeated.
 """
 
 import logging
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -23,20 +23,18 @@ from room_server.state.store import Store
 logger = logging.getLogger(__name__)
 
 GROUP = "senders"
-TAKEN_OVER_MS = 8_000
-"""An entry that its reader left alone so long is another's: the reader is dead."""
-FORGOTTEN_MS = 100 * TAKEN_OVER_MS
-"""A reader with nothing in hand that was not heard of for so long is forgotten."""
-PROMOTED = 200
-"""Messages that come due in one step."""
-POISON_KEPT = 1000
-"""Unreadable entries that are kept to look at."""
+ABANDONED_MS = 8_000
+"""A pending entry that its consumer left alone for so long goes to another one: its worker has died."""
+IDLE_CONSUMER_MS = 100 * ABANDONED_MS
+"""A consumer without pending entries that did nothing for so long is removed from the group."""
+DUE_BATCH = 200
+"""Messages that one step puts back on the stream."""
 
 _DELIVERY = msgspec.json.Decoder(Delivery)
 
 
 class OutboxEntry(NamedTuple):
-    """One line of the stream."""
+    """An entry of a partition's stream; `field` names the record in `keys.deliveries`, as `lead:kind`."""
 
     tag: str
     id: str
@@ -44,51 +42,42 @@ class OutboxEntry(NamedTuple):
     field: str
 
 
-class Poison(NamedTuple):
-    """An entry that was parked, since when and why."""
-
-    at: datetime
-    webinar_id: str
-    field: str
-    error: str
-
-
 class StoredDelivery(NamedTuple):
-    """A delivery and its bytes as they stand: what the next step compares."""
+    """A delivery and the bytes of its record, which the next update compares."""
 
     delivery: Delivery
     raw: bytes
 
     @classmethod
     def of(cls, delivery: Delivery) -> "StoredDelivery":
-        """As `delivery` stands once it is stored."""
+        """`delivery` as an update stores it."""
         return cls(delivery, msgspec.json.encode(delivery))
 
 
 class FollowOn(NamedTuple):
-    """What a step writes besides the record."""
+    """What an update does in the same step as it writes the record."""
 
     again_in: float | None = None
-    """Seconds until it is due again."""
+    """Seconds until the message goes back to the stream; None: it does not."""
     wakes: bool = False
+    """Whether the message goes to the stream now."""
     entry: OutboxEntry | None = None
-    """To take off the stream."""
+    """The entry to acknowledge and delete."""
 
 
 class Outbox:
-    """The outgoing messages of all partitions."""
+    """The outgoing messages of all partitions. Each method raises StateUnavailable when Redis does not answer."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._record = Script.read("update_delivery")
-        self._promote = Script.read("enqueue_due")
-        self._park = Script.read("park")
-        self._take_over = Script.read("take_over")
-        self._leave = Script.read("leave")
+        self._update = Script.read("update_delivery")
+        self._enqueue_due = Script.read("enqueue_due")
+        self._claim_abandoned = Script.read("take_over")
+        self._remove_consumers = Script.read("leave")
         self._lag = Script.read("lag")
 
     async def open(self, tag: str) -> None:
-        """Make a partition's consumer group, if it is missing. Raises StateUnavailable."""
+        """Make a partition's consumer group, if it is missing."""
         try:
             await self.store.pipeline.call("XGROUP", "CREATE", self.store.keys.outbox(tag), GROUP, "0", "MKSTREAM")
         except (RedisError, OSError) as error:
@@ -96,45 +85,46 @@ class Outbox:
                 raise StateUnavailable(f"the outbox cannot be opened: {error}") from error
 
     async def read_new(self, tag: str, owner: str, most: int) -> list[OutboxEntry]:
-        """New entries for this reader. Raises StateUnavailable."""
+        """New entries for the consumer `owner`."""
         command = ("XREADGROUP", "GROUP", GROUP, owner, "COUNT", most, "STREAMS", self.store.keys.outbox(tag), ">")
         async with deadline():
             reply = await self.store.call(*command)
         if not reply:
             return []
-        lines = next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]
-        return await self._entries(tag, lines)
+        entries = next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]  # RESP3, RESP2
+        return await self._usable(tag, entries)
 
     async def claim_abandoned(self, tag: str, owner: str, most: int) -> list[OutboxEntry]:
-        """Entries of readers that died. Raises StateUnavailable."""
-        said = [GROUP, owner, TAKEN_OVER_MS, most]
+        """Entries of consumers that died, for the consumer `owner`."""
         async with deadline():
-            lines = await self.store.run(self._take_over, [self.store.keys.outbox(tag)], said)
-        return await self._entries(tag, lines)
+            arguments = [GROUP, owner, ABANDONED_MS, most]
+            entries = await self.store.run(self._claim_abandoned, [self.store.keys.outbox(tag)], arguments)
+        return await self._usable(tag, entries)
 
-    async def remove_consumers(self, owner: str, forgotten_ms: int = FORGOTTEN_MS) -> None:
-        """Forget a reader that has nothing in hand any more, and those that died with nothing in hand."""
+    async def remove_consumers(self, owner: str, idle_ms: int = IDLE_CONSUMER_MS) -> None:
+        """Remove the consumer `owner`, and those idle for `idle_ms`, unless they have pending entries."""
         for tag in self.store.keys.tags:
             async with deadline():
-                said = [GROUP, owner, forgotten_ms]
-                await self.store.run(self._leave, [self.store.keys.outbox(tag)], said)
+                arguments = [GROUP, owner, idle_ms]
+                await self.store.run(self._remove_consumers, [self.store.keys.outbox(tag)], arguments)
 
-    async def tidy(self, forgotten_ms: int = FORGOTTEN_MS) -> None:
-        """Forget readers with nothing in hand that were not heard of for so long. Raises StateUnavailable."""
+    async def tidy(self, idle_ms: int = IDLE_CONSUMER_MS) -> None:
+        """Remove idle consumers without pending entries; make consumer groups that are missing."""
         for tag in self.store.keys.tags:
             await self.open(tag)
-        await self.remove_consumers("", forgotten_ms)
+        await self.remove_consumers("", idle_ms)
 
     async def enqueue_due(self, tag: str) -> int:
-        """Put what is due on the stream; how many. Raises StateUnavailable."""
-        places = [self.store.keys.due(tag), self.store.keys.outbox(tag), self.store.keys.clock(tag)]
+        """Put messages that are due on the stream; how many."""
+        keys = self.store.keys
         async with deadline():
-            return int(await self.store.run(self._promote, places, [PROMOTED]))
+            touched = [keys.due(tag), keys.outbox(tag), keys.clock(tag)]
+            return int(await self.store.run(self._enqueue_due, touched, [DUE_BATCH]))
 
     async def lag(self, tag: str) -> float:
-        """Seconds since the message that should have been looked at first should have been. Raises StateUnavailable.
+        """By how many seconds the first message of the partition is late; 0 when none is.
 
-        0 when none is late. It is right also after Redis' clock, or any other, was set back.
+        It counts by the clock of `steady.lua`, so it is right after a clock was set back, too.
         """
         keys = self.store.keys
         async with deadline():
@@ -142,15 +132,23 @@ class Outbox:
         return max(float(late) / 1000, 0.0)
 
     async def load(self, webinar_id: str, name: str) -> StoredDelivery | None:
-        """A delivery as replicas have it, too; None when there is none. Raises UnreadableRecord, StateUnavailable."""
-        async with deadline():
-            raw = await self.store.call_replicated("HGET", self.store.keys.deliveries(webinar_id), name)
+        """The delivery in the field `name`, as replicas have it; None when there is none. Raises UnreadableRecord."""
+        raw = await self.load_raw(webinar_id, name)
         return StoredDelivery(self.store.records.read(_DELIVERY, raw, _about(webinar_id)), raw) if raw else None
 
+    async def load_raw(self, webinar_id: str, name: str) -> bytes | None:
+        """The record's bytes, also when they cannot be decoded."""
+        async with deadline():
+            raw: bytes | None = await self.store.call_replicated("HGET", self.store.keys.deliveries(webinar_id), name)
+        return raw
+
     async def update(
-        self, webinar_id: str, held: StoredDelivery, wanted: Delivery | None, then: FollowOn
+        self, webinar_id: str, stored: StoredDelivery, wanted: Delivery | None, then: FollowOn
     ) -> StoredDelivery | None:
-        """Take a step, if the record is still `held`; what stands then, None when another was faster."""
+        """Write `wanted` (None: the record stays as it is) and do what `then` says, if the record is still `stored`.
+
+        The record as it is afterwards; None when another worker changed it first, and then nothing is done.
+        """
         keys, tag = self.store.keys, self.store.keys.tag(webinar_id)
         new = StoredDelivery.of(wanted) if wanted is not None else None
         again = "" if then.again_in is None else round(then.again_in * 1000)
@@ -158,82 +156,52 @@ class Outbox:
         wakes = "1" if then.wakes else "0"
         async with deadline():
             reply = await self.store.run_replicated(
-                self._record,
+                self._update,
                 [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag), keys.clock(tag)],
-                [field(held.delivery), held.raw, new.raw if new else b"", entry, GROUP, again, wakes, webinar_id],
+                [field(stored.delivery), stored.raw, new.raw if new else b"", entry, GROUP, again, wakes, webinar_id],
             )
         if reply != 1:
             return None
-        return new or held
+        return new or stored
 
     async def acknowledge(self, entry: OutboxEntry) -> None:
-        """Take an entry off the stream that asks for nothing any more. Raises StateUnavailable."""
+        """Take an entry off the stream; the record stays."""
         key = self.store.keys.outbox(entry.tag)
         async with deadline():
-            await self.store.call("XDEL", key, entry.id)  # first: the group forgets by itself what is no more
+            await self.store.call("XDEL", key, entry.id)  # first: XAUTOCLAIM drops pending ids that are deleted
             await self.store.call("XACK", key, GROUP, entry.id)
 
-    async def park(self, entry: OutboxEntry, why: str) -> None:
-        """Keep an entry that cannot be used aside, where it stops nobody. Raises StateUnavailable.
-
-        One about a lead that was forgotten leaves nothing.
-        """
-        keys = self.store.keys
-        places = [keys.poison(entry.tag), keys.outbox(entry.tag), keys.forgotten(entry.tag)]
-        said = [GROUP, entry.id, entry.webinar_id, entry.field, why, POISON_KEPT]
-        async with deadline():
-            kept = await self.store.run(self._park, places, said)
-        if kept:
-            logger.error("an entry of the outbox (webinar %.64s) is parked: %s", entry.webinar_id or "?", why)
-
-    async def poison(self) -> AsyncIterator[Poison]:
-        """The entries that were parked, the latest first. Raises StateUnavailable."""
-        for tag in self.store.keys.tags:
-            async with deadline():
-                found = await self.store.call("XREVRANGE", self.store.keys.poison(tag), "+", "-")
-            for number, values in found:
-                said = _said(values)
-                at = datetime.fromtimestamp(int(_text(number).partition("-")[0]) / 1000, UTC)
-                yield Poison(at, said.get("webinar", ""), said.get("field", ""), said.get("error", ""))
+    async def discard(self, entry: OutboxEntry, why: str) -> None:
+        """Log and acknowledge an entry that leads to no message, so that it stops no other."""
+        await self.acknowledge(entry)
+        logger.error("an entry of the outbox (webinar %.64s) is discarded: %s", entry.webinar_id or "?", why)
 
     async def deliveries(self, webinar_id: str) -> AsyncIterator[StoredDelivery]:
-        """All deliveries of a webinar, in no order; one may come twice. Raises StateUnavailable.
-
-        Those that cannot be read are left out.
-        """
+        """All deliveries of a webinar, in no order; one may come twice. Unreadable ones are logged and left out."""
         async for found in hash_slices(self.store, self.store.keys.deliveries(webinar_id)):
             for raw in found.values():
                 delivery = self.store.records.readable(_DELIVERY, raw, _about(webinar_id))
                 if delivery is not None:
                     yield StoredDelivery(delivery, raw)
 
-    async def _entries(self, tag: str, lines: list[Any]) -> list[OutboxEntry]:
-        """The entries that say what they are about; others are parked."""
-        entries = []
-        for number, values in lines:
-            said = _said(values)
-            entry = OutboxEntry(tag, _text(number), said.get("webinar", ""), said.get("field", ""))
+    async def _usable(self, tag: str, entries: list[Any]) -> list[OutboxEntry]:
+        """The entries that name a webinar of this partition and a message; others are discarded."""
+        usable = []
+        for number, fields in entries:
+            values = {_text(name): _text(value) for name, value in pairs(fields or [])}
+            entry = OutboxEntry(tag, _text(number), values.get("webinar", ""), values.get("field", ""))
             if not entry.webinar_id or not entry.field:
-                await self.park(entry, "it names no webinar or no message")
+                await self.discard(entry, "it names no webinar or no message")
             elif self.store.keys.tag(entry.webinar_id) != tag:
-                await self.park(entry, "its webinar belongs to another partition")
+                await self.discard(entry, "its webinar belongs to another partition")
             else:
-                entries.append(entry)
-        return entries
+                usable.append(entry)
+        return usable
 
 
 def _about(webinar_id: str) -> str:
     return f"a message of {webinar_id}"
 
 
-def _said(values: Any) -> dict[str, str]:
-    return {_text(name): _text(value) for name, value in pairs(values or [])}
-
-
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def soon(at: datetime, now: datetime) -> float:
-    """Seconds from `now` until `at`, never negative."""
-    return max(0.0, (at - now).total_seconds())

@@ -1,25 +1,28 @@
 --[[
-One step of one delivery: compare and write, and in the same step acknowledge its stream entry or schedule its next try.
+Updates one delivery: compares the record, writes the new one, and takes it off the stream or sets when it is due.
 
 KEYS  1 deliveries   2 outbox   3 due   4 fates   5 clock
-ARGV  1 field   2 the record that must be stored   3 the new record ('' = no change)
+ARGV  1 field   2 the record that is expected   3 the new one ('' = as it is)
       4 stream entry to acknowledge and delete ('' = none)   5 consumer group
       6 in how many ms it is due again ('' = never)   7 '1' = put it on the stream   8 webinar
-Returns 1 when the new record is stored: now, or before, if the reply of the first try was lost; else the stored record
-      (false: none), and nothing was done: the worker that changed it has scheduled its next try.
+Returns 1 when the record is the new one (also when it was before: the reply of a first try was lost); else the present
+      record (false: none), and nothing is done: whoever changed it has set when it is due.
 --]]
 -- include steady.lua
 local deliveries, outbox, due, fates, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local field, expected, wanted, entry, group = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local again, wakes, webinar = ARGV[6], ARGV[7] == '1', ARGV[8]
 
-local stored = redis.call('HGET', deliveries, field)
-if stored ~= expected and stored ~= wanted then
-  return stored
+local current = redis.call('HGET', deliveries, field)
+if current ~= expected and current ~= wanted then
+  return current
 end
-if wanted ~= '' and stored ~= wanted then
+if wanted ~= '' and current ~= wanted then
   redis.call('HSET', deliveries, field, wanted)
-  redis.call('HINCRBY', fates, string.match(stored, '"status":"([a-z_]+)"'), -1)
+  local before = string.match(current, '"status":"([a-z_]+)"')
+  if before then -- none in a record that cannot be read
+    redis.call('HINCRBY', fates, before, -1)
+  end
   redis.call('HINCRBY', fates, string.match(wanted, '"status":"([a-z_]+)"'), 1)
   if wakes then
     redis.call('XADD', outbox, '*', 'webinar', webinar, 'field', field, 'at', string.format('%.0f', steady(clock)))

@@ -1,1 +1,1 @@
-"""Outgoing Telegram messages: the worker, its pacing, the texts."""
+"""Outgoing Telegram messages: delivery loops, send rate, Bot API, texts."""

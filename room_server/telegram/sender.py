@@ -1,4 +1,4 @@
-"""One try to send one message by the Bot API, and what came of it. Nothing is retried here."""
+"""One try to send one message by the Bot API, and its outcome. Nothing is retried here."""
 
 import asyncio
 import logging
@@ -29,13 +29,13 @@ from room_server.core.delivery import Outcome
 logger = logging.getLogger(__name__)
 
 IN_FLIGHT = 4
-"""Messages on the line at once, per worker."""
+"""Most messages that one worker sends at once."""
 STEP_SECONDS = 3.0
-"""For connecting, writing and reading each."""
+"""Timeout of connecting, of writing and of reading."""
 TROUBLE_SECONDS = 30.0
-"""How long a message rests after a server error: it is tried once more only, so better when Telegram is well again."""
+"""Pause of a message after a server error: it is tried only once more, so rather when Telegram has recovered."""
 HALTED_SECONDS = 1.0
-"""How long messages rest that were tried with a token that is refused: then a worker with the right one has them."""
+"""Pause of a message after its token was refused: then another worker with a valid token may send it."""
 NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -44,22 +44,22 @@ NOT_SENT = (
     httpx.ProxyError,
     httpx.UnsupportedProtocol,
 )
-"""Causes that prove that the request never went out."""
-NARRATORS = ("httpx", "httpcore", "telegram")
-"""Libraries whose log would hold the token (in addresses) or names and chat ids (in answers that are no JSON)."""
+"""Causes that prove that the request was never sent."""
+SILENCED_LOGGERS = ("httpx", "httpcore", "telegram")
+"""Loggers of libraries that would log the token (in URLs) or names and chat ids (in answers that are no JSON)."""
 
 
 class Sender:
-    """Sends by the Bot API; without a bot every message is a rehearsal."""
+    """Sends by the Bot API; without a bot nothing is sent and every outcome is `dry_run`."""
 
     def __init__(self, bot: Bot | None) -> None:
         self._bot = bot
         self.halted = False
-        """The token is refused: nothing can be sent until it is mended."""
+        """Whether Telegram refused the token: nothing is sent until the worker is started with another."""
 
     @property
     def is_dry_run(self) -> bool:
-        """Whether nothing ever goes out, so that no pace needs to be kept."""
+        """Whether nothing is ever sent, so that no send slot is needed."""
         return self._bot is None
 
     async def send(self, chat_id: int, text: str, seconds: float) -> Outcome:
@@ -75,7 +75,7 @@ class Sender:
         except InvalidToken:
             self._halt()
             return Outcome(kind="halted", seconds=HALTED_SECONDS, error="invalid_token")
-        except Exception as error:  # whatever it is, the message's record must say so
+        except Exception as error:  # every failure becomes an outcome of the message
             return outcome_of(error)
 
     def _halt(self) -> None:
@@ -88,12 +88,12 @@ class Sender:
 
 
 class ServerError(TelegramError):
-    """An answer of 5xx. It came after the request was written, so nobody knows whether the message arrived."""
+    """An answer of 5xx. It follows a complete request, so it is unknown whether the message arrived."""
 
 
 def outcome_of(error: Exception) -> Outcome:
-    """What a failed try means for its message; only what is in Telegram's own form is its last word."""
-    word = f"{type(error).__name__}: {error}"[:200]
+    """The outcome of a failed try; it is final only when the answer has the form of Telegram's API."""
+    description = f"{type(error).__name__}: {error}"[:200]
     cause = error.__cause__
     match error:
         case RetryAfter():
@@ -101,14 +101,14 @@ def outcome_of(error: Exception) -> Outcome:
         case ChatMigrated():
             return Outcome(kind="migrated", chat_id=error.new_chat_id, error="migrated")
         case Forbidden() | BadRequest() if isinstance(cause, TelegramError):
-            return Outcome(kind="refused", error=word)  # no JSON: a proxy or a firewall said so, not Telegram
+            return Outcome(kind="refused", error=description)  # no JSON: a proxy or a firewall answered, not Telegram
         case Forbidden() | BadRequest():
             return Outcome(kind="final", error=error.message[:200])
         case NetworkError() if isinstance(cause, NOT_SENT) or cause is None or isinstance(cause, TelegramError):
-            return Outcome(kind="refused", error=word)  # never sent, or refused with an HTTP status
+            return Outcome(kind="refused", error=description)  # never sent, or refused with an HTTP status
         case _:
             seconds = TROUBLE_SECONDS if isinstance(error, ServerError) else 0.0
-            return Outcome(kind="unknown", seconds=seconds, error=word)
+            return Outcome(kind="unknown", seconds=seconds, error=description)
 
 
 def _seconds(error: RetryAfter) -> float:
@@ -117,7 +117,7 @@ def _seconds(error: RetryAfter) -> float:
 
 
 class Request(HTTPXRequest):
-    """Reads no more of an answer than is needed: what else it holds must not put a message that arrived in doubt."""
+    """Reads only the message id of an answer, so that no other field can make a message doubtful that has arrived."""
 
     async def do_request(self, *args: Any, **more: Any) -> tuple[int, bytes]:
         """Status and body of the answer. Raises ServerError for 5xx, TelegramError."""
@@ -128,24 +128,24 @@ class Request(HTTPXRequest):
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
-        """As the library's, which then makes a Message of the result. Raises TelegramError."""
-        match said := HTTPXRequest.parse_json_payload(payload):
+        """The answer, its result reduced to what the library's `Message` requires. Raises TelegramError."""
+        match answer := HTTPXRequest.parse_json_payload(payload):
             case {"ok": True, "result": {"message_id": int(number)}}:
                 return {"result": {"message_id": number, "date": 1, "chat": {"id": 1, "type": "private"}}}
             case {"ok": True}:
                 raise TelegramError("the answer tells of no message")
-        return said
+        return answer
 
 
 @asynccontextmanager
 async def open_sender(settings: Settings) -> AsyncIterator[Sender]:
-    """A sender whose connections are closed with the block."""
+    """A sender; its connections are closed when the block ends."""
     if not settings.telegram_token:
         yield Sender(None)
         return
-    os.environ.setdefault("PTB_TIMEDELTA", "true")  # else the library warns of its own future at each flood
-    for narrator in NARRATORS:
-        logging.getLogger(narrator).setLevel(logging.CRITICAL)
+    os.environ.setdefault("PTB_TIMEDELTA", "true")  # else the library warns of a deprecation at each flood
+    for name in SILENCED_LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     request = Request(
         connection_pool_size=IN_FLIGHT,
         connect_timeout=STEP_SECONDS,

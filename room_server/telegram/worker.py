@@ -1,6 +1,6 @@
-"""The delivery of messages: take entries from the stream, as many as hands are free, and give each to `Dispatch`.
+"""The delivery loops of a worker: read entries of every partition, as many as can be sent, and hand them to `Dispatch`.
 
-A worker that dies leaves its entries with the group; another takes them over. What Redis does not answer comes again.
+A worker that dies leaves its entries pending in the consumer group; another worker claims them.
 """
 
 import asyncio
@@ -9,19 +9,19 @@ from contextlib import suppress
 
 from room_server.errors import StateUnavailable
 from room_server.state.outbox import Outbox, OutboxEntry
-from room_server.telegram.dispatch import REST, Dispatch
+from room_server.telegram.dispatch import RETRY_SECONDS, Dispatch
 from room_server.telegram.sender import IN_FLIGHT, Sender
 
 logger = logging.getLogger(__name__)
 
-IDLE = 0.1
-"""Seconds between two looks at an empty stream."""
-TAKE_OVER_EVERY = 1.0
-"""Seconds between two looks for the entries of the dead."""
+POLL_SECONDS = 0.1
+"""Between two reads of an empty stream."""
+CLAIM_EVERY = 1.0
+"""Seconds between two looks for entries of workers that died."""
 
 
 class Worker:
-    """One sender of messages; `owner` is unique to this process."""
+    """Delivers the messages of all partitions; `owner` is unique to this process."""
 
     def __init__(self, outbox: Outbox, sender: Sender, owner: str, stopping: asyncio.Event) -> None:
         self._outbox = outbox
@@ -33,55 +33,50 @@ class Worker:
         self._free = asyncio.Semaphore(IN_FLIGHT)
 
     async def run(self) -> None:
-        """Deliver until `stopping` is set and what is in hand is done."""
+        """Deliver until `stopping` is set and the entries in hand are handled."""
         async with asyncio.TaskGroup() as group:
             readers = [group.create_task(self._read(tag, group)) for tag in self._tags]
-            group.create_task(self._take_over(group))
+            group.create_task(self._claim_abandoned(group))
         if all(reader.result() for reader in readers):
-            with suppress(StateUnavailable):  # then another worker forgets this one
+            with suppress(StateUnavailable):  # then `tidy` of another worker removes this consumer
                 await self._outbox.remove_consumers(self._owner)
 
-    async def _rest(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-
     async def _read(self, tag: str, group: asyncio.TaskGroup) -> bool:
-        """New entries of one partition; whether Redis answered to the last. With a refused token all is left there."""
+        """Start the new entries of a partition; whether Redis answered to the last read.
+
+        While the token is refused, entries stay on the stream for a worker with a valid one.
+        """
         is_open = False
         while not self._stopping.is_set():
             if self._sender.halted:
-                await self._rest(REST)
+                await pause(self._stopping, RETRY_SECONDS)
                 continue
             try:
                 if not is_open:
                     await self._outbox.open(tag)
                 is_open = True
-                entries = await self._next(tag)
+                await self._outbox.enqueue_due(tag)
+                async with self._free:  # read only when an entry can be started at once
+                    pass
+                entries = await self._outbox.read_new(tag, self._owner, IN_FLIGHT)
             except StateUnavailable as refusal:
                 logger.warning("the outbox cannot be read: %s", refusal.detail)
-                is_open = False  # a failover may have lost the group
-                await self._rest(REST)
+                is_open = False  # a fail-over may have lost the group
+                await pause(self._stopping, RETRY_SECONDS)
                 continue
             await self._start(entries, group)
             if not entries:
-                await self._rest(IDLE)
+                await pause(self._stopping, POLL_SECONDS)
         return is_open
 
-    async def _next(self, tag: str) -> list[OutboxEntry]:
-        await self._outbox.enqueue_due(tag)
-        async with self._free:  # only what can be begun is taken
-            pass
-        return await self._outbox.read_new(tag, self._owner, IN_FLIGHT)
-
-    async def _take_over(self, group: asyncio.TaskGroup) -> None:
+    async def _claim_abandoned(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():
-            await self._rest(TAKE_OVER_EVERY)
+            await pause(self._stopping, CLAIM_EVERY)
             if not self._sender.halted:
-                await asyncio.gather(*(self._take_over_in(tag, group) for tag in self._tags))
+                await asyncio.gather(*(self._claim_abandoned_in(tag, group) for tag in self._tags))
 
-    async def _take_over_in(self, tag: str, group: asyncio.TaskGroup) -> None:
-        with suppress(StateUnavailable):  # the reader tells of it
+    async def _claim_abandoned_in(self, tag: str, group: asyncio.TaskGroup) -> None:
+        with suppress(StateUnavailable):  # `_read` logs it
             await self._start(await self._outbox.claim_abandoned(tag, self._owner, IN_FLIGHT), group)
 
     async def _start(self, entries: list[OutboxEntry], group: asyncio.TaskGroup) -> None:
@@ -96,3 +91,10 @@ class Worker:
             logger.warning("a message waits: %s", refusal.detail)
         finally:
             self._free.release()
+
+
+async def pause(stopping: asyncio.Event, seconds: float) -> None:
+    """Wait so many seconds, or until `stopping` is set."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stopping.wait()

@@ -55,20 +55,20 @@ def change(url: str, lead: int, kind: MessageKind, **fields: Any) -> None:
 
     async def work(store: Store) -> None:
         outbox = Outbox(store)
-        held = await outbox.load(WEBINAR, f"{lead}:{kind}")
-        assert held is not None
-        delivery = replace(held.delivery, **fields)
-        assert await outbox.update(WEBINAR, held, delivery, FollowOn()) is not None
+        stored = await outbox.load(WEBINAR, f"{lead}:{kind}")
+        assert stored is not None
+        delivery = replace(stored.delivery, **fields)
+        assert await outbox.update(WEBINAR, stored, delivery, FollowOn()) is not None
 
     on(url, work)
 
 
-def standing(url: str) -> dict[str, StoredDelivery]:
+def deliveries_of(url: str) -> dict[str, StoredDelivery]:
     """All messages, by `lead:kind`."""
 
     async def work(store: Store) -> dict[str, StoredDelivery]:
-        found = [held async for held in Outbox(store).deliveries(WEBINAR)]
-        return {f"{held.delivery.lead_id}:{held.delivery.kind}": held for held in found}
+        found = [stored async for stored in Outbox(store).deliveries(WEBINAR)]
+        return {f"{stored.delivery.lead_id}:{stored.delivery.kind}": stored for stored in found}
 
     known: dict[str, StoredDelivery] = on(url, work)
     return known

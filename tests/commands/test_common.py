@@ -79,7 +79,7 @@ def test_a_password_in_the_address_is_not_shown(terminal: Terminal) -> None:
     assert "hidden" not in complaint
 
 
-def test_a_list_says_when_a_part_of_the_cluster_is_away(terminal: Terminal) -> None:
+def test_a_list_warns_when_a_part_of_the_cluster_does_not_answer(terminal: Terminal) -> None:
     with processes(3) as started:
         url = url_of(form(list(started)))
         names = [f"w-{number}" for number in range(12)]

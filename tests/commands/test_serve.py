@@ -109,7 +109,7 @@ async def test_make_demo_goes_on_and_begins_anew_when_told(tmp_path: Path) -> No
 OVER = "the webinar is over; --fresh (make demo FRESH=1) begins anew\n"
 
 
-async def test_a_demo_that_is_over_says_how_to_begin_anew(tmp_path: Path) -> None:
+async def test_a_demo_that_is_over_prints_how_to_make_a_new_one(tmp_path: Path) -> None:
     async with demo(tmp_path) as site:
         for word in ("start", "stop"):
             await post(site, "core_webinar_set_status", site.said[3], {"status": word})
@@ -135,7 +135,7 @@ async def test_a_demo_ends_in_order_and_without_a_traceback(tmp_path: Path, sent
         assert await site.end(sent) == (0, "")
 
 
-async def test_the_port_comes_from_the_environment_unless_it_is_said(tmp_path: Path) -> None:
+async def test_the_port_comes_from_the_environment_unless_it_is_given(tmp_path: Path) -> None:
     with taken() as port:
         pass
     async with running("demo", "--data-dir", str(tmp_path), PORT=str(port)) as site:
@@ -217,7 +217,7 @@ WEB = [("web", "--port"), ("web", "--workers", "2", "--port")]
 
 
 @pytest.mark.parametrize("words", WEB, ids=" ".join)
-async def test_it_waits_for_a_redis_that_is_away_turns_callers_away_and_then_serves(words: tuple[str, ...]) -> None:
+async def test_it_waits_for_redis_refuses_connections_and_then_serves(words: tuple[str, ...]) -> None:
     with taken() as port:
         pass
     async with own_redis() as server, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
@@ -230,9 +230,9 @@ async def test_it_waits_for_a_redis_that_is_away_turns_callers_away_and_then_ser
             await server.start()
             site = await waiting.ready()
             assert (await http.get("/readyz", timeout=PATIENCE)).status_code == 200
-            status, told = await site.end()
+            status, printed = await site.end()
 
-    assert (status, told.count(WAITS)) == (0, 1)
+    assert (status, printed.count(WAITS)) == (0, 1)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
@@ -241,6 +241,6 @@ async def test_it_ends_at_once_while_it_waits(words: tuple[str, ...], sent: sign
     environment = {"ROOM_SERVER_REDIS_URL": "unix:///nowhere/s", "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
     async with starting(*words, "0", **environment) as site:
         await wait_until(lambda: WAITS in site.told(), "it waits", PATIENCE)
-        status, told = await site.end(sent)
+        status, printed = await site.end(sent)
 
-    assert (status, len(told.splitlines())) == (0, 1)
+    assert (status, len(printed.splitlines())) == (0, 1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from room_server.commands.summary import summary
+from room_server.commands.summary import describe_room
 from room_server.core.lifecycle import Trigger, move
 from room_server.core.room import Room, Status, Visibility
 from tests.support import room
@@ -15,16 +15,16 @@ AT = datetime(2026, 11, 22, 18, tzinfo=UTC)
 PLANNED = room(scheduled_at=AT)
 
 
-def lines(shown: Room) -> dict[str, str]:
+def lines(described: Room) -> dict[str, str]:
     """The lines, twelve minutes after the scheduled time."""
-    return dict(summary(shown, AT + 12 * MINUTE))
+    return dict(describe_room(described, AT + 12 * MINUTE))
 
 
 def test_a_scheduled_room_has_not_started() -> None:
-    told = lines(PLANNED)
+    shown = lines(PLANNED)
 
-    assert told["planned"] == "2026-11-22 18:00:00 UTC"
-    assert not {"started", "finished", "on air"} & told.keys()
+    assert shown["planned"] == "2026-11-22 18:00:00 UTC"
+    assert not {"started", "finished", "on air"} & shown.keys()
 
 
 def test_the_time_on_air_goes_on_while_live_and_leaves_pauses_out() -> None:
@@ -35,14 +35,14 @@ def test_the_time_on_air_goes_on_while_live_and_leaves_pauses_out() -> None:
     assert [lines(state)["on air"] for state in (live, paused, resumed)] == ["0:12:00", "0:05:00", "0:07:00"]
 
 
-def test_an_ended_room_says_when() -> None:
+def test_an_ended_room_shows_when_it_finished() -> None:
     ended = move(move(PLANNED, Trigger.START, AT), Trigger.STOP, AT + 11 * MINUTE)
 
     assert (lines(ended)["finished"], lines(ended)["on air"]) == ("2026-11-22 18:11:00 UTC", "0:11:00")
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         ({}, "none"),
         ({"cta_label": "Join", "cta_url": "https://example.org"}, "hidden: Join https://example.org"),
@@ -50,23 +50,23 @@ def test_an_ended_room_says_when() -> None:
         ({"cta_url": "https://example.org"}, "hidden: (no label) https://example.org"),
     ],
 )
-def test_a_call_to_action_is_told_with_what_it_lacks(fields: dict[str, Any], said: str) -> None:
-    assert lines(room(**fields))["CTA"] == said
+def test_a_call_to_action_is_shown_with_what_it_lacks(fields: dict[str, Any], expected: str) -> None:
+    assert lines(room(**fields))["CTA"] == expected
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "expected"),
     [
         ({}, "none yet"),
         ({"no_recording": True}, "there will be none"),
         ({"recording_url": "https://example.org"}, "https://example.org"),
     ],
 )
-def test_a_recording_may_come_yet(fields: dict[str, Any], said: str) -> None:
-    assert lines(room(status=Status.FINISHED, **fields))["recording"] == said
+def test_a_recording_may_come_yet(fields: dict[str, Any], expected: str) -> None:
+    assert lines(room(status=Status.FINISHED, **fields))["recording"] == expected
 
 
 def test_texts_of_its_own_are_named_and_a_description_is_one_line() -> None:
-    told = lines(room(texts={"ru": {"recording": "…", "attendance": "…"}}, description="Two\nhours"))
+    shown = lines(room(texts={"ru": {"recording": "…", "attendance": "…"}}, description="Two\nhours"))
 
-    assert (told["own texts"], told["about"]) == ("ru: attendance recording", "Two hours")
+    assert (shown["own texts"], shown["about"]) == ("ru: attendance recording", "Two hours")

@@ -70,7 +70,7 @@ async def test_speakers_with_tokens_of_their_own_share_no_limit(valkey_url: str)
 
 
 @pytest.mark.parametrize(("ttl", "seconds"), [(None, 43200), ("90s", 90), ("15m", 900), ("12h", 43200), ("7d", 604800)])
-def test_a_token_holds_as_long_as_it_is_told(terminal: Terminal, ttl: str | None, seconds: int) -> None:
+def test_a_token_is_valid_for_its_ttl(terminal: Terminal, ttl: str | None, seconds: int) -> None:
     words = ("--ttl", ttl) if ttl else ()
     token = terminal.says("token", "issue", "--role", "monitor", "--webinar", "*", *words).strip()
 
@@ -93,7 +93,7 @@ def test_a_token_holds_as_long_as_it_is_told(terminal: Terminal, ttl: str | None
         (["--role", "speaker", "--webinar", "w", "--ttl", "forever"], "'forever' is no span"),
     ],
 )
-def test_wrong_usage_is_told_what_would_be_right(terminal: Terminal, words: list[str], complaint: str) -> None:
+def test_wrong_usage_is_answered_with_what_would_be_right(terminal: Terminal, words: list[str], complaint: str) -> None:
     assert complaint in terminal.misunderstands("token", "issue", *words)
 
 
@@ -106,7 +106,7 @@ def test_the_first_secret_signs(terminal: Terminal) -> None:
     assert verified(token, secret).role is Role.SPEAKER
 
 
-def test_a_server_that_only_verifies_says_so(terminal: Terminal) -> None:
+def test_a_server_that_only_verifies_tokens_prints_that_instead_of_links(terminal: Terminal) -> None:
     words = ("token", "issue", "--role", "speaker", "--webinar", "w")
 
     complaint = terminal.refuses(*words, ROOM_SERVER_TOKEN_PUBLIC_KEY="PEM")

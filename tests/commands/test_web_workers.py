@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from room_server import auth
-from room_server.commands.web_workers import Workers
+from room_server.commands.serve import Workers
 from room_server.config import Settings
 from room_server.protocols.bounded_http import uvicorn_config
 from tests.commands.test_serve import post
@@ -89,7 +89,7 @@ async def answers(site: Running) -> int:
         return (await http.get("/healthz")).status_code
 
 
-async def test_a_worker_lost_while_redis_is_away_comes_back_with_it_and_the_others_stay() -> None:
+async def test_a_worker_that_ends_while_redis_is_unreachable_is_replaced_and_the_others_stay() -> None:
     async with own_redis() as server, two_workers(server.url) as (site, one, other):
         await server.kill()
         new = await replaced(site, one)
@@ -102,9 +102,9 @@ async def test_a_worker_lost_while_redis_is_away_comes_back_with_it_and_the_othe
         await server.kill()
         await replaced(site, other)
         await wait_until(lambda: site.told().count(WAITS) == 2, "the next one waits", PATIENCE)
-        status, told = await site.end()
+        status, printed = await site.end()
 
-    assert (status, "Traceback" in told) == (0, False)
+    assert (status, "Traceback" in printed) == (0, False)
 
 
 async def test_a_worker_that_cannot_start_ends_no_other_unless_none_serves() -> None:
@@ -121,9 +121,9 @@ async def test_a_worker_that_cannot_start_ends_no_other_unless_none_serves() -> 
 
         for worker in workers_of(site.process.pid):
             os.kill(worker, signal.SIGKILL)
-        status, told = await site.ended()
+        status, printed = await site.ended()
 
-    assert (status, told.splitlines()[-1]) == (1, "Error: the server could not start; the log says why")
+    assert (status, printed.splitlines()[-1]) == (1, "Error: the server could not start; the log says why")
 
 
 class HardOfHearing(Process):
@@ -138,7 +138,7 @@ class HardOfHearing(Process):
             signal.pause()
 
 
-async def test_a_worker_that_did_not_hear_that_it_is_to_end_is_told_again() -> None:
+async def test_a_worker_that_missed_sigterm_gets_another() -> None:
     """As one that is told while it starts: uvicorn notes the signal, and acts on it when the start is over."""
     worker = HardOfHearing(uvicorn_config("room_server.app:from_environment", workers=1), [])
     workers = Workers.__new__(Workers)

@@ -10,7 +10,7 @@ from room_server.clock import utc_now
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import RosterEntry
 from room_server.jobs.evaluation import Evaluations
-from tests.commands.aftermath import WEBINAR, ended, on, over, standing
+from tests.commands.aftermath import WEBINAR, deliveries_of, ended, on, over
 from tests.support import transactions
 from tests.terminal import Terminal
 
@@ -36,9 +36,9 @@ def launch(terminal: Terminal) -> Terminal:
 
 
 def test_create_schedules_at_once(terminal: Terminal) -> None:
-    said = terminal.says("webinar", "create", "launch", "--title", "Launch", *AT)
+    output = terminal.says("webinar", "create", "launch", "--title", "Launch", *AT)
 
-    assert said == "launch is scheduled\n"
+    assert output == "launch is scheduled\n"
 
 
 def test_create_keeps_a_draft_off_the_schedule_until_it_is_scheduled(terminal: Terminal) -> None:
@@ -151,7 +151,7 @@ def test_a_file_of_texts_that_cannot_be_is_wrong_usage(launch: Terminal, tmp_pat
     assert "Invalid value for --texts" in launch.misunderstands("webinar", "set", "launch", "--texts", str(file))
 
 
-def test_set_changes_what_is_said_and_nothing_else(launch: Terminal) -> None:
+def test_set_changes_the_fields_that_are_given(launch: Terminal) -> None:
     before = shown(launch)
 
     assert launch.says("webinar", "set", "launch", "--title", "The launch") == "launch is scheduled, version 2\n"
@@ -188,35 +188,35 @@ def closed(terminal: Terminal, valkey_url: str) -> Terminal:
 
 def fate(url: str) -> DeliveryStatus:
     """What became of the message that links the recording."""
-    return standing(url)["2:recording"].delivery.status
+    return deliveries_of(url)["2:recording"].delivery.status
 
 
 @pytest.mark.parametrize(
-    ("words", "said", "after"),
+    ("words", "output", "after"),
     [
         (RECORDING, "link https://example.org/recording", DeliveryStatus.QUEUED),
         (("--no-recording",), "wait for no recording", DeliveryStatus.UNDELIVERABLE),
     ],
 )
 def test_the_recording_of_an_archived_webinar_is_named_for_its_messages_alone(
-    closed: Terminal, valkey_url: str, words: tuple[str, ...], said: str, after: DeliveryStatus
+    closed: Terminal, valkey_url: str, words: tuple[str, ...], output: str, after: DeliveryStatus
 ) -> None:
     before = shown(closed, WEBINAR)
-    told = [closed.says("webinar", "set", WEBINAR, *words) for _ in range(2)]
+    printed = [closed.says("webinar", "set", WEBINAR, *words) for _ in range(2)]
     on(valkey_url, lambda store: Evaluations(transactions(store)).run_pending(WEBINAR))
 
     record = shown(closed, WEBINAR)
-    assert told[0] == told[1]
-    assert told[0].splitlines()[0] == f"demo is archived, version {before['version']}"
+    assert printed[0] == printed[1]
+    assert printed[0].splitlines()[0] == f"demo is archived, version {before['version']}"
     assert {**record, "attendance": before["attendance"]} == before
-    assert said in closed.says("webinar", "show", WEBINAR)
+    assert output in closed.says("webinar", "show", WEBINAR)
     assert fate(valkey_url) == after
 
 
 @pytest.mark.parametrize(
     "words", [("--title", "New"), ("--title", "New", *RECORDING), ("--title", "New", "--no-recording")]
 )
-def test_nothing_else_of_an_archived_webinar_may_be_said(
+def test_only_the_recording_of_an_archived_webinar_may_be_set(
     closed: Terminal, valkey_url: str, words: tuple[str, ...]
 ) -> None:
     before = shown(closed, WEBINAR)
@@ -241,7 +241,7 @@ def test_an_act_that_the_state_does_not_allow_is_refused_with_its_code(launch: T
     assert f"({code})" in launch.refuses("webinar", act, "launch")
 
 
-def test_an_act_that_is_done_already_says_so(launch: Terminal) -> None:
+def test_a_transition_to_the_present_status_prints_already(launch: Terminal) -> None:
     assert launch.says("webinar", "schedule", "launch") == "launch is already scheduled\n"
 
 
@@ -260,12 +260,12 @@ def test_archive_evaluates_first_what_waits_for_its_grace(terminal: Terminal, va
     assert terminal.says("webinar", "archive", WEBINAR) == f"{WEBINAR} is archived\n"
     after = shown(terminal, WEBINAR)
     assert (after["status"], after["evaluation"]) == ("archived", None)
-    assert {name: held.delivery.status for name, held in standing(valkey_url).items() if name[0] == "2"} == {
+    assert {name: stored.delivery.status for name, stored in deliveries_of(valkey_url).items() if name[0] == "2"} == {
         "2:attendance": "no_chat",
         "2:follow_up": "queued",
         "2:recording": "held",
     }
-    assert {name[0] for name in standing(valkey_url)} == {"1", "2", "3"}
+    assert {name[0] for name in deliveries_of(valkey_url)} == {"1", "2", "3"}
 
 
 def test_list_shows_the_latest_first(launch: Terminal) -> None:
@@ -283,7 +283,7 @@ def test_list_as_json_is_one_array(launch: Terminal) -> None:
     assert [room["webinar_id"] for room in json.loads(launch.says("webinar", "list", "--json"))] == ["launch"]
 
 
-def test_a_list_of_nothing_says_how_to_begin_and_is_an_empty_array(terminal: Terminal) -> None:
+def test_an_empty_list_prints_how_to_create_a_webinar_and_is_an_empty_array(terminal: Terminal) -> None:
     result = terminal.run("webinar", "list")
 
     assert (result.stdout, json.loads(terminal.says("webinar", "list", "--json"))) == ("", [])

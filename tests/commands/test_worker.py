@@ -21,7 +21,7 @@ SOURCE = Path(__file__).parents[2] / "room_server"
 __all__ = ["api", "outgoing"]
 
 
-async def test_a_worker_says_that_it_works_sends_and_ends_when_told(
+async def test_a_worker_prints_ready_sends_and_ends_on_sigterm(
     outgoing: Outgoing, api: BotApi, valkey_url: str
 ) -> None:
     await outgoing.put(70011)
@@ -77,25 +77,25 @@ async def test_settings_that_are_wrong_are_named_and_nothing_begins() -> None:
     assert [name in complaints for name in wrong] == [True, True]
 
 
-async def test_it_waits_for_a_redis_that_is_away_and_then_works() -> None:
+async def test_it_waits_for_redis_and_then_works() -> None:
     async with own_redis() as server:
         await server.kill()
         async with starting("worker", ROOM_SERVER_REDIS_URL=server.url) as waiting:
             await wait_until(lambda: WAITS in waiting.told(), "it says what it waits for", PATIENCE)
             await server.start()
             worker = await waiting.ready()
-            status, told = await worker.end()
+            status, printed = await worker.end()
 
-    assert (worker.address, status, told.count(WAITS)) == ("worker", 0, 1)
+    assert (worker.address, status, printed.count(WAITS)) == ("worker", 0, 1)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 async def test_it_ends_at_once_while_it_waits(tmp_path: Path, sent: signal.Signals) -> None:
     async with starting("worker", ROOM_SERVER_REDIS_URL=f"unix://{tmp_path}/none") as worker:
         await wait_until(lambda: WAITS in worker.told(), "it waits", PATIENCE)
-        status, told = await worker.end(sent)
+        status, printed = await worker.end(sent)
 
-    assert (status, len(told.splitlines())) == (0, 1)
+    assert (status, len(printed.splitlines())) == (0, 1)
 
 
 def test_help_shows_an_example(terminal: Terminal) -> None:

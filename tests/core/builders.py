@@ -155,20 +155,20 @@ def code_of(attempt: Callable[[], object]) -> str:
     try:
         attempt()
     except Refusal as refusal:
-        return told(refusal)
+        return code_with_detail(refusal)
     return "ok"
 
 
-def told(refusal: Refusal) -> str:
-    """Its code, where it says why in words as well."""
+def code_with_detail(refusal: Refusal) -> str:
+    """The code of a refusal, which also has a detail in words."""
     assert refusal.detail, refusal.code
     return refusal.code
 
 
-def answer(wish: Command, known: Facts) -> str:
+def answer(given: Command, known: Facts) -> str:
     """How a command is answered: `ok`, `duplicate`, or the code of its refusal."""
     changes: list[Change] = []
-    code = code_of(lambda: changes.append(decide(wish, known, NOW)))
+    code = code_of(lambda: changes.append(decide(given, known, NOW)))
     return "duplicate" if code == "ok" and changes[0].duplicate else code
 
 

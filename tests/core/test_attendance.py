@@ -85,7 +85,7 @@ def test_the_status_is_checked_before_the_entry(status: str) -> None:
     assert COMPLETE[status] == code_of(lambda: check_complete(context(status, participation=None)))
 
 
-def test_what_is_still_to_do_is_told_from_a_repeat() -> None:
+def test_a_first_hook_is_told_from_a_repeat() -> None:
     assert check_enter(context("live", participation=None)) is True
     assert check_complete(context("finished")) is True
 
@@ -107,10 +107,10 @@ def test_an_entry_is_kept_with_the_servers_clock_and_the_callers_name() -> None:
     assert expected == track_entered(enter(session_id="c-1"), context("live", participation=None, actor_name="Анна"))
 
 
-@pytest.mark.parametrize(("claimed", "told"), [("s-9", "s-9"), (None, "c-1"), ("", "c-1")])
-def test_a_session_id_is_the_clients_or_else_made_by_the_server(claimed: str | None, told: str) -> None:
+@pytest.mark.parametrize(("claimed", "session"), [("s-9", "s-9"), (None, "c-1"), ("", "c-1")])
+def test_a_session_id_is_the_clients_or_else_made_by_the_server(claimed: str | None, session: str) -> None:
     named = name_session(enter(session_id=claimed), context("live", participation=None))
-    assert told == named.session_id
+    assert session == named.session_id
 
 
 def test_an_entry_keeps_what_was_known_of_the_lead() -> None:
@@ -130,7 +130,7 @@ def test_a_completion_without_a_participation_begins_one() -> None:
     assert expected == track_completed(complete(), context(participation=None))
 
 
-def test_the_emitter_says_who_completed_what_and_changes_no_record() -> None:
+def test_the_emitter_emits_the_completion_and_changes_no_record() -> None:
     reaction = emit_completed(complete(session_id="s-1"), context())
 
     emitted = reaction.emit[0]
@@ -148,12 +148,12 @@ def test_an_emitted_completion_has_the_servers_clock() -> None:
     assert clock == emitted.completed_at
 
 
-@pytest.mark.parametrize(("claimed", "told"), [("s-9", "s-9"), (None, "s-1"), ("", "s-1")])
-def test_a_session_id_is_always_in_what_is_emitted(claimed: str | None, told: str) -> None:
+@pytest.mark.parametrize(("claimed", "session"), [("s-9", "s-9"), (None, "s-1"), ("", "s-1")])
+def test_a_session_id_is_always_in_what_is_emitted(claimed: str | None, session: str) -> None:
     emitted = emit_completed(name_session(complete(session_id=claimed), context()), context()).emit[0]
 
     assert isinstance(emitted, WebinarCompleted)
-    assert told == emitted.session_id
+    assert session == emitted.session_id
 
 
 @pytest.mark.parametrize("was_there", [True, False])

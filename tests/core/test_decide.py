@@ -226,7 +226,7 @@ def test_a_webinar_that_is_not_there_is_unknown(word: str) -> None:
 
 
 @pytest.mark.parametrize("hook", [enter(), complete()])
-def test_an_attendee_cannot_tell_a_draft_from_nothing_by_what_a_hook_is_answered(hook: Hook) -> None:
+def test_the_answer_to_an_attendees_hook_is_the_same_for_a_draft_and_no_webinar(hook: Hook) -> None:
     answers = []
     for known in (Facts(), facts("draft"), facts("draft", participation=entered())):
         with pytest.raises(Unknown) as refusal:
@@ -236,7 +236,7 @@ def test_an_attendee_cannot_tell_a_draft_from_nothing_by_what_a_hook_is_answered
     assert {(404, UNKNOWN, "there is no webinar demo")} == set(answers)
 
 
-def test_a_start_is_told_and_changes_the_room_alone() -> None:
+def test_a_start_is_emitted_and_changes_the_room_alone() -> None:
     change = decided(start(), facts("scheduled"), "speaker")
 
     live = replace(room("scheduled"), status=change.room.status, version=8, started_at=NOW, on_air_since=NOW)
@@ -267,7 +267,7 @@ def test_nothing_but_the_end_arms_the_evaluation(hook: Hook, role: str, status: 
 
 
 @pytest.mark.parametrize(("word", "status"), [("schedule", "draft"), ("pause", "live"), ("archive", "finished")])
-def test_an_internal_act_is_no_hook_and_is_not_told(word: str, status: str) -> None:
+def test_an_operators_transition_emits_no_hook(word: str, status: str) -> None:
     change = decided(act(word), facts(status))
 
     expected = Change(room=change.room, participation=None)
@@ -275,12 +275,12 @@ def test_an_internal_act_is_no_hook_and_is_not_told(word: str, status: str) -> N
     assert room(status).version + 1 == change.room.version
 
 
-def test_an_entry_is_told_and_kept_with_the_name_of_the_attendees_token() -> None:
+def test_an_entered_hook_is_emitted_and_recorded_with_the_name_of_the_token() -> None:
     change = decided(enter(session_id="s-9"), facts("live"), "attendee")
 
     kept = Participation(lead_id=LEAD, name="Анна", session_id="s-9", entered_at=NOW)
-    told = (enter(session_id="s-9"),)
-    assert Change(room=room("live"), participation=kept, events=told) == change
+    emitted = (enter(session_id="s-9"),)
+    assert Change(room=room("live"), participation=kept, events=emitted) == change
 
 
 def test_an_entry_that_the_system_reports_takes_no_name_from_its_token() -> None:
@@ -315,19 +315,19 @@ def test_a_completion_after_the_classification_is_kept_and_emits_nothing(role: s
         (entered(), None, (None, None, None)),
     ],
 )
-def test_the_evaluation_finds_that_whoever_did_not_complete_was_not_there(
+def test_the_evaluation_classifies_leads_that_did_not_complete_as_not_attended(
     status: str, known: Participation | None, on_roster: RosterEntry | None, chats: tuple[int | None, ...]
 ) -> None:
     change = decided(evaluate(), facts(status, participation=known, entry=on_roster))
 
     absent = replace(known or Participation(lead_id=LEAD), attended=False, classified_at=NOW, route="not_attended")
-    told = (classified(False), routed("not_attended"))
-    expected = Change(room=room(status), participation=absent, events=told, messages=change.messages)
+    emitted = (classified(False), routed("not_attended"))
+    expected = Change(room=room(status), participation=absent, events=emitted, messages=change.messages)
     assert expected == change
     assert chats == tuple(message.chat_id for message in change.messages)
 
 
-def test_a_lead_that_nobody_knows_is_not_classified() -> None:
+def test_a_lead_without_records_is_not_classified() -> None:
     """The sweep may race with `lead forget`: what was deleted must not come back."""
     known = facts("finished", participation=None, entry=None)
 

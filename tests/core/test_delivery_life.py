@@ -1,4 +1,4 @@
-"""One message through any number of senders, crashes, answers and retries: what holds after each step."""
+"""One message through any number of workers, crashes, outcomes and retries: what holds after each step."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,59 +8,61 @@ from room_server.core.delivery import MAX_ATTEMPTS, MAX_DOUBTS, RETRIABLE, claim
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import Recording
 from tests.core.builders import NOW
-from tests.core.test_delivery import CELLS, NEW_CHAT, delivery, settled
+from tests.core.test_delivery import CELLS, NEW_CHAT, applied, delivery
 
 
 class Life(RuleBasedStateMachine):
-    """Any number of senders, crashes, answers and retries upon one message."""
+    """Any number of claims, crashes, outcomes and retries of one message."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.standing = delivery()
+        self.current = delivery()
         self.unknown = 0
-        """Tries since the last retry whose outcome nobody knows."""
+        """Tries since the last retry with an unknown outcome."""
 
     @rule(owner=st.sampled_from(["w1", "w2"]))
-    def someone_claims(self, owner: str) -> None:
-        claimed = claim(self.standing, owner, NOW)
-        assert (claimed is not None) == (self.standing.status in {DeliveryStatus.QUEUED, DeliveryStatus.DOUBTFUL})
-        self.standing = claimed or self.standing
+    def a_worker_claims(self, owner: str) -> None:
+        claimed = claim(self.current, owner, NOW)
+        assert (claimed is not None) == (self.current.status in {DeliveryStatus.QUEUED, DeliveryStatus.DOUBTFUL})
+        self.current = claimed or self.current
 
-    @precondition(lambda self: self.standing.status is DeliveryStatus.SENDING)
+    @precondition(lambda self: self.current.status is DeliveryStatus.SENDING)
     @rule(kind=st.sampled_from(sorted(CELLS)))
     def telegram_answers(self, kind: str) -> None:
         self.unknown += kind == "unknown"
-        self.standing = settled(kind, self.standing, seconds=1.0, chat_id=NEW_CHAT).delivery
+        self.current = applied(kind, self.current, seconds=1.0, chat_id=NEW_CHAT).delivery
 
-    @precondition(lambda self: self.standing.status is DeliveryStatus.SENDING)
+    @precondition(lambda self: self.current.status is DeliveryStatus.SENDING)
     @rule()
-    def its_sender_dies(self) -> None:
+    def its_worker_dies(self) -> None:
         self.unknown += 1
-        self.standing = doubt(self.standing, "its sender died", NOW).delivery
+        self.current = doubt(self.current, "its sender died", NOW).delivery
 
-    @precondition(lambda self: self.standing.status in RETRIABLE)
+    @precondition(lambda self: self.current.status in RETRIABLE)
     @rule()
-    def a_person_retries(self) -> None:
+    def an_operator_retries(self) -> None:
         self.unknown = 0
-        self.standing = restart(self.standing, Recording(), None, NOW)
+        self.current = restart(self.current, Recording(), None, NOW)
 
     @invariant()
-    def what_has_ended_is_nobodys(self) -> None:
-        if self.standing.status is not DeliveryStatus.SENDING:
-            assert (self.standing.owner, self.standing.lease_until) == (None, None)
+    def only_a_message_that_is_sent_has_an_owner(self) -> None:
+        if self.current.status is not DeliveryStatus.SENDING:
+            assert (self.current.owner, self.current.lease_until) == (None, None)
 
     @invariant()
     def doubts_are_the_unknown_tries_and_at_most_two(self) -> None:
-        assert self.standing.doubts == self.unknown <= MAX_DOUBTS
+        assert self.current.doubts == self.unknown <= MAX_DOUBTS
 
     @invariant()
     def tries_are_bounded(self) -> None:
-        assert 0 <= self.standing.attempts <= MAX_ATTEMPTS + 1  # one in doubt at the last is tried once more
+        assert (
+            0 <= self.current.attempts <= MAX_ATTEMPTS + 1
+        )  # a message that is doubtful at its last try is tried once more
 
     @invariant()
-    def one_in_doubt_is_never_taken_for_new(self) -> None:
-        if self.standing.doubts:
-            assert self.standing.status is not DeliveryStatus.QUEUED
+    def a_doubtful_message_never_counts_as_new(self) -> None:
+        if self.current.doubts:
+            assert self.current.status is not DeliveryStatus.QUEUED
 
 
 TestLife = Life.TestCase

@@ -3,7 +3,7 @@
 import pytest
 
 from room_server.core.decision_types import Reaction
-from room_server.core.follow_ups import first_status, follow_up, recording_follow_up, tell_partner
+from room_server.core.follow_ups import first_status, follow_up, notify_partner, recording_follow_up
 from room_server.core.messages import DeliveryStatus, Message, MessageKind, Route
 from room_server.core.room import Recording
 from tests.core.builders import CANDIDATE_CHAT, LEAD, PARTNER_CHAT, classified, context, entry, room, routed
@@ -26,7 +26,7 @@ def message(kind: str, attended: bool, chat_id: int | None, status: str = "queue
 @pytest.mark.parametrize("was_there", [True, False])
 def test_the_partner_learns_whether_the_lead_came(was_there: bool) -> None:
     expected = Reaction(messages=(message("attendance", was_there, PARTNER_CHAT),))
-    assert expected == tell_partner(classified(was_there), context())
+    assert expected == notify_partner(classified(was_there), context())
 
 
 @pytest.mark.parametrize(("way", "was_there"), [("attended", True), ("not_attended", False)])
@@ -35,14 +35,14 @@ def test_the_candidate_is_followed_up_on_both_routes(way: Route, was_there: bool
     assert expected == follow_up(routed(way), context())
 
 
-def test_who_missed_it_gets_the_recording() -> None:
+def test_a_lead_that_did_not_attend_gets_the_recording() -> None:
     expected = Reaction(messages=(message("recording", False, CANDIDATE_CHAT),))
     assert expected == recording_follow_up(
         routed("not_attended"), context(room=room("finished", recording_url=RECORDING))
     )
 
 
-def test_who_was_there_gets_no_recording() -> None:
+def test_a_lead_that_attended_gets_no_recording() -> None:
     nothing = Reaction()
 
     assert nothing == recording_follow_up(routed("attended"), context(room=room("finished", recording_url=RECORDING)))
@@ -73,7 +73,7 @@ def test_a_lead_that_is_not_on_the_roster_has_no_chat_and_russian_texts() -> Non
     partner = Reaction(messages=(message("attendance", False, None, "no_chat"),))
     candidate = Reaction(messages=(message("follow_up", False, None, "no_chat"),))
 
-    assert partner == tell_partner(classified(False), context(entry=None))
+    assert partner == notify_partner(classified(False), context(entry=None))
     assert candidate == follow_up(routed("not_attended"), context(entry=None))
 
 
@@ -81,9 +81,9 @@ def test_partner_and_candidate_never_get_each_others_message() -> None:
     known = context(entry=entry(partner_chat_id=None))
     other = context(entry=entry(candidate_chat_id=None))
 
-    assert Reaction(messages=(message("attendance", True, None, "no_chat"),)) == tell_partner(classified(True), known)
+    assert Reaction(messages=(message("attendance", True, None, "no_chat"),)) == notify_partner(classified(True), known)
     assert Reaction(messages=(message("follow_up", True, CANDIDATE_CHAT),)) == follow_up(routed("attended"), known)
-    assert Reaction(messages=(message("attendance", True, PARTNER_CHAT),)) == tell_partner(classified(True), other)
+    assert Reaction(messages=(message("attendance", True, PARTNER_CHAT),)) == notify_partner(classified(True), other)
     assert Reaction(messages=(message("follow_up", True, None, "no_chat"),)) == follow_up(routed("attended"), other)
 
 

@@ -30,7 +30,7 @@ def interleave(inputs: list[Step], dice: Random) -> list[Step]:
 
 
 @pytest.mark.parametrize("kind", [OperatorAction, Evaluate, Command, Facts, DecisionContext, Reaction, Change])
-def test_what_a_decision_is_made_on_and_comes_to_is_never_changed(kind: type[msgspec.Struct]) -> None:
+def test_facts_and_changes_are_immutable(kind: type[msgspec.Struct]) -> None:
     assert kind.__struct_config__.frozen
 
 
@@ -46,7 +46,7 @@ def test_the_end_is_recorded_once(first: Room, steps: list[Step]) -> None:
 
 @bounded
 @given(rooms, histories())
-def test_nobody_is_classified_completed_or_routed_twice(first: Room, steps: list[Step]) -> None:
+def test_no_lead_is_classified_completed_or_routed_twice(first: Room, steps: list[Step]) -> None:
     world = after(first, steps)
 
     emitted = [event for event in world.events if isinstance(event, WebinarCompleted | AttendanceClassified)]
@@ -57,19 +57,19 @@ def test_nobody_is_classified_completed_or_routed_twice(first: Room, steps: list
 
 @bounded
 @given(rooms, histories())
-def test_the_first_classification_stands_and_is_the_one_that_was_told(first: Room, steps: list[Step]) -> None:
+def test_a_classification_never_changes_and_is_the_one_that_was_emitted(first: Room, steps: list[Step]) -> None:
     world = after(first, steps)
 
-    told = {event.lead_id: event.attended for event in world.events if isinstance(event, AttendanceClassified)}
+    classified = {event.lead_id: event.attended for event in world.events if isinstance(event, AttendanceClassified)}
     kept = {lead_id: known.attended for lead_id, known in world.participations.items() if known.attended is not None}
     routes = {event.lead_id: event.route for event in world.events if isinstance(event, PostWebinarRoute)}
-    assert kept == told
+    assert kept == classified
     assert routes == {lead_id: "attended" if there else "not_attended" for lead_id, there in kept.items()}
 
 
 @bounded
 @given(rooms, histories())
-def test_nobody_enters_but_in_live_and_nobody_twice(first: Room, steps: list[Step]) -> None:
+def test_a_lead_enters_once_and_only_while_live(first: Room, steps: list[Step]) -> None:
     world = World(first)
     seen: list[int] = []
     for step in steps:

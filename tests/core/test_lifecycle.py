@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from room_server.core.lifecycle import Trigger, move, show_cta
 from room_server.core.room import Room, Status, Visibility
 from room_server.errors import Conflict
-from tests.core.builders import NOW, STATUSES, at, room, told, visible
+from tests.core.builders import NOW, STATUSES, at, code_with_detail, room, visible
 from tests.core.sequences import bounded
 
 SAME = "the same room"
@@ -100,7 +100,7 @@ def outcome_of(before: Room, attempt: Callable[[], Room]) -> str:
     try:
         after = attempt()
     except Conflict as refusal:
-        return told(refusal)
+        return code_with_detail(refusal)
     return SAME if after is before else after.status.value
 
 

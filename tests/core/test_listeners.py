@@ -77,7 +77,7 @@ MODULES = {
     attendance.track_completed: TRACKER,
     attendance.emit_completed: EMITTER,
     attendance.classify_completed: SERVICE,
-    follow_ups.tell_partner: TELEGRAM,
+    follow_ups.notify_partner: TELEGRAM,
     routing.route: ROUTING,
     follow_ups.follow_up: FOLLOW_UP,
     follow_ups.recording_follow_up: RECORDING,
@@ -147,13 +147,13 @@ def test_the_map_has_no_cycle() -> None:
 
 
 @pytest.mark.parametrize("event", [start(), cta()])
-def test_the_rooms_own_hooks_are_told_and_move_no_lead(event: Event) -> None:
+def test_the_rooms_own_hooks_are_emitted_and_change_no_lead(event: Event) -> None:
     before, change = settled(event, status="live")
 
     assert Change(room=before.room, participation=before.participation, events=(event,)) == change
 
 
-def test_nothing_told_is_nothing_changed() -> None:
+def test_no_events_change_nothing() -> None:
     before = context()
 
     change = run_listeners((), before)
@@ -162,7 +162,7 @@ def test_nothing_told_is_nothing_changed() -> None:
     assert Change(room=before.room, participation=before.participation) == change
 
 
-def test_what_one_listener_keeps_the_next_one_finds() -> None:
+def test_a_listener_gets_the_participation_of_the_one_before() -> None:
     """The tracker, the attendance service and the routing service each write their own fields of one record."""
     _, change = settled(complete())
 
@@ -170,7 +170,7 @@ def test_what_one_listener_keeps_the_next_one_finds() -> None:
     assert expected == change.participation
 
 
-def test_events_are_told_in_the_order_in_which_they_came_about() -> None:
+def test_events_are_in_the_order_in_which_they_were_emitted() -> None:
     _, change = settled(complete())
 
     expected = [
@@ -189,7 +189,7 @@ def test_several_events_are_settled_first_come_first_served() -> None:
     assert expected == names(change.events)
 
 
-def test_messages_are_told_in_the_order_of_the_events() -> None:
+def test_messages_are_in_the_order_of_the_events() -> None:
     _, change = settled(classified(False))
 
     expected = [MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP, MessageKind.RECORDING]
@@ -219,9 +219,9 @@ def test_a_completion_leads_to_attended_its_route_and_its_messages(role: str) ->
 
     kept = entered(completed_at=NOW, attended=True, classified_at=NOW, route="attended")
     messages = [("attendance", 8002, "queued", True), ("follow_up", 7001, "queued", True)]
-    told, done, *rest = change.events
+    first, done, *rest = change.events
     assert (room("finished"), kept, messages) == (change.room, change.participation, sent(change.messages))
-    assert (complete(session_id="s-1"), [*chain(True, "attended")]) == (told, rest)
+    assert (complete(session_id="s-1"), [*chain(True, "attended")]) == (first, rest)
     assert isinstance(done, WebinarCompleted)
     expected = (WEBINAR, LEAD, "s-1", "live")
     assert expected == (done.webinar_id, done.lead_id, done.session_id, done.webinar_type)
@@ -253,9 +253,7 @@ def test_an_evaluation_leads_to_not_attended_its_route_and_its_messages(
         ({"no_recording": True}, ("recording", 7001, "undeliverable", False)),
     ],
 )
-def test_the_recording_follows_what_the_operator_said_of_it(
-    fields: dict[str, Any], fate: tuple[str, int, str, bool]
-) -> None:
+def test_the_recording_is_what_the_operator_has_set(fields: dict[str, Any], fate: tuple[str, int, str, bool]) -> None:
     change = decided(evaluate(), facts(room=room("finished", **fields)))
 
     assert fate == sent(change.messages)[-1]

@@ -285,13 +285,13 @@ def test_an_emitted_payload_has_the_fields_of_the_canon(hook: type[msgspec.Struc
     assert fields == hook.__struct_fields__
 
 
-def test_the_words_for_roles_kinds_and_fates_are_those_of_the_documents() -> None:
+def test_roles_kinds_and_statuses_have_the_values_of_the_documents() -> None:
     kinds = ["attendance", "follow_up", "recording"]
-    fates = ["queued", "sending", "held", "doubtful", "sent", "dry_run", "no_chat", "undeliverable", "parked"]
+    statuses = ["queued", "sending", "held", "doubtful", "sent", "dry_run", "no_chat", "undeliverable", "parked"]
 
     assert list(ROLES) == [role.value for role in Role]
     assert kinds == [kind.value for kind in MessageKind]
-    assert fates == [fate.value for fate in DeliveryStatus]
+    assert statuses == [status.value for status in DeliveryStatus]
 
 
 @pytest.mark.parametrize("kind", [*INBOUND.values(), *EMITTED.values(), Context, Actor, Message])

@@ -51,7 +51,7 @@ WHOLE = (
 )
 
 
-def told(state: Room) -> dict[str, Any]:
+def public_dict(state: Room) -> dict[str, Any]:
     """The public text, as a reader finds it."""
     decoded: dict[str, Any] = json.loads(text_of(state))
     return decoded
@@ -73,8 +73,8 @@ def test_the_public_text_is_the_one_of_the_design() -> None:
     assert WHOLE.encode() == text_of(state)
 
 
-def test_the_public_text_of_a_webinar_that_is_over_says_when_it_ended() -> None:
-    state = told(room("finished"))
+def test_the_public_text_of_a_finished_webinar_has_its_end() -> None:
+    state = public_dict(room("finished"))
 
     times = ("2026-11-22T18:30:00Z", "2026-11-22T18:59:00Z", 600_000, None)
     assert times == tuple(state[name] for name in ("started_at", "finished_at", "on_air_ms", "on_air_since"))
@@ -82,7 +82,7 @@ def test_the_public_text_of_a_webinar_that_is_over_says_when_it_ended() -> None:
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_public_text_has_the_same_fields_in_the_same_order_in_every_status(status: str) -> None:
-    state = told(full(status))
+    state = public_dict(full(status))
 
     for fields, part in ((FIELDS, state), (["visibility", "label", "url"], state["cta"])):
         assert fields == list(part)
@@ -90,27 +90,27 @@ def test_the_public_text_has_the_same_fields_in_the_same_order_in_every_status(s
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_public_text_names_the_status(status: str) -> None:
-    assert status == told(room(status))["status"]
+    assert status == public_dict(room(status))["status"]
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_hidden_cta_says_nothing_of_itself(status: str) -> None:
+def test_a_hidden_cta_has_no_label_and_no_address(status: str) -> None:
     expected = {"visibility": "hidden", "label": None, "url": None}
-    assert expected == told(room(status))["cta"]
+    assert expected == public_dict(room(status))["cta"]
     assert b"example.org/offer" not in text_of(room(status))
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_visible_cta_has_its_label_and_url(status: str) -> None:
     expected = {"visibility": "visible", "label": "Записаться", "url": "https://example.org/offer"}
-    assert expected == told(visible(status))["cta"]
+    assert expected == public_dict(visible(status))["cta"]
 
 
 def test_a_visible_cta_without_label_and_url_has_null_in_their_place() -> None:
     state = room("live", cta_visibility=Visibility.VISIBLE, cta_label=None, cta_url=None)
 
     expected = {"visibility": "visible", "label": None, "url": None}
-    assert expected == told(state)["cta"]
+    assert expected == public_dict(state)["cta"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_a_visible_cta_without_label_and_url_has_null_in_their_place() -> None:
     ],
 )
 def test_the_recording_is_shown_from_finished_on(status: str, shown: str | None) -> None:
-    assert shown == told(full(status))["recording_url"]
+    assert shown == public_dict(full(status))["recording_url"]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_recording_is_shown_from_finished_on(status: str, shown: str | None)
     ],
 )
 def test_the_player_is_shown_in_live_and_paused_only(status: str, shown: str | None) -> None:
-    assert shown == told(room(status))["player_url"]
+    assert shown == public_dict(room(status))["player_url"]
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -164,7 +164,7 @@ def test_a_record_survives_being_stored(record: msgspec.Struct) -> None:
     assert record == msgspec.json.decode(msgspec.json.encode(record), type=type(record))
 
 
-def test_a_record_is_stored_without_what_was_never_set() -> None:
+def test_a_record_is_stored_without_its_default_values() -> None:
     expected = b'{"lead_id":101}'
     assert expected == msgspec.json.encode(Participation(lead_id=LEAD))
     assert b"texts" not in msgspec.json.encode(room("draft"))

@@ -53,15 +53,15 @@ async def test_a_line_holds_what_the_design_says_and_nothing_else(store: Store) 
     assert all(time.endswith("Z") for time in times)
 
 
-async def test_who_missed_it_has_a_third_message(store: Store) -> None:
+async def test_a_lead_that_did_not_attend_has_a_third_message(store: Store) -> None:
     (left,) = [line for line in await after(store) if line.lead_id == 20]
 
-    told = [(message.kind.value, message.status.value) for message in left.messages]
-    assert told == [("attendance", "no_chat"), ("follow_up", "queued"), ("recording", "held")]
+    reported = [(message.kind.value, message.status.value) for message in left.messages]
+    assert reported == [("attendance", "no_chat"), ("follow_up", "queued"), ("recording", "held")]
     assert (left.attended, left.route) == (False, "not_attended")
 
 
-async def test_who_is_not_classified_yet_says_so(store: Store) -> None:
+async def test_a_lead_that_is_not_classified_yet_has_no_classification(store: Store) -> None:
     lines = {line.lead_id: line for line in await after(store)}
 
     never, beside = lines[10], lines[40]
@@ -78,12 +78,12 @@ async def test_who_is_not_classified_yet_says_so(store: Store) -> None:
 async def test_a_message_tells_when_and_why_it_ended(store: Store) -> None:
     await after(store)
     outbox = Outbox(store)
-    held = await outbox.load(WEBINAR, "30:follow_up")
-    assert held is not None
+    stored = await outbox.load(WEBINAR, "30:follow_up")
+    assert stored is not None
     ended = msgspec.structs.replace(
-        held.delivery, status=DeliveryStatus.UNDELIVERABLE, error="Forbidden", at=builders.NOW
+        stored.delivery, status=DeliveryStatus.UNDELIVERABLE, error="Forbidden", at=builders.NOW
     )
-    await outbox.update(WEBINAR, held, ended, FollowOn())
+    await outbox.update(WEBINAR, stored, ended, FollowOn())
 
     (came,) = [line for line in await attendance_report.attendance(store, WEBINAR) if line.lead_id == 30]
 
@@ -108,7 +108,7 @@ async def test_the_summary_counts_them(store: Store) -> None:
     )
 
 
-async def test_nobody_is_an_empty_list(store: Store) -> None:
+async def test_no_leads_are_an_empty_list(store: Store) -> None:
     await prepare(store, "live")
 
     lines = await attendance_report.attendance(store, WEBINAR)
@@ -126,7 +126,7 @@ async def test_every_lead_of_a_large_roster_has_one_line(store: Store) -> None:
     assert [line.lead_id for line in await attendance_report.attendance(store, WEBINAR)] == list(range(1, 3001))
 
 
-async def test_a_record_that_cannot_be_read_is_left_out_and_told_of(
+async def test_a_record_that_cannot_be_read_is_left_out_and_logged(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     await after(store)

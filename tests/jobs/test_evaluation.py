@@ -37,7 +37,7 @@ async def register(store: Store, *numbers: int) -> None:
     await roster.import_roster(store, WEBINAR, [lead(number) for number in numbers], replace=False)
 
 
-async def standing(store: Store) -> dict[int, str]:
+async def routes(store: Store) -> dict[int, str]:
     """The route of every lead; `-` for one without."""
     return {line.lead_id: line.route or "-" for line in await attendance_report.attendance(store, WEBINAR)}
 
@@ -48,9 +48,9 @@ async def due(store: Store) -> ScheduledEvaluation:
     return found
 
 
-async def fates(store: Store, kind: MessageKind = MessageKind.RECORDING) -> Counter[str]:
-    return Counter([held.delivery.status.value async for held in Outbox(store).deliveries(WEBINAR)
-                    if held.delivery.kind is kind])  # fmt: skip
+async def statuses(store: Store, kind: MessageKind = MessageKind.RECORDING) -> Counter[str]:
+    return Counter([stored.delivery.status.value async for stored in Outbox(store).deliveries(WEBINAR)
+                    if stored.delivery.kind is kind])  # fmt: skip
 
 
 async def finish(store: Store, *registered: int) -> None:
@@ -60,7 +60,9 @@ async def finish(store: Store, *registered: int) -> None:
     await done(store, stop())
 
 
-async def test_who_did_not_complete_was_not_there_and_who_did_stays(any_store: Store) -> None:
+async def test_leads_that_did_not_complete_did_not_attend_and_others_keep_their_classification(
+    any_store: Store,
+) -> None:
     await prepare(any_store, "live")
     await register(any_store, 1, 2, 3)
     for number in (1, 2, 4, 5):
@@ -72,7 +74,7 @@ async def test_who_did_not_complete_was_not_there_and_who_did_stays(any_store: S
     classified = await Evaluations(transactions(any_store)).run(await due(any_store))
 
     assert classified == 3
-    assert await standing(any_store) == {
+    assert await routes(any_store) == {
         1: "attended", 2: "not_attended", 3: "not_attended", 4: "attended", 5: "not_attended",
     }  # fmt: skip
     assert await EvaluationSchedule(any_store).pending(WEBINAR) is None
@@ -84,8 +86,8 @@ async def test_each_lead_is_classified_and_routed_once_in_the_events(any_state: 
     for _ in range(2):
         await Evaluations(transactions(any_state.store)).run(ScheduledEvaluation(WEBINAR, 0))
 
-    told = Counter(await events(any_state))
-    assert (told["client_webinar_attendance_classified"], told["post_webinar_route"]) == (40, 40)
+    counts = Counter(await events(any_state))
+    assert (counts["client_webinar_attendance_classified"], counts["post_webinar_route"]) == (40, 40)
 
 
 async def test_a_completion_after_the_classification_is_kept_and_changes_nothing_else(any_state: State) -> None:
@@ -96,15 +98,15 @@ async def test_a_completion_after_the_classification_is_kept_and_changes_nothing
     await Evaluations(transactions(store)).run(await due(store))
     before = await events(any_state)
 
-    said = await answer(store, complete(1))
+    result = await answer(store, complete(1))
 
     (line,) = await attendance_report.attendance(store, WEBINAR)
-    assert (said, line.attended, line.route) == ("duplicate", False, "not_attended")
+    assert (result, line.attended, line.route) == ("duplicate", False, "not_attended")
     assert line.completed_at is not None
     assert await events(any_state) == before
 
 
-async def test_two_who_evaluate_at_once_classify_each_lead_once(any_url: str) -> None:
+async def test_two_evaluations_at_once_classify_each_lead_once(any_url: str) -> None:
     settings = settings_for(any_url, partitions=8 if "cluster" in any_url else 1)
     async with open_state(settings) as one, open_state(settings) as other:
         await finish(one.store, *range(1, 301))
@@ -112,10 +114,10 @@ async def test_two_who_evaluate_at_once_classify_each_lead_once(any_url: str) ->
 
         found = await asyncio.gather(*(Evaluations(transactions(state.store)).run(at) for state in (one, other)))
 
-        told = Counter(await events(one))
+        counts = Counter(await events(one))
         assert sum(found) == 300
-        assert (told["post_webinar_route"], set((await standing(one.store)).values())) == (300, {"not_attended"})
-        assert await fates(one.store, MessageKind.ATTENDANCE) == {"queued": 300}
+        assert (counts["post_webinar_route"], set((await routes(one.store)).values())) == (300, {"not_attended"})
+        assert await statuses(one.store, MessageKind.ATTENDANCE) == {"queued": 300}
 
 
 async def test_an_evaluation_that_was_broken_off_goes_on_where_it_was(any_store: Store) -> None:
@@ -123,21 +125,21 @@ async def test_an_evaluation_that_was_broken_off_goes_on_where_it_was(any_store:
     at = await due(any_store)
 
     async def half_done() -> bool:
-        return Counter((await standing(any_store)).values())["not_attended"] > TOGETHER
+        return Counter((await routes(any_store)).values())["not_attended"] > TOGETHER
 
     task = asyncio.create_task(Evaluations(transactions(any_store)).run(at))
     await eventually(half_done, "some are classified")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    left = Counter((await standing(any_store)).values())["-"]
+    left = Counter((await routes(any_store)).values())["-"]
     classified = await Evaluations(transactions(any_store)).run(await due(any_store))
 
     assert classified <= left
-    assert Counter((await standing(any_store)).values()) == {"not_attended": 1000}
+    assert Counter((await routes(any_store)).values()) == {"not_attended": 1000}
     assert await any_store.call("HGET", any_store.keys.tally(WEBINAR), "classified") == b"1000"
 
 
-async def test_one_that_is_to_stop_leaves_the_rest_on_the_schedule(any_store: Store) -> None:
+async def test_an_evaluation_that_must_stop_stays_on_the_schedule(any_store: Store) -> None:
     await finish(any_store, *range(1, 1001))
     stopping = asyncio.Event()
 
@@ -158,7 +160,7 @@ async def test_a_later_roster_is_evaluated_too(any_store: Store) -> None:
     classified = await Evaluations(transactions(any_store)).run(await due(any_store))
 
     assert classified == 1
-    assert await standing(any_store) == {1: "not_attended", 2: "not_attended"}
+    assert await routes(any_store) == {1: "not_attended", 2: "not_attended"}
 
 
 @asynccontextmanager
@@ -181,7 +183,7 @@ async def test_a_roster_that_comes_during_the_sweep_is_evaluated(any_store: Stor
     async with sweeping(any_store, ScheduledEvaluation(WEBINAR, at)):
         await register(any_store, *range(601, 651))
 
-    assert Counter((await standing(any_store)).values()) == {"not_attended": 650}
+    assert Counter((await routes(any_store)).values()) == {"not_attended": 650}
 
 
 async def test_an_evaluation_that_was_armed_again_at_the_same_moment_is_not_done(any_store: Store) -> None:
@@ -196,7 +198,7 @@ async def test_an_evaluation_that_was_armed_again_at_the_same_moment_is_not_done
     assert (await due(any_store)).at > at
 
 
-async def test_a_recording_that_is_set_during_the_sweep_releases_what_was_held(any_store: Store) -> None:
+async def test_a_recording_that_is_set_during_the_sweep_releases_held_messages(any_store: Store) -> None:
     await finish(any_store, *range(1, 601))
     at = unix_ms(utc_now()) + 300_000  # long after the grace
     await any_store.call("ZADD", any_store.keys.evaluations(any_store.keys.tag(WEBINAR)), at, WEBINAR)
@@ -204,14 +206,14 @@ async def test_a_recording_that_is_set_during_the_sweep_releases_what_was_held(a
     async with sweeping(any_store, ScheduledEvaluation(WEBINAR, at)):
         await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
 
-    assert await fates(any_store) == {"queued": 600}
+    assert await statuses(any_store) == {"queued": 600}
 
 
 async def test_recording_messages_are_held_until_there_is_a_recording_and_released_once(any_store: Store) -> None:
     await finish(any_store, *range(1, 201))
     evaluations = Evaluations(transactions(any_store))
     await evaluations.run(await due(any_store))
-    before = await fates(any_store)
+    before = await statuses(any_store)
 
     await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
     at = await due(any_store)
@@ -220,7 +222,7 @@ async def test_recording_messages_are_held_until_there_is_a_recording_and_releas
     await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL + "/2"))
     await evaluations.run(await due(any_store))
 
-    assert (before, await fates(any_store)) == ({"held": 200}, {"queued": 200})
+    assert (before, await statuses(any_store)) == ({"held": 200}, {"queued": 200})
     assert woken == 3 * 200
     assert await any_store.call("XLEN", any_store.keys.outbox(any_store.keys.tag(WEBINAR))) == woken
 
@@ -234,21 +236,21 @@ async def test_a_held_message_goes_to_where_the_roster_is_when_it_is_released(an
     await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
     await Evaluations(transactions(any_store)).run(await due(any_store))
 
-    known = {held.delivery.lead_id: held.delivery async for held in Outbox(any_store).deliveries(WEBINAR)
-             if held.delivery.kind is MessageKind.RECORDING}  # fmt: skip
+    known = {stored.delivery.lead_id: stored.delivery async for stored in Outbox(any_store).deliveries(WEBINAR)
+             if stored.delivery.kind is MessageKind.RECORDING}  # fmt: skip
     assert (known[1].status, known[1].chat_id) == ("queued", 555)
     assert (known[2].status, known[2].chat_id) == ("no_chat", None)
 
 
-async def test_without_a_recording_those_who_wait_for_it_end(any_store: Store) -> None:
+async def test_without_a_recording_the_messages_that_wait_for_it_end(any_store: Store) -> None:
     await finish(any_store, 1)
     await Evaluations(transactions(any_store)).run(await due(any_store))
 
     await transactions(any_store).amend(WEBINAR, Plan(no_recording=True))
     await Evaluations(transactions(any_store)).run(await due(any_store))
 
-    (ended,) = [held.delivery async for held in Outbox(any_store).deliveries(WEBINAR)
-                if held.delivery.kind is MessageKind.RECORDING]  # fmt: skip
+    (ended,) = [stored.delivery async for stored in Outbox(any_store).deliveries(WEBINAR)
+                if stored.delivery.kind is MessageKind.RECORDING]  # fmt: skip
     assert (ended.status, ended.error) == ("undeliverable", "no_recording")
 
 
@@ -286,7 +288,7 @@ async def test_a_live_webinar_is_not_evaluated(any_store: Store) -> None:
     await register(any_store, 1)
 
     assert await Evaluations(transactions(any_store)).run(ScheduledEvaluation(WEBINAR, 0)) == 0
-    assert await standing(any_store) == {1: "-"}
+    assert await routes(any_store) == {1: "-"}
 
 
 async def test_a_sweep_that_redis_interrupts_is_broken_off_whole_and_can_be_repeated(valkey_url: str) -> None:
@@ -300,4 +302,4 @@ async def test_a_sweep_that_redis_interrupts_is_broken_off_whole_and_can_be_repe
         proxy.thaw()
 
         await Evaluations(transactions(state.store)).run(await due(state.store))
-        assert Counter((await standing(state.store)).values()) == {"not_attended": 600}
+        assert Counter((await routes(state.store)).values()) == {"not_attended": 600}

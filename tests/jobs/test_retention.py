@@ -16,7 +16,7 @@ from room_server.core.delivery import ENDED
 from room_server.core.room import RosterEntry, Status
 from room_server.errors import StateUnavailable
 from room_server.jobs.evaluation import Evaluations
-from room_server.jobs.retention import TAKEN, Retention
+from room_server.jobs.retention import BATCH, expire
 from room_server.state import roster, webinars
 from room_server.state.bulk_reads import SLICE
 from room_server.state.commits import unix_ms
@@ -67,7 +67,7 @@ async def told_of(state: State) -> dict[str, set[str]]:
         found[kind].update(own)
         if kind in {"webinars", "archived", "evaluations"}:
             found[kind].update(name.decode() for name in await store.call("ZRANGE", key, 0, -1))
-        elif kind in {"events", "outbox", "poison"}:
+        elif kind in {"events", "outbox"}:
             lines = await store.call("XRANGE", key, "-", "+")
             found[kind].update(re.findall(r"w-[a-z]+", repr(lines)))
     return {kind: names for kind, names in found.items() if names}
@@ -96,7 +96,7 @@ async def pass_by(state: State, waves: int) -> None:
         await asyncio.gather(*(live_through(store, name) for name in names))
         assert await store.call("XLEN", store.keys.outbox(tag)) > 0
 
-        assert sorted(await Retention(store).expire(utc_now() + timedelta(seconds=1))) == sorted(names)
+        assert sorted(await expire(store, utc_now() + timedelta(seconds=1))) == sorted(names)
         after.append(await sizes(state))
 
     keys = store.keys
@@ -116,7 +116,7 @@ async def test_what_is_not_archived_or_not_long_enough_stays_as_it_is(any_state:
     before = await everything(any_state)
     archived_at = await store.call("ZSCORE", store.keys.archived(store.keys.tag("archived")), "archived")
 
-    assert await Retention(store).expire(utc_now() - timedelta(days=1)) == []
+    assert await expire(store, utc_now() - timedelta(days=1)) == []
     assert abs(float(archived_at) - unix_ms(utc_now())) < 60_000
     assert await everything(any_state) == before
 
@@ -125,12 +125,11 @@ async def test_of_a_webinar_whose_time_is_over_nothing_is_left(any_state: State)
     store = any_state.store
     for name in ("w-over", "w-kept"):
         await live_through(store, name)
-        await store.call("XADD", store.keys.poison(store.keys.tag(name)), "*", "webinar", name, "field", "1:attendance")
     before = await told_of(any_state)
     later = unix_ms(utc_now() + timedelta(days=2))
     await store.call("ZADD", store.keys.archived(store.keys.tag("w-kept")), later, "w-kept")
 
-    assert await Retention(store).expire(utc_now() + timedelta(days=1)) == ["w-over"]
+    assert await expire(store, utc_now() + timedelta(days=1)) == ["w-over"]
     assert set(map(frozenset, before.values())) == {frozenset({"w-over", "w-kept"})}
     assert await told_of(any_state) == {kind: {"w-kept"} for kind in before}
 
@@ -142,7 +141,7 @@ async def test_the_counts_of_messages_are_those_of_what_is_left(any_store: Store
     await live_through(any_store, "two")
     assert await webinars.delivery_counts(any_store) != before
 
-    await Retention(any_store).expire(utc_now() + timedelta(days=1))
+    await expire(any_store, utc_now() + timedelta(days=1))
 
     assert await webinars.delivery_counts(any_store) == before
 
@@ -156,7 +155,7 @@ async def test_a_large_webinar_goes_in_slices(store: Store) -> None:
     await store.call("ZADD", keys.due(tag), 1, "w 10:attendance")
     await store.call("HINCRBY", keys.fates(tag), "held", many)
 
-    assert await Retention(store).expire(utc_now() + timedelta(days=1)) == ["w"]
+    assert await expire(store, utc_now() + timedelta(days=1)) == ["w"]
     assert await webinars.delivery_counts(store) == {}
     assert await store.call("ZCARD", keys.due(tag)) == 0
 
@@ -169,24 +168,24 @@ async def test_a_message_that_cannot_be_read_goes_with_its_webinar(any_store: St
     if way == "by hand":
         assert await any_store.delete("w")
     else:
-        assert await Retention(any_store).expire(utc_now() + timedelta(days=1)) == ["w"]
+        assert await expire(any_store, utc_now() + timedelta(days=1)) == ["w"]
 
     assert await webinars.delivery_counts(any_store) == {}
     assert await any_store.call("EXISTS", any_store.keys.deliveries("w")) == 0
 
 
-async def test_messages_that_were_never_sent_are_told_of(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
+async def test_messages_that_were_never_sent_are_logged(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
     await live_through(any_store, "w")
     await any_store.call("HSET", any_store.keys.deliveries("w"), "9:attendance", b"{", "8:attendance", SENT)
-    unsent = [held async for held in Outbox(any_store).deliveries("w") if held.delivery.status not in ENDED]
+    unsent = [stored async for stored in Outbox(any_store).deliveries("w") if stored.delivery.status not in ENDED]
 
-    await Retention(any_store).expire(utc_now() + timedelta(days=1))
+    await expire(any_store, utc_now() + timedelta(days=1))
 
     assert len(unsent) > 1
     assert f"retention: {len(unsent)} messages of w were never sent, and are deleted" in caplog.text
 
 
-async def test_one_that_was_made_anew_meanwhile_is_left_alone(any_store: Store) -> None:
+async def test_a_webinar_that_was_made_again_meanwhile_is_left_alone(any_store: Store) -> None:
     """Another worker was faster, and the operator, too: what was seen to be over is no more."""
     await live_through(any_store, "w")
     keys, tag = any_store.keys, any_store.keys.tag("w")
@@ -208,13 +207,13 @@ async def test_a_clock_that_is_wrong_deletes_nothing_too_soon(archived: int, loo
             server.set(archived * YEAR.total_seconds())
             await live_through(state.store, "w")
             server.set(looked_at * YEAR.total_seconds())
-            assert await Retention(state.store).expire(utc_now() - timedelta(hours=1)) == []
+            assert await expire(state.store, utc_now() - timedelta(hours=1)) == []
 
             server.set(0)
-            assert await Retention(state.store).expire(utc_now() + timedelta(hours=1)) == ["w"]
+            assert await expire(state.store, utc_now() + timedelta(hours=1)) == ["w"]
 
 
-async def test_the_first_word_on_when_it_was_archived_holds(any_store: Store) -> None:
+async def test_the_time_of_the_archive_never_changes(any_store: Store) -> None:
     await live_through(any_store, "w")
     key = any_store.keys.archived(any_store.keys.tag("w"))
     await any_store.call("ZADD", key, 1, "w")
@@ -226,19 +225,19 @@ async def test_the_first_word_on_when_it_was_archived_holds(any_store: Store) ->
 
 async def test_more_than_go_together_go_all_the_same(valkey_url: str) -> None:
     async with open_state(settings_for(valkey_url)) as state:
-        names = [f"w-{number}" for number in range(TAKEN + 2)]
+        names = [f"w-{number}" for number in range(BATCH + 2)]
         await asyncio.gather(*(transactions(state.store).create(room(name, status=Status.ARCHIVED)) for name in names))
 
-        assert sorted(await Retention(state.store).expire(utc_now() + timedelta(days=1))) == sorted(names)
+        assert sorted(await expire(state.store, utc_now() + timedelta(days=1))) == sorted(names)
         assert await webinars.latest(state.store) == []
 
 
-async def test_one_that_is_to_stop_leaves_the_rest(store: Store) -> None:
+async def test_a_retention_that_must_stop_leaves_the_rest(store: Store) -> None:
     await live_through(store, "w")
     stopping = asyncio.Event()
     stopping.set()
 
-    assert await Retention(store, stopping).expire(utc_now() + timedelta(days=1)) == []
+    assert await expire(store, utc_now() + timedelta(days=1), stopping) == []
     assert (await store.load("w")).room is not None
 
 
@@ -248,7 +247,7 @@ async def test_a_look_that_redis_interrupts_is_taken_up_again(caplog: pytest.Log
         await live_through(state.store, "w")
         server.freeze()
         with pytest.raises(StateUnavailable):
-            await Retention(state.store).expire(utc_now() + timedelta(days=1))
+            await expire(state.store, utc_now() + timedelta(days=1))
         server.thaw()
 
         assert await eventually(partial(expired, state.store), "it is possible again") == ["w"]
@@ -257,7 +256,7 @@ async def test_a_look_that_redis_interrupts_is_taken_up_again(caplog: pytest.Log
 
 async def expired(store: Store) -> Any:
     try:
-        return await Retention(store).expire(utc_now() + timedelta(days=1))
+        return await expire(store, utc_now() + timedelta(days=1))
     except StateUnavailable:
         return None
 
@@ -271,7 +270,7 @@ async def test_a_partition_that_cannot_be_looked_at_keeps_no_other_from_its_turn
         await store.call("DEL", store.keys.archived(first))
         await store.call("SET", store.keys.archived(first), "no sorted set")
         with pytest.raises(StateUnavailable, match="WRONGTYPE"):
-            await Retention(store).expire(utc_now() + timedelta(days=1))
+            await expire(store, utc_now() + timedelta(days=1))
 
         left = {listed.webinar_id for listed in await webinars.latest(store)}
     assert left == {name for name in names if store.keys.tag(name) == first} != set()

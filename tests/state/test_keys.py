@@ -22,7 +22,6 @@ NAMES = {
     "outbox": (KEYS.outbox("p2"), "rs:{p2}:outbox"),
     "due": (KEYS.due("p2"), "rs:{p2}:due"),
     "clock": (KEYS.clock("p2"), "rs:{p2}:clock"),
-    "poison": (KEYS.poison("p2"), "rs:{p2}:poison"),
     "fates": (KEYS.fates("p2"), "rs:{p2}:fates"),
     "evaluations": (KEYS.evaluations("p2"), "rs:{p2}:evaluations"),
     "webinars": (KEYS.webinars("p2"), "rs:{p2}:webinars"),

@@ -1,7 +1,6 @@
-"""The messages on their way: the record decides, stream and due set only wake."""
+"""The outbox: the record decides; the stream and the due set only say which record to look at."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -14,15 +13,13 @@ from room_server.errors import StateUnavailable
 from room_server.state import roster
 from room_server.state.commits import unix_ms
 from room_server.state.outbox import (
-    FORGOTTEN_MS,
+    ABANDONED_MS,
     GROUP,
-    POISON_KEPT,
-    TAKEN_OVER_MS,
+    IDLE_CONSUMER_MS,
     FollowOn,
     Outbox,
     OutboxEntry,
     StoredDelivery,
-    soon,
 )
 from room_server.state.redis.pipeline import Script
 from room_server.state.store import Store
@@ -61,9 +58,9 @@ async def taken(outbox: Outbox, most: int = 100) -> list[OutboxEntry]:
 
 
 async def record_of(outbox: Outbox, entry: OutboxEntry) -> StoredDelivery:
-    held = await outbox.load(entry.webinar_id, entry.field)
-    assert held is not None
-    return held
+    stored = await outbox.load(entry.webinar_id, entry.field)
+    assert stored is not None
+    return stored
 
 
 async def length(outbox: Outbox) -> int:
@@ -71,12 +68,12 @@ async def length(outbox: Outbox) -> int:
 
 
 async def pending(outbox: Outbox) -> int:
-    """Entries that some reader has in hand."""
+    """Entries that consumers have not acknowledged."""
     consumers = await outbox.store.call("XPENDING", stream(outbox), GROUP)
     return int(consumers[0] if isinstance(consumers, list) else consumers["pending"])
 
 
-async def fates(outbox: Outbox) -> dict[str, int]:
+async def counts(outbox: Outbox) -> dict[str, int]:
     counted = await outbox.store.call("HGETALL", outbox.store.keys.fates(tag(outbox)))
     flat = counted if isinstance(counted, dict) else dict(zip(counted[::2], counted[1::2], strict=True))
     return {name.decode(): int(count) for name, count in flat.items()}
@@ -93,56 +90,56 @@ async def test_no_more_is_taken_than_asked_for(outbox: Outbox) -> None:
     assert [len(await taken(outbox, 2)) for _ in range(4)] == [2, 2, 1, 0]
 
 
-async def test_a_step_writes_the_record_and_takes_the_entry_off_the_stream(outbox: Outbox) -> None:
+async def test_an_update_writes_the_record_and_takes_the_entry_off_the_stream(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
-    held = await record_of(outbox, entry)
-    wanted = finish(held.delivery, DeliveryStatus.UNDELIVERABLE, "discarded", utc_now())
+    stored = await record_of(outbox, entry)
+    wanted = finish(stored.delivery, DeliveryStatus.UNDELIVERABLE, "discarded", utc_now())
 
-    stands = await outbox.update(WEBINAR, held, wanted, FollowOn(entry=entry))
+    current = await outbox.update(WEBINAR, stored, wanted, FollowOn(entry=entry))
 
-    assert stands is not None
-    assert (stands, stands.delivery) == (await record_of(outbox, entry), wanted)
+    assert current is not None
+    assert (current, current.delivery) == (await record_of(outbox, entry), wanted)
     assert (await length(outbox), await pending(outbox)) == (4, 4)
-    assert await fates(outbox) == {"queued": 4, "undeliverable": 1, "no_chat": 10}
+    assert await counts(outbox) == {"queued": 4, "undeliverable": 1, "no_chat": 10}
 
 
-async def test_a_step_from_a_record_that_stands_no_more_does_nothing(outbox: Outbox) -> None:
+async def test_an_update_of_a_record_that_changed_does_nothing(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
-    held = await record_of(outbox, entry)
-    first = claim(held.delivery, "first", utc_now())
-    second = claim(held.delivery, "second", utc_now())
+    stored = await record_of(outbox, entry)
+    first = claim(stored.delivery, "first", utc_now())
+    second = claim(stored.delivery, "second", utc_now())
 
-    assert await outbox.update(WEBINAR, held, first, FollowOn()) is not None
-    assert await outbox.update(WEBINAR, held, second, FollowOn(1.0, wakes=True, entry=entry)) is None
-    assert await outbox.update(WEBINAR, held, None, FollowOn(1.0, entry=entry)) is None
+    assert await outbox.update(WEBINAR, stored, first, FollowOn()) is not None
+    assert await outbox.update(WEBINAR, stored, second, FollowOn(1.0, wakes=True, entry=entry)) is None
+    assert await outbox.update(WEBINAR, stored, None, FollowOn(1.0, entry=entry)) is None
     assert (await record_of(outbox, entry)).delivery == first
     assert (await length(outbox), await pending(outbox)) == (5, 5)
     assert await outbox.store.call("ZCARD", outbox.store.keys.due(tag(outbox))) == 0
 
 
-async def test_of_many_who_claim_at_once_one_does(outbox: Outbox) -> None:
+async def test_of_many_claims_at_once_one_succeeds(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
-    held = await record_of(outbox, entry)
+    stored = await record_of(outbox, entry)
 
-    tries = [claim(held.delivery, f"w{number}", utc_now()) for number in range(20)]
-    claims = await asyncio.gather(*(outbox.update(WEBINAR, held, wanted, FollowOn()) for wanted in tries))
+    tries = [claim(stored.delivery, f"w{number}", utc_now()) for number in range(20)]
+    claims = await asyncio.gather(*(outbox.update(WEBINAR, stored, wanted, FollowOn()) for wanted in tries))
 
     assert len([one for one in claims if one]) == 1
 
 
-async def test_a_step_that_is_asked_for_again_is_taken_once(outbox: Outbox) -> None:
+async def test_an_update_that_is_repeated_is_made_once(outbox: Outbox) -> None:
     """Its first reply may have been lost."""
     entry, *_ = await taken(outbox)
-    held = await record_of(outbox, entry)
-    wanted = replace(held.delivery, at=at(1))
+    stored = await record_of(outbox, entry)
+    wanted = replace(stored.delivery, at=at(1))
 
     for _ in range(3):
-        assert await outbox.update(WEBINAR, held, wanted, FollowOn(wakes=True, entry=entry)) == await record_of(
+        assert await outbox.update(WEBINAR, stored, wanted, FollowOn(wakes=True, entry=entry)) == await record_of(
             outbox, entry
         )
 
     assert await length(outbox) == 5
-    assert (await fates(outbox))["queued"] == 5
+    assert (await counts(outbox))["queued"] == 5
 
 
 async def test_a_message_that_waits_comes_back_when_it_is_due(outbox: Outbox) -> None:
@@ -160,44 +157,46 @@ async def test_a_message_that_waits_comes_back_when_it_is_due(outbox: Outbox) ->
 
 async def test_a_message_in_doubt_is_due_again(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
-    held = await record_of(outbox, entry)
-    step = doubt(held.delivery, "its sender died", utc_now())
+    stored = await record_of(outbox, entry)
+    step = doubt(stored.delivery, "its sender died", utc_now())
     before = unix_ms(utc_now())
 
-    await outbox.update(WEBINAR, held, step.delivery, FollowOn(step.again_in, entry=entry))
+    await outbox.update(WEBINAR, stored, step.delivery, FollowOn(step.again_in, entry=entry))
 
     due = float(await outbox.store.call("ZSCORE", outbox.store.keys.due(tag(outbox)), f"{WEBINAR} {entry.field}"))
     assert before < due <= unix_ms(utc_now()) + 2000
 
 
-async def test_what_names_no_message_is_due_like_others_and_is_parked(outbox: Outbox) -> None:
+async def test_a_due_member_that_names_no_message_is_discarded(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
     await taken(outbox)
     await outbox.store.call("ZADD", outbox.store.keys.due(tag(outbox)), 0, "nonsense")
 
     assert await outbox.enqueue_due(tag(outbox)) == 1
     assert await taken(outbox) == []
-    assert [poison.field async for poison in outbox.poison()] == ["nonsense"]
+    assert "is discarded: it names no webinar or no message" in caplog.text
 
 
-async def test_entries_of_the_dead_are_taken_over_and_of_the_living_not(outbox: Outbox) -> None:
+async def test_only_abandoned_entries_go_to_another_consumer(outbox: Outbox) -> None:
     dead, living, *_ = await taken(outbox)
-    await outbox.store.call("XCLAIM", stream(outbox), GROUP, "dead", 0, dead.id, "IDLE", TAKEN_OVER_MS + 1)
+    await outbox.store.call("XCLAIM", stream(outbox), GROUP, "dead", 0, dead.id, "IDLE", ABANDONED_MS + 1)
 
-    assert [entry.id for entry in await outbox.claim_abandoned(tag(outbox), "heir", 10)] == [dead.id]
-    assert await outbox.claim_abandoned(tag(outbox), "heir", 10) == []
+    assert [entry.id for entry in await outbox.claim_abandoned(tag(outbox), "another", 10)] == [dead.id]
+    assert await outbox.claim_abandoned(tag(outbox), "another", 10) == []
     assert living.id != dead.id
 
 
-async def test_an_entry_whose_deletion_was_broken_off_is_nobodys(outbox: Outbox) -> None:
+async def test_a_pending_entry_that_was_deleted_is_dropped(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
-    await outbox.store.call("XCLAIM", stream(outbox), GROUP, "dead", 0, entry.id, "IDLE", TAKEN_OVER_MS + 1)
+    await outbox.store.call("XCLAIM", stream(outbox), GROUP, "dead", 0, entry.id, "IDLE", ABANDONED_MS + 1)
     await outbox.store.call("XDEL", stream(outbox), entry.id)
 
-    assert await outbox.claim_abandoned(tag(outbox), "heir", 10) == []
+    assert await outbox.claim_abandoned(tag(outbox), "another", 10) == []
     assert await pending(outbox) == 4
 
 
-async def test_an_entry_that_asks_for_nothing_is_gone(outbox: Outbox) -> None:
+async def test_an_acknowledged_entry_is_gone(outbox: Outbox) -> None:
     entry, *_ = await taken(outbox)
 
     for _ in range(2):
@@ -219,7 +218,7 @@ async def test_a_group_is_made_once_and_again_when_it_was_lost(outbox: Outbox) -
     assert len(await taken(outbox)) == 5
 
 
-async def test_a_reader_that_leaves_is_forgotten_unless_it_has_something_in_hand(outbox: Outbox) -> None:
+async def test_a_consumer_is_removed_unless_it_has_pending_entries(outbox: Outbox) -> None:
     await taken(outbox, 1)
     await outbox.read_new(tag(outbox), "idle", 1)
     await outbox.store.call("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "empty")
@@ -233,8 +232,8 @@ async def test_a_reader_that_leaves_is_forgotten_unless_it_has_something_in_hand
     assert len(known) == 2
 
 
-async def test_a_reader_that_takes_something_while_others_are_forgotten_keeps_it(valkey_url: str) -> None:
-    """What a reader has in hand would be lost with it."""
+async def test_a_consumer_that_reads_while_others_are_removed_keeps_its_entry(valkey_url: str) -> None:
+    """Its pending entry would be lost with it."""
     script = Script.read("leave").sha.encode()
     async with another(valkey_url) as store, proxy_to(valkey_url) as proxy, another(proxy.url) as far:
         await prepare(store, "finished")
@@ -254,64 +253,47 @@ async def test_a_reader_that_takes_something_while_others_are_forgotten_keeps_it
 
 
 @pytest.mark.parametrize("fields", [("webinar", WEBINAR), ("field", "1:attendance"), ("nonsense", b"\xff\xfe")])
-async def test_an_entry_that_says_nothing_is_parked(outbox: Outbox, fields: tuple[str | bytes, ...]) -> None:
+async def test_an_entry_that_names_no_message_is_discarded(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture, fields: tuple[str | bytes, ...]
+) -> None:
     await outbox.store.call("XADD", stream(outbox), "*", *fields)
 
     assert len(await taken(outbox)) == 5
-    (parked,) = [poison async for poison in outbox.poison()]
-    assert parked.error == "it names no webinar or no message"
-    assert utc_now() - parked.at < timedelta(seconds=60)
-    assert await length(outbox) == 5
+    assert (await length(outbox), await pending(outbox)) == (5, 5)
+    assert "is discarded: it names no webinar or no message" in caplog.text
 
 
-async def test_an_entry_of_another_partition_is_parked(outbox: Outbox) -> None:
-    strangers = [f"w{number}" for number in range(40) if outbox.store.keys.tag(f"w{number}") != tag(outbox)]
-    for name in strangers:
+async def test_an_entry_of_another_partition_is_discarded(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    others = [f"w{number}" for number in range(40) if outbox.store.keys.tag(f"w{number}") != tag(outbox)]
+    for name in others:
         await outbox.store.call("XADD", stream(outbox), "*", "webinar", name, "field", "1:attendance")
 
     assert len(await taken(outbox)) == 5
-    parked = [poison.webinar_id async for poison in outbox.poison()]
-    assert sorted(parked) == sorted(strangers)
-    assert bool(strangers) == (len(outbox.store.keys.tags) > 1)
+    assert caplog.text.count("its webinar belongs to another partition") == len(others)
+    assert bool(others) == (len(outbox.store.keys.tags) > 1)
 
 
-async def test_no_more_poison_is_kept_than_a_person_may_look_at(outbox: Outbox) -> None:
-    key = outbox.store.keys.poison(tag(outbox))
-    await asyncio.gather(*(outbox.store.call("XADD", key, "*", "field", n) for n in range(POISON_KEPT)))
-
-    number = await outbox.store.call("XADD", stream(outbox), "*", "webinar", WEBINAR, "field", "newest")
-    await outbox.park(OutboxEntry(tag(outbox), number.decode(), WEBINAR, "newest"), "why")
-
-    kept = [poison.field async for poison in outbox.poison()]
-    assert (len(kept), kept[0], kept[-1]) == (POISON_KEPT, "newest", "1")
-
-
-async def test_a_record_that_cannot_be_read_is_left_out_and_told_of(
+async def test_a_record_that_cannot_be_read_is_left_out_and_logged(
     outbox: Outbox, caplog: pytest.LogCaptureFixture
 ) -> None:
     await outbox.store.call("HSET", outbox.store.keys.deliveries(WEBINAR), "9:attendance", b"{")
 
-    found = [held.delivery.lead_id async for held in outbox.deliveries(WEBINAR)]
+    found = [stored.delivery.lead_id async for stored in outbox.deliveries(WEBINAR)]
 
     assert len(found) == 15
     assert "a message of demo cannot be read" in caplog.text
 
 
-async def test_there_is_no_record_of_what_was_never_said(outbox: Outbox) -> None:
+async def test_there_is_no_record_of_a_message_that_was_never_made(outbox: Outbox) -> None:
     assert await outbox.load(WEBINAR, "99:attendance") is None
 
 
-@pytest.mark.parametrize(("seconds", "wait"), [(5, 5.0), (0, 0.0), (-5, 0.0)])
-def test_what_is_past_is_soon(seconds: float, wait: float) -> None:
-    assert soon(at(seconds), at(0)) == wait
-
-
-async def test_readers_that_died_are_forgotten_once_they_have_nothing_in_hand(outbox: Outbox) -> None:
+async def test_consumers_that_died_are_removed_once_they_have_no_pending_entries(outbox: Outbox) -> None:
     await taken(outbox)
     await outbox.store.call("XGROUP", "CREATECONSUMER", stream(outbox), GROUP, "idle")
     left = []
-    for forgotten_ms in (FORGOTTEN_MS, -1):
-        await outbox.tidy(forgotten_ms)
+    for idle_ms in (IDLE_CONSUMER_MS, -1):
+        await outbox.tidy(idle_ms)
         left.append(len(await outbox.store.call("XINFO", "CONSUMERS", stream(outbox), GROUP)))
 
     assert left == [2, 1]

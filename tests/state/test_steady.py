@@ -11,7 +11,7 @@ import pytest
 from room_server.core.room import RosterEntry
 from room_server.state import queue_stats, roster
 from room_server.state.evaluation_schedule import EvaluationSchedule
-from room_server.state.outbox import TAKEN_OVER_MS, FollowOn, Outbox
+from room_server.state.outbox import ABANDONED_MS, FollowOn, Outbox
 from room_server.state.startup import State, open_state
 from room_server.state.store import Store
 from tests.clocks import OwnClock, own_clock
@@ -165,7 +165,7 @@ async def test_the_dead_are_found_also_when_the_clock_was_set_back(server: OwnCl
     entries = await outbox.read_new(tag(outbox), "dead", 10)
     server.set(-HOUR)
     at_once = await outbox.claim_abandoned(tag(outbox), "heir", 10)
-    server.set(-HOUR + TAKEN_OVER_MS / 1000)
+    server.set(-HOUR + ABANDONED_MS / 1000)
 
     later = await outbox.claim_abandoned(tag(outbox), "heir", 10)
 

@@ -14,10 +14,8 @@ from room_server.errors import Unknown
 from room_server.ids import new_id
 from room_server.jobs.erasure import StillRunning, forget
 from room_server.state import roster
-from room_server.state.outbox import GROUP, Outbox, OutboxEntry
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.roster import ImportResult
-from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, enter
 from tests.state.acts import done, prepare
@@ -84,7 +82,7 @@ async def test_an_import_that_begins_afterwards_leaves_the_lead_out_and_says_unt
     assert await leads(any_store) == [OTHER]
 
 
-async def test_a_replacement_by_forgotten_leads_alone_empties_the_roster(any_store: Store) -> None:
+async def test_a_roster_that_is_replaced_by_forgotten_leads_only_is_empty(any_store: Store) -> None:
     await prepare(any_store, "scheduled")
     await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     await forget(any_store, LEAD)
@@ -129,8 +127,8 @@ async def test_the_same_answer_is_given_again_when_its_reply_was_lost(any_store:
     assert left_out(replies[0]) == [LEAD]
 
 
-async def test_an_erasure_during_an_import_is_never_undone(any_store: Store) -> None:
-    """Whichever comes first, in the end the lead is not on the roster."""
+async def test_an_import_during_an_erasure_never_restores_the_lead(any_store: Store) -> None:
+    """Whichever comes first, in the end the lead is not there."""
     await prepare(any_store, "scheduled")
     chance = random.Random(7)
 
@@ -151,7 +149,7 @@ async def test_an_erasure_during_an_import_is_never_undone(any_store: Store) -> 
     assert found == [[OTHER]] * ROUNDS
 
 
-async def test_one_that_is_refused_leaves_no_tombstone(any_store: Store) -> None:
+async def test_an_erasure_that_is_refused_leaves_no_tombstone(any_store: Store) -> None:
     await prepare(any_store, "live")
     await roster.import_roster(any_store, WEBINAR, BOTH, replace=False)
     await done(any_store, enter(LEAD))
@@ -173,25 +171,3 @@ async def test_tombstones_go_with_their_time(any_store: Store) -> None:
 
     assert set(await tombstones(any_store)) == {str(LEAD)}
     assert 0 < await any_store.call("TTL", key) <= DAY.total_seconds()
-
-
-@pytest.mark.parametrize(("webinar_id", "kept"), [(None, 0), (WEBINAR, 0), ("another", 1)])
-async def test_an_entry_of_a_message_that_was_forgotten_meanwhile_leaves_nothing(
-    any_state: State, webinar_id: str | None, kept: int
-) -> None:
-    """A sender read its stream entry, and then found no record."""
-    store, outbox = any_state.store, Outbox(any_state.store)
-    await prepare(store, "finished")
-    await transactions(store).create(room("another"))
-    tag = store.keys.tag(WEBINAR)
-    await outbox.open(tag)
-    await forget(store, LEAD, webinar_id)
-    number = await store.call("XADD", store.keys.outbox(tag), "*", "webinar", WEBINAR, "field", f"{LEAD}:attendance")
-    await outbox.read_new(tag, "sender", 10)
-
-    for _ in range(2):  # as after a lost reply
-        await outbox.park(OutboxEntry(tag, number.decode(), WEBINAR, f"{LEAD}:attendance"), "there is no such message")
-
-    assert len([one async for one in outbox.poison()]) == kept
-    assert await store.call("XLEN", store.keys.outbox(tag)) == 0
-    assert (await store.call("XPENDING", store.keys.outbox(tag), GROUP))["pending"] == 0

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from msgspec.structs import replace
 
@@ -11,6 +11,7 @@ from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
 from room_server.core.messages import MessageKind
 from room_server.core.room import Room, RosterEntry, Status
+from room_server.errors import UnreadableRecord
 from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
 from room_server.state.outbox import Outbox
@@ -52,28 +53,39 @@ class Outgoing:
 
     async def record(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> Delivery:
         """The message as it stands."""
-        held = await self.outbox.load("w", f"{lead}:{kind}")
-        assert held is not None
-        return held.delivery
+        stored = await self.outbox.load("w", f"{lead}:{kind}")
+        assert stored is not None
+        return stored.delivery
 
-    async def fate(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> str:
+    async def status(self, lead: int, kind: MessageKind = MessageKind.ATTENDANCE) -> str:
         """Its status."""
         return (await self.record(lead, kind)).status.value
 
-    async def fates(self, *leads: int) -> list[str]:
+    async def statuses(self, *leads: int) -> list[str]:
         """The status of each."""
-        return [await self.fate(lead) for lead in leads]
+        return [await self.status(lead) for lead in leads]
 
     async def until(
-        self, lead: int, fate: str, seconds: float = PATIENCE, kind: MessageKind = MessageKind.ATTENDANCE
+        self, lead: int, expected: str, seconds: float = PATIENCE, kind: MessageKind = MessageKind.ATTENDANCE
     ) -> Delivery:
         """The message once it has come to this status."""
 
         async def there() -> bool:
-            return await self.fate(lead, kind) == fate
+            return await self.status(lead, kind) == expected
 
-        await eventually(there, f"the message of {lead} is {fate}", seconds)
+        await eventually(there, f"the message of {lead} is {expected}", seconds)
         return await self.record(lead, kind)
+
+    async def until_readable(self, lead: int) -> Delivery:
+        """The message to the partner once its record can be read."""
+
+        async def there() -> Delivery | None:
+            with suppress(UnreadableRecord):
+                return await self.record(lead)
+            return None
+
+        found: Delivery = await eventually(there, f"the message of {lead} can be read")
+        return found
 
     async def is_busy(self) -> bool:
         """The bot sent something a moment ago: its pace is known, so the first message need not wait."""

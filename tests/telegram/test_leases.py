@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from room_server.clock import utc_now
-from room_server.core.delivery import LEASE, claim, within_lease
+from room_server.core.delivery import LEASE, claim, look_again
 from room_server.state.outbox import FollowOn, OutboxEntry
 from room_server.telegram.dispatch import Dispatch
 from room_server.telegram.sender import Sender
@@ -24,21 +24,21 @@ async def entry_of(outgoing: Outgoing) -> OutboxEntry:
     return entry
 
 
-async def test_a_dead_sender_whose_clock_was_ahead_is_waited_for_no_longer_than_a_lease(outgoing: Outgoing) -> None:
+async def test_the_lease_of_a_worker_whose_clock_was_ahead_is_cut_to_a_whole_one(outgoing: Outgoing) -> None:
     await outgoing.put(11)
     entry = await entry_of(outgoing)
-    held = await outgoing.outbox.load("w", "11:attendance")
-    assert held is not None
-    assert await outgoing.outbox.update("w", held, claim(held.delivery, "dead", utc_now() + HOUR), FollowOn())
+    stored = await outgoing.outbox.load("w", "11:attendance")
+    assert stored is not None
+    assert await outgoing.outbox.update("w", stored, claim(stored.delivery, "dead", utc_now() + HOUR), FollowOn())
 
     await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
 
-    standing = await outgoing.record(11)
+    current = await outgoing.record(11)
     keys, tag = outgoing.store.keys, outgoing.store.keys.tags[0]
     ((_, due),) = await outgoing.store.call("ZRANGE", keys.due(tag), 0, -1, "WITHSCORES")
-    assert (standing.status, standing.owner) == ("sending", "dead")
-    assert standing.lease_until is not None
-    assert standing.lease_until - utc_now() <= LEASE
+    assert (current.status, current.owner) == ("sending", "dead")
+    assert current.lease_until is not None
+    assert current.lease_until - utc_now() <= LEASE
     assert float(due) / 1000 - utc_now().timestamp() <= LEASE.total_seconds()
 
 
@@ -47,11 +47,11 @@ async def test_a_living_sender_whose_lease_was_cut_still_tells_its_outcome(outgo
 
     async def take_and_be_cut(api: BotApi, chat_id: int, text: str) -> Response:
         for ahead in (HOUR, timedelta()):
-            standing = await outgoing.outbox.load("w", "11:attendance")
-            assert standing is not None
-            assert standing.delivery.lease_until is not None
-            longer = replace(standing.delivery, lease_until=standing.delivery.lease_until + ahead)
-            assert await outgoing.outbox.update("w", standing, within_lease(longer, utc_now()), FollowOn())
+            current = await outgoing.outbox.load("w", "11:attendance")
+            assert current is not None
+            assert current.delivery.lease_until is not None
+            longer = replace(current.delivery, lease_until=current.delivery.lease_until + ahead)
+            assert await outgoing.outbox.update("w", current, look_again(longer, utc_now()).delivery, FollowOn())
         return await take(api, chat_id, text)
 
     api.next[11].append(take_and_be_cut)

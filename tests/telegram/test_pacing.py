@@ -1,4 +1,4 @@
-"""The pace: what one script grants, and when messages of several workers arrive at the Bot API."""
+"""The send rate: which slots the script grants, and when messages of several workers arrive at the Bot API."""
 
 import asyncio
 from itertools import pairwise
@@ -19,129 +19,115 @@ MOST = 30
 """Messages that Telegram takes from a bot in any second (Bots FAQ)."""
 
 
-async def awake(store: Store) -> SendRateLimiter:
-    """The pace of a bot that was busy a moment ago."""
+async def busy(store: Store) -> SendRateLimiter:
+    """The send rate of a bot that sent something a moment ago."""
     await store.call("SET", store.keys.pace("bot"), 0, "PX", 60_000)
     return SendRateLimiter(store)
 
 
-async def free_at(store: Store, whose: str) -> int:
-    """The next free moment as it stands, Unix ms."""
-    return int(await store.call("GET", store.keys.pace(whose)) or 0)
+async def free_at(store: Store, owner: str) -> int:
+    """The stored time of the next slot, Unix ms."""
+    return int(await store.call("GET", store.keys.pace(owner)) or 0)
 
 
 async def test_the_first_message_goes_at_once(store: Store) -> None:
-    turn = await (await awake(store)).turn(1)
+    slot = await (await busy(store)).acquire(1)
 
-    assert (turn.goes, turn.seconds) == (True, 0.0)
+    assert (slot.granted, slot.seconds) == (True, 0.0)
 
 
-async def test_moments_are_evenly_spaced(store: Store) -> None:
-    pace = await awake(store)
-    moments = []
+async def test_slots_are_evenly_spaced(store: Store) -> None:
+    limiter = await busy(store)
+    times = []
     for chat in range(1, 11):
-        assert (await pace.turn(chat)).goes
-        moments.append(await free_at(store, "bot"))
+        assert (await limiter.acquire(chat)).granted
+        times.append(await free_at(store, "bot"))
 
-    assert min(later - earlier for earlier, later in pairwise(moments)) == BOT_GAP_MS
+    assert min(later - earlier for earlier, later in pairwise(times)) == BOT_GAP_MS
     assert 1000 / BOT_GAP_MS < MOST - 1
 
 
-async def test_a_chat_waits_for_its_own_moment_and_takes_none_of_the_bots(store: Store) -> None:
-    pace = await awake(store)
-    await pace.turn(1)
+async def test_a_chat_waits_for_its_own_slot_and_takes_none_of_the_bots(store: Store) -> None:
+    limiter = await busy(store)
+    await limiter.acquire(1)
     before = await free_at(store, "bot")
 
-    turn = await pace.turn(1)
+    slot = await limiter.acquire(1)
 
-    assert (turn.goes, turn.chat_waits) == (False, True)
-    assert 0.5 < turn.seconds <= CHAT_GAP_MS / 1000
+    assert (slot.granted, slot.chat_waits) == (False, True)
+    assert 0.5 < slot.seconds <= CHAT_GAP_MS / 1000
     assert await free_at(store, "bot") == before
 
 
-async def test_those_who_wait_for_a_chat_get_places_one_after_the_other(store: Store) -> None:
-    pace = await awake(store)
-    await pace.turn(1)
+async def test_messages_that_wait_for_a_chat_get_places_one_after_the_other(store: Store) -> None:
+    limiter = await busy(store)
+    await limiter.acquire(1)
 
     ends = []
     for _ in range(5):
-        assert (await pace.turn(1)).chat_waits
+        assert (await limiter.acquire(1)).chat_waits
         ends.append(await free_at(store, "1:line"))
 
     assert [later - earlier for earlier, later in pairwise(ends)] == [CHAT_GAP_MS] * 4
 
 
-async def test_no_moment_is_taken_that_is_far_away(store: Store) -> None:
-    pace = await awake(store)
+async def test_no_slot_is_granted_that_is_far_away(store: Store) -> None:
+    limiter = await busy(store)
     taken = unix_ms(utc_now()) + 20 * HORIZON_MS
     await store.call("SET", store.keys.pace("bot"), taken, "PX", 60_000)
 
-    turn = await pace.turn(1)
+    slot = await limiter.acquire(1)
 
-    assert (turn.goes, turn.chat_waits) == (False, False)
-    assert turn.seconds * 1000 > HORIZON_MS
+    assert (slot.granted, slot.chat_waits) == (False, False)
+    assert slot.seconds * 1000 > HORIZON_MS
     assert (await free_at(store, "bot"), await free_at(store, "1")) == (taken, 0)
 
 
 async def test_a_chat_that_is_held_waits_and_no_other(store: Store) -> None:
-    pace = await awake(store)
+    limiter = await busy(store)
 
-    bot_waits = await pace.hold(1, 30)
+    bot_waits = await limiter.hold(1, 30)
 
-    held, other = await pace.turn(1), await pace.turn(2)
-    assert (bot_waits, held.goes, held.chat_waits, other.goes) == (False, False, True, True)
+    held, other = await limiter.acquire(1), await limiter.acquire(2)
+    assert (bot_waits, held.granted, held.chat_waits, other.granted) == (False, False, True, True)
     assert 29 < held.seconds <= 30
 
 
 async def test_a_shorter_hold_does_not_end_a_longer_one(store: Store) -> None:
-    pace = await awake(store)
-    await pace.hold(1, 30)
-    await pace.hold(1, 1)
+    limiter = await busy(store)
+    await limiter.hold(1, 30)
+    await limiter.hold(1, 1)
 
-    assert (await pace.turn(1)).seconds > 29
+    assert (await limiter.acquire(1)).seconds > 29
 
 
 async def test_three_chats_in_flood_hold_the_bot_whichever_workers_saw_them(store: Store) -> None:
-    one, other = await awake(store), SendRateLimiter(store)
+    one, other = await busy(store), SendRateLimiter(store)
 
     holds = [await one.hold(1, 30), await other.hold(2, 30), await one.hold(2, 30), await other.hold(3, 20)]
 
-    turn = await one.turn(4)
+    slot = await one.acquire(4)
     assert FLOODED_CHATS == 3
     assert holds == [False, False, False, True]
-    assert (turn.goes, turn.chat_waits) == (False, False)
-    assert 19 < turn.seconds <= 20
+    assert (slot.granted, slot.chat_waits) == (False, False)
+    assert 19 < slot.seconds <= 20
 
 
-async def test_a_flood_that_is_over_counts_no_more(store: Store) -> None:
-    pace = await awake(store)
-    await pace.hold(1, 0.001)
-    await pace.hold(2, 0.001)
+async def test_a_flood_that_is_over_does_not_count(store: Store) -> None:
+    limiter = await busy(store)
+    await limiter.hold(1, 0.001)
+    await limiter.hold(2, 0.001)
     await asyncio.sleep(0.01)  # the two floods' own time
 
-    assert not await pace.hold(3, 30)
+    assert not await limiter.hold(3, 30)
 
 
-async def test_a_pace_that_was_lost_lets_what_was_granted_before_pass(store: Store) -> None:
-    """As after a failover: nobody knows what was granted a moment ago."""
-    turn = await SendRateLimiter(store).turn(1)
+async def test_after_a_loss_the_first_slot_is_later_than_all_that_may_have_been_granted(store: Store) -> None:
+    """As after a fail-over: which slots were granted a moment ago is unknown."""
+    slot = await SendRateLimiter(store).acquire(1)
 
-    assert turn.goes
-    assert turn.seconds * 1000 >= max(CHAT_GAP_MS, HORIZON_MS + BOT_GAP_MS)
-
-
-async def test_one_that_missed_its_moment_gets_the_bots_next_and_its_chat_waits_from_then(store: Store) -> None:
-    pace = await awake(store)
-    await pace.turn(1)
-    await pace.turn(2)
-    before = await free_at(store, "1"), await free_at(store, "bot")
-
-    turn = await pace.another(1)
-
-    after = await free_at(store, "1"), await free_at(store, "bot")
-    assert turn.goes
-    assert after[1] >= before[1] + BOT_GAP_MS
-    assert after[0] == after[1] - BOT_GAP_MS + CHAT_GAP_MS > before[0]
+    assert slot.granted
+    assert slot.seconds * 1000 >= max(CHAT_GAP_MS, HORIZON_MS + BOT_GAP_MS)
 
 
 def most_in_a_second(arrivals: list[float]) -> int:
@@ -159,7 +145,7 @@ async def test_no_second_has_more_than_thirty_messages(outgoing: Outgoing, api: 
     assert most_in_a_second([sent.at for sent in api.sent]) <= MOST + workers * IN_FLIGHT
 
 
-async def test_no_second_has_more_when_the_pace_is_lost(outgoing: Outgoing, api: BotApi) -> None:
+async def test_no_second_has_more_when_the_send_rate_is_lost(outgoing: Outgoing, api: BotApi) -> None:
     await outgoing.put(*range(1, 56))
 
     async with outgoing.delivering(3):

@@ -21,12 +21,12 @@ async def put(outgoing: Outgoing, *leads: int) -> None:
     """Leads that were not there; each gets a follow-up and the recording in a chat of its own."""
     people = [RosterEntry(lead_id=lead, candidate_chat_id=lead) for lead in leads]
     await outgoing.put_leads(*people, no_recording=False, recording_url=FIRST)
-    assert [await outgoing.fate(lead, MessageKind.RECORDING) for lead in leads] == ["queued"] * len(leads)
+    assert [await outgoing.status(lead, MessageKind.RECORDING) for lead in leads] == ["queued"] * len(leads)
 
 
-async def until(outgoing: Outgoing, lead: int, fate: str) -> tuple[str | None, int]:
+async def until(outgoing: Outgoing, lead: int, expected: str) -> tuple[str | None, int]:
     """Why the lead's recording message came to this status, and how often it may have arrived."""
-    record = await outgoing.until(lead, fate, kind=MessageKind.RECORDING)
+    record = await outgoing.until(lead, expected, kind=MessageKind.RECORDING)
     return record.error, record.doubts
 
 
@@ -87,7 +87,7 @@ async def test_a_message_in_doubt_is_not_tried_again_when_there_will_be_no_recor
     assert (ended, links(api, 11)) == (("no_recording", 1), [FIRST])
 
 
-async def test_a_message_that_comes_back_from_the_line_is_looked_at_anew(outgoing: Outgoing, api: BotApi) -> None:
+async def test_a_message_whose_try_failed_is_checked_again(outgoing: Outgoing, api: BotApi) -> None:
     await put(outgoing, 11)
 
     async def take_back_and_flood(api: BotApi, chat_id: int, text: str) -> Response:
@@ -124,7 +124,7 @@ async def test_a_recording_that_is_named_after_the_archive_goes_out_with_its_lin
 ) -> None:
     person = RosterEntry(lead_id=11, candidate_chat_id=11)
     await outgoing.put_leads(person, no_recording=False, status="archived")
-    held = await outgoing.fate(11, MessageKind.RECORDING)
+    held = await outgoing.status(11, MessageKind.RECORDING)
     await transactions(outgoing.store).amend("w", Plan(recording_url=SECOND))
     await outgoing.evaluated()
 

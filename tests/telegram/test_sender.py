@@ -78,7 +78,9 @@ def broken(status: int) -> Outcome:
         (plain(""), Outcome(kind="unknown", error="TelegramError: Invalid server response")),
     ],
 )  # fmt: skip
-async def test_each_answer_means_what_it_says(sender: Sender, api: BotApi, answer: Answer, outcome: Outcome) -> None:
+async def test_each_answer_of_telegram_has_its_outcome(
+    sender: Sender, api: BotApi, answer: Answer, outcome: Outcome
+) -> None:
     api.next[CHAT].append(answer)
 
     assert await sender.send(CHAT, "text", SECONDS) == outcome
@@ -125,7 +127,7 @@ async def test_a_proxy_that_refuses_let_nothing_through(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("answer", [take_and_hang, take_and_cut])
-async def test_a_line_that_breaks_after_the_request_leaves_the_outcome_unknown(
+async def test_a_connection_that_breaks_after_the_request_leaves_the_outcome_unknown(
     sender: Sender, api: BotApi, answer: Answer
 ) -> None:
     api.next[CHAT].append(answer)
@@ -135,7 +137,7 @@ async def test_a_line_that_breaks_after_the_request_leaves_the_outcome_unknown(
     assert (outcome.kind, len(api.texts(CHAT))) == ("unknown", 1)
 
 
-async def test_a_token_that_is_refused_halts_the_sender_and_is_told_once(
+async def test_a_refused_token_halts_the_sender_and_is_logged_once(
     api: BotApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with open_sender(settings(api.url, "123:wrong")) as sender:

@@ -34,7 +34,7 @@ async def served(server: OwnClock, api: BotApi) -> AsyncIterator[tuple[OwnClock,
 
 
 @pytest.mark.parametrize("steps", [[-HOUR], [HOUR, 0.0], [-1.0, -2.0, -HOUR]])
-async def test_messages_go_on(served: tuple[OwnClock, Outgoing], api: BotApi, steps: list[float]) -> None:
+async def test_messages_are_still_sent(served: tuple[OwnClock, Outgoing], api: BotApi, steps: list[float]) -> None:
     server, outgoing = served
     await outgoing.put(1)
     async with outgoing.delivering():
@@ -65,29 +65,29 @@ async def test_a_wait_that_telegram_asked_for_is_kept_and_is_no_longer(
     assert api.tried(1)[-1] - asked > 1.5
 
 
-async def test_chats_whose_flood_is_over_count_no_more(served: tuple[OwnClock, Outgoing]) -> None:
+async def test_flooded_chats_count_no_longer_than_their_flood(served: tuple[OwnClock, Outgoing]) -> None:
     """Three at once would stop the bot."""
     server, outgoing = served
-    pace = SendRateLimiter(outgoing.store)
+    limiter = SendRateLimiter(outgoing.store)
     for chat in range(1, FLOODED_CHATS):
-        await pace.hold(chat, 30)
+        await limiter.hold(chat, 30)
     server.set(-HOUR)
-    await pace.hold(100, 0.0)
+    await limiter.hold(100, 0.0)
     server.set(-HOUR + 60)
 
-    assert not await pace.hold(101, 30)
+    assert not await limiter.hold(101, 30)
 
 
-async def test_a_moment_that_was_taken_is_no_further_away(served: tuple[OwnClock, Outgoing]) -> None:
+async def test_a_granted_slot_is_no_further_away(served: tuple[OwnClock, Outgoing]) -> None:
     server, outgoing = served
     await outgoing.is_busy()
-    pace = SendRateLimiter(outgoing.store)
-    turns = [await pace.turn(chat) for chat in (1, 2, 1)]
+    limiter = SendRateLimiter(outgoing.store)
+    slots = [await limiter.acquire(chat) for chat in (1, 2, 1)]
     server.set(-HOUR)
 
-    after = [await pace.turn(chat) for chat in (3, 1)]
+    after = [await limiter.acquire(chat) for chat in (3, 1)]
 
-    assert [turn.goes for turn in turns] == [True, True, False]
-    assert [turn.goes for turn in after] == [True, False]
+    assert [slot.granted for slot in slots] == [True, True, False]
+    assert [slot.granted for slot in after] == [True, False]
     assert after[0].seconds < 0.4
     assert after[1].seconds < 5

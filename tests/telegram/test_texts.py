@@ -1,4 +1,4 @@
-"""What the messages say, in both languages, and what an operator's own texts may say."""
+"""The texts of the messages in both languages, and which templates of an operator are refused."""
 
 import html
 import json
@@ -11,7 +11,18 @@ from room_server.core.delivery import Delivery
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import Participation, Room, RosterEntry
 from room_server.telegram import texts
-from room_server.telegram.texts import LOCALES, MAX_MESSAGE, compose, name_of, own, problems, standard, text_name
+from room_server.telegram.texts import (
+    LOCALES,
+    MAX_MESSAGE,
+    TAGS,
+    compose,
+    html_problems,
+    name_of,
+    parse,
+    problems,
+    standard,
+    text_name,
+)
 from tests.support import room
 
 CTA = "https://example.org/offer?a=1&b=2"
@@ -27,7 +38,7 @@ def message(kind: MessageKind = MessageKind.FOLLOW_UP, attended: bool = True, lo
     return Delivery(lead_id=1, kind=kind, status=DeliveryStatus.QUEUED, attended=attended, chat_id=11, locale=locale)
 
 
-def said(delivery: Delivery, webinar: Room, name: str) -> str:
+def text_to(delivery: Delivery, webinar: Room, name: str) -> str:
     """The text to a lead of this name."""
     return compose(delivery, webinar, Facts(room=webinar, entry=RosterEntry(lead_id=1, name=name)))
 
@@ -54,25 +65,25 @@ LINK = "https://example.org/offer?a=1&amp;b=2"
         ("recording", False, "en", f"Анна, here is the recording of the webinar “{TITLE}”:\n{RECORDING}"),
     ],
 )  # fmt: skip
-def test_each_message_says_what_it_is_for(kind: str, attended: bool, locale: str, text: str) -> None:
-    assert said(message(MessageKind(kind), attended, locale), ROOM, "Анна") == text
+def test_each_message_has_its_standard_text(kind: str, attended: bool, locale: str, text: str) -> None:
+    assert text_to(message(MessageKind(kind), attended, locale), ROOM, "Анна") == text
 
 
 @pytest.mark.parametrize("name", ["<script>", "A & B", '"quoted"', "{link}", "{title}", "</b>", "&amp;"])
 def test_a_name_is_shown_as_it_is_whatever_it_holds(name: str) -> None:
-    text = said(message(MessageKind.ATTENDANCE), ROOM, name)
+    text = text_to(message(MessageKind.ATTENDANCE), ROOM, name)
 
     assert text.startswith(f"✅ <b>{html.escape(name)}</b> ")
 
 
 @pytest.mark.parametrize(("locale", "someone"), [("ru", "Участник"), ("en", "A participant")])
 def test_a_lead_without_a_name_is_someone(locale: str, someone: str) -> None:
-    assert f"<b>{someone}</b>" in said(message(MessageKind.ATTENDANCE, locale=locale), ROOM, "")
+    assert f"<b>{someone}</b>" in text_to(message(MessageKind.ATTENDANCE, locale=locale), ROOM, "")
 
 
 @pytest.mark.parametrize("locale", LOCALES)
-def test_a_line_whose_link_leads_nowhere_is_left_out(locale: str) -> None:
-    text = said(message(locale=locale), room(), "Anna")
+def test_a_line_with_a_link_is_left_out_without_one(locale: str) -> None:
+    text = text_to(message(locale=locale), room(), "Anna")
 
     assert len(text.splitlines()) == 1
     assert "{" not in text
@@ -81,9 +92,9 @@ def test_a_line_whose_link_leads_nowhere_is_left_out(locale: str) -> None:
 def test_a_webinars_own_texts_go_before_the_standard_ones() -> None:
     mine = room(texts={"ru": {"follow_up_attended": "Привет, {name}!", "someone": "друг"}}, recording_url=RECORDING)
 
-    assert said(message(), mine, "") == "Привет, друг!"
-    assert said(message(MessageKind.RECORDING), mine, "") == f"друг, вот запись вебинара «Webinar»:\n{RECORDING}"
-    assert said(message(locale="en"), mine, "Ann") == "Ann, thank you for being at the webinar “Webinar”!"
+    assert text_to(message(), mine, "") == "Привет, друг!"
+    assert text_to(message(MessageKind.RECORDING), mine, "") == f"друг, вот запись вебинара «Webinar»:\n{RECORDING}"
+    assert text_to(message(locale="en"), mine, "Ann") == "Ann, thank you for being at the webinar “Webinar”!"
 
 
 def facts(entry: str | None, participation: str | None) -> Facts:
@@ -132,7 +143,7 @@ def shown(text: str) -> int:
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize(("kind", "attended"), KINDS)
 def test_the_longest_message_is_one_that_telegram_takes(kind: MessageKind, attended: bool, locale: str) -> None:
-    text = said(message(kind, attended, locale), LONGEST, "&" * 200)
+    text = text_to(message(kind, attended, locale), LONGEST, "&" * 200)
 
     assert shown(text) < MAX_MESSAGE
 
@@ -143,7 +154,7 @@ def test_the_longest_own_text_that_is_let_through_is_one_that_telegram_takes() -
 
     longest: Room = room(title="т" * 200, recording_url="https://e.org/" + "a" * 1986, texts=mine)
     assert problems(mine) == []
-    assert shown(said(message(MessageKind.RECORDING), longest, "n" * 200)) == MAX_MESSAGE
+    assert shown(text_to(message(MessageKind.RECORDING), longest, "n" * 200)) == MAX_MESSAGE
     assert problems({"ru": {"recording": "x" + template}}) == [
         "ru.recording: with a long name, title and link it has 4097 characters; Telegram takes 4096"
     ]
@@ -183,8 +194,8 @@ def test_own_texts_come_as_toml_or_json() -> None:
     given = {"ru": {"recording": "Запись: {link}"}, "en": {"someone": "Friend"}}
     toml = '[ru]\nrecording = "Запись: {link}"\n[en]\nsomeone = "Friend"\n'
 
-    assert own(json.dumps(given).encode()) == given
-    assert own(toml.encode("utf-8-sig")) == given
+    assert parse(json.dumps(given).encode()) == given
+    assert parse(toml.encode("utf-8-sig")) == given
 
 
 @pytest.mark.parametrize(
@@ -200,4 +211,49 @@ def test_own_texts_come_as_toml_or_json() -> None:
 )
 def test_a_file_that_holds_no_texts_is_refused_with_its_reason(raw: bytes, word: str) -> None:
     with pytest.raises(ValueError, match=re.escape(word)):
-        own(raw)
+        parse(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain",
+        "two\nlines",
+        "<b>bold</b> and <i><u>both</u></i>",
+        "<B>loud</B>",
+        '<a href="https://example.org/?a=1&amp;b=2">link</a>',
+        '<a href="{link}">{name}</a>',
+        "1 &lt; 2 &amp; 3 &gt; 2 &quot;&#39;&#x27;",
+        "A & B > C",
+        *(f"<{tag}>x</{tag}>" for tag in sorted(TAGS)),
+    ],
+)
+def test_what_telegram_takes_has_no_problems(text: str) -> None:
+    assert html_problems(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", ["it says nothing"]),
+        (" \n ", ["it says nothing"]),
+        ("<b></b>", ["it says nothing"]),
+        ("<b>x", ["<b> is not closed"]),
+        ("x</b>", ["</b> closes nothing"]),
+        ("<b><i>x</b></i>", ["</b> closes nothing", "</i> closes nothing"]),
+        ("<p>x</p>", ["<p> is none of Telegram's tags"]),
+        ("x<br>", ["<br> is none of Telegram's tags", "<br> is not closed"]),
+        ("x<br/>", ["<br/> is none of Telegram's tags"]),
+        ('<b class="c">x</b>', ["<b> takes no attribute but href of <a>"]),
+        ('<a href="x" title="y">x</a>', ["<a> takes no attribute but href of <a>"]),
+        ("1 < 2", ["a `<` that begins no tag is written &lt;"]),
+        ("I <3 it", ["a `<` that begins no tag is written &lt;"]),
+        ("a&nbsp;b", ["&nbsp; is unknown to Telegram; a `&` is written &amp;"]),
+        ("x<!-- y -->", ["<!-- --> is not for messages"]),
+        ("x<!DOCTYPE html>", ["<! > is not for messages"]),
+        ("x<?php ?>", ["<? > is not for messages"]),
+        ("x<![if y]>", ["<![ ]> is not for messages"]),
+    ],
+)
+def test_what_telegram_refuses_is_named(text: str, found: list[str]) -> None:
+    assert html_problems(text) == found

@@ -1,12 +1,14 @@
-"""The words of the messages: one file per language beside this one, and a webinar's own before them.
+"""The texts of the messages: one TOML file per language beside this one, overridden by a webinar's own texts.
 
-A template is Telegram HTML with {name}, {title} and {link}; what is filled in is escaped.
+A template is Telegram HTML with the placeholders {name}, {title} and {link}; the values are escaped. Templates are
+checked before any message is sent, since Telegram refuses a message for one wrong tag.
 """
 
 import html
 import re
 import tomllib
 from functools import lru_cache
+from html.parser import HTMLParser
 from importlib.resources import files
 
 import msgspec
@@ -16,15 +18,18 @@ from room_server.core.delivery import Delivery
 from room_server.core.messages import MessageKind
 from room_server.core.room import Room
 from room_server.errors import ConfigurationError
-from room_server.telegram import markup
 
 LOCALES = ("ru", "en")
 MAX_MESSAGE = 4096
-"""Characters of a message at most (Bot API, sendMessage)."""
-LONGEST = {"name": 200, "title": 200, "link": 2000}
-"""Characters that stand in a place at most (core.room)."""
-_PLACE = re.compile(r"\{(name|title|link)\}")
-_ANY_PLACE = re.compile(r"\{([^{}]*)\}")
+"""Most characters of a message (Bot API, sendMessage)."""
+MAX_VALUE = {"name": 200, "title": 200, "link": 2000}
+"""Most characters of a placeholder's value (core.room)."""
+TAGS = frozenset({"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "a", "code", "pre", "blockquote"})
+"""Tags of Telegram's HTML style (Bot API, Formatting options)."""
+ENTITIES = frozenset({"lt", "gt", "amp", "quot"})
+"""Named entities of Telegram's HTML style; every numeric one is allowed, too."""
+_PLACEHOLDER = re.compile(r"\{(name|title|link)\}")
+_BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 @lru_cache(maxsize=len(LOCALES))
@@ -34,30 +39,33 @@ def standard(locale: str) -> dict[str, str]:
 
 
 def compose(delivery: Delivery, room: Room, facts: Facts) -> str:
-    """The message of a room to a lead, as Telegram HTML; a line whose {link} leads nowhere is left out."""
+    """The message of a room to a lead, as Telegram HTML. Without a link, lines with {link} are left out."""
     texts = {**standard(delivery.locale), **room.texts.get(delivery.locale, {})}
     link = facts.recording.url if delivery.kind is MessageKind.RECORDING else room.cta_url
     template = texts[text_name(delivery)].strip()
     values = {"name": name_of(facts) or texts["someone"], "title": room.title, "link": link or ""}
-    return _PLACE.sub(lambda found: html.escape(values[found[1]]), template if link else _without_link(template))
+    return _PLACEHOLDER.sub(lambda found: html.escape(values[found[1]]), template if link else _without_link(template))
 
 
 def name_of(facts: Facts) -> str:
-    """What to call the lead: by the roster, else by its own token; empty when neither says."""
+    """The lead's name by the roster, else by its token; empty when neither has one."""
     if facts.entry is not None and facts.entry.name:
         return facts.entry.name
     return (facts.participation.name if facts.participation else None) or ""
 
 
 def text_name(delivery: Delivery) -> str:
-    """Which text a message takes."""
+    """The name of a message's text."""
     if delivery.kind is MessageKind.RECORDING:
         return "recording"
     return f"{delivery.kind}_{'attended' if delivery.attended else 'missed'}"
 
 
-def own(raw: bytes) -> dict[str, dict[str, str]]:
-    """A webinar's own texts from a TOML or JSON file. Raises ValueError, naming every text that cannot be used."""
+def parse(raw: bytes) -> dict[str, dict[str, str]]:
+    """A webinar's own texts (locale -> name -> template) from a TOML or JSON file.
+
+    Raises ValueError, naming every text that cannot be used.
+    """
     try:
         text = raw.decode("utf-8-sig")
         decoded = msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)
@@ -70,7 +78,7 @@ def own(raw: bytes) -> dict[str, dict[str, str]]:
 
 
 def check_standard() -> None:
-    """Raises ConfigurationError when an editor has broken a text that comes with the product."""
+    """Raises ConfigurationError when the texts that come with the product were edited wrongly."""
     found = []
     names = {locale: standard(locale).keys() for locale in LOCALES}
     for locale in LOCALES:
@@ -81,35 +89,93 @@ def check_standard() -> None:
 
 
 def problems(texts: dict[str, dict[str, str]]) -> list[str]:
-    """What is wrong with a webinar's own texts, a line each: unknown languages, names, places or tags."""
+    """What is wrong with texts, a line each: unknown locales, names, placeholders or tags."""
     found = [f"{locale}: expected one of {', '.join(LOCALES)}" for locale in texts if locale not in LOCALES]
-    for locale, own in texts.items():
+    for locale, templates in texts.items():
         known = standard(locale if locale in LOCALES else "ru")
-        for name, template in own.items():
+        for name, template in templates.items():
             where = f"{locale}.{name}"
             if name not in known:
                 found.append(f"{where}: there is no such text; there are {', '.join(sorted(known))}")
-            found += [f"{where}: {problem}" for problem in _problems_of(name, template)]
+            found += [f"{where}: {problem}" for problem in _template_problems(name, template)]
     return found
 
 
-def _problems_of(name: str, template: str) -> list[str]:
+def _template_problems(name: str, template: str) -> list[str]:
     if name == "someone":
-        plain = 0 < len(template.strip()) <= LONGEST["name"] and not set(template) & set("{}<>&")
-        return [] if plain else [f"expected 1 to {LONGEST['name']} characters without places and tags"]
+        plain = 0 < len(template.strip()) <= MAX_VALUE["name"] and not set(template) & set("{}<>&")
+        return [] if plain else [f"expected 1 to {MAX_VALUE['name']} characters without places and tags"]
     found = [
         f"{{{place}}} is no place; there are {{name}}, {{title}}, {{link}}"
-        for place in _ANY_PLACE.findall(template)
-        if place not in LONGEST
+        for place in _BRACES.findall(template)
+        if place not in MAX_VALUE
     ]
-    longest = len(_PLACE.sub("", template)) + sum(LONGEST[place] for place in _PLACE.findall(template))
+    longest = len(_PLACEHOLDER.sub("", template)) + sum(MAX_VALUE[one] for one in _PLACEHOLDER.findall(template))
     if longest > MAX_MESSAGE:
         found.append(f"with a long name, title and link it has {longest} characters; Telegram takes {MAX_MESSAGE}")
-    found += markup.problems(template)
+    found += html_problems(template)
     if not found and name != "recording":
-        found += [f"without its lines with {{link}}: {one}" for one in markup.problems(_without_link(template))]
+        found += [f"without its lines with {{link}}: {one}" for one in html_problems(_without_link(template))]
     return found
 
 
 def _without_link(template: str) -> str:
     return "\n".join(line for line in template.splitlines() if "{link}" not in line)
+
+
+def html_problems(text: str) -> list[str]:
+    """What is wrong with a text as Telegram's HTML, in the order found."""
+    checker = _HtmlChecker()
+    checker.feed(text)
+    checker.close()
+    empty = [] if checker.content.strip() else ["it says nothing"]
+    return [*checker.found, *(f"<{tag}> is not closed" for tag in checker.open), *empty]
+
+
+class _HtmlChecker(HTMLParser):
+    """Collects what Telegram would refuse, or would show as it is written."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.open: list[str] = []
+        self.found: list[str] = []
+        self.content = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        if tag not in TAGS:
+            self.found.append(f"<{tag}> is none of Telegram's tags")
+        if any((tag, name) != ("a", "href") for name, _ in attrs):
+            self.found.append(f"<{tag}> takes no attribute but href of <a>")
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.found.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data: str) -> None:
+        self.content += data
+        if "<" in data:  # text to this parser, an error to Telegram
+            self.found.append("a `<` that begins no tag is written &lt;")
+
+    def handle_charref(self, name: str) -> None:
+        self.content += name
+
+    def handle_entityref(self, name: str) -> None:
+        self.content += name
+        if name not in ENTITIES:
+            self.found.append(f"&{name}; is unknown to Telegram; a `&` is written &amp;")
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append(f"<{tag}/> is none of Telegram's tags")
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append("<!-- --> is not for messages")
+
+    def handle_decl(self, decl: str) -> None:
+        self.found.append("<! > is not for messages")
+
+    def handle_pi(self, data: str) -> None:
+        self.found.append("<? > is not for messages")
+
+    def unknown_decl(self, data: str) -> None:
+        self.found.append("<![ ]> is not for messages")
