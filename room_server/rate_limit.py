@@ -7,6 +7,8 @@ limit of 0 is no limit.
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
+from ipaddress import ip_network
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -56,6 +58,18 @@ def address(peer: str, forwarded: str, proxies: Any) -> str:
     if forwarded and peer in proxies:
         return proxies.get_trusted_client_address(forwarded)[0] or peer
     return peer
+
+
+def trusted_proxies(listed: str) -> str:
+    """FORWARDED_ALLOW_IPS, each IPv4 address also as `::ffff:…`, as a socket on `::` sees it (RFC 4291, 2.5.5.2)."""
+    names = [name.strip() for name in listed.split(",") if name.strip()]
+    mapped = []
+    for name in names:
+        with suppress(ValueError):  # `*`, or a name that uvicorn compares as it is
+            network = ip_network(name, strict=False)
+            if network.version == 4:
+                mapped.append(f"::ffff:{network.network_address}/{network.prefixlen + 96}")
+    return ",".join([*names, *mapped])
 
 
 class PerAddress:

@@ -1,5 +1,6 @@
 """The documents say what is so: settings, commands, codes, and lines that can be run."""
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -172,6 +173,31 @@ def test_the_tree_of_the_architecture_is_the_tree() -> None:
 
     expected = {f"{path.name}/" if path.is_dir() else path.name for path in there if path.suffix in {"", ".py"}}
     assert set(re.findall(r"^  (\S+)", drawn, re.MULTILINE)) == expected
+
+
+def defined(path: Path) -> set[str]:
+    """The functions, classes and constants of a module, methods as `Class.method`."""
+    names = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        targets = [node.target] if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [])
+        names |= {target.id for target in targets if isinstance(target, ast.Name)}
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+            inside = node.body if isinstance(node, ast.ClassDef) else []
+            names |= {
+                f"{node.name}.{one.name}" for one in inside if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+    return names
+
+
+def test_what_the_architecture_names_is_there() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    named = re.findall(r"`([a-z_/]+\.py)`\s+`([A-Za-z_.]+)`", text)
+    files = re.findall(r"`([a-z_]+/[a-z_/]+\.(?:py|lua))`", text)
+
+    assert len(named) > 30
+    assert [(file, name) for file, name in named if name not in defined(ROOT / "room_server" / file)] == []
+    assert [file for file in files if not any((ROOT / root / file).exists() for root in ("room_server", "."))] == []
 
 
 def test_the_changelog_is_kept() -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -52,6 +53,21 @@ class Port(click.ParamType[int]):
         if not re.fullmatch(r"[0-9]{1,5}", str(value)) or int(value) >= 2**16:
             self.fail(f"{value!r} is no port from 0 to 65535 (--port goes before the environment's PORT)", param, ctx)
         return int(value)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time with its offset from UTC (RFC 3339), converted to UTC."""
+
+    name = "ISO8601"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            moment = datetime.fromisoformat(value)
+            if moment.tzinfo is None:
+                self.fail(f"{value!r} names no time zone; end it with Z, or with an offset like +03:00", param, ctx)
+            return moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; write 2030-11-22T18:00:00+03:00", param, ctx)
 
 
 def webinar_argument(command: Command) -> Command:

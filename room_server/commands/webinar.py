@@ -1,7 +1,6 @@
 """`room-server webinar`: plans webinars, moves them from one status to the next, shows them. The role is `system`."""
 
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -12,6 +11,7 @@ import msgspec
 from room_server.clock import utc_now
 from room_server.commands.common import (
     OPERATOR,
+    Moment,
     Text,
     listed,
     state_options,
@@ -40,21 +40,6 @@ DESCRIPTION = Text("TEXT", Description, "a description of at most 4000 character
 LABEL = Text("TEXT", Label, "a label of 1 to 80 characters")
 NO_ORIGIN = "none"
 URL = Text("URL", Url, "an address that begins with http:// or https://")
-
-
-class Moment(click.ParamType[datetime]):
-    """A time with its offset from UTC (RFC 3339), converted to UTC."""
-
-    name = "ISO8601"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        try:
-            moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                self.fail(f"{value!r} names no time zone; end it with Z, or with an offset like +03:00", param, ctx)
-            return moment.astimezone(UTC)
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is no time; write 2030-11-22T18:00:00+03:00", param, ctx)
 
 
 class FrameOrigin(click.ParamType[str]):

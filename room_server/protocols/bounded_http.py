@@ -4,10 +4,8 @@ import asyncio
 import logging
 import os
 import socket
-from contextlib import suppress
 from enum import Enum, auto
 from functools import partial
-from ipaddress import ip_network
 from typing import Any
 
 import httptools
@@ -15,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from room_server import problems
+from room_server import problems, rate_limit
 from room_server.errors import BadInput, Refusal
 from room_server.protocols.upgrade import UpgradeProtocol, asks_for_websocket, head_fault
 
@@ -212,18 +210,6 @@ def _head_too_large() -> Refusal:
     return BadInput("head_too_large", f"a request's head has at most {MAX_REQUEST_HEAD} bytes")
 
 
-def trusted_proxies(listed: str) -> str:
-    """FORWARDED_ALLOW_IPS, each IPv4 address also as `::ffff:…`, as a socket on `::` sees it (RFC 4291, 2.5.5.2)."""
-    names = [name.strip() for name in listed.split(",") if name.strip()]
-    mapped = []
-    for name in names:
-        with suppress(ValueError):  # `*`, or a name that uvicorn compares as it is
-            network = ip_network(name, strict=False)
-            if network.version == 4:
-                mapped.append(f"::ffff:{network.network_address}/{network.prefixlen + 96}")
-    return ",".join([*names, *mapped])
-
-
 def uvicorn_config(app: ASGIApp | str, http: type[BoundedHttp] = BoundedHttp, **more: Any) -> uvicorn.Config:
     """The settings of uvicorn. `app` is an application or, as `module:name`, a factory; `more` are further settings."""
     listed = more.pop("forwarded_allow_ips", None) or os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
@@ -239,7 +225,7 @@ def uvicorn_config(app: ASGIApp | str, http: type[BoundedHttp] = BoundedHttp, **
         timeout_keep_alive=15,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_SECONDS,
         backlog=4096,
-        forwarded_allow_ips=trusted_proxies(listed),
+        forwarded_allow_ips=rate_limit.trusted_proxies(listed),
         http=partial(UpgradeProtocol, http),  # type: ignore[arg-type] # uvicorn calls it to make a protocol
         **more,
     )
