@@ -13,8 +13,8 @@ from room_server.clock import utc_now
 
 ROOT = Path(__file__).parents[1]
 FILES = (
-    *("commands/test_roster.py", "test_auth.py", "test_demo.py", "test_documented_commands.py", "test_rooms.py"),
-    *("test_signed.py", "test_tour.py", "state/test_retention.py", "state/test_vitals.py"),
+    *("commands/test_roster.py", "test_auth.py", "test_demo.py", "test_documented_commands.py", "api/test_rooms.py"),
+    *("test_signed.py", "test_tour.py", "jobs/test_retention.py", "state/test_queue_stats.py"),
 )
 """Those that would know: plans and links, tokens, the demo, whole webinars, what is late and what is over, and every
 documented command."""
