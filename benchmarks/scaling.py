@@ -138,7 +138,7 @@ def subscribed(url: str) -> Iterator[None]:
 
 def beating(url: str) -> float:
     """CPU seconds of Redis for one sign of life, with the counts of a few rooms in it."""
-    keys, script = Keys(1), Script.read("announce").text.decode()
+    keys, script = Keys(1), Script.read("heartbeat").text.decode()
     with Redis.from_url(url) as redis:
         sha = redis.script_load(script)
         places = [keys.nodes(keys.tags[0]), keys.reports(keys.tags[0])]

@@ -28,7 +28,7 @@ class Alone(NodePipeline):
         self._free = asyncio.Semaphore(CONNECTIONS - 4)  # the listener has some of them
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def ask(self, command: RedisCommand) -> asyncio.Future[Any]:
+    def submit(self, command: RedisCommand) -> asyncio.Future[Any]:
         """The reply to come."""
         task = asyncio.create_task(self._travel(command))
         self._tasks.add(task)
@@ -42,7 +42,7 @@ class Alone(NodePipeline):
 
 @asynccontextmanager
 async def alone(client: Redis, replicas: int = 0) -> AsyncIterator[NodePipeline]:
-    """In the place of a line with its flights."""
+    """A pipeline without shared batches, in the place of `open_node_pipeline`."""
     yield Alone(client, replicas)
 
 

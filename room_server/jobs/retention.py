@@ -61,7 +61,7 @@ async def _expired(store: Store, tag: str, before: datetime) -> list[tuple[str, 
     ago = round((utc_now() - before).total_seconds() * 1000)
     async with deadline():
         limits = [unix_ms(before), ago, BATCH]
-        found = await store.run(Script.read("over"), [store.keys.archived(tag)], limits)
+        found = await store.run(Script.read("find_expired"), [store.keys.archived(tag)], limits)
     return [(name.decode(), f"{float(score):.0f}") for name, score in pairs(found)]
 
 

@@ -25,7 +25,7 @@ async def hash_slices(store: Store, key: str) -> AsyncIterator[dict[bytes, bytes
     As HSCAN guarantees, a field that exists during the whole read is returned, and one that changes meanwhile may come
     twice. The guarantee ends with a restart or a fail-over of the server; then StateUnavailable is raised.
     """
-    script, cursor, first_server = Script.read("scan"), 0, b""
+    script, cursor, first_server = Script.read("hash_slice"), 0, b""
     while True:
         async with deadline():
             cursor, found, server = await store.run(script, [key], [cursor, SLICE])

@@ -32,7 +32,7 @@ class EvaluationSchedule:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._read = Script.read("schedule")
+        self._read = Script.read("read_schedule")
         self._finish = Script.read("finish_evaluation")
 
     async def read(self, tag: str, most: int = TAKEN) -> Schedule:

@@ -58,7 +58,7 @@ _REPORT = msgspec.json.Decoder(Report)
 
 async def announce(store: Store, report: Report) -> None:
     """Store the report of a process. Raises StateUnavailable."""
-    script, arguments = Script.read("announce"), [report.node, msgspec.json.encode(report), ALIVE_SECONDS * 1000]
+    script, arguments = Script.read("heartbeat"), [report.node, msgspec.json.encode(report), ALIVE_SECONDS * 1000]
     for tag in partitions_of(store, report.node):
         run = partial(store.run, script, [store.keys.nodes(tag), store.keys.reports(tag)], arguments)
         if await answer(store, tag, run) is not None:

@@ -72,9 +72,9 @@ class Outbox:
         self.store = store
         self._update = Script.read("update_delivery")
         self._enqueue_due = Script.read("enqueue_due")
-        self._claim_abandoned = Script.read("take_over")
-        self._remove_consumers = Script.read("leave")
-        self._lag = Script.read("lag")
+        self._claim_abandoned = Script.read("claim_abandoned")
+        self._remove_consumers = Script.read("remove_consumers")
+        self._lag = Script.read("delivery_lag")
 
     async def open(self, tag: str) -> None:
         """Make a partition's consumer group, if it is missing."""

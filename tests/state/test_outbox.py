@@ -234,7 +234,7 @@ async def test_a_consumer_is_removed_unless_it_has_pending_entries(outbox: Outbo
 
 async def test_a_consumer_that_reads_while_others_are_removed_keeps_its_entry(valkey_url: str) -> None:
     """Its pending entry would be lost with it."""
-    script = Script.read("leave").sha.encode()
+    script = Script.read("remove_consumers").sha.encode()
     async with another(valkey_url) as store, proxy_to(valkey_url) as proxy, another(proxy.url) as far:
         await prepare(store, "finished")
         await roster.import_roster(store, WEBINAR, [RosterEntry(lead_id=1, partner_chat_id=1)], False)
