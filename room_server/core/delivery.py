@@ -151,7 +151,13 @@ def restart(delivery: Delivery, recording: Recording, entry: RosterEntry | None,
     """The message as if it were new, by the present roster and recording: one that was held or is retried."""
     chat_id = chat_of(delivery.kind, entry) if entry else delivery.chat_id
     status, error = first_status(delivery.kind, chat_id, recording)
-    return replace(delivery, status=status, error=error, chat_id=chat_id, attempts=0, doubts=0, at=now)
+    locale = entry.locale if entry else delivery.locale
+    return replace(delivery, status=status, error=error, chat_id=chat_id, locale=locale, attempts=0, doubts=0, at=now)
+
+
+def has_chat_now(delivery: Delivery, entry: RosterEntry | None) -> bool:
+    """Whether a message that ended without a chat has one since: its lead, or the lead's chat, came to the roster."""
+    return delivery.status is DeliveryStatus.NO_CHAT and entry is not None and chat_of(delivery.kind, entry) is not None
 
 
 def is_moved(delivery: Delivery, recording: Recording) -> bool:

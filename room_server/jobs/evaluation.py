@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 
 from room_server.clock import utc_now
 from room_server.core.decision_types import Command, Evaluate, Facts
-from room_server.core.delivery import CLAIMABLE, is_moved, moved
-from room_server.core.messages import Actor, Role
+from room_server.core.delivery import CLAIMABLE, Delivery, has_chat_now, is_moved, moved, restart
+from room_server.core.messages import Actor, DeliveryStatus, Role
 from room_server.core.room import Recording, Status
 from room_server.errors import UnreadableRecord
 from room_server.ids import new_id
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.evaluation_schedule import EvaluationSchedule, ScheduledEvaluation
 from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
-from room_server.state.records import PARTICIPATION, LeadRecords
+from room_server.state.records import ENTRY, PARTICIPATION, LeadRecords
 from room_server.state.redis.retry import deadline
 from room_server.telemetry.tracing import request_id
 from room_server.transactions import Transactions
@@ -99,24 +99,36 @@ class Evaluations:
             yield [lead for lead in leads if _is_open(lead)]
 
     async def _move(self, webinar_id: str, recording: Recording) -> None:
-        """Queue or end messages that wait for a recording, now that there is one or will be none."""
-        if not recording.is_known:
-            return
-        waiting: list[StoredDelivery] = []
-        async for held in self._outbox.deliveries(webinar_id):
-            if is_moved(held.delivery, recording):
-                waiting.append(held)
+        """Move messages on that waited for a recording, or that had no chat and may have one since."""
+        found: list[StoredDelivery] = []
+        async for stored in self._outbox.deliveries(webinar_id):
+            if stored.delivery.status is DeliveryStatus.NO_CHAT or is_moved(stored.delivery, recording):
+                found.append(stored)
             if self._stopping.is_set():
                 return
-            if len(waiting) == TOGETHER:
-                await _all([self._move_one(webinar_id, recording, held) for held in waiting])
-                waiting = []
-        await _all([self._move_one(webinar_id, recording, held) for held in waiting])
+            if len(found) == TOGETHER:
+                await self._move_batch(webinar_id, recording, found)
+                found = []
+        await self._move_batch(webinar_id, recording, found)
 
-    async def _move_one(self, webinar_id: str, recording: Recording, held: StoredDelivery) -> None:
-        entry = (await self._store.load(webinar_id, held.delivery.lead_id)).entry
-        wanted = moved(held.delivery, recording, entry, utc_now())
-        await self._outbox.update(webinar_id, held, wanted, FollowOn(wakes=wanted.status in CLAIMABLE))
+    async def _move_batch(self, webinar_id: str, recording: Recording, found: list[StoredDelivery]) -> None:
+        if not found:
+            return
+        leads = [stored.delivery.lead_id for stored in found]
+        async with deadline():
+            entries = await self._store.call("HMGET", self._store.keys.roster(webinar_id), *leads)
+        moves = []
+        for stored, raw in zip(found, entries, strict=True):
+            entry = self._store.records.readable(ENTRY, raw, f"a roster entry of {webinar_id}") if raw else None
+            delivery, now = stored.delivery, utc_now()
+            if has_chat_now(delivery, entry):
+                moves.append(self._update(webinar_id, stored, restart(delivery, recording, entry, now)))
+            elif is_moved(delivery, recording):
+                moves.append(self._update(webinar_id, stored, moved(delivery, recording, entry, now)))
+        await _all(moves)
+
+    async def _update(self, webinar_id: str, stored: StoredDelivery, wanted: Delivery) -> None:
+        await self._outbox.update(webinar_id, stored, wanted, FollowOn(wakes=wanted.status in CLAIMABLE))
 
 
 def _is_open(lead: LeadRecords) -> bool:

@@ -1,12 +1,15 @@
 """One message through any number of workers, crashes, outcomes and retries: what holds after each step."""
 
+from typing import Any
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from room_server.core.delivery import MAX_ATTEMPTS, MAX_DOUBTS, RETRIABLE, claim, doubt, restart
-from room_server.core.messages import DeliveryStatus
-from room_server.core.room import Recording
+from room_server.core.delivery import MAX_ATTEMPTS, MAX_DOUBTS, RETRIABLE, claim, doubt, has_chat_now, restart
+from room_server.core.messages import DeliveryStatus, MessageKind
+from room_server.core.room import Recording, RosterEntry
 from tests.core.builders import NOW
 from tests.core.test_delivery import CELLS, NEW_CHAT, applied, delivery
 
@@ -67,3 +70,22 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=120, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "fields", "has"),
+    [
+        ("no_chat", "follow_up", {"candidate_chat_id": 5}, True),
+        ("no_chat", "attendance", {"partner_chat_id": 5}, True),
+        ("no_chat", "attendance", {"candidate_chat_id": 5}, False),
+        ("no_chat", "follow_up", None, False),
+        ("sent", "follow_up", {"candidate_chat_id": 5}, False),
+        ("parked", "follow_up", {"candidate_chat_id": 5}, False),
+    ],
+)
+def test_only_a_message_that_ended_without_a_chat_may_have_one_now(
+    status: str, kind: str, fields: dict[str, Any] | None, has: bool
+) -> None:
+    entry = None if fields is None else RosterEntry(lead_id=1, **fields)
+
+    assert has_chat_now(delivery(status, kind=MessageKind(kind), chat_id=None), entry) is has

@@ -242,6 +242,31 @@ async def test_a_held_message_goes_to_where_the_roster_is_when_it_is_released(an
     assert (known[2].status, known[2].chat_id) == ("no_chat", None)
 
 
+async def test_a_lead_that_gets_a_chat_after_its_classification_gets_its_messages(any_store: Store) -> None:
+    """It was on the roster without a chat, or on none: then it joins, and the import schedules another evaluation."""
+    await prepare(any_store, "live")
+    await roster.import_roster(any_store, WEBINAR, [RosterEntry(lead_id=1), RosterEntry(lead_id=3)], replace=False)
+    for number in (1, 2):
+        await done(any_store, enter(number))
+    await done(any_store, stop())
+    await done(any_store, complete(2))
+    await Evaluations(transactions(any_store)).run(await due(any_store))
+    before = await statuses(any_store, MessageKind.FOLLOW_UP)
+    late = [RosterEntry(lead_id=n, candidate_chat_id=100 + n, locale="en") for n in (1, 2)]
+
+    await roster.import_roster(any_store, WEBINAR, late, replace=False)
+    assert await Evaluations(transactions(any_store)).run(await due(any_store)) == 0
+    messages = [stored.delivery async for stored in Outbox(any_store).deliveries(WEBINAR)]
+
+    assert before == {"no_chat": 3}
+    assert {(one.lead_id, one.status.value, one.chat_id, one.locale)
+            for one in messages if one.kind is MessageKind.FOLLOW_UP} == {
+        (1, "queued", 101, "en"), (2, "queued", 102, "en"), (3, "no_chat", None, "ru"),
+    }  # fmt: skip
+    assert await statuses(any_store, MessageKind.RECORDING) == {"held": 1, "no_chat": 1}
+    assert await statuses(any_store, MessageKind.ATTENDANCE) == {"no_chat": 3}
+
+
 async def test_without_a_recording_the_messages_that_wait_for_it_end(any_store: Store) -> None:
     await finish(any_store, 1)
     await Evaluations(transactions(any_store)).run(await due(any_store))
