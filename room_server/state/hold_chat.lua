@@ -1,9 +1,10 @@
 --[[
-Telegram said to wait: hold the chat, and the whole bot when it is one of many such chats.
+Telegram said to wait: hold the chat, and the whole bot when it is one of many such private chats.
 
 KEYS  1 the bot's next free moment   2 the chat's next free moment (both strings, Unix ms)
-      3 chats in flood (sorted set: chat -> until when, Unix ms)   4 clock
-ARGV  1 chat   2 how long, ms   3 how many chats in flood at once mean that the bot is in flood
+      3 private chats in flood (sorted set: chat -> until when, Unix ms)   4 clock
+ARGV  1 chat   2 how long, ms   3 how many private chats in flood at once mean that the bot is in flood
+      4 1 for a group, which has a limit of its own, else 0
 Returns 1 when the bot is held, too, else 0.
 --]]
 -- include steady.lua
@@ -18,6 +19,9 @@ local function hold(key)
 end
 
 hold(chat)
+if tonumber(ARGV[4]) == 1 then
+  return 0
+end
 redis.call('ZREMRANGEBYSCORE', floods, '-inf', now)
 redis.call('ZADD', floods, 'GT', now + long, id)
 local last = redis.call('ZREVRANGE', floods, 0, 0, 'WITHSCORES')[2]

@@ -145,8 +145,8 @@ class Keys:
     def pace(whose: str) -> str:
         """With a time to live. Strings: the next moment at which the bot, or a chat, may be written to, in ms.
 
-        `<chat>:line`: the end of the queue for a chat; `floods`, a sorted set: chats that Telegram told to wait;
-        `clock`, without a time to live: the clock for all of these (see steady.lua).
+        `<chat>:line`: the end of the queue for a chat; `floods`, a sorted set: private chats that Telegram told to
+        wait; `clock`, without a time to live: the clock for all of these (see steady.lua).
         """
         return f"rs:{{pace}}:{whose}"
 

@@ -4,12 +4,12 @@ Grants the next send slot of a chat: evenly spaced for the bot and for each chat
 KEYS  1 the bot's next free slot   2 the chat's next free slot   3 the end of the chat's queue, after the places of all
       that wait (strings, Unix ms)   4 clock
 ARGV  1 ms between two messages of the bot   2 ms between two messages to a chat
-      3 how many ms ahead a slot of the bot may be granted
+      3 how many ms ahead a slot of the bot may be granted   4 ms to wait when it is unknown what was granted
 Returns {'go', ms until the slot, which is taken} | {'chat', ms} | {'bot', ms}: nothing is taken, ask again then.
 --]]
 -- include steady.lua
 local bot, chat, queue, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local bot_gap, chat_gap, horizon = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local bot_gap, chat_gap, horizon, unknown = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local KEPT = 60000
 
 local now = steady(clock)
@@ -23,8 +23,8 @@ end
 local chat_free, bot_free = free_at(chat), free_at(bot)
 if redis.call('EXISTS', bot) == 0 then
   -- nothing was sent for a while, or a fail-over lost the slots: by then the last that may be granted has passed
-  bot_free = now + math.max(horizon + bot_gap, chat_gap)
-  horizon = bot_free - now
+  bot_free = now + unknown
+  horizon = unknown
 end
 if chat_free > bot_free then
   local wait = chat_free - now

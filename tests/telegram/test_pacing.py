@@ -1,18 +1,27 @@
 """The send rate: which slots the script grants, and when messages of several workers arrive at the Bot API."""
 
 import asyncio
+import time
 from itertools import pairwise
 
 import pytest
+from starlette.responses import Response
 
 from room_server.clock import utc_now
 from room_server.core.room import RosterEntry
 from room_server.state.commits import unix_ms
 from room_server.state.store import Store
-from room_server.telegram.pacing import BOT_GAP_MS, CHAT_GAP_MS, FLOODED_CHATS, HORIZON_MS, SendRateLimiter
+from room_server.telegram.pacing import (
+    BOT_GAP_MS,
+    CHAT_GAP_MS,
+    FLOODED_CHATS,
+    GROUP_GAP_MS,
+    HORIZON_MS,
+    SendRateLimiter,
+)
 from room_server.telegram.sender import IN_FLIGHT
 from tests.support import wait_until
-from tests.telegram.bot_api import BotApi
+from tests.telegram.bot_api import BotApi, flood, take
 from tests.telegram.outgoing import Outgoing
 
 MOST = 30
@@ -71,6 +80,25 @@ async def test_messages_that_wait_for_a_chat_get_places_one_after_the_other(stor
     assert [later - earlier for earlier, later in pairwise(ends)] == [CHAT_GAP_MS] * 4
 
 
+async def test_a_group_waits_longer_and_delays_no_private_chat(store: Store) -> None:
+    limiter = await busy(store)
+    await limiter.acquire(-1)
+
+    waits, again, other = await limiter.acquire(-1), await limiter.acquire(-1), await limiter.acquire(2)
+
+    assert (waits.granted, waits.chat_waits, other.granted) == (False, True, True)
+    assert CHAT_GAP_MS / 1000 < waits.seconds <= GROUP_GAP_MS / 1000
+    assert again.seconds - waits.seconds > 2  # places are as far apart as messages
+    assert 20 * GROUP_GAP_MS > 60_000
+
+
+async def test_a_group_after_a_pause_makes_the_bot_wait_no_longer_than_a_private_chat(store: Store) -> None:
+    slot = await SendRateLimiter(store).acquire(-1)
+
+    assert slot.granted
+    assert slot.seconds * 1000 < GROUP_GAP_MS / 2
+
+
 async def test_no_slot_is_granted_that_is_far_away(store: Store) -> None:
     limiter = await busy(store)
     taken = unix_ms(utc_now()) + 20 * HORIZON_MS
@@ -111,6 +139,16 @@ async def test_three_chats_in_flood_hold_the_bot_whichever_workers_saw_them(stor
     assert holds == [False, False, False, True]
     assert (slot.granted, slot.chat_waits) == (False, False)
     assert 19 < slot.seconds <= 20
+
+
+async def test_groups_in_flood_wait_each_for_itself(store: Store) -> None:
+    limiter = await busy(store)
+
+    holds = [await limiter.hold(group, 30) for group in (-1, -2, -3, -4)]
+
+    held, other = await limiter.acquire(-1), await limiter.acquire(5)
+    assert holds == [False] * 4
+    assert (held.granted, held.chat_waits, other.granted) == (False, True, True)
 
 
 async def test_a_flood_that_is_over_does_not_count(store: Store) -> None:
@@ -166,3 +204,36 @@ async def test_a_chat_gets_one_a_second(outgoing: Outgoing, api: BotApi) -> None
 
     first, second = api.tried(11)
     assert second - first > 0.5  # on an idle machine a second: the first may arrive late
+
+
+class StrictGroups:
+    """Telegram's limit for groups: so many messages in any so many seconds; it answers what is more with 429."""
+
+    def __init__(self, many: int, seconds: float) -> None:
+        self._many = many
+        self._seconds = seconds
+        self.refused = 0
+
+    async def answer(self, api: BotApi, chat_id: int, text: str) -> Response:
+        """Take the message, unless its group has had too many."""
+        since = time.monotonic() - self._seconds
+        if chat_id < 0 and sum(sent.chat_id == chat_id and sent.at > since for sent in api.sent) >= self._many:
+            self.refused += 1
+            return await flood(1)(api, chat_id, text)
+        return await take(api, chat_id, text)
+
+
+async def test_groups_never_reach_telegrams_limit(outgoing: Outgoing, api: BotApi, soak: bool) -> None:
+    """By two workers. The short form has a shorter minute: with a second between messages it refuses some, too."""
+    limit = StrictGroups(20, 60.0) if soak else StrictGroups(6, 15.0)
+    api.usual = limit.answer
+    groups, many = (-1, -2, -3), 42 if soak else 8
+    await outgoing.put_leads(
+        *(RosterEntry(lead_id=100 * -group + lead, partner_chat_id=group) for group in groups for lead in range(many))
+    )
+
+    async with outgoing.delivering(2):
+        await wait_until(lambda: len(api.sent) == many * len(groups), "all have arrived", many * 10.0)
+
+    assert limit.refused == 0
+    assert [len(api.texts(group)) for group in groups] == [many] * 3

@@ -8,7 +8,6 @@ import html
 import re
 import tomllib
 from functools import lru_cache
-from html.parser import HTMLParser
 from importlib.resources import files
 
 import msgspec
@@ -18,16 +17,13 @@ from room_server.core.delivery import Delivery
 from room_server.core.messages import MessageKind
 from room_server.core.room import Room
 from room_server.errors import ConfigurationError
+from room_server.telegram.markup import html_problems
 
 LOCALES = ("ru", "en")
 MAX_MESSAGE = 4096
 """Most characters of a message (Bot API, sendMessage)."""
 MAX_VALUE = {"name": 200, "title": 200, "link": 2000}
 """Most characters of a placeholder's value (core.room)."""
-TAGS = frozenset({"b", "strong", "i", "em", "u", "ins", "s", "strike", "del", "a", "code", "pre", "blockquote"})
-"""Tags of Telegram's HTML style (Bot API, Formatting options)."""
-ENTITIES = frozenset({"lt", "gt", "amp", "quot"})
-"""Named entities of Telegram's HTML style; every numeric one is allowed, too."""
 _PLACEHOLDER = re.compile(r"\{(name|title|link)\}")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
@@ -115,7 +111,7 @@ def _template_problems(name: str, template: str) -> list[str]:
         found.append(f"with a long name, title and link it has {longest} characters; Telegram takes {MAX_MESSAGE}")
     found += html_problems(template)
     if not found and name != "recording":
-        found += [f"without its lines with {{link}}: {one}" for one in html_problems(_without_link(template))]
+        found += [f"without its lines with {{link}}: {one}" for one in html_problems(_blank_link(template))]
     return found
 
 
@@ -123,59 +119,6 @@ def _without_link(template: str) -> str:
     return "\n".join(line for line in template.splitlines() if "{link}" not in line)
 
 
-def html_problems(text: str) -> list[str]:
-    """What is wrong with a text as Telegram's HTML, in the order found."""
-    checker = _HtmlChecker()
-    checker.feed(text)
-    checker.close()
-    empty = [] if checker.content.strip() else ["it says nothing"]
-    return [*checker.found, *(f"<{tag}> is not closed" for tag in checker.open), *empty]
-
-
-class _HtmlChecker(HTMLParser):
-    """Collects what Telegram would refuse, or would show as it is written."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=False)
-        self.open: list[str] = []
-        self.found: list[str] = []
-        self.content = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open.append(tag)
-        if tag not in TAGS:
-            self.found.append(f"<{tag}> is none of Telegram's tags")
-        if any((tag, name) != ("a", "href") for name, _ in attrs):
-            self.found.append(f"<{tag}> takes no attribute but href of <a>")
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.found.append(f"</{tag}> closes nothing")
-
-    def handle_data(self, data: str) -> None:
-        self.content += data
-        if "<" in data:  # text to this parser, an error to Telegram
-            self.found.append("a `<` that begins no tag is written &lt;")
-
-    def handle_charref(self, name: str) -> None:
-        self.content += name
-
-    def handle_entityref(self, name: str) -> None:
-        self.content += name
-        if name not in ENTITIES:
-            self.found.append(f"&{name}; is unknown to Telegram; a `&` is written &amp;")
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append(f"<{tag}/> is none of Telegram's tags")
-
-    def handle_comment(self, data: str) -> None:
-        self.found.append("<!-- --> is not for messages")
-
-    def handle_decl(self, decl: str) -> None:
-        self.found.append("<! > is not for messages")
-
-    def handle_pi(self, data: str) -> None:
-        self.found.append("<? > is not for messages")
-
-    def unknown_decl(self, data: str) -> None:
-        self.found.append("<![ ]> is not for messages")
+def _blank_link(template: str) -> str:
+    """As `_without_link`, with every line where it was, so that a problem names the line of the template."""
+    return "\n".join("" if "{link}" in line else line for line in template.split("\n"))
