@@ -38,7 +38,7 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
     owner, transactions = node_name(), Transactions(state.store, settings.evaluation_grace)
     async with open_sender(settings) as sender, asyncio.TaskGroup() as tasks:
         worker = Worker(Outbox(state.store), sender, owner, stopping)
-        heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0})
+        heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0, "telegram": sender.status})
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
         tasks.create_task(evaluate(Evaluations(transactions, stopping), state.store.keys.tags, stopping))

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.config import Settings
@@ -27,6 +28,7 @@ from tests.state.acts import done
 from tests.support import AT, PATIENCE, eventually, room, settings_for, sigterm, transactions, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.conftest import api
+from tests.telegram.socks import proxy_named
 
 __all__ = ["api"]
 PEOPLE = [
@@ -71,6 +73,25 @@ async def test_an_end_leads_to_classifications_and_messages(valkey_url: str, api
         assert await routes(state.store) == {1: "attended", 2: "not_attended"}
 
     assert sorted(sent.chat_id for sent in api.sent) == [101, 102, 900, 900]
+
+
+@pytest.mark.parametrize(
+    ("value", "token", "status"), [("socks://p:1080", TOKEN, "proxy_unusable"), ("", "123:wrong", "token_refused")]
+)
+async def test_everyone_is_evaluated_without_telegram_and_the_report_says_why_messages_wait(
+    valkey_url: str, api: BotApi, monkeypatch: pytest.MonkeyPatch, value: str, token: str, status: str
+) -> None:
+    made = replace(settings(valkey_url, api), telegram_token=token)
+    async with proxy_named(monkeypatch, value), open_state(made) as state, working_beside(made, state):
+        await prepare(state.store)
+        await done(state.store, stop(), 0)
+
+        await eventually(lambda: all_are(state.store, 6, "queued", "held"), "everyone is evaluated, and messages wait")
+
+        async def reported() -> bool:
+            return [node.telegram for node in await heartbeat.living(state.store)] == [status]
+
+        await eventually(reported, "the worker reports what it knows")
 
 
 async def test_no_lead_is_evaluated_before_the_grace_is_over(valkey_url: str) -> None:

@@ -1,7 +1,7 @@
 """GET /healthz and /readyz: whether this process answers, and whether callers may be sent to it."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Literal, get_args
 
 from msgspec import Struct
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from room_server.api import responses
 from room_server.errors import StateUnavailable
 from room_server.state import heartbeat
-from room_server.state.heartbeat import Node
+from room_server.state.heartbeat import Node, TelegramStatus
 from room_server.state.store import Store
 
 
@@ -31,6 +31,8 @@ class Checks(Struct, frozen=True, kw_only=True):
     """The process is not draining: it takes new sockets."""
     worker: Literal["running", "missing", "unknown"]
     """Whether any worker's heartbeat is stored. `unknown`: a partition where it might be does not answer."""
+    telegram: TelegramStatus | Literal["unknown"]
+    """What the workers found out about Telegram; of several, what is worst. `unknown`: no worker's report is there."""
     partitions_away: list[str]
     """Tags of partitions whose server does not answer, or that are not subscribed to; the others are served."""
 
@@ -58,7 +60,7 @@ class Health:
         """200 when any partition answers and its changes arrive, and the process is not draining; else 503 and why.
 
         Some partitions that are away are named and change nothing: no other process could serve their rooms, and this
-        one serves the others. Neither does a missing worker: rooms are served without one.
+        one serves the others. Neither does a missing worker or a token that Telegram refuses: rooms need none of them.
         """
         tags, unsubscribed = self._store.keys.tags, self._unsubscribed()
         try:
@@ -70,6 +72,7 @@ class Health:
             listener=len(unsubscribed) < len(tags),
             serving=not self._is_draining(),
             worker=_worker(nodes, unreachable),
+            telegram=_telegram(nodes),
             partitions_away=[tag for tag in tags if tag in unreachable or tag in unsubscribed],
         )
         ready = parts.serving and len(parts.partitions_away) < len(tags)
@@ -80,6 +83,12 @@ def _worker(nodes: list[Node] | None, unreachable: set[str]) -> Literal["running
     if any(node.kind == "worker" for node in nodes or ()):
         return "running"
     return "unknown" if unreachable else "missing"
+
+
+def _telegram(nodes: list[Node] | None) -> TelegramStatus | Literal["unknown"]:
+    found = {node.telegram for node in nodes or ()}
+    worse: tuple[TelegramStatus, ...] = get_args(TelegramStatus)[::-1]
+    return next((status for status in worse if status in found), "unknown")
 
 
 async def alive(_: Request) -> Response:

@@ -16,6 +16,8 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.1
 """Between two reads of an empty stream."""
+CHECK_SECONDS = 5.0
+"""Between two questions to a Telegram that does not answer whether it takes the token."""
 CLAIM_EVERY = 1.0
 """Seconds between two looks for entries of workers that died."""
 
@@ -37,6 +39,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             readers = [group.create_task(self._read(tag, group)) for tag in self._tags]
             group.create_task(self._claim_abandoned(group))
+            group.create_task(self._check_token())
         if all(reader.result() for reader in readers):
             with suppress(StateUnavailable):  # then `tidy` of another worker removes this consumer
                 await self._outbox.remove_consumers(self._owner)
@@ -68,6 +71,11 @@ class Worker:
             if not entries:
                 await pause(self._stopping, POLL_SECONDS)
         return is_open
+
+    async def _check_token(self) -> None:
+        """Find out at the start whether Telegram takes the token, and not with the first message."""
+        while not self._stopping.is_set() and not await self._sender.check():
+            await pause(self._stopping, CHECK_SECONDS)
 
     async def _claim_abandoned(self, group: asyncio.TaskGroup) -> None:
         while not self._stopping.is_set():

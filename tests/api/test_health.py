@@ -5,6 +5,9 @@ Without Redis: test_outage.py.
 
 import asyncio
 
+import pytest
+
+from room_server.state.heartbeat import Report, TelegramStatus, announce
 from room_server.state.startup import open_state
 from room_server.worker import working_beside
 from tests.outage import own_redis
@@ -23,6 +26,7 @@ async def test_a_process_that_serves_is_alive_and_ready(site: Site) -> None:
                 "listener": True,
                 "serving": True,
                 "worker": "missing",
+                "telegram": "unknown",
                 "partitions_away": [],
             },
         },
@@ -58,6 +62,28 @@ async def test_a_worker_is_missed_and_the_site_serves_all_the_same(site: Site) -
         await eventually(lambda: says("running"), "the worker's heart beats")
 
     assert await worker(site) == "missing"
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (["ok"], "ok"),
+        (["ok", "no_answer"], "no_answer"),
+        (["dry_run", "no_answer", "ok"], "dry_run"),
+        (["proxy_unusable", "dry_run"], "proxy_unusable"),
+        (["ok", "token_refused", "proxy_unusable"], "token_refused"),
+        ([None], "unknown"),
+    ],
+)
+async def test_of_what_the_workers_know_of_telegram_the_worst_is_told_and_the_site_serves(
+    site: Site, found: list[TelegramStatus | None], told: str
+) -> None:
+    for number, status in enumerate(found):
+        await announce(site.store, Report(node=f"w{number}", kind="worker", total=0, telegram=status))
+
+    answer = await site.http.get("/readyz")
+
+    assert (answer.status_code, answer.json()["ready"], answer.json()["parts"]["telegram"]) == (200, True, told)
 
 
 async def test_of_the_worker_nothing_is_known_without_redis() -> None:

@@ -48,6 +48,8 @@ class BotApi:
         self.always: dict[int, Answer] = {}
         """Answers for every other request to a chat."""
         self.usual: Answer = take
+        self.introductions: deque[Response] = deque()
+        """Answers for the next questions of who the bot is."""
 
     def texts(self, chat_id: int) -> list[str]:
         """What a chat got."""
@@ -72,6 +74,14 @@ class BotApi:
         if self.next[chat_id]:
             return await self.next[chat_id].popleft()(self, chat_id, text)
         return await self.always.get(chat_id, self.usual)(self, chat_id, text)
+
+    async def introduce(self, request: Request) -> Response:
+        """GetMe."""
+        if request.path_params["token"] != self.token:
+            return problem(401, "Unauthorized")
+        if self.introductions:
+            return self.introductions.popleft()
+        return JSONResponse({"ok": True, "result": {"id": 123456, "is_bot": True, "first_name": "x", "username": "x"}})
 
 
 def problem(code: int, description: str, **parameters: Any) -> Response:
@@ -146,7 +156,11 @@ async def bot_api(port: int = 0) -> AsyncIterator[BotApi]:
     """The server, for as long as the block runs."""
     listening = bind("127.0.0.1", port)
     api = BotApi(address_of(listening))
-    app = Starlette(routes=[Route("/bot{token}/sendMessage", api.receive, methods=["POST"])])
+    routes = [
+        Route("/bot{token}/sendMessage", api.receive, methods=["POST"]),
+        Route("/bot{token}/getMe", api.introduce, methods=["POST"]),
+    ]
+    app = Starlette(routes=routes)
     config = uvicorn.Config(app, log_config=None, lifespan="off", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve([listening]))

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 
 import pytest
+from starlette.responses import JSONResponse, Response
 
 from room_server.config import Settings
 from room_server.core.delivery import Outcome
@@ -23,6 +24,7 @@ from tests.telegram.bot_api import (
     take_and_hang,
     take_and_say,
 )
+from tests.telegram.socks import proxy_named, socks_proxy
 
 CHAT = 11
 SECONDS = 5.0
@@ -111,19 +113,74 @@ async def test_an_address_that_leads_nowhere_got_nothing(url: str) -> None:
         assert (await sender.send(CHAT, "text", SECONDS)).kind == "refused"
 
 
-async def test_a_proxy_that_refuses_let_nothing_through(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "NetworkError: httpx.ProxyError: 403 Forbidden"),
+     (b"nonsense\r\n\r\n", "NetworkError: httpx.RemoteProtocolError: illegal status line: bytearray(b'nonsense')"),
+     (None, "TimeoutError: ")],
+)  # fmt: skip
+async def test_a_proxy_that_lets_nothing_through_got_nothing(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, error: str
+) -> None:
     async def refuse_everything(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
+        writer.write(answer or b"")
+        await (writer.drain() if answer else reader.read())
         writer.close()
 
     server = await asyncio.start_server(refuse_everything, "127.0.0.1", 0)
     monkeypatch.setenv("HTTPS_PROXY", address_of(server.sockets[0]))
     async with server, open_sender(settings("https://telegram.invalid")) as sender:
+        outcome = await sender.send(CHAT, "text", SECONDS if answer else 0.5)
+
+    assert (outcome.kind, outcome.error) == ("refused", error)
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+async def test_a_message_goes_through_a_socks_proxy(api: BotApi, monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    async with (
+        socks_proxy() as proxy,
+        proxy_named(monkeypatch, f"{scheme}://{proxy.address}"),
+        open_sender(settings(api.url)) as sender,
+    ):
         outcome = await sender.send(CHAT, "text", SECONDS)
 
-    assert (outcome.kind, outcome.error) == ("refused", "NetworkError: httpx.ProxyError: 403 Forbidden")
+    assert (outcome.kind, api.texts(CHAT), proxy.used) == ("sent", ["text"], 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("reply", [b"\x05\xff", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+async def test_a_socks_proxy_that_lets_nothing_through_got_nothing(
+    api: BotApi, monkeypatch: pytest.MonkeyPatch, reply: bytes | None
+) -> None:
+    """The warning is httpcore's: it leaves such a connection to the garbage collector, which closes it."""
+    async with (
+        socks_proxy(greeting=reply) as proxy,
+        proxy_named(monkeypatch, f"socks5://{proxy.address}"),
+        open_sender(settings(api.url)) as sender,
+    ):
+        outcome = await sender.send(CHAT, "text", SECONDS if reply is not None else 0.5)
+
+    assert (outcome.kind, api.tries) == ("refused", [])
+
+
+async def test_a_setting_that_names_no_proxy_is_one_warning_and_messages_wait(
+    api: BotApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with proxy_named(monkeypatch, "socks://user:secret@p:1080"), open_sender(settings(api.url)) as sender:
+        outcome = await sender.send(CHAT, "text", SECONDS)
+        found = await sender.check()
+
+    assert (outcome.kind, found, sender.status, sender.is_dry_run) == ("halted", True, "proxy_unusable", False)
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("room_server")]
+    assert warning.startswith("ALL_PROXY names no proxy")
+    assert "secret" not in caplog.text
+
+
+async def test_what_no_proxy_names_is_reached_without_one(api: BotApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "::1/128,127.0.0.0/8")
+    async with proxy_named(monkeypatch, "socks5://127.0.0.1:1"), open_sender(settings(api.url)) as sender:
+        assert (await sender.send(CHAT, "text", SECONDS)).kind == "sent"
 
 
 @pytest.mark.parametrize("answer", [take_and_hang, take_and_cut])
@@ -149,6 +206,43 @@ async def test_a_refused_token_halts_the_sender_and_is_logged_once(
     assert outcomes == [Outcome(kind="halted", seconds=HALTED_SECONDS, error="invalid_token")] * 3
     assert later == Outcome(kind="halted", seconds=HALTED_SECONDS)
     assert [record.levelname for record in caplog.records if record.name.startswith("room_server")] == ["CRITICAL"]
+
+
+async def test_the_token_is_checked_before_any_message(api: BotApi, caplog: pytest.LogCaptureFixture) -> None:
+    async with open_sender(settings(api.url)) as right, open_sender(settings(api.url, "123:wrong")) as wrong:
+        before = right.status
+        found = await right.check(), await wrong.check(), await wrong.check()
+
+    assert (before, right.status, wrong.status) == ("no_answer", "ok", "token_refused")
+    assert (found, right.halted, wrong.halted) == ((True, True, True), False, True)
+    (critical,) = [record.getMessage() for record in caplog.records if record.name.startswith("room_server")]
+    assert "ROOM_SERVER_TELEGRAM_TOKEN" in critical
+    assert "wrong" not in critical
+
+
+@pytest.mark.parametrize("answer", [Response("<html>", 502), Response("<html>"), JSONResponse({"ok": True}),
+                                    JSONResponse({"ok": True, "result": {"message_id": 1}})])  # fmt: skip
+async def test_a_telegram_that_does_not_answer_is_one_warning_and_asked_again(
+    sender: Sender, api: BotApi, caplog: pytest.LogCaptureFixture, answer: Response
+) -> None:
+    api.introductions.extend([answer, answer])
+
+    found = [await sender.check() for _ in range(2)]
+    between, halted = sender.status, sender.halted
+    found.append(await sender.check())
+
+    assert (found, between, halted, sender.status) == ([False, False, True], "no_answer", False, "ok")
+    (warning,) = [record.getMessage() for record in caplog.records if record.name.startswith("room_server")]
+    assert warning.startswith("Telegram does not answer (")
+
+
+async def test_the_warning_names_the_variable_of_the_proxy(
+    api: BotApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with proxy_named(monkeypatch, "http://127.0.0.1:1"), open_sender(settings(api.url)) as sender:
+        assert not await sender.check()
+
+    assert "Telegram does not answer through the proxy of ALL_PROXY (NetworkError: httpx.ConnectError" in caplog.text
 
 
 @pytest.mark.parametrize("token", ["x", "123:with space", "123:with/slash", "123:кириллица", "123:a#b?c"])

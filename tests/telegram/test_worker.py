@@ -5,6 +5,7 @@ import re
 from collections import Counter
 
 import pytest
+from starlette.responses import Response
 
 from room_server.clock import utc_now
 from room_server.core.delivery import restart
@@ -14,8 +15,9 @@ from room_server.state.outbox import GROUP
 from room_server.state.redis.pipeline import pairs
 from room_server.telegram.sender import IN_FLIGHT
 from tests.support import eventually, wait_until
-from tests.telegram.bot_api import BotApi, take_and_cut
+from tests.telegram.bot_api import TOKEN, BotApi, take_and_cut
 from tests.telegram.outgoing import Outgoing
+from tests.telegram.socks import proxy_named
 
 
 async def test_two_workers_send_each_message_once(outgoing: Outgoing, api: BotApi) -> None:
@@ -50,6 +52,43 @@ async def test_a_token_that_is_refused_stops_delivery_with_one_error_and_keeps_e
     assert kept == ["queued"] * 20
     assert len(api.tries) == 20
     assert {(await outgoing.record(lead)).attempts for lead in leads} == {1}
+
+
+async def test_a_wrong_token_is_noticed_at_the_start_without_any_message(
+    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with outgoing.delivering(telegram_token="123:wrong"):
+        await wait_until(lambda: "refuses ROOM_SERVER_TELEGRAM_TOKEN" in caplog.text, "the error is logged")
+
+    assert api.tries == []
+
+
+async def test_telegram_is_asked_for_the_token_again_until_it_answers(
+    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    api.token = "123:wrong"
+    api.introductions.append(Response("<html>", 502))
+
+    async with outgoing.delivering(telegram_token="123:wrong"):
+        await wait_until(lambda: not api.introductions, "it was asked")
+        api.token = TOKEN
+        await wait_until(lambda: "refuses ROOM_SERVER_TELEGRAM_TOKEN" in caplog.text, "it was asked again")
+
+
+async def test_messages_wait_while_a_variable_names_no_proxy(
+    outgoing: Outgoing, api: BotApi, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await outgoing.put(*range(11, 16))
+
+    async with proxy_named(monkeypatch, "socks://p:1080"), outgoing.delivering():
+        await wait_until(lambda: "ALL_PROXY names no proxy" in caplog.text, "the warning is logged")
+        kept = await outgoing.statuses(*range(11, 16))
+    async with outgoing.delivering():
+        for lead in range(11, 16):
+            await outgoing.until(lead, "sent")
+
+    assert kept == ["queued"] * 5
+    assert len(api.tries) == 5
 
 
 async def test_a_worker_with_a_wrong_token_leaves_the_messages_to_one_with_the_right_one(
