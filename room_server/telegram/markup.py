@@ -8,9 +8,9 @@ import re
 from html.entities import html5
 from typing import NamedTuple
 
-NEEDY = frozenset({"span", "tg-emoji", "tg-time"})
+ATTRIBUTED = frozenset({"span", "tg-emoji", "tg-time"})
 """Tags that are refused without an attribute."""
-TAGS = NEEDY.union(
+TAGS = ATTRIBUTED.union(
     ("b", "strong", "i", "em", "u", "ins", "s", "strike", "del"), ("a", "code", "pre", "blockquote", "tg-spoiler")
 )
 """Tags of Telegram's HTML style (Bot API, Formatting options)."""
@@ -21,7 +21,7 @@ _TAG = re.compile(rf"<(/?)([^>\s]*){_BLANK}*")
 _ATTRIBUTE = re.compile(
     rf"""{_BLANK}*([^\s=>/"']+){_BLANK}*(?:={_BLANK}*(?:"([^"]*)"|'([^']*)'|([A-Za-z0-9.-]*)(?=[\s>])))?{_BLANK}*"""
 )
-_ENTITY = re.compile(r"&(?:#x([0-9a-fA-F]+)|#([0-9]+)|([A-Za-z]+));?")
+_ENTITY = re.compile(r"&(?:#x([0-9a-fA-F]{1,6})|#([0-9]{1,7})|([A-Za-z]+));?")
 _TIME_FORMAT = re.compile(r"r|w?[dD]?[tT]?")
 _MOST_UNIX = 2**31 - 1
 

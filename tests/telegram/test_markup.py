@@ -2,9 +2,9 @@
 
 import pytest
 
-from room_server.telegram.markup import NEEDY, TAGS, html_problems
+from room_server.telegram.markup import ATTRIBUTED, TAGS, html_problems
 
-PLAIN = sorted(TAGS - NEEDY)
+PLAIN = sorted(TAGS - ATTRIBUTED)
 """Tags that need no attribute."""
 
 
@@ -24,6 +24,7 @@ PLAIN = sorted(TAGS - NEEDY)
         "1 &lt; 2 &amp; 3 &gt; 2 &quot;&#39;&#x27;&#128512;",
         "A & B > C",
         "AT&T, R&D; &c, Q&A",
+        "&#" + "1" * 5000,
         '<b class="c">x</b>',
         '<span class="tg-spoiler">x</span>, <tg-spoiler>y</tg-spoiler>',
         "<span class=TG-spoiler>x</span>",
@@ -66,6 +67,7 @@ TIME = 'line 1: <tg-time> needs Unix seconds: unix="1647531900"'
         ("I <3 it", ["line 1: a `<` that begins no tag is written &lt;"]),
         ("a\nb&nbsp;b", ["line 2: &nbsp; is unknown to Telegram, which would show it as it is written"]),
         ("a &#xd83d;", ["line 1: &#xd83d; is no character"]),
+        ("a &#55357;", ["line 1: &#55357; is no character"]),
         ("<span>x</span>", [SPAN]),
         ('<span class="red">x</span>', [SPAN]),
         ("<tg-emoji>x</tg-emoji>", [EMOJI]),
