@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from room_server.commands import status
 from room_server.commands.attendance import attendance
 from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
@@ -47,3 +48,5 @@ def main() -> None:
 
 for command in (demo, web, worker, webinar, roster, attendance, outbox, lead, token):
     main.add_command(command)
+for command in status.COMMANDS:
+    webinar.add_command(command)

@@ -52,6 +52,7 @@ PROBLEMS: dict[str, Problem] = {
     "webinar_state_invalid_archive": Problem(409, "Only a finished webinar can be archived"),
     "webinar_state_invalid_rewind": Problem(409, "A webinar cannot go back to scheduled"),
     "webinar_state_invalid_restart": Problem(409, "A finished webinar cannot be started again"),
+    "webinar_state_invalid_cancel": Problem(409, "Only a webinar that has not begun can be cancelled"),
     "webinar_state_invalid_cta": Problem(409, "The CTA cannot be switched in this state"),
     "webinar_state_locked": Problem(409, "An archived webinar never changes"),
     "webinar_not_live": Problem(409, "A webinar can be entered only while it is live"),

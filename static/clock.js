@@ -2,6 +2,7 @@
 
 import { lang, t } from './i18n.js';
 
+const MISSED_MS = 86_400_000; // a webinar that has not started a day after its time did not take place
 const NOISE_MS = 2000; // a Date header has whole seconds and has travelled
 
 let ahead = 0;
@@ -13,6 +14,9 @@ export function learnTime(header) {
 }
 
 export const serverNow = () => Date.now() + ahead;
+
+/** Whether a webinar's planned time is long over, and it never started. */
+export const isMissed = ({ status, scheduled_at: planned }) => status === 'scheduled' && serverNow() - Date.parse(planned) > MISSED_MS;
 
 const moment = new Intl.DateTimeFormat(lang, {
   weekday: 'long', day: 'numeric', month: 'long', hour: 'numeric', minute: '2-digit', timeZoneName: 'short',

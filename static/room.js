@@ -2,14 +2,14 @@
 
 import { learnClock } from './api.js';
 import { Attendance } from './attendance.js';
-import { formatLength, formatMoment, parts, serverNow } from './clock.js';
+import { formatLength, formatMoment, isMissed, parts, serverNow } from './clock.js';
 import { RoomConnection } from './connection.js';
 import { offerLink } from './device.js';
 import { byId, make, safeUrl, setText, showView } from './dom.js';
 import { start, t } from './i18n.js';
 import { watchPlayer } from './player.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
-import { announce, followConnection, showStatus, showTrouble } from './shell.js';
+import { announce, followConnection, showStatus, showTrouble, stateInWords } from './shell.js';
 import { Tabs } from './tabs.js';
 
 const VIEWS = { draft: 'before', scheduled: 'before', live: 'stage', paused: 'stage', finished: 'after', archived: 'after' };
@@ -22,8 +22,13 @@ let reloadForPlayer = () => {};
 function showCountdown() {
   if (VIEWS[state?.status] !== 'before') return;
   const left = Date.parse(state.scheduled_at) - serverNow();
-  byId('countdown').hidden = !(left > 0);
-  byId('any-moment').hidden = !(left <= 0);
+  const isCancelled = Boolean(state.cancelled_at);
+  const isExpected = !isCancelled && !isMissed(state);
+  byId('cancelled').hidden = !isCancelled;
+  byId('missed').hidden = isCancelled || isExpected;
+  byId('expect').hidden = !isExpected;
+  byId('countdown').hidden = !(isExpected && left > 0);
+  byId('any-moment').hidden = !(isExpected && left <= 0);
   byId('days-left').hidden = left < 86_400_000;
   for (const [unit, value] of Object.entries(parts(left))) setText(byId(unit), String(value).padStart(2, '0'));
 }
@@ -97,15 +102,15 @@ function leaveAfter() {
 }
 
 function showState(newer) {
-  const changed = state?.status !== newer.status;
+  const changed = !state || stateInWords(state) !== stateInWords(newer);
   state = newer;
   if (isRefused) reloadForPlayer(); // what has changed may be whom the page may frame
   const view = VIEWS[state.status];
-  showStatus(state.status);
-  document.title = `${state.title} · ${t(`status.${state.status}`)}`;
+  showStatus(state);
+  document.title = `${state.title} · ${stateInWords(state)}`;
   for (const title of document.querySelectorAll('[data-title]')) setText(title, state.title);
   for (const text of document.querySelectorAll('[data-description]')) setText(text, state.description);
-  if (changed) announce(t(`status.${state.status}`));
+  if (changed) announce(stateInWords(state));
   if (view === 'before') showBefore();
   if (view === 'stage') [showPlayer, showCta].forEach((show) => show());
   else leaveStage();

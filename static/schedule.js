@@ -1,7 +1,7 @@
 // The public schedule: what is on now, what comes, what was.
 
 import { getSchedule } from './api.js';
-import { formatMoment } from './clock.js';
+import { formatMoment, isMissed } from './clock.js';
 import { byId, make, setText } from './dom.js';
 import { start, t } from './i18n.js';
 import { Backoff, onWake, Sleeper } from './timing.js';
@@ -10,9 +10,17 @@ const REFRESH_MS = 15_000;
 const UNSEEN_MS = 600_000; // a page that nobody sees; it wakes when it is shown
 const GROUPS = { live: 'now', paused: 'now', scheduled: 'upcoming', finished: 'past', archived: 'past' };
 
+const groupOf = (webinar) => (isMissed(webinar) ? 'past' : GROUPS[webinar.status]);
+
+function stateOf(webinar) {
+  if (webinar.cancelled_at) return 'cancelled';
+  return isMissed(webinar) ? 'missed' : webinar.status;
+}
+
 function lineOf(webinar) {
   const line = make('li', { 'data-webinar': webinar.webinar_id, class: 'card' });
-  const chip = make('span', { text: t(`status.${webinar.status}`), class: 'chip', 'data-chip': webinar.status });
+  const state = stateOf(webinar);
+  const chip = make('span', { text: t(`status.${state}`), class: 'chip', 'data-chip': state });
   const time = make('time', { text: formatMoment(webinar.scheduled_at), datetime: webinar.scheduled_at });
   line.append(chip, make('h3', { text: webinar.title }), time);
   if (webinar.description) line.append(make('p', { text: webinar.description }));
@@ -29,10 +37,11 @@ function showGroup(name, webinars) {
 let shown = '';
 
 function show(webinars) {
-  if (JSON.stringify(webinars) === shown) return;
-  shown = JSON.stringify(webinars);
+  const newer = JSON.stringify(webinars.map((webinar) => [webinar, groupOf(webinar)])); // time alone changes a group
+  if (newer === shown) return;
+  shown = newer;
   for (const name of ['now', 'upcoming', 'past']) {
-    showGroup(name, webinars.filter(({ status }) => GROUPS[status] === name));
+    showGroup(name, webinars.filter((webinar) => groupOf(webinar) === name));
   }
   byId('empty').hidden = webinars.length > 0;
 }

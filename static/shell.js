@@ -7,11 +7,14 @@ import { readClaims } from './session.js';
 
 const hide = (id, hidden) => byId(id)?.toggleAttribute('hidden', hidden);
 
-/** Shows a room status on the chip and as `body[data-status]`. */
-export function showStatus(status) {
-  document.body.dataset.status = status;
+/** What people call the state of a webinar: its status, or that it was called off. */
+export const stateInWords = ({ status, cancelled_at: cancelledAt }) => t(`status.${cancelledAt ? 'cancelled' : status}`);
+
+/** Shows a room's state in words on the chip, and its status as `body[data-status]`. */
+export function showStatus(state) {
+  document.body.dataset.status = state.status;
   hide('status', false);
-  setText(byId('status'), t(`status.${status}`));
+  setText(byId('status'), stateInWords(state));
 }
 
 /** Reads a sentence to those who do not see the page. */

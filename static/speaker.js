@@ -10,7 +10,7 @@ import { start, t, tOr } from './i18n.js';
 import { Preview } from './preview.js';
 import { reachText } from './reach.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
-import { announce, followConnection, showStatus, showTrouble } from './shell.js';
+import { announce, followConnection, showStatus, showTrouble, stateInWords } from './shell.js';
 
 const LONG_MS = 6 * 3600 * 1000; // on air this long, somebody forgot to stop
 const EARLY_MS = 3600 * 1000; // a start this long before its time is perhaps of another webinar
@@ -60,7 +60,8 @@ function showButtons(state) {
   for (const [action, { during, shown }] of Object.entries(ACTIONS)) {
     const button = buttonOf(action);
     button.hidden = !shown.includes(state.status);
-    button.disabled = !mayAct || !during.includes(state.status) || underWay.has(action);
+    const isOff = action === 'start' && state.cancelled_at;
+    button.disabled = !mayAct || !during.includes(state.status) || underWay.has(action) || Boolean(isOff);
     button.setAttribute('aria-busy', underWay.has(action));
   }
 }
@@ -80,22 +81,22 @@ function showOnAir() {
   setText(byId('on-air'), formatClock(time));
   const isTooLong = ACTIONS.stop.during.includes(state.status) && time >= LONG_MS;
   byId('too-long').hidden = !isTooLong;
-  document.title = `${isTooLong ? '⚠ ' : ''}${t(`status.${state.status}`)} · ${state.title}`;
+  document.title = `${isTooLong ? '⚠ ' : ''}${stateInWords(state)} · ${state.title}`;
 }
 
 function showState(state) {
   if (byId('console').hidden && mayAct) showConnections();
-  showStatus(state.status);
+  showStatus(state);
   setText(byId('title'), state.title);
-  setText(byId('hint'), t(`console.hint.${state.status}`));
+  setText(byId('hint'), t(`console.hint.${state.cancelled_at ? 'cancelled' : state.status}`));
   setText(byId('when'), formatMoment(state.scheduled_at));
-  announce(t(`status.${state.status}`));
+  announce(stateInWords(state));
   showCta(state.cta);
   const isOver = ['finished', 'archived'].includes(state.status);
   byId('cta').hidden = byId('actions').hidden = isOver;
   showOnAir();
   showButtons(state);
-  if (!ACTIONS[asked]?.during.includes(state.status)) closeDialog(byId('question'));
+  if (!ACTIONS[asked]?.during.includes(state.status) || state.cancelled_at) closeDialog(byId('question'));
   preview.follow(state);
   showView('console');
 }

@@ -11,6 +11,8 @@ export default {
   'status.paused': 'Paused',
   'status.finished': 'Finished',
   'status.archived': 'Archived',
+  'status.cancelled': 'Cancelled',
+  'status.missed': 'Not held',
 
   'connection.open': 'Connected',
   'connection.connecting': 'Connecting…',
@@ -48,6 +50,8 @@ export default {
   'before.in': 'You are in.',
   'before.expect': 'When we go live, this page switches by itself. There is no need to reload it.',
   'before.soon': 'Any moment now',
+  'before.cancelled': 'This webinar was cancelled. If there is a new time, it will appear here.',
+  'before.missed': 'The webinar did not begin at this time. If there is a new time, it will appear here.',
   'before.starts': 'Starts in',
   'unit.days': 'd',
   'unit.hours': 'hr',

@@ -11,6 +11,8 @@ export default {
   'status.paused': 'Пауза',
   'status.finished': 'Завершён',
   'status.archived': 'В архиве',
+  'status.cancelled': 'Отменён',
+  'status.missed': 'Не состоялся',
 
   'connection.open': 'На связи',
   'connection.connecting': 'Подключаемся…',
@@ -48,6 +50,8 @@ export default {
   'before.in': 'Вы на месте.',
   'before.expect': 'Когда начнётся эфир, страница переключится сама. Обновлять её не нужно.',
   'before.soon': 'Вот-вот начнём',
+  'before.cancelled': 'Вебинар отменён. Если назначат новое время, оно появится здесь.',
+  'before.missed': 'В это время вебинар не начался. Если назначат новое время, оно появится здесь.',
   'before.starts': 'До начала',
   'unit.days': 'дн',
   'unit.hours': 'час',

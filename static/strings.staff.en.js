@@ -14,6 +14,7 @@ export default {
   'console.stop': 'End the webinar',
   'console.hint.draft': 'Set a date and time first.',
   'console.hint.scheduled': 'People are waiting. You go live for everyone at once.',
+  'console.hint.cancelled': 'The webinar was cancelled. It can go live after the operator has set a new time.',
   'console.hint.live': 'You are on. Ending it ends the webinar for everyone.',
   'console.hint.paused': 'Technical pause. The operator resumes the broadcast.',
   'console.hint.finished': 'The webinar is over. Its results are worked out by themselves.',

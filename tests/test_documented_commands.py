@@ -30,7 +30,13 @@ from tests.test_docs import PAGES, ROOT, blocks, command
 
 STAY = {"web", "worker", "demo"}
 """Commands that end when they are told to."""
-NEEDED = {"schedule": Status.DRAFT, "pause": Status.LIVE, "resume": Status.PAUSED}
+NEEDED = {
+    "schedule": Status.DRAFT,
+    "cancel": Status.SCHEDULED,
+    "pause": Status.LIVE,
+    "resume": Status.PAUSED,
+    "stop": Status.LIVE,
+}
 """What `room-server webinar …` is about when it is not over yet."""
 SOON = (utc_now() + timedelta(days=7)).isoformat()
 """The times of the examples pass, and links end."""

@@ -16,6 +16,7 @@ from room_server.core.room import RosterEntry, Status
 from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
 from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, room
+from tests.test_docs import PAGES, blocks
 
 ROOT = Path(__file__).parents[1]
 PHP = shutil.which("php")
@@ -150,10 +151,8 @@ async def test_attendance_is_read_in_python(live: Site) -> None:
     assert printed.splitlines() == CAME
 
 
-@pytest.mark.skipif(PHP is None, reason="php is not installed here")
-async def test_attendance_is_read_in_php(live: Site) -> None:
-    await evaluated(live)
-
-    printed = await output(live, str(PHP), "-r", example("docs/site.md", "php", "attendance"))
-
-    assert printed.splitlines() == CAME
+def test_no_page_of_a_site_is_told_to_run_a_command() -> None:
+    """The web server's user has neither the command nor its settings."""
+    in_php = [block for page in PAGES for block in blocks(page, "php")]
+    assert in_php
+    assert [block for block in in_php if re.search(r"\b(shell_exec|exec|system|passthru|proc_open)\(", block)] == []

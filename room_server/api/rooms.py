@@ -36,6 +36,7 @@ class Card(Struct, frozen=True):
     scheduled_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    cancelled_at: datetime | None
 
 
 class Schedule(Struct, frozen=True):

@@ -15,6 +15,8 @@ def describe_room(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
     yield "title", room.title
     yield "status", f"{room.status}, version {room.version}"
     yield "planned", _moment(room.scheduled_at)
+    if room.cancelled_at:
+        yield "cancelled", _moment(room.cancelled_at)
     if room.started_at:
         yield "started", _moment(room.started_at)
     if room.finished_at:

@@ -1,6 +1,5 @@
-"""`room-server webinar`: plans webinars, moves them from one status to the next, shows them. The role is `system`."""
+"""`room-server webinar`: plans webinars and shows them. The role is `system`."""
 
-import secrets
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -10,7 +9,6 @@ import msgspec
 
 from room_server.clock import utc_now
 from room_server.commands.common import (
-    OPERATOR,
     Moment,
     Text,
     listed,
@@ -21,15 +19,12 @@ from room_server.commands.common import (
     with_transactions,
 )
 from room_server.commands.summary import WebinarReport, describe_progress, describe_room, progress
-from room_server.core.decision_types import Command, OperatorAction
-from room_server.core.lifecycle import Trigger
 from room_server.core.planning import Plan, new_room
 from room_server.core.players import origin
 from room_server.core.room import Description, Label, PublicRoom, Status, Title, Url
 from room_server.errors import webinar_unknown
 from room_server.ids import new_epoch
 from room_server.jobs import attendance_report
-from room_server.jobs.evaluation import Evaluations
 from room_server.state.evaluation_schedule import EvaluationSchedule
 from room_server.state.store import Store
 from room_server.telegram import texts
@@ -128,7 +123,8 @@ def create(webinar_id: str, draft: bool, **options: Any) -> None:
 def set_(webinar_id: str, **options: Any) -> None:
     """Change what is said of a webinar.
 
-    An archived webinar never changes. Only its recording may still be named, or called off, for its messages that wait.
+    A new time brings a cancelled webinar back. An archived webinar never changes; only its
+    recording may still be named, or called off, for its messages that wait.
 
     \b
     Examples:
@@ -143,7 +139,8 @@ def set_(webinar_id: str, **options: Any) -> None:
 
     async def work(transactions: Transactions) -> None:
         room = await transactions.amend(webinar_id, plan)
-        click.echo(f"{room.webinar_id} is {room.status}, version {room.version}")
+        cancelled = ", cancelled" if room.cancelled_at else ""
+        click.echo(f"{room.webinar_id} is {room.status}{cancelled}, version {room.version}")
         if room.status is Status.ARCHIVED:
             click.echo("the archived room stays as it is; what was said of the recording counts for its messages")
 
@@ -165,30 +162,6 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
     return flags, Plan(**options, frame_origins=frame_origins)
 
 
-def _transition_command(trigger: Trigger, explanation: str) -> None:
-    """Add the command that moves a webinar by `trigger`."""
-
-    @webinar.command(name=trigger.value, help=f"{explanation}\n\n\b\nExample:\n  room-server webinar {trigger} launch")
-    @webinar_argument
-    @state_options
-    def move(webinar_id: str, **flags: Any) -> None:
-        async def work(transactions: Transactions) -> None:
-            if trigger is Trigger.ARCHIVE:
-                await Evaluations(transactions).run_pending(webinar_id)
-            command = Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=OperatorAction(webinar_id, trigger))
-            change = await transactions.apply(command)
-            already = " already" if change.duplicate else ""
-            click.echo(f"{webinar_id} is{already} {change.room.status}")
-
-        with_transactions(flags, work)
-
-
-_transition_command(Trigger.SCHEDULE, "Publish a draft on the schedule.")
-_transition_command(Trigger.PAUSE, "A technical pause: the time on air stands still.")
-_transition_command(Trigger.RESUME, "Go on after a pause.")
-_transition_command(Trigger.ARCHIVE, "Close a finished webinar for good.")
-
-
 @webinar.command(name="list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array.")
 @state_options
@@ -205,7 +178,8 @@ def list_(as_json: bool, **flags: Any) -> None:
         click.echo(msgspec.json.encode(rooms))
         return
     for room in rooms:
-        click.echo(f"{room.webinar_id:<24} {room.status:<10} {room.scheduled_at:%Y-%m-%d %H:%M}Z  {room.title}")
+        status = "cancelled" if room.cancelled_at else room.status
+        click.echo(f"{room.webinar_id:<24} {status:<10} {room.scheduled_at:%Y-%m-%d %H:%M}Z  {room.title}")
     if not rooms:
         click.echo("no webinars yet; make one with: room-server webinar create --help", err=True)
 

@@ -10,7 +10,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from room_server.core import attendance, lifecycle, permissions
-from room_server.core.decision_types import Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
+from room_server.core.decision_types import Cancel, Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.core.listeners import run_listeners
 from room_server.core.messages import Completed, Entered, Event, Role, SetCtaVisibility, SetStatus
@@ -18,7 +18,8 @@ from room_server.core.room import Room, Status
 from room_server.errors import Conflict, Forbidden, webinar_unknown
 
 STATUS_WORDS = {"start": Trigger.START, "stop": Trigger.STOP}
-"""The values of `status` in `core_webinar_set_status`; every other trigger is internal."""
+"""The values of `status` in `core_webinar_set_status`; every other trigger is internal, and so is a stop by the
+operator."""
 
 
 def decide(command: Command, facts: Facts, now: datetime) -> Change:
@@ -42,8 +43,8 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
             return _changed(context, lifecycle.move(context.room, STATUS_WORDS[hook.status], now), (hook,))
         case SetCtaVisibility():
             return _changed(context, lifecycle.show_cta(context.room, hook.visible), (hook,))
-        case OperatorAction():
-            return _changed(context, lifecycle.move(context.room, Trigger(hook.trigger), now), ())
+        case OperatorAction() | Cancel():
+            return _acted(hook, context)
         case Entered():
             return _entered(hook, context)
         case Completed():
@@ -56,12 +57,21 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
 
 def _check_actor(command: Command) -> None:
     hook = command.hook
-    if not isinstance(hook, OperatorAction | Evaluate):
+    if not isinstance(hook, OperatorAction | Cancel | Evaluate):
         permissions.check_send(command.actor, hook)
     elif command.actor.role is not Role.SYSTEM:
         raise Forbidden("forbidden_role", "only the operator's command line does that")
     elif isinstance(hook, OperatorAction) and hook.trigger not in lifecycle.INTERNAL:
         raise Forbidden("forbidden_role", f"{hook.trigger} is for organizers and speakers, by the hook made for it")
+
+
+def _acted(hook: OperatorAction | Cancel, context: DecisionContext) -> Change:
+    """What the operator does. A stop is the same event as one by the speaker; the rest is no event."""
+    if isinstance(hook, Cancel):
+        return _changed(context, lifecycle.cancel(context.room, context.now), ())
+    trigger = Trigger(hook.trigger)
+    stop = (SetStatus(hook.webinar_id, "stop"),) if trigger is Trigger.STOP else ()
+    return _changed(context, lifecycle.move(context.room, trigger, context.now), stop)
 
 
 def _unchanged(context: DecisionContext) -> Change:

@@ -15,6 +15,12 @@ class OperatorAction(Struct, frozen=True):
     trigger: str
 
 
+class Cancel(Struct, frozen=True):
+    """The operator calls a webinar off before it has begun."""
+
+    webinar_id: str
+
+
 class Evaluate(Struct, frozen=True):
     """The evaluation of one lead after the end of its webinar."""
 
@@ -27,7 +33,7 @@ class Command(Struct, frozen=True, kw_only=True):
 
     id: str
     actor: Actor
-    hook: CoreHook | ClientHook | OperatorAction | Evaluate
+    hook: CoreHook | ClientHook | OperatorAction | Cancel | Evaluate
 
 
 class Facts(Struct, frozen=True, kw_only=True):

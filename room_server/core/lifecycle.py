@@ -32,8 +32,8 @@ TRANSITIONS: dict[Trigger, dict[Status, Status]] = {
     Trigger.ARCHIVE: {Status.FINISHED: Status.ARCHIVED},
 }
 
-INTERNAL = frozenset({Trigger.SCHEDULE, Trigger.PAUSE, Trigger.RESUME, Trigger.ARCHIVE})
-"""Triggers of the operator's command line; start and stop come by the hook `core_webinar_set_status`."""
+INTERNAL = frozenset(set(Trigger) - {Trigger.START})
+"""Triggers of the operator's command line. People start and stop by the hook `core_webinar_set_status`."""
 
 REFUSALS: dict[Trigger, str] = {
     Trigger.SCHEDULE: "webinar_state_invalid_rewind",
@@ -52,6 +52,8 @@ SPECIAL_REFUSALS: dict[tuple[Status, Trigger], str] = {
 RESULT: dict[Trigger, Status] = {trigger: next(iter(moves.values())) for trigger, moves in TRANSITIONS.items()}
 """The status that each trigger leads to. A trigger to the present status is a duplicate, not an error."""
 
+CANCELLABLE = frozenset({Status.DRAFT, Status.SCHEDULED})
+
 CTA_REFUSALS: dict[Status, str] = {
     Status.DRAFT: "webinar_state_invalid_cta",
     Status.FINISHED: "webinar_state_invalid_cta",
@@ -67,6 +69,8 @@ def move(room: Room, trigger: Trigger, now: datetime) -> Room:
     if target is None:
         code = SPECIAL_REFUSALS.get((room.status, trigger), REFUSALS[trigger])
         raise Conflict(code, f"{trigger} is not possible while the webinar is {room.status}")
+    if trigger is Trigger.START and room.cancelled_at is not None:
+        raise Conflict("webinar_state_invalid_start", "the webinar is cancelled; a new time brings it back")
     moved = replace(_clock(room, target, now), status=target, version=room.version + 1)
     if target is Status.LIVE and room.started_at is None:
         return replace(moved, started_at=now)
@@ -83,6 +87,17 @@ def _clock(room: Room, target: Status, now: datetime) -> Room:
         return room
     ran = max(timedelta(), now - room.on_air_since) // timedelta(milliseconds=1)
     return replace(room, on_air_ms=room.on_air_ms + ran, on_air_since=None)
+
+
+def cancel(room: Room, now: datetime) -> Room:
+    """The room as called off; the same object when it is so already. Raises Conflict once it was live."""
+    if room.status is Status.ARCHIVED:
+        raise Conflict("webinar_state_locked", "an archived webinar never changes")
+    if room.status not in CANCELLABLE:
+        raise Conflict("webinar_state_invalid_cancel", f"the webinar is {room.status}; only one to come is cancelled")
+    if room.cancelled_at is not None:
+        return room
+    return replace(room, cancelled_at=now, version=room.version + 1)
 
 
 def show_cta(room: Room, visible: bool) -> Room:

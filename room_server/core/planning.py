@@ -73,12 +73,17 @@ def name_recording(room: Room, plan: Plan) -> Recording:
 
 
 def amend(room: Room, plan: Plan) -> Room:
-    """The room after `plan`; the same object when that changes nothing. Raises Conflict, BadInput."""
+    """The room after `plan`; the same object when that changes nothing. Raises Conflict, BadInput.
+
+    A new time brings a cancelled webinar back.
+    """
     if room.status is Status.ARCHIVED:
         raise Conflict("webinar_state_locked", "an archived webinar never changes")
     fields = _fields_of(plan)
     if "scheduled_at" in fields and room.status not in RESCHEDULABLE:
         raise Conflict("webinar_state_invalid_rewind", f"the time cannot be moved while the webinar is {room.status}")
+    if fields.get("scheduled_at", room.scheduled_at) != room.scheduled_at:
+        fields["cancelled_at"] = None
     after = _checked({**asdict(room), **fields})
     return room if after == room else replace(after, version=room.version + 1)
 

@@ -75,6 +75,8 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the operator has set that there will be none."""
     texts: dict[str, dict[str, str]] = {}
     """Telegram texts of this webinar's own: locale -> text name -> HTML template."""
+    cancelled_at: datetime | None = None
+    """When it was called off; only a draft or a scheduled webinar is."""
     request_id: str = ""
     """The request that led to this version, for the log; set when it is stored."""
 
@@ -137,6 +139,8 @@ class PublicRoom(Struct, frozen=True, tag_field="type", tag="state"):
     cta: PublicCta
     player_url: str | None
     recording_url: str | None
+    cancelled_at: datetime | None = None
+    """The default is for texts that were stored before the field was there."""
 
 
 def public(room: Room) -> PublicRoom:
@@ -157,6 +161,7 @@ def public(room: Room) -> PublicRoom:
         cta=PublicCta(room.cta_visibility, room.cta_label if visible else None, room.cta_url if visible else None),
         player_url=room.player_url if room.status in {Status.LIVE, Status.PAUSED} else None,
         recording_url=room.recording_url if room.status in {Status.FINISHED, Status.ARCHIVED} else None,
+        cancelled_at=room.cancelled_at,
     )
 
 

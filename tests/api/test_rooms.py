@@ -56,6 +56,7 @@ async def test_the_answer_is_the_whole_public_state_byte_for_byte(site: Site) ->
         "cta": {"visibility": "visible", "label": "Join", "url": "https://example.com/join"},
         "player_url": "https://example.com/player",
         "recording_url": None,
+        "cancelled_at": None,
     }
     headers = {name: answer.headers[name] for name in ("etag", "cache-control", "content-type", "vary")}
     assert list(answer.json().items()) == list(expected.items())
@@ -293,6 +294,7 @@ async def test_the_schedule_lists_all_but_drafts_the_latest_first(site: Site) ->
         "scheduled_at": f"{AT + timedelta(days=1):%FT%TZ}",
         "started_at": None,
         "finished_at": None,
+        "cancelled_at": None,
     }
     assert "example.com" not in answer.text
     assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/json", "no-cache")
@@ -344,6 +346,7 @@ async def test_the_schedule_holds_no_address(site: Site) -> None:
         "scheduled_at",
         "started_at",
         "finished_at",
+        "cancelled_at",
     }
 
 

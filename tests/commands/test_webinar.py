@@ -10,7 +10,7 @@ from room_server.clock import utc_now
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import RosterEntry
 from room_server.jobs.evaluation import Evaluations
-from tests.commands.aftermath import WEBINAR, deliveries_of, ended, on, over
+from tests.commands.aftermath import WEBINAR, deliveries_of, on, over
 from tests.support import transactions
 from tests.terminal import Terminal
 
@@ -229,43 +229,8 @@ def test_only_the_recording_of_an_archived_webinar_may_be_set(
     assert (shown(closed, WEBINAR), fate(valkey_url)) == (before, DeliveryStatus.HELD)
 
 
-@pytest.mark.parametrize(
-    ("act", "code"),
-    [
-        ("pause", "webinar_state_invalid_pause"),
-        ("resume", "webinar_state_invalid_resume"),
-        ("archive", "webinar_state_invalid_archive"),
-    ],
-)
-def test_an_act_that_the_state_does_not_allow_is_refused_with_its_code(launch: Terminal, act: str, code: str) -> None:
-    assert f"({code})" in launch.refuses("webinar", act, "launch")
-
-
-def test_a_transition_to_the_present_status_prints_already(launch: Terminal) -> None:
-    assert launch.says("webinar", "schedule", "launch") == "launch is already scheduled\n"
-
-
-@pytest.mark.parametrize("act", ["schedule", "pause", "resume", "archive", "show"])
-def test_what_is_not_there_is_unknown(terminal: Terminal, act: str) -> None:
-    assert terminal.refuses("webinar", act, "nowhere") == "Error: there is no webinar nowhere (webinar_unknown)\n"
-
-
-def test_archive_evaluates_first_what_waits_for_its_grace(terminal: Terminal, valkey_url: str) -> None:
-    """Afterwards the room is closed for good, and nobody may be left without a classification and a message."""
-    ended(valkey_url, RosterEntry(lead_id=2, candidate_chat_id=5), RosterEntry(lead_id=3))
-    before = shown(terminal, WEBINAR)
-    assert before["status"] == "finished"
-    assert before["evaluation"] is not None
-
-    assert terminal.says("webinar", "archive", WEBINAR) == f"{WEBINAR} is archived\n"
-    after = shown(terminal, WEBINAR)
-    assert (after["status"], after["evaluation"]) == ("archived", None)
-    assert {name: stored.delivery.status for name, stored in deliveries_of(valkey_url).items() if name[0] == "2"} == {
-        "2:attendance": "no_chat",
-        "2:follow_up": "queued",
-        "2:recording": "held",
-    }
-    assert {name[0] for name in deliveries_of(valkey_url)} == {"1", "2", "3"}
+def test_what_is_not_there_is_unknown(terminal: Terminal) -> None:
+    assert terminal.refuses("webinar", "show", "nowhere") == "Error: there is no webinar nowhere (webinar_unknown)\n"
 
 
 def test_list_shows_the_latest_first(launch: Terminal) -> None:

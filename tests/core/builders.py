@@ -7,7 +7,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from room_server.core.decide import decide
-from room_server.core.decision_types import Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
+from room_server.core.decision_types import Cancel, Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
 from room_server.core.messages import (
     Actor,
     AttendanceClassified,
@@ -33,7 +33,7 @@ PARTNER_CHAT = 8002
 STATUSES = ("draft", "scheduled", "live", "paused", "finished", "archived")
 ROLES = ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
 
-Hook = CoreHook | ClientHook | OperatorAction | Evaluate
+Hook = CoreHook | ClientHook | OperatorAction | Cancel | Evaluate
 
 
 def at(seconds: float) -> datetime:
@@ -119,6 +119,10 @@ def complete(lead_id: int = LEAD, session_id: str | None = None) -> Completed:
 
 def act(trigger: str) -> OperatorAction:
     return OperatorAction(webinar_id=WEBINAR, trigger=trigger)
+
+
+def cancel() -> Cancel:
+    return Cancel(webinar_id=WEBINAR)
 
 
 def evaluate(lead_id: int = LEAD) -> Evaluate:

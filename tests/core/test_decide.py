@@ -21,6 +21,7 @@ from tests.core.builders import (
     act,
     answer,
     attended,
+    cancel,
     classified,
     command,
     complete,
@@ -165,11 +166,31 @@ def test_internal_acts_are_the_systems_only(word: str, role: str) -> None:
     assert expected == answers(word, role)
 
 
-@pytest.mark.parametrize(("word", "status"), [("start", "scheduled"), ("stop", "live"), ("stop", "paused")])
-def test_no_internal_act_starts_or_stops(word: str, status: str) -> None:
-    actual = answer(command(act(word)), facts(status))
+def test_no_internal_act_starts() -> None:
+    assert answer(command(act("start")), facts("scheduled")) == ROLE
 
-    assert actual not in {OK, AGAIN}
+
+@pytest.mark.parametrize("status", ["live", "paused"])
+def test_a_stop_by_the_operator_is_the_event_of_a_stop_and_arms_the_evaluation(status: str) -> None:
+    change = decided(act("stop"), facts(status))
+
+    assert change == decided(stop(), facts(status), "speaker")
+    assert (change.events, change.arm_evaluation) == ((stop(),), True)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_only_the_system_stops_and_cancels_without_the_hook(role: str) -> None:
+    answers = {answer(command(act("stop"), role), facts("live")), answer(command(cancel(), role), facts("scheduled"))}
+
+    assert answers == {OK if role == "system" else ROLE}
+
+
+def test_cancelling_emits_nothing_and_evaluates_nobody() -> None:
+    change = decided(cancel(), facts("scheduled"))
+
+    assert change == Change(room=room("scheduled", cancelled_at=NOW, version=8), participation=None)
+    assert answer(command(cancel()), facts("scheduled", room=change.room)) == AGAIN
+    assert answer(command(cancel()), Facts()) == UNKNOWN
 
 
 REPEATED = [

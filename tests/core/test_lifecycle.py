@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from room_server.core.lifecycle import Trigger, move, show_cta
+from room_server.core.lifecycle import Trigger, cancel, move, show_cta
 from room_server.core.room import Room, Status, Visibility
 from room_server.errors import Conflict
-from tests.core.builders import NOW, STATUSES, at, code_with_detail, room, visible
+from tests.core.builders import NOW, STATUSES, at, code_of, code_with_detail, room, visible
 from tests.core.sequences import bounded
 
 SAME = "the same room"
@@ -22,6 +22,7 @@ NO_PAUSE = "webinar_state_invalid_pause"
 NO_RESUME = "webinar_state_invalid_resume"
 NO_ARCHIVE = "webinar_state_invalid_archive"
 REWIND = "webinar_state_invalid_rewind"
+NO_CANCEL = "webinar_state_invalid_cancel"
 NO_CTA = "webinar_state_invalid_cta"
 LOCKED = "webinar_state_locked"
 
@@ -229,3 +230,32 @@ def test_a_switch_of_the_cta_touches_only_the_cta_and_the_version(status: str) -
 def test_a_cta_that_is_so_already_stays_the_same_room(status: str) -> None:
     for state, shown in ((visible(status), True), (room(status), False)):
         assert state is show_cta(state, shown)
+
+
+CANCEL_OUTCOMES = {
+    "draft": "ok",
+    "scheduled": "ok",
+    "live": NO_CANCEL,
+    "paused": NO_CANCEL,
+    "finished": NO_CANCEL,
+    "archived": LOCKED,
+}
+
+
+@pytest.mark.parametrize(("status", "outcome"), CANCEL_OUTCOMES.items())
+def test_a_webinar_is_cancelled_before_it_has_begun_only(status: str, outcome: str) -> None:
+    assert code_of(lambda: cancel(room(status), NOW)) == outcome
+
+
+@pytest.mark.parametrize("status", ["draft", "scheduled"])
+def test_cancelling_keeps_the_status_and_the_moment(status: str) -> None:
+    cancelled = cancel(room(status), NOW)
+
+    assert replace(room(status), cancelled_at=NOW, version=8) == cancelled
+    assert cancel(cancelled, at(60)) is cancelled
+
+
+def test_a_cancelled_webinar_cannot_be_started() -> None:
+    cancelled = cancel(room("scheduled"), NOW)
+
+    assert code_of(lambda: move(cancelled, Trigger.START, NOW)) == NO_START

@@ -150,6 +150,16 @@ def test_the_time_may_be_moved_only_before_the_start(status: str, code: str) -> 
     assert code == code_of(lambda: amend(room(status), Plan(scheduled_at=at(7200))))
 
 
+@pytest.mark.parametrize("status", ["draft", "scheduled"])
+def test_a_new_time_brings_a_cancelled_webinar_back_and_the_same_time_does_not(status: str) -> None:
+    cancelled = room(status, cancelled_at=at(-60))
+    moved = amend(cancelled, Plan(scheduled_at=at(0)))
+
+    assert (moved.cancelled_at, moved.scheduled_at) == (None, at(0))
+    assert amend(cancelled, Plan(scheduled_at=cancelled.scheduled_at)) is cancelled
+    assert amend(cancelled, Plan(title="Другое")).cancelled_at == at(-60)
+
+
 def test_a_moved_time_is_kept_in_utc() -> None:
     moscow = at(7200).astimezone(timezone(timedelta(hours=3)))
 

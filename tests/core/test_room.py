@@ -39,6 +39,7 @@ FIELDS = [
     "cta",
     "player_url",
     "recording_url",
+    "cancelled_at",
 ]
 
 WHOLE = (
@@ -47,7 +48,7 @@ WHOLE = (
     '"scheduled_at":"2026-11-22T18:00:00Z","started_at":"2026-11-22T18:30:00Z","finished_at":null,'
     '"on_air_ms":600000,"on_air_since":"2026-11-22T18:40:00Z",'
     '"cta":{"visibility":"visible","label":"Записаться","url":"https://example.org/offer"},'
-    '"player_url":"https://example.org/player","recording_url":null}'
+    '"player_url":"https://example.org/player","recording_url":null,"cancelled_at":null}'
 )
 
 
@@ -78,6 +79,16 @@ def test_the_public_text_of_a_finished_webinar_has_its_end() -> None:
 
     times = ("2026-11-22T18:30:00Z", "2026-11-22T18:59:00Z", 600_000, None)
     assert times == tuple(state[name] for name in ("started_at", "finished_at", "on_air_ms", "on_air_since"))
+
+
+def test_the_public_text_says_when_a_webinar_was_cancelled() -> None:
+    assert public_dict(room("scheduled", cancelled_at=at(-60)))["cancelled_at"] == "2026-11-22T18:59:00Z"
+
+
+def test_a_public_text_from_before_there_was_that_field_can_be_read() -> None:
+    old = WHOLE.replace(',"cancelled_at":null', "")
+
+    assert msgspec.json.decode(old, type=PublicRoom) == msgspec.json.decode(WHOLE, type=PublicRoom)
 
 
 @pytest.mark.parametrize("status", STATUSES)

@@ -173,7 +173,7 @@ def test_every_refusal_that_a_speaker_can_meet_has_words() -> None:
     """The server's own words are English, for developers."""
     worded = set(re.findall(r"^  'problem\.(\w+)':", (folder() / "strings.staff.ru.js").read_text(), re.MULTILINE))
     states = {code for code in PROBLEMS if code.startswith("webinar_state_invalid_")} - {
-        f"webinar_state_invalid_{trigger}" for trigger in ("pause", "resume", "archive", "rewind")
+        f"webinar_state_invalid_{trigger}" for trigger in ("pause", "resume", "archive", "rewind", "cancel")
     }
     others = {"unauthenticated", "forbidden_role", "forbidden_webinar", "webinar_unknown", "webinar_state_locked"}
     assert states | others | {"too_many_requests", "state_unavailable", "internal_error", "draining"} <= worded

@@ -16,6 +16,7 @@ COMMAND_LINE = {
     "webinar_state_invalid_resume",
     "webinar_state_invalid_archive",
     "webinar_state_invalid_rewind",
+    "webinar_state_invalid_cancel",
 }
 """Codes that only the command line can cause: no hook pauses, schedules or archives."""
 

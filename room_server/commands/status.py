@@ -1,0 +1,68 @@
+"""The operator's changes of state: `room-server webinar schedule`, `pause`, `resume`, `stop`, `archive`, `cancel`."""
+
+import secrets
+from typing import Any
+
+import click
+
+from room_server.commands.common import OPERATOR, state_options, webinar_argument, with_transactions
+from room_server.core.decision_types import Cancel, Change, Command, OperatorAction
+from room_server.core.lifecycle import Trigger
+from room_server.jobs.evaluation import Evaluations
+from room_server.transactions import Transactions
+
+
+async def act(transactions: Transactions, hook: OperatorAction | Cancel) -> Change:
+    """Do it in the operator's name. Raises Refusal."""
+    return await transactions.apply(Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=hook))
+
+
+def _transition_command(trigger: Trigger, explanation: str) -> click.Command:
+    """The command that moves a webinar by `trigger`."""
+
+    @click.command(name=trigger.value, help=f"{explanation}\n\n\b\nExample:\n  room-server webinar {trigger} launch")
+    @webinar_argument
+    @state_options
+    def move(webinar_id: str, **flags: Any) -> None:
+        async def work(transactions: Transactions) -> None:
+            if trigger is Trigger.ARCHIVE:
+                await Evaluations(transactions).run_pending(webinar_id)
+            change = await act(transactions, OperatorAction(webinar_id, trigger))
+            already = " already" if change.duplicate else ""
+            click.echo(f"{webinar_id} is{already} {change.room.status}")
+
+        with_transactions(flags, work)
+
+    return move
+
+
+@click.command()
+@webinar_argument
+@state_options
+def cancel(webinar_id: str, **flags: Any) -> None:
+    """Call a webinar off before it has begun.
+
+    The pages say so, it cannot be started, and nobody is evaluated. A new time brings it back: `webinar set --at`.
+
+    \b
+    Example:
+      room-server webinar cancel launch
+    """
+
+    async def work(transactions: Transactions) -> None:
+        change = await act(transactions, Cancel(webinar_id))
+        already = " already" if change.duplicate else ""
+        click.echo(f"{webinar_id} is{already} cancelled")
+
+    with_transactions(flags, work)
+
+
+COMMANDS = (
+    _transition_command(Trigger.SCHEDULE, "Publish a draft on the schedule."),
+    _transition_command(Trigger.PAUSE, "A technical pause: the time on air stands still."),
+    _transition_command(Trigger.RESUME, "Go on after a pause."),
+    _transition_command(Trigger.STOP, "End a webinar that its speaker forgot to end. It cannot be started again."),
+    _transition_command(Trigger.ARCHIVE, "Close a finished webinar for good."),
+    cancel,
+)
+"""To be added to `room-server webinar`."""
