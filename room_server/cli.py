@@ -7,6 +7,7 @@ import click
 
 from room_server.commands import status
 from room_server.commands.attendance import attendance
+from room_server.commands.clone import clone
 from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
 from room_server.commands.roster import roster
@@ -48,5 +49,5 @@ def main() -> None:
 
 for command in (demo, web, worker, webinar, roster, attendance, outbox, lead, token):
     main.add_command(command)
-for command in status.COMMANDS:
+for command in (*status.COMMANDS, clone):
     webinar.add_command(command)

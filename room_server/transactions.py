@@ -40,7 +40,7 @@ class Transactions:
     """
 
     def __init__(self, store: Store, evaluation_grace: float) -> None:
-        """`evaluation_grace`: seconds between the end of a webinar and the evaluation of its leads."""
+        """`evaluation_grace`: seconds from the end of a webinar to its evaluation, if the room has none of its own."""
         self.store = store
         self._grace = timedelta(seconds=evaluation_grace)
         self.conflicts = 0
@@ -126,7 +126,9 @@ class Transactions:
         finished_at = change.room.finished_at
         if not change.arm_evaluation or finished_at is None:
             return None
-        return max(finished_at + self._grace - utc_now(), timedelta())
+        own = change.room.grace
+        grace = self._grace if own is None else timedelta(seconds=own)
+        return max(finished_at + grace - utc_now(), timedelta())
 
 
 def accepted(decision: Decision, assumed: Loaded | None) -> Change | None:

@@ -60,7 +60,8 @@ def lines(text: str) -> Iterator[Line]:
     """Those of an example, in their order."""
     joined = re.sub(r"\\\n\s*", "", text)
     for given, told in re.findall(r"^\s*((?:[A-Z_]+=\S* )*)room-server(?: (.*))?$", joined, re.MULTILINE):
-        what, _, into = re.sub(r"--at \S+", f"--at {SOON}", told).partition(" > ")
+        local = re.sub(r"--at \S+(?= --tz)", f"--at {SOON[:19]}", told)
+        what, _, into = re.sub(r"--at \S+(?! --tz|\S)", f"--at {SOON}", local).partition(" > ")
         environment = dict(word.split("=", 1) for word in given.split())
         yield Line(environment, shlex.split(what, comments=True), into.strip())
 

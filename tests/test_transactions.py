@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
+from room_server.core.decision_types import OperatorAction
 from room_server.core.room import public_text
 from room_server.errors import Conflict, StateUnavailable, Unknown
+from room_server.state.evaluation_schedule import EvaluationSchedule
 from room_server.state.startup import State
 from room_server.state.store import Store
 from room_server.transactions import ATTEMPTS
@@ -167,3 +169,21 @@ async def test_a_renewed_room_is_the_same_under_another_epoch(any_store: Store) 
 
     assert renewed == replace(builders.room(), epoch=renewed.epoch, version=builders.room().version + 1)
     assert renewed.epoch != builders.room().epoch
+
+
+async def test_a_webinar_may_have_an_evaluation_grace_of_its_own(any_state: State) -> None:
+    """The setting is a day; the scheduled moment is by the clock in Redis, so the two webinars are compared."""
+    day, schedule = 86_400, EvaluationSchedule(any_state.store)
+    due = {}
+    for name, grace in {"own": 60, "none": 0, "setting": None}.items():
+        live = builders.room("live", webinar_id=name, grace=grace)
+        await transactions(any_state.store, day).create(live)
+        stop = OperatorAction(name, "stop")
+        await transactions(any_state.store, day).apply(builders.command(stop, webinar_id="*"))
+        found = await schedule.pending(name)
+        assert found is not None
+        due[name] = found.at / 1000
+
+    minute, whole_day = due["own"] - due["none"], due["setting"] - due["own"]
+    assert 60 <= minute + 30 <= 120
+    assert day - 120 <= whole_day <= day

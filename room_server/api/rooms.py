@@ -40,7 +40,7 @@ class Card(Struct, frozen=True):
 
 
 class Schedule(Struct, frozen=True):
-    """The public schedule: upcoming, live and past webinars, never drafts."""
+    """The public schedule: upcoming, live and past webinars, never drafts or unlisted ones."""
 
     webinars: list[Card]
 
@@ -111,11 +111,11 @@ class Rooms:
         return responses.json(answer, headers={"Cache-Control": "private, no-store", "Vary": "Authorization"})
 
     async def schedule(self, _: Request) -> Response:
-        """Upcoming, live and past webinars, never drafts. Raises StateUnavailable."""
+        """Upcoming, live and past webinars, never drafts or unlisted ones. Raises StateUnavailable."""
         return responses.json(await self._schedule.get(), headers={"Cache-Control": "no-cache"})
 
     async def _read_schedule(self) -> bytes:
         async with deadline():
-            found = await webinars.latest(self._store)
+            found = await webinars.latest(self._store, listed_only=True)
         shown = [room for room in found if room.status is not Status.DRAFT]
         return msgspec.json.encode(Schedule([msgspec.convert(room, Card, from_attributes=True) for room in shown]))

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
 
-from room_server.commands.common import load_room, state_options, webinar_argument, with_store
+from room_server.commands.common import Zone, load_room, state_options, webinar_argument, with_store
 from room_server.core.messages import MessageKind
 from room_server.jobs import attendance_report
 from room_server.jobs.attendance_report import AttendanceRow
@@ -33,21 +33,6 @@ def attendance() -> None:
     Example:
       room-server attendance export launch > attendance.csv
     """
-
-
-class Zone(click.ParamType[ZoneInfo]):
-    """A time zone by its IANA name."""
-
-    name = "ZONE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
-        """The zone."""
-        if isinstance(value, ZoneInfo):
-            return value
-        try:
-            return ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            self.fail(f"{value!r} is no time zone of the IANA database, such as Europe/Moscow", param, ctx)
 
 
 @attendance.command()

@@ -3,8 +3,9 @@
 import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 import msgspec
@@ -21,6 +22,8 @@ from room_server.state.store import Store
 from room_server.transactions import Transactions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+LINK_VALIDITY = timedelta(days=14)
+"""How long personal links are valid after the planned time, unless told otherwise; most webinars move by less."""
 OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
 
 
@@ -55,19 +58,47 @@ class Port(click.ParamType[int]):
         return int(value)
 
 
+class Zone(click.ParamType[ZoneInfo]):
+    """A time zone by its IANA name."""
+
+    name = "ZONE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> ZoneInfo:
+        """The zone."""
+        if isinstance(value, ZoneInfo):
+            return value
+        try:
+            return ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.fail(f"{value!r} is no time zone of the IANA database, such as Europe/Moscow", param, ctx)
+
+
 class Moment(click.ParamType[datetime]):
-    """A time with its offset from UTC (RFC 3339), converted to UTC."""
+    """A time with its offset from UTC (RFC 3339), or without one beside `--tz ZONE`; converted to UTC."""
 
     name = "ISO8601"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
             moment = datetime.fromisoformat(value)
-            if moment.tzinfo is None:
-                self.fail(f"{value!r} names no time zone; end it with Z, or with an offset like +03:00", param, ctx)
-            return moment.astimezone(UTC)
+            given = ctx.params.get("tz") if ctx else None
+            zone = given if isinstance(given, ZoneInfo) else None  # click has a mark of its own for "not given"
+            if moment.tzinfo is None and zone is None:
+                hint = "end it with Z or an offset like +03:00, or add --tz Europe/Moscow"
+                self.fail(f"{value!r} names no time zone; {hint}", param, ctx)
+            if moment.tzinfo is not None and zone is not None:
+                self.fail(f"{value!r} has an offset of its own; leave that or --tz out", param, ctx)
+            return self._local(moment, zone).astimezone(UTC) if zone else moment.astimezone(UTC)
         except (ValueError, OverflowError):
             self.fail(f"{value!r} is no time; write 2030-11-22T18:00:00+03:00", param, ctx)
+
+    def _local(self, moment: datetime, zone: ZoneInfo) -> datetime:
+        """The moment in the zone, whose clock must show it exactly once: clocks are put forward, and back."""
+        first, second = moment.replace(tzinfo=zone, fold=0), moment.replace(tzinfo=zone, fold=1)
+        if first.utcoffset() != second.utcoffset():
+            often = "twice" if first.astimezone(UTC) < second.astimezone(UTC) else "never"
+            self.fail(f"the clocks of {zone.key} show {moment.isoformat()} {often}; write the offset from UTC")
+        return first
 
 
 def webinar_argument(command: Command) -> Command:
@@ -82,6 +113,20 @@ def state_options(command: Command) -> Command:
         click.option("--redis-url", metavar="URL", help="A Redis or Valkey instead of the embedded server."),
         click.option("--data-dir", metavar="DIR", help="The embedded server's folder [default: .room-server]."),
     )
+
+
+def at_options(**at: Any) -> Callable[[Command], Command]:
+    """`--at`, with these attributes of an option, and `--tz`, which is read first."""
+    zone = "The zone of an --at without an offset, such as Europe/Moscow."
+
+    def add(command: Command) -> Command:
+        return with_options(
+            command,
+            click.option("--at", "scheduled_at", type=Moment(), **at),
+            click.option("--tz", type=Zone(), is_eager=True, help=zone),
+        )
+
+    return add
 
 
 def with_options(command: Command, *options: Callable[[Command], Command]) -> Command:

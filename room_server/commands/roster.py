@@ -11,8 +11,17 @@ from urllib.parse import quote
 import click
 
 from room_server import auth
-from room_server.commands.common import load_room, run, settings, state_options, webinar_argument, with_store
+from room_server.commands.common import (
+    LINK_VALIDITY,
+    load_room,
+    run,
+    settings,
+    state_options,
+    webinar_argument,
+    with_store,
+)
 from room_server.commands.roster_file import RosterFile
+from room_server.commands.token import Span
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import Role
 from room_server.core.room import Room
@@ -21,9 +30,6 @@ from room_server.state import roster as rosters
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from room_server.token_secret import with_token_secret
-
-LINK_VALIDITY = timedelta(days=1)
-"""How long links are valid after the scheduled time."""
 
 
 @click.group()
@@ -84,25 +90,34 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
 @roster.command()
 @webinar_argument
 @click.option("--public-url", metavar="URL", help="The address of this server that people reach.")
+@click.option(
+    "--valid",
+    type=Span(),
+    default=f"{LINK_VALIDITY.days}d",
+    show_default=True,
+    help="How long after the planned time they hold: 12h, 30d.",
+)
 @state_options
-def links(webinar_id: str, **flags: Any) -> None:
-    """Print one personal link per lead, as CSV: lead_id, link. Each holds until a day after the scheduled time.
+def links(webinar_id: str, valid: int, **flags: Any) -> None:
+    """Print one personal link per lead, as CSV: lead_id, link. Each holds until 14 days after the planned time.
 
-    Whoever has a link enters as that lead: mail each to its owner only.
+    So links outlive a webinar that is moved by less than that. Whoever has a link enters as that lead: mail each to its
+    owner only.
 
     \b
-    Example:
+    Examples:
       room-server roster links launch --public-url https://rooms.example.org > links.csv
+      room-server roster links launch --valid 30d > links.csv
     """
     made = with_token_secret(settings(**flags))
     if made.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links")
     room, leads = run(_registered(made, webinar_id))
-    valid_until = room.scheduled_at + LINK_VALIDITY
+    valid_until = room.scheduled_at + timedelta(seconds=valid)
     seconds = int(valid_until.timestamp()) - int(time.time())
     if seconds <= 0:
-        ended = f"{valid_until:%Y-%m-%d %H:%M} UTC, a day after its scheduled time"
-        raise click.ClickException(f"links of {webinar_id} ended at {ended}")
+        ended = f"{valid_until:%Y-%m-%d %H:%M} UTC, counted from its planned time"
+        raise click.ClickException(f"links of {webinar_id} would have ended at {ended}; see --valid")
     base = (made.public_url or _local_url()).rstrip("/")
     click.echo("lead_id,link")
     for lead in leads:

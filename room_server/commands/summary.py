@@ -28,6 +28,10 @@ def describe_room(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
     if room.frame_origins:
         yield "leads to", " ".join(room.frame_origins)
     yield "recording", room.recording_url or ("there will be none" if room.no_recording else "none yet")
+    if room.unlisted:
+        yield "schedule", "does not show it"
+    if room.grace is not None:
+        yield "grace", f"{room.grace} s from the end to the evaluation"
     if room.texts:
         yield "own texts", ", ".join(f"{locale}: {' '.join(sorted(texts))}" for locale, texts in room.texts.items())
     if room.description:

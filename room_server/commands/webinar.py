@@ -9,9 +9,11 @@ import msgspec
 
 from room_server.clock import utc_now
 from room_server.commands.common import (
-    Moment,
+    LINK_VALIDITY,
     Text,
+    at_options,
     listed,
+    load_room,
     state_options,
     webinar_argument,
     with_options,
@@ -21,7 +23,7 @@ from room_server.commands.common import (
 from room_server.commands.summary import WebinarReport, describe_progress, describe_room, progress
 from room_server.core.planning import Plan, new_room
 from room_server.core.players import origin
-from room_server.core.room import Description, Label, PublicRoom, Status, Title, Url
+from room_server.core.room import Description, Label, PublicRoom, Room, Status, Title, Url
 from room_server.errors import webinar_unknown
 from room_server.ids import new_epoch
 from room_server.jobs import attendance_report
@@ -81,6 +83,10 @@ def _plan_options(command: Any) -> Any:
                      help="Another origin that the player leads to; may be repeated; none takes all back."),
         click.option("--recording-url", type=URL, metavar="URL",
                      help="Shown, and sent to those who were not there, at the end."),
+        click.option("--unlisted/--listed", default=None,
+                     help="Whether the public schedule leaves it out; whoever has a link gets in."),
+        click.option("--grace", type=click.IntRange(0, 10**8), metavar="SECONDS",
+                     help="From its end to its evaluation [default: the setting EVALUATION_GRACE]."),
         click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
                      help="Telegram texts of this webinar's own, TOML or JSON: locale -> name -> text."),
     )  # fmt: skip
@@ -89,7 +95,7 @@ def _plan_options(command: Any) -> Any:
 @webinar.command()
 @webinar_argument
 @click.option("--title", required=True, type=TITLE, metavar="TEXT")
-@click.option("--at", "scheduled_at", required=True, type=Moment(), help="When it is to begin, with its offset.")
+@at_options(required=True, help="When it is to begin, with its offset or beside --tz.")
 @click.option("--draft", is_flag=True, help="Keep it off the schedule until `webinar schedule`.")
 @_plan_options
 @state_options
@@ -116,7 +122,7 @@ def create(webinar_id: str, draft: bool, **options: Any) -> None:
 @webinar.command(name="set")
 @webinar_argument
 @click.option("--title", type=TITLE, metavar="TEXT")
-@click.option("--at", "scheduled_at", type=Moment(), help="Only before it has begun.")
+@at_options(help="Only before it has begun.")
 @click.option("--no-recording", is_flag=True, default=None, help="There will be none: nobody waits for it any more.")
 @_plan_options
 @state_options
@@ -138,7 +144,9 @@ def set_(webinar_id: str, **options: Any) -> None:
         raise click.UsageError("--recording-url and --no-recording contradict each other")
 
     async def work(transactions: Transactions) -> None:
+        before = await load_room(transactions.store, webinar_id)
         room = await transactions.amend(webinar_id, plan)
+        _warn_of_links(before, room)
         cancelled = ", cancelled" if room.cancelled_at else ""
         click.echo(f"{room.webinar_id} is {room.status}{cancelled}, version {room.version}")
         if room.status is Status.ARCHIVED:
@@ -147,9 +155,22 @@ def set_(webinar_id: str, **options: Any) -> None:
     with_transactions(flags, work)
 
 
+def _warn_of_links(before: Room, after: Room) -> None:
+    """Say so on stderr when links that were made for the old time end before the new one."""
+    end = before.scheduled_at + LINK_VALIDITY
+    if after.scheduled_at > end:
+        click.echo(
+            f"warning: links that `roster links` made for the old time end at {end:%Y-%m-%d %H:%M} UTC, before the new "
+            f"one; make new ones: room-server roster links {after.webinar_id}",
+            err=True,
+        )
+
+
 def _split(options: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
     """The state options, and the plan that the others make. Raises click.BadParameter."""
     flags = {name: options.pop(name) for name in ("redis_url", "data_dir")}
+    if options.pop("tz") and not options["scheduled_at"]:
+        raise click.UsageError("--tz is the zone of --at, which is missing")
     if options.get("texts"):
         try:
             options["texts"] = texts.parse(options["texts"].read_bytes())

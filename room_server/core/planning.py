@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from room_server.core.decision_types import Change
 from room_server.core.players import check_player
-from room_server.core.room import Description, Label, Origin, Recording, Room, Status, Title, Url
+from room_server.core.room import Description, Grace, Label, Origin, Recording, Room, Status, Title, Url
 from room_server.errors import BadInput, Conflict
 
 
@@ -26,6 +26,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     recording_url: Url | None = None
     no_recording: bool | None = None
     texts: dict[str, dict[str, str]] | None = None
+    unlisted: bool | None = None
+    grace: Grace | None = None
 
 
 RESCHEDULABLE = frozenset({Status.DRAFT, Status.SCHEDULED})
@@ -46,6 +48,13 @@ def new_room(webinar_id: str, epoch: str, plan: Plan, draft: bool) -> Room:
             **_fields_of(plan),
         }
     )
+
+
+def clone(room: Room, webinar_id: str, epoch: str, scheduled_at: datetime) -> Room:
+    """A draft with the same plan at another time, without the recording, which is of the old event. Raises BadInput."""
+    fields = {name: getattr(room, name) for name in Plan.__struct_fields__}
+    plan = Plan(**{**fields, "scheduled_at": scheduled_at, "recording_url": None})
+    return new_room(webinar_id, epoch, plan, draft=True)
 
 
 def amended(room: Room, recording: Recording, plan: Plan) -> Change:

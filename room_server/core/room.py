@@ -34,6 +34,8 @@ Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d
 """An origin in the form of a Content-Security-Policy; it becomes part of that header."""
 Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Description = Annotated[str, Meta(max_length=4000)]
+Grace = Annotated[int, Meta(ge=0, le=10**8)]
+"""Seconds from the end of a webinar to its evaluation."""
 Label = Annotated[str, Meta(min_length=1, max_length=80)]
 
 
@@ -77,6 +79,10 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Telegram texts of this webinar's own: locale -> text name -> HTML template."""
     cancelled_at: datetime | None = None
     """When it was called off; only a draft or a scheduled webinar is."""
+    unlisted: bool = False
+    """Whether the public schedule leaves it out; whoever has a link gets in."""
+    grace: Grace | None = None
+    """None: the setting EVALUATION_GRACE."""
     request_id: str = ""
     """The request that led to this version, for the log; set when it is stored."""
 

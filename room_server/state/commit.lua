@@ -39,6 +39,11 @@ end
 redis.call('SET', key.done, '1', 'EX', keep)
 if room then
   redis.call('HSET', key.room, 'stamp', room.stamp, 'record', room.record, 'public', room.public)
+  if room.unlisted then
+    redis.call('HSET', key.room, 'unlisted', '1')
+  else
+    redis.call('HDEL', key.room, 'unlisted')
+  end
   redis.call('ZADD', key.webinars, string.format('%.0f', room.scheduled_at), commit.webinar_id)
   if room.archived_at then
     -- the later of both clocks: one that is behind would make the records seem older, and delete them too soon

@@ -38,6 +38,7 @@ class RoomWrite(Struct, frozen=True, kw_only=True):
     """The room state that attendees get, JSON; stored and published."""
     scheduled_at: int
     """Unix ms."""
+    unlisted: bool
     archived_at: int | None
     """Unix ms by this process's clock, if the room is archived."""
 
@@ -144,6 +145,7 @@ def _room(room: Room) -> RoomWrite:
         record=_json(replace(room, request_id=request_id.get())),
         public=public_text(room).decode(),
         scheduled_at=unix_ms(room.scheduled_at),
+        unlisted=room.unlisted,
         archived_at=unix_ms(utc_now()) if room.status is Status.ARCHIVED else None,
     )
 

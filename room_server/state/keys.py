@@ -84,7 +84,8 @@ class Keys:
     def __init__(self, partitions: int) -> None:
         self.tags = tags(partitions)
         self.room = self._of_webinar("room")
-        """Hash: `stamp` (epoch:version), `record` (private, JSON), `public` (the room state as it is sent, JSON).
+        """Hash: `stamp` (epoch:version), `record` (private, JSON), `public` (the room state as it is sent, JSON),
+        `unlisted` (only if the schedule leaves it out).
 
         An archived room's record never changes. A recording named after that is in a field `recording` (JSON).
         """

@@ -40,9 +40,10 @@ async def delivery_counts(store: Store) -> dict[str, int]:
     return {status: count for status, count in sorted(summed.items()) if count}
 
 
-async def latest(store: Store) -> list[PublicRoom]:
+async def latest(store: Store, listed_only: bool = False) -> list[PublicRoom]:
     """The public state of at most LISTED webinars, the latest scheduled time first. Raises StateUnavailable.
 
+    `listed_only`: without those that the public schedule leaves out.
     Those that cannot be read are left out, and those of partitions that are unavailable (see bulk_reads).
     """
     keys = store.keys
@@ -52,12 +53,14 @@ async def latest(store: Store) -> list[PublicRoom]:
     names: defaultdict[str, list[str]] = defaultdict(list)
     for _, tag, name in nlargest(LISTED, rows):
         names[tag].append(name)
-    texts = await ask_each(store, {tag: [("HGET", keys.room(one), "public") for one in names[tag]] for tag in names})
+    texts = await ask_each(
+        store, {tag: [("HMGET", keys.room(one), "public", "unlisted") for one in names[tag]] for tag in names}
+    )
     found = [
         store.records.readable(_ROOM, text, f"the state of {name}")
         for tag in texts
-        for name, text in zip(names[tag], texts[tag], strict=True)
-        if text
+        for name, (text, unlisted) in zip(names[tag], texts[tag], strict=True)
+        if text and not (listed_only and unlisted)
     ]
     rooms = [room for room in found if room is not None]
     return sorted(rooms, key=lambda room: (room.scheduled_at, room.webinar_id), reverse=True)

@@ -14,7 +14,7 @@ from room_server.core.messages import Role
 from room_server.core.room import Room, Status, Visibility
 from room_server.jobs.evaluation import Evaluations
 from tests.raw import connecting, in_room, request
-from tests.support import AT, Site, eventually, renew, room, serving, settings_for, transactions
+from tests.support import AT, Site, eventually, next_state, renew, room, serving, settings_for, transactions
 
 CTA = {"cta_label": "Join", "cta_url": "https://example.com/join"}
 ADDRESSES = {"player_url": "https://example.com/player", "recording_url": "https://example.com/recording", **CTA}
@@ -298,6 +298,18 @@ async def test_the_schedule_lists_all_but_drafts_the_latest_first(site: Site) ->
     }
     assert "example.com" not in answer.text
     assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/json", "no-cache")
+
+
+async def test_an_unlisted_webinar_is_not_on_the_schedule_and_lets_in_who_has_a_link(site: Site) -> None:
+    await site.transactions.create(room("rehearsal", unlisted=True))
+    await site.transactions.create(room("w"))
+
+    shown = (await site.http.get("/webinars")).json()["webinars"]
+
+    assert [webinar["webinar_id"] for webinar in shown] == ["w"]
+    assert (await site.state("attendee", "rehearsal")).json()["webinar_id"] == "rehearsal"
+    async with site.socket("attendee", "rehearsal") as socket:
+        assert (await next_state(socket))["webinar_id"] == "rehearsal"
 
 
 async def test_the_schedule_follows_what_happens(site: Site) -> None:

@@ -96,3 +96,37 @@ def test_a_list_warns_when_a_part_of_the_cluster_does_not_answer(terminal: Termi
         (name for name in names if Keys(8).tag(name) not in lost), reverse=True
     )
     assert f"warning: {len(lost)} of 8 partitions do not answer; their webinars are missing here" in result.stderr
+
+
+CREATE = ("webinar", "create", "launch", "--title", "Launch")
+
+
+@pytest.mark.parametrize(
+    ("zone", "local", "utc"),
+    [
+        ("Europe/Moscow", "2030-11-22T18:00", "2030-11-22T15:00:00Z"),
+        ("Asia/Kolkata", "2030-11-22T18:00:00", "2030-11-22T12:30:00Z"),
+        ("Europe/Berlin", "2030-07-01 18:00", "2030-07-01T16:00:00Z"),
+    ],
+)
+def test_a_time_without_an_offset_is_of_the_zone_beside_it(terminal: Terminal, zone: str, local: str, utc: str) -> None:
+    terminal.says(*CREATE, "--at", local, "--tz", zone)
+
+    assert json.loads(terminal.says("webinar", "show", "launch", "--json"))["scheduled_at"] == utc
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (("--at", "2030-11-22T18:00"), "add --tz Europe/Moscow"),
+        (("--at", "2030-11-22T18:00Z", "--tz", "Europe/Moscow"), "has an offset of its own"),
+        (("--at", "2030-11-22T18:00", "--tz", "Moscow"), "'Moscow' is no time zone of the IANA database"),
+        (("--at", "2030-03-31T02:30", "--tz", "Europe/Berlin"), "show 2030-03-31T02:30:00 never"),
+        (("--at", "2030-10-27T02:30", "--tz", "Europe/Berlin"), "show 2030-10-27T02:30:00 twice"),
+    ],
+)
+def test_a_time_that_is_not_one_moment_is_refused_with_what_would_be_right(
+    terminal: Terminal, words: tuple[str, ...], right: str
+) -> None:
+    assert right in terminal.misunderstands(*CREATE, *words)
+    assert terminal.says("webinar", "list", "--json") == "[]\n"

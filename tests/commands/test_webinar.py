@@ -266,3 +266,32 @@ def test_show_is_a_few_readable_lines(terminal: Terminal) -> None:
     assert datetime.strptime(lines["planned"], "%Y-%m-%d %H:%M:%S %Z").replace(tzinfo=UTC) == at.replace(microsecond=0)
     assert lines["CTA"] == "hidden: Join https://example.org/join"
     assert "{" not in "".join(lines.values())
+
+
+def test_a_webinar_is_unlisted_and_has_a_grace_of_its_own_until_told_otherwise(terminal: Terminal) -> None:
+    terminal.says("webinar", "create", "launch", "--title", "Launch", *AT, "--unlisted", "--grace", "0")
+    assert (shown(terminal)["unlisted"], shown(terminal)["grace"]) == (True, 0)
+    lines = terminal.says("webinar", "show", "launch")
+    assert "\nschedule   does not show it\n" in lines
+    assert "\ngrace      0 s from the end to the evaluation\n" in lines
+
+    terminal.says("webinar", "set", "launch", "--title", "Again")
+    assert (shown(terminal)["unlisted"], shown(terminal)["grace"]) == (True, 0)
+    terminal.says("webinar", "set", "launch", "--listed", "--grace", "300")
+    assert (shown(terminal)["unlisted"], shown(terminal)["grace"]) == (False, 300)
+
+
+def test_a_zone_without_a_time_is_wrong_usage(launch: Terminal) -> None:
+    complaint = launch.misunderstands("webinar", "set", "launch", "--title", "L", "--tz", "Europe/Moscow")
+
+    assert "--tz is the zone of --at, which is missing" in complaint
+
+
+@pytest.mark.parametrize(("at", "is_told"), [("2026-12-06T15:00:00Z", False), ("2026-12-06T15:00:01Z", True)])
+def test_a_move_beyond_the_end_of_the_links_is_told(launch: Terminal, at: str, is_told: bool) -> None:
+    """The webinar was planned for 2026-11-22 at 15:00 UTC."""
+    result = launch.run("webinar", "set", "launch", "--at", at)
+
+    warning = "warning: links that `roster links` made for the old time end at 2026-12-06 15:00 UTC"
+    assert (result.exit_code, warning in result.stderr) == (0, is_told)
+    assert is_told == ("room-server roster links launch" in result.stderr)

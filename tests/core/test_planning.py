@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.core.decision_types import Change
-from room_server.core.planning import RECORDING_FIELDS, Plan, amend, amended, new_room
+from room_server.core.planning import RECORDING_FIELDS, Plan, amend, amended, clone, new_room
 from room_server.core.room import Recording, Room, Status
 from room_server.errors import BadInput, Conflict
 from tests.core.builders import STATUSES, WEBINAR, at, code_of, room
@@ -28,6 +28,8 @@ PLANS: list[dict[str, Any]] = [
     {"recording_url": RECORDING},
     {"no_recording": True},
     {"texts": TEXTS},
+    {"unlisted": True},
+    {"grace": 0},
 ]
 """Whatever may be said at any time before the archive."""
 
@@ -254,3 +256,20 @@ def test_another_recording_schedules_an_evaluation_once_the_webinar_is_over(stat
     for before, plan in product(RECORDINGS, RECORDINGS):
         change = amended(room(status, **before), UNKNOWN, Plan(**plan))
         assert change.arm_evaluation == (status == "finished" and plan not in ({}, before))
+
+
+def test_a_clone_has_the_plan_and_nothing_of_what_happened() -> None:
+    plan: dict[str, Any] = {"description": "О сокетах", "texts": TEXTS, "unlisted": True, "grace": 30}
+    over = room("finished", recording_url=RECORDING, cta_visibility="visible", cancelled_at=at(-9), **plan)
+
+    cloned = clone(over, "again", "e2", at(3600))
+
+    addresses: dict[str, Any] = {"cta_label": over.cta_label, "cta_url": over.cta_url, "player_url": over.player_url}
+    fields: dict[str, Any] = {
+        "webinar_id": "again",
+        "epoch": "e2",
+        "version": 1,
+        "status": Status.DRAFT,
+        "scheduled_at": at(3600),
+    }
+    assert cloned == Room(**fields, title=over.title, **plan, **addresses)

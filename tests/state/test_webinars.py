@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from room_server.core.planning import Plan
 from room_server.core.room import Room, public
 from room_server.state.store import Store
 from room_server.state.webinars import LISTED, delivery_counts, evaluation_progress, latest
@@ -39,6 +40,16 @@ async def test_every_status_is_listed(any_store: Store) -> None:
     ]
 
     assert sorted(await latest(any_store), key=str) == sorted((public(room) for room in rooms), key=str)
+
+
+async def test_the_public_list_leaves_out_what_is_unlisted_until_it_is_listed_again(any_store: Store) -> None:
+    rooms = await made(any_store, 3)
+    await transactions(any_store).amend("w-1", Plan(unlisted=True))
+
+    assert await latest(any_store, listed_only=True) == [public(rooms[0]), public(rooms[2])]
+    assert len(await latest(any_store)) == 3
+    await transactions(any_store).amend("w-1", Plan(unlisted=False))
+    assert len(await latest(any_store, listed_only=True)) == 3
 
 
 async def test_a_webinar_moves_with_its_time(any_store: Store) -> None:
