@@ -46,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     public_url: str | None = None
     partitions: Annotated[int, Meta(ge=1, le=1024)] | None = None
     replicas: Count = 0
+    live_hours: Annotated[int, Meta(ge=0, le=10_000)] = 12
     retention_days: Annotated[int, Meta(ge=0, le=36_500)] = 0
     log_format: Literal["console", "json"] = "console"
     metrics_token: str | None = None

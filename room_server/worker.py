@@ -1,4 +1,7 @@
-"""The worker process: due evaluations, delivery of messages, retention. Any number of workers may run at once."""
+"""The worker process: due evaluations, delivery of messages, webinars that nobody stopped, retention.
+
+Any number of workers may run at once.
+"""
 
 import asyncio
 import logging
@@ -12,6 +15,7 @@ from room_server.config import Settings
 from room_server.errors import Refusal, UnreadableRecord
 from room_server.jobs import retention
 from room_server.jobs.evaluation import Evaluations
+from room_server.jobs.live_limit import LiveLimit
 from room_server.process import vital
 from room_server.state.evaluation_schedule import ScheduledEvaluation
 from room_server.state.heartbeat import Heartbeat, node_name
@@ -28,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 """Between two looks at the schedule of evaluations."""
+LIMIT_EVERY = 30.0
+"""Seconds between two looks for webinars that nobody has stopped."""
 TIDY_EVERY = 600.0
 """Seconds between two runs of retention."""
 
@@ -42,6 +48,8 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
         tasks.create_task(evaluate(Evaluations(transactions, stopping), state.store.keys.tags, stopping))
+        if settings.live_hours:
+            tasks.create_task(limit_live(LiveLimit(transactions, settings.live_hours), stopping))
         tasks.create_task(tidy(state.store, settings.retention_days, stopping))
 
 
@@ -74,6 +82,17 @@ async def _evaluate(evaluations: Evaluations, due: ScheduledEvaluation) -> None:
         pass  # state.records logs it, once a minute
     except Refusal as refusal:
         logger.warning("the evaluation of %s was broken off and goes on soon: %s", due.webinar_id, refusal.detail)
+
+
+async def limit_live(limit: LiveLimit, stopping: asyncio.Event) -> None:
+    """Stop webinars that have been live for too long."""
+    while not stopping.is_set():
+        try:
+            with tracing.working_for(""):
+                await limit.check(utc_now())
+        except Refusal as refusal:
+            logger.warning("it cannot be seen how long webinars have been live: %s", refusal.detail)
+        await pause(stopping, LIMIT_EVERY)
 
 
 async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:

@@ -125,6 +125,23 @@ async def test_a_webinar_that_cannot_be_read_stops_no_other(valkey_url: str, cap
     assert caplog.text.count("the room of broken cannot be read by this version of the server") == 1
 
 
+@pytest.mark.parametrize(("hours", "is_told"), [(12, True), (0, False)])
+async def test_a_webinar_that_nobody_stops_is_told_unless_that_is_switched_off(
+    valkey_url: str, caplog: pytest.LogCaptureFixture, hours: int, is_told: bool
+) -> None:
+    made = settings_for(valkey_url, evaluation_grace=0, live_hours=hours)
+    async with open_state(made) as state:
+        await transactions(state.store).create(room(status="live", started_at=utc_now() - timedelta(hours=11.5)))
+        async with working_beside(made, state):
+            await prepare(state.store)
+            await done(state.store, stop(), 0)
+            if is_told:
+                await wait_until(lambda: "w has been live since" in caplog.text, "it is warned of")
+            await eventually(lambda: all_are(state.store, 6, "dry_run", "held"), "the worker has done its rounds")
+
+    assert ("w has been live since" in caplog.text) is is_told
+
+
 class Stuck(EvaluationSchedule):
     """A schedule of which one partition is away and never answers."""
 
