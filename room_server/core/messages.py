@@ -5,19 +5,30 @@ Source: docs/domain.md, "Hooks and their payloads". Hooks are decoded once, in `
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
+from msgspec.structs import force_setattr
 
 MAX_LEAD_ID = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259, 6)."""
 
 WebinarId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}(?!\n)$", description="1-64 of A-Z a-z 0-9 _ -")]
 LeadId = Annotated[int, Meta(ge=1, le=MAX_LEAD_ID, description="a person of the CRM; 0 would be a guest")]
+if TYPE_CHECKING:
+    GivenLeadId = int
+else:
+    GivenLeadId = LeadId | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,14}(?!\n)$", description="the same as text")]
+"""A lead id as sites send it: a number, or a text of its digits, which becomes the number when it is decoded."""
+LATEST = 2**43
+"""The largest number that is a time: in milliseconds the year 2248."""
 Claimed = (
-    Annotated[int, Meta(ge=0, le=2**40)] | Annotated[float, Meta(ge=0, le=2**40)] | Annotated[datetime, Meta(tz=True)]
+    Annotated[int, Meta(ge=0, le=LATEST)] | Annotated[float, Meta(ge=0, le=LATEST)] | Annotated[datetime, Meta(tz=True)]
 )
-"""A time by the client's clock: Unix seconds or RFC 3339. It is checked, and no decision uses it."""
+"""A time by the client's clock: Unix seconds, Unix milliseconds (above 10^11) or RFC 3339.
+
+It is checked and kept as it is, and no decision uses it.
+"""
 ShortText = Annotated[str, Meta(max_length=200)]
 
 
@@ -74,20 +85,26 @@ class SetCtaVisibility(Struct, frozen=True):
     context: Context | None = None
 
 
-class Entered(Struct, frozen=True, kw_only=True):
-    """`client_webinar_entered`: a lead came in, once per lead and webinar."""
+class OfALead(Struct, frozen=True, kw_only=True):
+    """What the hooks of a lead share."""
 
     webinar_id: WebinarId
-    lead_id: LeadId
+    lead_id: GivenLeadId
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "lead_id", int(self.lead_id))
+
+
+class Entered(OfALead, frozen=True, kw_only=True):
+    """`client_webinar_entered`: a lead came in, once per lead and webinar."""
+
     timestamp: Claimed
     session_id: ShortText | None = None
 
 
-class Completed(Struct, frozen=True, kw_only=True):
+class Completed(OfALead, frozen=True, kw_only=True):
     """`client_webinar_completed`: a lead stayed to the end."""
 
-    webinar_id: WebinarId
-    lead_id: LeadId
     completed_at: Claimed
     session_id: ShortText | None = None
     webinar_type: Literal["live"] = "live"

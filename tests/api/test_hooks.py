@@ -237,3 +237,16 @@ def test_a_decoded_hook_equals_what_was_sent() -> None:
         "webinar_type": "live",
     }
     assert expected == msgspec.structs.asdict(hook)
+
+
+async def test_a_lead_id_of_digits_and_times_in_milliseconds_are_the_same_lead_and_as_they_were(site: Site) -> None:
+    """Sites in PHP and JavaScript send them so."""
+    await site.transactions.create(room(status=Status.LIVE))
+    payload = {"webinar_id": "w", "lead_id": "42", "timestamp": 1_795_373_000_250}
+    first = await site.hook("client_webinar_entered", payload, "attendee")
+    again = await site.hook("client_webinar_entered", {**payload, "lead_id": 42}, "attendee")
+
+    assert (first.status_code, first.json()["lead_id"], first.json()["duplicate"]) == (200, 42, False)
+    assert again.json()["duplicate"]
+    other = await site.hook("client_webinar_entered", {**payload, "lead_id": "43"}, "attendee")
+    assert other.json()["code"] == "forbidden_lead"
