@@ -54,7 +54,11 @@ class Transactions:
         hook = command.hook
         target = Target(hook.webinar_id, str(getattr(hook, "lead_id", "")))
         assumed = read or self._assumed(command, target)
-        return await self._transact(target, lambda facts: decide(command, facts, utc_now()), assumed)
+
+        def decision(facts: Facts) -> Change:
+            return replace(decide(command, facts, utc_now()), actor=command.actor)
+
+        return await self._transact(target, decision, assumed)
 
     async def create(self, room: Room) -> Room:
         """Store a new webinar. Raises Conflict `webinar_exists`."""

@@ -7,11 +7,12 @@ from asyncio.subprocess import PIPE, create_subprocess_exec
 from pathlib import Path
 from typing import Any
 
+from room_server.core.decision_types import OperatorAction
 from room_server.core.messages import EMITTED, INBOUND
 from room_server.state.redis.pipeline import Script, pairs
 from tests.core.builders import WEBINAR, complete, cta, enter, start, stop
 from tests.state.acts import done, prepare
-from tests.support import Site
+from tests.support import Site, room
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "events.md").read_text("utf-8")
@@ -36,7 +37,7 @@ async def stored(site: Site) -> Stored:
     keys = site.store.keys
     lines = await site.store.call("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
     said = [dict(pairs(fields)) for _, fields in lines]
-    assert all(set(fields) == {b"hook", b"payload", b"request_id"} for fields in said)
+    assert all(set(fields) == {b"hook", b"payload", b"request_id", b"actor"} for fields in said)
     return [(fields[b"hook"].decode(), json.loads(fields[b"payload"])) for fields in said]
 
 
@@ -121,3 +122,18 @@ async def test_what_a_reader_took_and_never_acknowledged_comes_to_it_again(site:
     await site.store.call("XREADGROUP", "GROUP", "crm", "one", "COUNT", 3, "STREAMS", stream, ">")
 
     assert await read(site, "crm", "one") == await stored(site)
+
+
+async def test_an_event_says_who_caused_it(site: Site) -> None:
+    """The speaker starts, a lead enters, the operator stops; what follows is the server's own."""
+    await site.transactions.create(room())
+    await site.status("start")
+    await site.entered(42)
+    await done(site.store, OperatorAction("w", "stop"))
+    await site.completed(42)
+    lines = await site.store.call("XRANGE", site.store.keys.events(site.store.keys.tag("w")), "-", "+")
+    actors = [dict(pairs(fields))[b"actor"] for _, fields in lines]
+
+    assert [json.loads(actor)["role"] for actor in actors[:4]] == ["speaker", "attendee", "system", "attendee"]
+    assert json.loads(actors[1]) == {"role": "attendee", "subject": "42"}
+    assert set(actors[4:]) == {b""}

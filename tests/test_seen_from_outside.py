@@ -140,6 +140,7 @@ def _check_frames(web: list[dict[str, Any]], ids: dict[str, str]) -> None:
     for hook, version, status in (("start", 2, "live"), ("stop", 3, "finished")):
         line = changed[ids[hook]]
         assert (line["version"], line["status"]) == (version, status)
+        assert line["actor"].startswith("speaker:")
         frame = told["w", line["epoch"], version]
         assert frame["sockets"] == 1
         assert frame["ms"] >= 0

@@ -85,3 +85,5 @@ class Change(Struct, frozen=True, kw_only=True):
     """To store beside the record of an archived room; None: no change."""
     arm_evaluation: bool = False
     duplicate: bool = False
+    actor: Actor | None = None
+    """Whose command led to it; set when it is stored."""

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.core.decision_types import Change, Facts
-from room_server.core.messages import NAMES, DeliveryStatus, Entered, Message
+from room_server.core.messages import INBOUND, NAMES, Actor, DeliveryStatus, Entered, Event, Message
 from room_server.core.room import Room, Status, public_text
 from room_server.ids import new_id
 from room_server.state.keys import Keys
@@ -44,10 +44,14 @@ class RoomWrite(Struct, frozen=True, kw_only=True):
 
 
 class EventWrite(Struct, frozen=True):
-    """An event to append: the name of the hook, and its payload as JSON."""
+    """An event to append: the name of the hook, its payload as JSON, and who sent it.
+
+    `actor`: JSON with `role` and `subject`; empty for what the server itself emits.
+    """
 
     hook: str
     payload: str
+    actor: str
 
 
 class MessageWrite(Struct, frozen=True):
@@ -105,7 +109,7 @@ def commit_of(loaded: Loaded, change: Change, evaluation_in: timedelta | None) -
         participation=_json(change.participation) if writes_participation else None,
         recording=None if change.named_recording is None else _json(change.named_recording),
         evaluation_in=None if evaluation_in is None else round(evaluation_in / timedelta(milliseconds=1)),
-        events=[EventWrite(NAMES[type(event)], _json(event)) for event in change.events],
+        events=[_event(event, change.actor) for event in change.events],
         messages=[_message(message) for message in change.messages],
         counters=list(_counters(before, change)),
         request_id=request_id.get(),
@@ -122,10 +126,12 @@ def arguments(keys: Keys, loaded: Loaded, commit: Commit) -> tuple[list[str], li
     ]
 
 
-def log_change(room: Room) -> None:
-    """Log which request changed the room. `channels.receipts` logs the frames with the same epoch and version."""
+def log_change(room: Room, actor: Actor | None) -> None:
+    """Log which request changed the room, and whose. `channels.receipts` logs its frames by epoch and version."""
     if request_id.get():
         facts = {"webinar": room.webinar_id, "epoch": room.epoch, "version": room.version, "status": room.status.value}
+        if actor is not None:
+            facts["actor"] = actor.person
         logger.info("room changed", extra={"facts": facts})
 
 
@@ -148,6 +154,12 @@ def _room(room: Room) -> RoomWrite:
         unlisted=room.unlisted,
         archived_at=unix_ms(utc_now()) if room.status is Status.ARCHIVED else None,
     )
+
+
+def _event(event: Event, actor: Actor | None) -> EventWrite:
+    name = NAMES[type(event)]
+    sender = _json({"role": actor.role, "subject": actor.subject}) if actor and name in INBOUND else ""
+    return EventWrite(name, _json(event), sender)
 
 
 def _json(value: Any) -> str:

@@ -112,7 +112,7 @@ class Store:
             return self._loaded(target, stored)
         self.copies.remember(change.room)
         if change.room is not loaded.facts.room:
-            commits.log_change(change.room)
+            commits.log_change(change.room, change.actor)
         return None
 
     def with_records(self, webinar_id: str, facts: Facts, lead: LeadRecords) -> Loaded:

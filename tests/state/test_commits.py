@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from room_server.core.decision_types import Change, Facts
 from room_server.core.room import public_text
@@ -115,7 +116,7 @@ def test_events_and_messages_are_written_as_they_were_decided() -> None:
     known, change = completed()
     commit = made(known, change)
 
-    assert commit.events[0] == EventWrite("client_webinar_completed", text(change.events[0]))
+    assert commit.events[0] == EventWrite("client_webinar_completed", text(change.events[0]), "")
     assert len(commit.events) == len(change.events)
     assert [(one.field, one.status) for one in commit.messages] == [(field(one), one.status) for one in change.messages]
 
@@ -148,3 +149,12 @@ def test_nothing_to_write_is_empty() -> None:
 def test_a_moment_is_counted_in_milliseconds() -> None:
     assert unix_ms(NOW) == 1_795_374_000_000
     assert unix_ms(NOW + timedelta(microseconds=1_400)) == 1_795_374_000_001
+
+
+def test_an_event_says_who_sent_it_without_a_name_and_what_the_server_emits_names_nobody() -> None:
+    known, change = completed()
+    commit = made(known, replace(change, actor=builders.actor("attendee", name="Анна")))
+
+    sender = '{"role":"attendee","subject":"101"}'
+    assert [event.actor for event in commit.events] == [sender, "", "", ""]
+    assert "Анна" not in "".join(event.actor + event.payload for event in commit.events)

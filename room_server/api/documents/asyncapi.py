@@ -156,8 +156,8 @@ def _stream() -> Json:
     address = Keys.events("tag")
     return {
         "address": address,
-        "description": "A Redis Stream per partition. Each entry has the fields `hook` and `request_id`, headers here, "
-        "and `payload`.",
+        "description": "A Redis Stream per partition. Each entry has the fields `hook`, `request_id` and `actor` "
+        "(JSON; empty for what the server itself emits), headers here, and `payload`.",
         "servers": [{"$ref": "#/servers/redis"}],
         **_parameters(address),
         "messages": _messages(EVENTS),
@@ -183,7 +183,7 @@ def _send(channel: str, summary: str, frames: Mapping[str, type]) -> Json:
 
 
 def _message(name: str, kind: type) -> Json:
-    headers = {"hook": {"const": name}, "request_id": {"type": "string"}}
+    headers = {"hook": {"const": name}, "request_id": {"type": "string"}, "actor": {"type": "string"}}
     hook = {"headers": {"type": "object", "required": list(headers), "properties": headers}}
     return {
         "name": name,

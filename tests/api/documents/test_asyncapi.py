@@ -117,6 +117,7 @@ def test_every_hook_is_an_event_with_its_own_payload_and_nothing_else_is() -> No
         message = resolved(DOCUMENT, messages[name])
         assert message["payload"] == {"$ref": f"#/components/schemas/{kind.__name__}"}
         assert message["headers"]["properties"]["hook"] == {"const": name}
+        assert message["headers"]["required"] == ["hook", "request_id", "actor"]
 
 
 def test_the_roles_of_a_socket_are_those_of_the_code() -> None:
