@@ -19,10 +19,11 @@ export const serverNow = () => Date.now() + ahead;
 export const isMissed = ({ status, scheduled_at: planned }) => status === 'scheduled' && serverNow() - Date.parse(planned) > MISSED_MS;
 
 const moment = new Intl.DateTimeFormat(lang, {
-  weekday: 'long', day: 'numeric', month: 'long', hour: 'numeric', minute: '2-digit', timeZoneName: 'short',
+  weekday: 'long', day: 'numeric', month: 'long', year: 'numeric', hour: 'numeric', minute: '2-digit',
+  timeZoneName: 'short',
 });
 
-/** "Sunday, 22 November, 21:00 GMT+3", in the reader's own zone. */
+/** "Sunday, 22 November 2026, 21:00 GMT+3", in the reader's own zone. */
 export const formatMoment = (iso) => moment.format(new Date(iso));
 
 const twoDigits = (number) => String(number).padStart(2, '0');

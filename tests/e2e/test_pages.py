@@ -112,6 +112,18 @@ async def test_the_language_is_asked_for_or_the_browsers_or_russian(
     await expect(page.locator("h1")).to_have_text({"ru": "Расписание вебинаров", "en": "Webinar schedule"}[language])
 
 
+async def test_every_date_has_its_year(site: Site, visitors: Visitors) -> None:
+    """A rehearsal of last year is not taken for this year's webinar."""
+    planned = due()
+    await site.transactions.create(planned)
+    year = str(planned.scheduled_at.astimezone().year)
+
+    schedule, attendee, console = await visitors.open("/"), await visitors.attendee(), await visitors.speaker()
+    await expect(schedule.locator("#upcoming [data-webinar=w] time")).to_contain_text(year)
+    await expect(attendee.locator("#when")).to_contain_text(year)
+    await expect(console.locator("body")).to_contain_text(year)
+
+
 async def test_the_schedule_sorts_now_before_soon_before_past(site: Site, visitors: Visitors) -> None:
     now = utc_now()
     plan = {"past": ("archived", -3), "late": ("scheduled", 9), "soon": ("scheduled", 1), "on": ("live", 0)}
