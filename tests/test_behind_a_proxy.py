@@ -157,7 +157,7 @@ async def _answers(front: Front) -> bool:
 
 
 async def test_hooks_and_sockets_pass(front: Front) -> None:
-    own = {"Origin": f"{front.scheme}://{front.address}"}
+    own = {"Origin": f"{front.scheme}://{front.address}", "Cookie": "c" * 12_000}  # of the parent domain
     async with front.client() as http, front.socket(additional_headers=own) as held:
         first = await next_state(held)
         answer = await http.post(

@@ -1,7 +1,7 @@
 """The checks of a socket's handshake before its room is looked up. Refusals are plain HTTP answers.
 
 Order: draining, rate by address, path, origin, subprotocol, token, role and webinar, limits on sockets, then the
-WebSocket headers. `protocols` has checked before that a handshake has no body.
+WebSocket headers. `protocols` has checked before that a handshake has no body and is not too large.
 """
 
 import re
@@ -27,8 +27,6 @@ from room_server.core.wire import BEARER, SUBPROTOCOL, bearer_token
 from room_server.errors import BadInput, Forbidden, Refusal, TooManyRequests, Unauthenticated, Unknown
 from room_server.rate_limit import Throttle
 
-MAX_HANDSHAKE_HEADERS = 8192
-"""Bytes of a handshake's header values together."""
 _ROOM_PATH = re.compile(r"/rooms/([^/]+)/socket")
 _COUNTS_PATH = "/monitor/socket"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -175,8 +173,6 @@ def _accept(request: Handshake) -> bytes:
     key = headers.get("sec-websocket-key", "")
     if request.method != "GET":
         raise BadInput("method_not_allowed", "a handshake is a GET request")
-    if sum(map(len, headers.values())) > MAX_HANDSHAKE_HEADERS:
-        raise BadInput("malformed_request", f"a handshake's headers have at most {MAX_HANDSHAKE_HEADERS} bytes")
     if headers.get("sec-websocket-version") != "13":
         raise BadInput("malformed_request", "Sec-WebSocket-Version is to be 13")
     if not _KEY.fullmatch(key):

@@ -15,12 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from room_server import problems, rate_limit
 from room_server.errors import BadInput, Refusal
-from room_server.protocols.upgrade import UpgradeProtocol, asks_for_websocket, head_fault
+from room_server.protocols.upgrade import MAX_REQUEST_HEAD, UpgradeProtocol, asks_for_websocket, head_fault
 
 SEND_BUFFER = 64 * 1024
 """Bytes that the kernel buffers for a peer that does not read."""
-MAX_REQUEST_HEAD = 16 * 1024
-"""Bytes of the request line and headers together."""
 MAX_REQUEST = 1024 * 1024
 """Bytes of one request that are read at all. It also bounds what no handler reads, such as trailers."""
 LINGER_SECONDS = 2.0

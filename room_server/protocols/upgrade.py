@@ -13,8 +13,8 @@ import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-MAX_HANDSHAKE_HEAD = 8192
-"""Bytes of a handshake that is read here; BoundedHttp judges a larger one."""
+MAX_REQUEST_HEAD = 16 * 1024
+"""Bytes of the request line and headers together, of a handshake as of any other request; BoundedHttp refuses more."""
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~%!$&'()*+,;=-]*)(:[0-9]*)?")
 
 
@@ -83,7 +83,7 @@ class HandshakeHead:
     @classmethod
     def of(cls, data: bytes) -> "HandshakeHead | None":
         """The head when `data` is one whole handshake request and nothing else, else None."""
-        if not data.startswith(b"GET ") or data.find(b"\r\n\r\n") != len(data) - 4 or len(data) > MAX_HANDSHAKE_HEAD:
+        if not data.startswith(b"GET ") or data.find(b"\r\n\r\n") != len(data) - 4 or len(data) > MAX_REQUEST_HEAD:
             return None
         head = cls()
         parser = httptools.HttpRequestParser(head)

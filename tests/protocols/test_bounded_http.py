@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 import pytest
 
-from room_server.protocols.bounded_http import MAX_REQUEST_HEAD, BoundedHttp, bind, uvicorn_config
+from room_server.protocols.bounded_http import BoundedHttp, bind, uvicorn_config
+from room_server.protocols.upgrade import MAX_REQUEST_HEAD
 from tests.proxy import proxy_to
 from tests.raw import Raw, connecting, handshake, request
 from tests.support import Site, eventually, room, serving, settings_for, wait_until

@@ -19,7 +19,7 @@ from room_server.core.messages import INBOUND
 from room_server.core.room import Status
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE
-from room_server.protocols.bounded_http import MAX_REQUEST_HEAD
+from room_server.protocols.upgrade import MAX_REQUEST_HEAD
 from tests.api.documents.checking import Json, Reader, path_of, resolved
 from tests.outage import own_redis
 from tests.protocols.test_bounded_http import Hasty
