@@ -26,6 +26,7 @@ from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.document import Document
 from room_server.api.health import Health
 from room_server.api.hooks import Hooks
+from room_server.api.links import Links
 from room_server.api.metrics import Metrics
 from room_server.api.pages import FrameSources
 from room_server.api.rooms import Rooms
@@ -70,6 +71,7 @@ class WebProcess(Struct, kw_only=True):
     heartbeat: Heartbeat
     hooks: Hooks
     rooms: Rooms
+    links: Links
     counts: Counts
     metrics: Metrics
     health: Health
@@ -98,6 +100,7 @@ ROUTES: list[BaseRoute] = [
     Route("/hooks/{name}", Endpoint(lambda web: web.hooks.receive), methods=["POST"]),
     Route("/rooms/{webinar_id}/state", Endpoint(lambda web: web.rooms.state), methods=ANY_METHOD),
     Route("/rooms/{webinar_id}/me", Endpoint(lambda web: web.rooms.standing), methods=["GET"]),
+    Route("/links", Endpoint(lambda web: web.links.answer), methods=["GET"]),
     Route("/webinars", Endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
     Route("/monitor/counts", Endpoint(lambda web: web.counts.answer), methods=["GET"]),
     Route("/healthz", health.alive, methods=["GET"]),
@@ -235,6 +238,7 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
         heartbeat=heartbeat,
         hooks=hooks,
         rooms=Rooms(store, authenticator, settings.max_reads_per_person),
+        links=Links(store, settings),
         counts=counts,
         metrics=Metrics(settings, store, collect, slot),
         health=Health(store, listener.away, lambda: admission.draining),

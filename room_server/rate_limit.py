@@ -49,6 +49,13 @@ class Throttle:
         if len(self._free_at) > KNOWN:
             self._free_at.popitem(last=False)
 
+    def check_without_counting(self, caller: str) -> None:
+        """Raises TooManyRequests when `check` would."""
+        now = time.monotonic()
+        ahead = self._free_at.get(caller, now) - now - self._tolerance
+        if self._interval and ahead > 0:
+            raise TooManyRequests("too many requests from this caller", ahead)
+
 
 def address(peer: str, forwarded: str, proxies: Any) -> str:
     """The caller's address: `peer` or, if that is one of `proxies`, the one that `forwarded` (X-Forwarded-For) names.

@@ -109,6 +109,13 @@ export const getCounts = (token) => get('/monitor/counts', (body) => Array.isArr
 
 export const getSchedule = () => get('/webinars', (body) => Array.isArray(body?.webinars));
 
+/** The webinar and the token of a short link. The code goes in a header: addresses stand in logs, headers do not. */
+export const getLink = (code) => request(
+  '/links',
+  { headers: { 'Link-Code': code } },
+  { isExpected: (body) => typeof body?.token === 'string' && typeof body.webinar_id === 'string' },
+);
+
 /** Learns the server's time where nothing else is asked for: a phone's own clock may be minutes off. */
 export const learnClock = () => get('/healthz', (body) => body !== null);
 

@@ -42,6 +42,8 @@ export default {
   'trouble.invalid.text': 'The key in it is incomplete or wrong. Open the whole link from your invitation again.',
   'trouble.unknown': 'There is no such room',
   'trouble.unknown.text': 'There is no webinar at this address, or it is not published yet. Check the link.',
+  'trouble.ended': 'This link does not work',
+  'trouble.ended.text': 'It has run out, or a part of it is missing. Open the whole link from your invitation, or ask the person who invited you for a new one.',
   'trouble.no_access': 'This link is not for this page',
   'trouble.no_access.text': 'It was made for another webinar or another role. Check that you opened the right one.',
   'trouble.refused': 'The server closed the connection',

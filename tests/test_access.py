@@ -57,11 +57,14 @@ OPEN = {
     "/room/{webinar_id}": "/room/live",
     "/speaker/{webinar_id}": "/speaker/live",
     "/monitor": "/monitor",
+    "/r/{code}": "/r/" + "x" * 22,
     "/demo/player": "/demo/player",
     "/demo/cta": "/demo/cta",
     "/demo/recording": "/demo/recording",
 }
 """What everybody may read, whatever token comes along: the route, and one address on it."""
+BY_CODE = "/links"
+"""What only the code of a short link opens."""
 READ = {
     "/rooms/{webinar_id}/state": ("/rooms/live/state", READERS, True),
     "/rooms/{webinar_id}/me": ("/rooms/live/me", ATTENDEES, True),
@@ -151,7 +154,7 @@ def test_every_route_hook_socket_and_role_is_in_the_table() -> None:
     routes = [*ROUTES, *pages.routes()]
     assert all(isinstance(route, Route | Mount) for route in routes)
     paths = {route.path for route in routes if isinstance(route, Route | Mount)}
-    assert paths == {*OPEN, *READ, SCRAPED, "/hooks/{name}"}
+    assert paths == {*OPEN, *READ, SCRAPED, BY_CODE, "/hooks/{name}"}
     assert {socket.address for socket in SOCKETS.values()} == set(WATCHED)
     assert {*INBOUND, *EMITTED} == set(SENT)
     assert {role.value for role in Role} == set(ROLES)
@@ -163,6 +166,13 @@ async def test_what_is_open_is_open_to_everybody_and_says_the_same(site: Site) -
         for role, credential in EVERYBODY:
             answer = await site.http.get(address, headers=headers(site, role, credential))
             assert (answer.status_code, answer.content) == (200, anonymous.content), (address, role, credential)
+
+
+async def test_no_token_opens_a_short_link(site: Site) -> None:
+    """429 once there were too many of these misses."""
+    for role, credential in EVERYBODY:
+        answer = await site.http.get(BY_CODE, headers=headers(site, role, credential))
+        assert answer.status_code in {404, 429}, (role, credential)
 
 
 async def test_every_role_reads_what_it_may(site: Site) -> None:

@@ -35,6 +35,20 @@ def test_callers_do_not_share_a_limit() -> None:
 def test_a_rate_of_zero_is_no_limit() -> None:
     throttle = Throttle(0, 0)
     assert all(passes(throttle) for _ in range(1000))
+    throttle.check_without_counting("anna")
+
+
+def test_a_caller_can_be_looked_at_without_being_counted() -> None:
+    throttle = Throttle(0.001, 2)
+    for _ in range(5):
+        throttle.check_without_counting("anna")
+    assert [passes(throttle), passes(throttle)] == [True, True]
+    with pytest.raises(TooManyRequests) as looked:
+        throttle.check_without_counting("anna")
+    with pytest.raises(TooManyRequests) as asked:
+        throttle.check("anna")
+    assert looked.value.headers == asked.value.headers
+    throttle.check_without_counting("boris")
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(1, "1"), (0.5, "2"), (0.1, "10"), (100, "1")])

@@ -23,12 +23,15 @@ from room_server.core.room import Room, Status
 from room_server.errors import StateUnavailable, TooManyRequests, Unknown
 from room_server.rate_limit import Throttle
 from room_server.shared_read import SharedRead
+from room_server.state.short_links import CODE
 from room_server.state.store import Store
 
+SHORT_LINK = "link.html"
 PAGES = {
     "/": "schedule.html",
     "/room/{webinar_id}": "room.html",
     "/speaker/{webinar_id}": "speaker.html",
+    "/r/{code}": SHORT_LINK,
     "/monitor": "monitor.html",
     "/demo/player": "demo-player.html",
     "/demo/cta": "demo-cta.html",
@@ -47,6 +50,8 @@ _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'"
 )
 _WEBINAR_ID = re.compile("[A-Za-z0-9_-]{1,64}")
+_CODE = re.compile(CODE.pattern + "(?![A-Za-z0-9_-])")
+"""A short link's code, whatever a mailer has put behind it; whether it leads anywhere is asked by the page."""
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?")
 
 
@@ -126,6 +131,8 @@ def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
             if not _WEBINAR_ID.fullmatch(webinar_id):
                 raise Unknown("not_found", "there is nothing at this address")
             frames = await request.state.web.frame_sources.of(webinar_id)
+        elif path.name == SHORT_LINK and not _CODE.match(request.path_params["code"]):
+            raise Unknown("not_found", "there is nothing at this address")
         request.state.sources = _sources(request.headers.get("host", ""), frames)
         return FileResponse(path, headers=HEADERS)
 

@@ -24,9 +24,9 @@ from room_server.commands.roster_file import RosterFile
 from room_server.commands.token import Span
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import Role
-from room_server.core.room import Room
 from room_server.errors import ConfigurationError, InputFileError
 from room_server.state import roster as rosters
+from room_server.state import short_links
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from room_server.token_secret import with_token_secret
@@ -99,10 +99,12 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
 )
 @state_options
 def links(webinar_id: str, valid: int, **flags: Any) -> None:
-    """Print one personal link per lead, as CSV: lead_id, link. Each holds until 14 days after the planned time.
+    """Print one personal link per lead, as CSV: lead_id, link, short_url.
 
-    So links outlive a webinar that is moved by less than that. Whoever has a link enters as that lead: mail each to its
-    owner only.
+    Each holds until 14 days after the planned time, so links outlive a webinar that is moved by less than that.
+    short_url leads to the same room, for mailers that drop what follows the # of a link. Each call makes new ones; the
+    old ones hold too, up to twenty per lead. `lead forget` ends them. Whoever has a link enters as that lead: mail each
+    to its owner only.
 
     \b
     Examples:
@@ -112,23 +114,26 @@ def links(webinar_id: str, valid: int, **flags: Any) -> None:
     made = with_token_secret(settings(**flags))
     if made.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links")
-    room, leads = run(_registered(made, webinar_id))
-    valid_until = room.scheduled_at + timedelta(seconds=valid)
-    seconds = int(valid_until.timestamp()) - int(time.time())
-    if seconds <= 0:
-        ended = f"{valid_until:%Y-%m-%d %H:%M} UTC, counted from its planned time"
-        raise click.ClickException(f"links of {webinar_id} would have ended at {ended}; see --valid")
+    expires_at, codes = run(_registered(made, webinar_id, timedelta(seconds=valid)))
+    seconds = expires_at - int(time.time())
     base = (made.public_url or _local_url()).rstrip("/")
-    click.echo("lead_id,link")
-    for lead in leads:
+    click.echo("lead_id,link,short_url")
+    for lead, code in codes.items():
         claims = {"sub": str(lead), "role": Role.ATTENDEE, "webinar_id": webinar_id}
-        click.echo(f"{lead},{base}/room/{webinar_id}#token={quote(auth.issue(made, claims, seconds))}")
+        token = quote(auth.issue(made, claims, seconds))
+        click.echo(f"{lead},{base}/room/{webinar_id}#token={token},{base}/r/{code}")
 
 
-async def _registered(made: Settings, webinar_id: str) -> tuple[Room, list[int]]:
+async def _registered(made: Settings, webinar_id: str, valid: timedelta) -> tuple[int, dict[int, str]]:
+    """Until when links hold (Unix seconds), and a new short link's code for each lead, by lead."""
     async with open_state(made) as state:
-        room = await load_room(state.store, webinar_id)
-        return room, sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
+        valid_until = (await load_room(state.store, webinar_id)).scheduled_at + valid
+        expires_at = int(valid_until.timestamp())
+        if expires_at <= time.time():
+            ended = f"{valid_until:%Y-%m-%d %H:%M} UTC, counted from its planned time"
+            raise click.ClickException(f"links of {webinar_id} would have ended at {ended}; see --valid")
+        leads = sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
+        return expires_at, await short_links.save(state.store, webinar_id, leads, expires_at)
 
 
 def _local_url() -> str:

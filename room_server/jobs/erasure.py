@@ -88,7 +88,7 @@ async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) ->
 
 
 async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forgotten:
-    """Delete what is stored of the lead, in one webinar or in all: records, queued messages, stream entries.
+    """Delete what is stored of the lead, in one webinar or in all: records, short links, messages, stream entries.
 
     A tombstone of one day comes first, so that no import that runs meanwhile brings the lead back.
     Raises Unknown, StillRunning, StateUnavailable; what was deleted until then stays deleted.
@@ -117,7 +117,7 @@ async def forget_in(store: Store, lead: int, webinar_id: str, seconds: float = S
     keys, tag, fields = store.keys, store.keys.tag(webinar_id), list(_fields(lead))
     until = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < until:
-        records = [keys.room, keys.roster, keys.participations, keys.deliveries, keys.tally]
+        records = [keys.room, keys.roster, keys.participations, keys.deliveries, keys.tally, keys.links]
         touched = [
             keys.done(webinar_id, new_id()),
             *(key(webinar_id) for key in records),
@@ -186,15 +186,16 @@ async def _known_in(store: Store, lead: int, ids: list[str]) -> list[KnownIn]:
             ("HGET", keys.room(name), "public"),
             ("HEXISTS", keys.roster(name), lead),
             ("HEXISTS", keys.participations(name), lead),
+            ("HEXISTS", keys.links(name), f"lead:{lead}"),
             ("HMGET", keys.deliveries(name), *_fields(lead)),
         ]
     async with deadline():
         replies = await store.call_all(commands)
-    rows = zip(ids, replies[0::4], replies[1::4], replies[2::4], replies[3::4], strict=True)
+    rows = zip(ids, *(replies[column::5] for column in range(5)), strict=True)
     return [
         KnownIn(name, store.records.read(_ROOM, text, f"the state of {name}").status)
-        for name, text, listed, took_part, messages in rows
-        if text and (listed or took_part or any(messages))
+        for name, text, listed, took_part, has_links, messages in rows
+        if text and (listed or took_part or has_links or any(messages))
     ]
 
 

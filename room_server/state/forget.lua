@@ -2,7 +2,7 @@
 Delete everything that one webinar has of one lead, in one step: no waiting message is sent, and the counters stay
 right.
 
-KEYS  1 done   2 room   3 roster   4 participations   5 deliveries   6 tally   7 fates   8 due
+KEYS  1 done   2 room   3 roster   4 participations   5 deliveries   6 tally   7 links   8 fates   9 due
 ARGV  1 seconds that `done` is kept   2 webinar   3 lead   4… fields of deliveries that may be the lead's
 Returns {'forgotten', roster entries, participations, messages}: how many were deleted, now, or before, if the reply of
         the first try was lost
@@ -10,7 +10,7 @@ Returns {'forgotten', roster entries, participations, messages}: how many were d
       | {'sending'}: a message is just being sent; nothing was deleted.
 --]]
 local done, room, roster, participations = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local deliveries, tally, fates, due = KEYS[5], KEYS[6], KEYS[7], KEYS[8]
+local deliveries, tally, links, fates, due = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
 local keep, webinar, lead = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
 local answered = redis.call('GET', done)
@@ -34,6 +34,10 @@ for at = 4, #ARGV do
   end
 end
 
+for digest in string.gmatch(redis.call('HGET', links, 'lead:' .. lead) or '', '%S+') do
+  redis.call('HDEL', links, digest)
+end
+redis.call('HDEL', links, 'lead:' .. lead)
 local messages = 0
 for field, fate in pairs(found) do
   if fate then

@@ -18,7 +18,9 @@ PREFIX = "rs:"
 PARTITIONS = "rs:partitions"
 """String: the number of partitions that this Redis was first started with."""
 
-OF_A_WEBINAR = ("room", "participations", "roster", "deliveries", "tally")
+OF_A_ROOM = ("room", "participations", "roster", "deliveries", "tally")
+"""Kinds of keys of a webinar that `commit.lua` reads or writes."""
+OF_A_WEBINAR = (*OF_A_ROOM, "links")
 """Kinds of keys that are deleted with their webinar."""
 OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates", "clock")
 """Kinds of keys of a partition that `commit.lua` writes."""
@@ -77,7 +79,7 @@ def _of_partition(kind: str) -> Callable[[str], str]:
 class Keys:
     """The keys of a Redis with `partitions` partitions.
 
-    The attributes are functions that give a key: five of them from a webinar's id, `done` and `staged` from that and a
+    The attributes are functions that give a key: six of them from a webinar's id, `done` and `staged` from that and a
     second id, all others from a partition's tag. Renaming a kind would lose what is stored.
     """
 
@@ -97,6 +99,8 @@ class Keys:
         """Hash: `lead:kind` -> delivery of that message, JSON."""
         self.tally = self._of_webinar("tally")
         """Hash of counters: leads that `entered`, were `classified`, `attended`."""
+        self.links = self._of_webinar("links")
+        """Hash of short links: SHA-256 of a code -> claims, JSON; `lead:` and a lead's id -> its hashes, by spaces."""
         self.done = self._of_id("done")
         """String with a time to live: the commit with this id was applied."""
         self.staged = self._of_id("staged")
@@ -143,6 +147,11 @@ class Keys:
         return f"rs:webhook:{digest}"
 
     @staticmethod
+    def link(digest: str) -> str:
+        """String with a time to live: the webinar of the short link whose code has this hash."""
+        return f"rs:link:{digest}"
+
+    @staticmethod
     def pace(whose: str) -> str:
         """With a time to live. Strings: the next moment at which the bot, or a chat, may be written to, in ms.
 
@@ -156,7 +165,7 @@ class Keys:
         tag = self.tag(webinar_id)
         return {
             "done": self.done(webinar_id, commit_id),
-            **dict(zip(OF_A_WEBINAR, self.all_of(webinar_id), strict=True)),
+            **dict(zip(OF_A_ROOM, self.all_of(webinar_id), strict=False)),
             **{kind: f"rs:{{{tag}}}:{kind}" for kind in OF_A_COMMIT},
             "channel": self.channel(tag),
         }

@@ -12,7 +12,8 @@ from tests.outage import own_redis
 from tests.support import Site, eventually, room, serving, settings_for
 
 PLAYER = "https://player.example.org/embed/7?autoplay=1"
-ADDRESSES = [path.replace("{webinar_id}", "w") for path in pages.PAGES]
+CODE = "aB3-_" + "x" * 17
+ADDRESSES = [path.replace("{webinar_id}", "w").replace("{code}", CODE) for path in pages.PAGES]
 
 
 def policy(answer: httpx.Response) -> dict[str, str]:
@@ -83,6 +84,10 @@ OUTSIDE = [
     "/room/%D0%B2",
     "/room/" + "w" * 65,
     "/speaker/w%23token=x",
+    "/r/",
+    "/r/" + "x" * 21,
+    "/r/" + "x" * 23,
+    f"/r/{CODE}/",
     "/nothing",
 ]
 

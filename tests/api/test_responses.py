@@ -11,6 +11,7 @@ from room_server.app import ROUTES
 from tests.support import Site, serving, settings_for
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+CODE = "aB3-_" + "x" * 17
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2ln-bmF_dHVyZQ"
 
 
@@ -53,6 +54,9 @@ async def opened(site: Site, address: str, **headers: str) -> httpx.Response:
         ("/room", None),
         ("/room/w/chat", None),
         ("/room/" + "w" * 65, None),
+        (f"/r/{CODE}/", f"/r/{CODE}"),
+        (f"//R/{CODE}>", f"/r/{CODE}"),
+        (f"/r/{CODE}", None),
         ("/monitored", None),
         ("/monitor/counts", None),
         ("/", None),

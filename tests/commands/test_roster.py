@@ -1,5 +1,6 @@
 """`room-server roster …`: importing who is registered, and the links of each."""
 
+import asyncio
 import csv
 import time
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,8 @@ import pytest
 
 from room_server.auth import Authenticator
 from room_server.core.messages import Role
+from room_server.state import short_links
+from room_server.state.startup import open_state
 from tests.support import settings_for
 from tests.terminal import Terminal
 
@@ -185,7 +188,7 @@ def test_links_of_a_webinar_long_past_are_refused(launch: Terminal) -> None:
     launch.says("webinar", "set", "launch", "--at", (datetime.now(UTC) - 14 * DAY).isoformat())
 
     assert "would have ended at" in launch.refuses("roster", "links", "launch", *PUBLIC)
-    assert launch.says("roster", "links", "launch", *PUBLIC, "--valid", "15d") == "lead_id,link\n"
+    assert launch.says("roster", "links", "launch", *PUBLIC, "--valid", "15d") == "lead_id,link,short_url\n"
 
 
 def test_links_of_no_webinar_are_refused(terminal: Terminal) -> None:
@@ -193,4 +196,22 @@ def test_links_of_no_webinar_are_refused(terminal: Terminal) -> None:
 
 
 def test_an_empty_roster_has_no_links(launch: Terminal) -> None:
-    assert launch.says("roster", "links", "launch", *PUBLIC) == "lead_id,link\n"
+    assert launch.says("roster", "links", "launch", *PUBLIC) == "lead_id,link,short_url\n"
+
+
+async def test_each_link_has_a_short_one_that_leads_to_the_same(
+    launch: Terminal, tmp_path: Path, at: datetime, valkey_url: str
+) -> None:
+    await asyncio.to_thread(launch.says, "roster", "import", "launch", leads(tmp_path, 10, 9))
+    said = await asyncio.to_thread(launch.says, "roster", "links", "launch", *PUBLIC)
+
+    rows = list(csv.DictReader(said.splitlines()))
+    assert list(rows[0]) == ["lead_id", "link", "short_url"]
+    async with open_state(settings_for(valkey_url)) as state:
+        for row in rows:
+            host, _, code = row["short_url"].rpartition("/r/")
+            found = await short_links.find(state.store, code)
+            assert (host, found) == (
+                "https://rooms.example.org",
+                ("launch", short_links.Claims(int(row["lead_id"]), int((at + 14 * DAY).timestamp()))),
+            )

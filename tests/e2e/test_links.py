@@ -1,12 +1,19 @@
 """Personal links: what a page does with the token in its address, and what it says when the token opens nothing."""
 
+import time
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import expect
 
+from room_server.core.room import RosterEntry
+from room_server.state import short_links
+from room_server.state.roster import import_roster
 from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, fits, shows
-from tests.support import Site, eventually, room
+from tests.e2e.wire import Wire, answered
+from tests.support import Site, eventually, room, wait_until
 
 
 async def test_the_rooms_address_stays_the_persons_link(site: Site, visitors: Visitors) -> None:
@@ -234,3 +241,57 @@ async def test_a_refused_page_asks_no_more(site: Site, visitors: Visitors) -> No
 
     await eventually(drew, "the page drew once more")
     assert later == []
+
+
+def more_than(wire: Wire, count: int) -> bool:
+    """Whether more requests than that were answered in the server's place."""
+    return len(wire.taken) > count
+
+
+async def short_link(site: Site) -> str:
+    """The path of a short link to the webinar `w`."""
+    await site.transactions.create(room())
+    await import_roster(site.store, "w", [RosterEntry(lead_id=42)], replace=False)
+    return "/r/" + (await short_links.save(site.store, "w", [42], int(time.time()) + 3600))[42]
+
+
+async def test_a_short_link_opens_the_room_and_leaves_no_code_behind(site: Site, visitors: Visitors) -> None:
+    path = await short_link(site)
+    for spoiled in (path, f"{path}/", f"{path}.", f"{path}?lang=en", f"{path}?utm_source=mail#x"):
+        page = await visitors.blank(**PHONE)
+        await page.goto(f"http://{site.address}{spoiled}")
+        await shows(page, connection="open", status="scheduled")
+
+        parts = urlsplit(page.url)
+        assert (parts.path, parts.fragment[:9]) == ("/room/w", "token=eyJ"), spoiled
+        assert await page.evaluate("history.length") == 2, spoiled  # the empty page that was there, and the room
+        assert await page.evaluate("document.referrer") == ""
+        await page.reload()
+        await shows(page, connection="open", status="scheduled")
+
+
+@pytest.mark.parametrize("look", [PHONE, LAPTOP])
+async def test_a_short_link_that_has_ended_says_so(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
+    visitors.may_be_refused = True
+    path = await short_link(site)
+    await site.store.delete("w")
+    page = await visitors.open(path, **look)
+
+    await shows(page, connection="refused")
+    await expect(page.locator("#trouble-title")).to_have_text("Ссылка не работает")
+    assert await fits(page)
+    await page.goto(f"http://{site.address}{path}?lang=en")
+    await expect(page.locator("#trouble-title")).to_have_text("This link does not work")
+
+
+async def test_a_short_link_is_asked_again_until_the_server_itself_answers(
+    site: Site, visitors: Visitors, wire: Wire
+) -> None:
+    path = await short_link(site)
+    for instead in (answered(502, "<html>Bad gateway"), answered(200, "{}", "application/json"), answered(404, "?")):
+        wire.instead, already = {"/links": instead}, len(wire.taken)
+        page = await visitors.blank(**PHONE)
+        await page.goto(f"http://{wire.address}{path}")
+        await wait_until(partial(more_than, wire, already + 1), "the page asks again")
+        wire.instead = {}
+        await shows(page, connection="open", status="scheduled")

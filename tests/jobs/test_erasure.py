@@ -25,7 +25,7 @@ from room_server.jobs.erasure import (
     webinars_of,
 )
 from room_server.jobs.evaluation import Evaluations
-from room_server.state import roster, webinars
+from room_server.state import roster, short_links, webinars
 from room_server.state.outbox import FollowOn, Outbox
 from room_server.state.records import LeadRecords
 from room_server.state.redis.pipeline import Script, pairs
@@ -41,6 +41,11 @@ LEAD, OTHER = 4207001, 4207002
 NAME, CHAT, PARTNER = "Zinaida Unmistakable", 7700700700, 8800800800
 OVER = [f"over-{number}" for number in range(6)]
 """Webinars in several partitions, where there are some."""
+
+
+def soon() -> int:
+    """In an hour, Unix seconds."""
+    return int(utc_now().timestamp()) + 3600
 
 
 def entry(lead: int) -> RosterEntry:
@@ -75,6 +80,7 @@ async def live_through(store: Store) -> None:
         await finish(store, name, OTHER, *([LEAD] if number < 3 else []))
     await transactions(store).create(room("planned"))
     await roster.import_roster(store, "planned", [entry(LEAD), entry(OTHER)], replace=False)
+    await short_links.save(store, "planned", [LEAD, OTHER], soon())
     await begin(store, "without", OTHER)
 
 
@@ -141,6 +147,24 @@ async def test_the_counts_are_those_of_the_leads_that_are_left(any_state: State)
     left = {counter: count for counter, count in (await tallies(store, "alone")).items() if count}
     assert (left, await webinars.delivery_counts(store)) == wanted
     assert await webinars.evaluation_progress(store, "alone") == (1, 1)
+
+
+async def test_a_persons_short_links_end_and_those_of_others_hold(any_state: State) -> None:
+    store = any_state.store
+    codes: dict[int, list[str]] = {LEAD: [], OTHER: []}
+    for name in ("planned", "removed"):
+        await transactions(store).create(room(name))
+        await roster.import_roster(store, name, [entry(LEAD), entry(OTHER)], replace=False)
+        for _ in range(2):
+            for lead, code in (await short_links.save(store, name, [LEAD, OTHER], soon())).items():
+                codes[lead].append(code)
+    await roster.import_roster(store, "removed", [entry(OTHER)], replace=True)  # nothing but links is left of LEAD
+
+    await forget(store, LEAD)
+
+    assert [await short_links.find(store, code) for code in codes[LEAD]] == [None] * 4
+    assert None not in [await short_links.find(store, code) for code in codes[OTHER]]
+    assert await mentions(any_state) == []
 
 
 async def test_a_second_time_there_is_nothing_to_forget(any_state: State) -> None:
@@ -326,7 +350,7 @@ async def test_a_reply_that_was_lost_is_given_again(store: Store) -> None:
     keys, tag = store.keys, store.keys.tag("w")
     webinars_of = [
         *(keys.done("w", "id"), keys.room("w"), keys.roster("w"), keys.participations("w")),
-        *(keys.deliveries("w"), keys.tally("w"), keys.fates(tag), keys.due(tag)),
+        *(keys.deliveries("w"), keys.tally("w"), keys.links("w"), keys.fates(tag), keys.due(tag)),
     ]
     script, arguments = Script.read("forget"), [60, "w", LEAD, f"{LEAD}:attendance", f"{LEAD}:follow_up"]
     replies = [await store.run(script, webinars_of, arguments) for _ in range(2)]

@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import version
 
+from room_server.api import links
 from room_server.api.documents import operations
 from room_server.api.documents.document import TITLE, Json, ref, schema_of, schemas
 from room_server.api.documents.operations import Answer, Operation
 from room_server.core.messages import EMITTED, WebinarId
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE, ProblemDetails
+from room_server.state.short_links import CODE
 
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 ABOUT = """\
@@ -100,6 +102,7 @@ PARAMETERS: dict[str, Json] = {
     "webinar_id": {"description": "The webinar.", "schema": schema_of(WebinarId)},
     "name": {"description": "The hook.", "schema": {"enum": list(EMITTED)}},
     "If-None-Match": {"description": "ETags of answers that the caller has.", "schema": _TEXT},
+    links.HEADER: {"description": "The code of a short link, as it stands in `/r/{code}`.", "schema": _TEXT},
 }
 FILE_PARAMETERS: dict[str, Json] = {
     "webinar_id": {
@@ -107,6 +110,10 @@ FILE_PARAMETERS: dict[str, Json] = {
         "schema": schema_of(WebinarId),
     },
     "path": {"description": "The file.", "schema": _TEXT},
+    "code": {
+        "description": "The code of a short link, whether there is one or not: it is the page that asks for it.",
+        "schema": {"type": "string", "pattern": f"^{CODE.pattern}$"},
+    },
 }
 
 

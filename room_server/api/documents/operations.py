@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from room_server.api.counts import Counted
 from room_server.api.health import Alive, Readiness
 from room_server.api.hooks import ANSWERS
+from room_server.api.links import HEADER, Link
 from room_server.api.pages import PAGES
 from room_server.api.rooms import Schedule, Standing
 from room_server.core import lifecycle
@@ -125,6 +126,13 @@ READING: dict[str, Operation] = {
         callers=(TOKEN,),
         roles=MAY_READ[Reading.STANDING],
     ),
+    "/links": Operation(
+        id="short_link",
+        description="The token of a short link, by its code. Wrong codes are limited by address.",
+        answers={200: Answer("The webinar and the token.", Link)},
+        codes=("not_found", "state_unavailable"),
+        request_headers=(HEADER,),
+    ),
     "/webinars": Operation(
         id="schedule",
         description="The public schedule.",
@@ -179,7 +187,7 @@ FILES = {
             id="page_" + name.removesuffix(".html").replace("-", "_"),
             description="A page for people; its token travels in the fragment of the address and is not sent.",
             answers={200: Answer("The page.", media=("text/html",), headers=_FILE)},
-            codes=("not_found",) if "{webinar_id}" in path else (),
+            codes=("not_found",) if "{" in path else (),
             tag="pages",
         )
         for path, name in PAGES.items()

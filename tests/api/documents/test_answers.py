@@ -15,11 +15,13 @@ from standardwebhooks.webhooks import Webhook
 from room_server.api.documents import openapi
 from room_server.api.documents.operations import COMMON_CODES, HOOKS, OPERATIONS
 from room_server.api.hooks import MAX_BODY
+from room_server.api.links import HEADER
 from room_server.core.messages import INBOUND
-from room_server.core.room import Status
+from room_server.core.room import RosterEntry, Status
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE
 from room_server.protocols.upgrade import MAX_REQUEST_HEAD
+from room_server.state import roster, short_links
 from tests.api.documents.checking import Json, Reader, path_of, resolved
 from tests.outage import own_redis
 from tests.protocols.test_bounded_http import Hasty
@@ -152,19 +154,23 @@ async def sign(site: Site) -> None:
 
 async def read(site: Site) -> None:
     """All that can be read, without and with `If-None-Match`."""
-    addresses = [path.replace("{webinar_id}", "live").replace("{path}", "app.css") for path in OPERATIONS]
-    for address in addresses:
+    await roster.import_roster(site.store, "live", [RosterEntry(lead_id=42)], replace=False)
+    codes = await short_links.save(site.store, "live", [42], int(time.time()) + 3600)
+    link = {HEADER: codes[42]}
+    names = {"webinar_id": "live", "path": "app.css", "code": codes[42], "name": "{name}"}
+    for address in (path.format(**names) for path in OPERATIONS):
         for method in ("GET", "HEAD", "PUT", "PATCH", "DELETE"):
-            answer = await site.http.request(method, address, headers={**site.bearer("speaker", "*"), "Origin": ORIGIN})
+            headers = {**site.bearer("speaker", "*"), "Origin": ORIGIN, **link}
+            answer = await site.http.request(method, address, headers=headers)
             tag = {"If-None-Match": answer.headers.get("etag", '"none"')}
-            await site.http.request(method, address, headers={**site.bearer("speaker", "*"), **tag})
+            await site.http.request(method, address, headers={**site.bearer("speaker", "*"), **tag, **link})
     for path in ("/rooms/{webinar_id}/state", "/rooms/{webinar_id}/me", "/monitor/counts"):
         address = path.format(webinar_id="live")
         for headers in ({}, site.bearer("guest", "*"), site.bearer("attendee", "*"), site.bearer("speaker", "other")):
             await site.http.get(address, headers=headers)
     await site.http.get("/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
     await site.http.get("/metrics", headers={"Accept": "application/openmetrics-text"})
-    for address in ("/static/none.js", "/room/a b", "/speaker/a b"):
+    for address in ("/static/none.js", "/room/a b", "/speaker/a b", "/r/none", "/links"):
         await site.http.get(address)
     await site.http.get("/rooms/nowhere/state", headers=site.bearer("speaker", "*"))
     await site.http.get("/rooms/nowhere/me", headers=site.bearer("attendee", "*"))
@@ -196,7 +202,7 @@ async def test_too_many_requests_are_answered_as_the_document_says(valkey_url: s
     async with witnessed(valkey_url, max_requests_per_address=1) as (site, witness):
         for _ in range(2):
             for path, methods in OPERATIONS.items():
-                address = path.format(webinar_id="w", name="post_webinar_route", path="app.css")
+                address = path.format(webinar_id="w", name="post_webinar_route", path="app.css", code="x" * 22)
                 await site.http.request(next(iter(methods)), address)
 
     assert {path for path, code in witness.codes if code == "too_many_requests"} == OPERATIONS.keys()
@@ -221,6 +227,7 @@ async def test_without_redis_everything_is_answered_as_the_document_says() -> No
             site.state(),
             site.http.get("/rooms/w/me", headers=site.bearer("attendee")),
             site.http.get("/webinars"),
+            site.http.get("/links", headers={HEADER: "x" * 22}),
             site.http.get("/monitor/counts", headers=site.bearer("monitor", "*")),
             site.http.get("/readyz"),
         )
