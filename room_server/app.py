@@ -198,6 +198,7 @@ def socket_metrics(hub: Hub, admission: Admission, listener: Listener) -> promet
     return {
         **{(P + "sockets", role.value): roles[role] for role in Role},
         **{(P + "handshakes_total", code): count for code, count in {"accepted": 0, **admission.answered}.items()},
+        (P + "sockets_refused_to_persons_total",): admission.refused_to_persons,
         (P + "frames_total",): hub.tally.frames,
         (P + "gaps_healed_total",): hub.tally.healed,
         (P + "subscribed",): int(listener.subscribed.is_set()),

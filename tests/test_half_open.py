@@ -112,6 +112,7 @@ async def is_ready(http: httpx.AsyncClient) -> bool:
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux changes the limits of a process that runs")
 async def test_a_process_without_free_descriptors_turns_away_and_recovers(valkey_url: str) -> None:
     settings = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
+    settings["ROOM_SERVER_MAX_SOCKETS"] = "500"  # so few that no machine lets too few files be open
     async with running("web", "--port", "0", **settings) as web, contextlib.AsyncExitStack() as silent:
         resource.prlimit(web.process.pid, resource.RLIMIT_NOFILE, (64, 64))
         host, _, port = web.address.removeprefix("http://").partition(":")

@@ -57,6 +57,38 @@ async def test_a_vital_task_may_end_when_it_was_asked_to(caplog: pytest.LogCaptu
     assert caplog.records == []
 
 
+OPENING = """
+import logging, resource, sys
+from room_server import process
+logging.basicConfig(format="%(message)s", stream=sys.stdout)
+soft, hard, sockets = map(int, sys.argv[1:])
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+process.raise_open_files(sockets)
+print(*resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "sockets", "told"),
+    [
+        (256, 1024, 700, ["1024 1024"]),
+        (256, 1024, 724, ["1024 1024"]),
+        (256, 1024, 0, ["1024 1024"]),
+        (1024, 1024, 725, [
+            "a process may open 1024 files, and 725 sockets (ROOM_SERVER_MAX_SOCKETS) need 1025: raise the hard limit "
+            "(LimitNOFILE= in systemd, ulimit -Hn), or set ROOM_SERVER_MAX_SOCKETS to 724", "1024 1024"]),
+    ],
+)  # fmt: skip
+def test_a_process_may_open_as_many_files_as_its_hard_limit_allows(
+    soft: int, hard: int, sockets: int, told: list[str]
+) -> None:
+    """In a process of its own, since a lowered hard limit stays."""
+    words = [sys.executable, "-c", OPENING, *map(str, (soft, hard, sockets))]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+
+    assert done.stdout.splitlines() == told
+
+
 def test_the_garbage_collector_leaves_alone_what_was_loaded() -> None:
     """In a process of its own, since it cannot be undone."""
     words = (

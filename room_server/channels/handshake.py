@@ -4,10 +4,12 @@ Order: draining, rate by address, path, origin, subprotocol, token, role and web
 WebSocket headers. `protocols` has checked before that a handshake has no body and is not too large.
 """
 
+import logging
 import re
 from asyncio import Transport, get_running_loop
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cached_property
 from urllib.parse import unquote_to_bytes
 
@@ -27,6 +29,10 @@ from room_server.core.wire import BEARER, SUBPROTOCOL, bearer_token
 from room_server.errors import BadInput, Forbidden, Refusal, TooManyRequests, Unauthenticated, Unknown
 from room_server.rate_limit import Throttle
 
+logger = logging.getLogger(__name__)
+
+WARNED_SECONDS = 600
+"""Between two warnings of the same person's sockets."""
 _ROOM_PATH = re.compile(r"/rooms/([^/]+)/socket")
 _COUNTS_PATH = "/monitor/socket"
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -83,6 +89,8 @@ class Admission:
         """Sockets by `Actor.person`."""
         self.answered: Counter[str] = Counter()
         """Handshakes by result: `accepted`, or the refusal's code."""
+        self.refused_to_persons = 0
+        """Handshakes that were refused because the person held as many sockets as it may."""
         self.asks_for_addresses = settings.max_requests_per_address > 0
         """Whether `admit` needs the caller's address."""
         self._authenticate = authenticate
@@ -90,6 +98,7 @@ class Admission:
         self._max_sockets = settings.max_sockets
         self._max_per_person = settings.max_sockets_per_person
         self._throttle = Throttle(settings.max_handshakes, settings.max_handshakes)
+        self._warnings = Throttle(1 / WARNED_SECONDS, 1)
         self._per_address = Throttle(settings.max_requests_per_address, 2 * settings.max_requests_per_address)
 
     @cached_property
@@ -133,8 +142,20 @@ class Admission:
         if self._max_sockets and self.total >= self._max_sockets:
             raise _retry_after("too_many_sockets", "this process holds all the sockets it may", "5")
         if self._max_per_person and self.persons[actor.person] >= self._max_per_person:
+            self._tell_of(actor)
             detail = f"one person may hold {self._max_per_person} sockets of this process"
             raise _retry_after("too_many_sockets", detail, "5")
+
+    def _tell_of(self, actor: Actor) -> None:
+        """Count and log that a person is in more places than a person can be."""
+        self.refused_to_persons += 1
+        with suppress(TooManyRequests):
+            self._warnings.check(actor.person)
+            logger.warning(
+                "%s holds %d sockets of this process and wants more: either its link was passed on, or a page cache "
+                "serves one person's room to everybody, who are then counted as one (docs/site.md, \"Page caches\")",
+                actor.person, self._max_per_person,
+            )  # fmt: skip
 
     def enter(self, actor: Actor) -> None:
         """Count a socket in."""

@@ -33,9 +33,8 @@ from room_server.worker import stop_on_signals, work, working_beside
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address of a browser on this machine
 CANNOT_START = "the server could not start; the log says why"
 HEALTH_SECONDS = 10
-"""A worker that does not answer the supervisor's ping for so long is replaced; one that starts on a busy machine may
-need some seconds. The supervisor handles no signal while it waits for an answer, so this and the longest drain together
-are shorter than TimeoutStopSec (deploy/)."""
+"""A worker that does not answer the supervisor's ping for so long is replaced; one may need some seconds to start. The
+supervisor handles no signal meanwhile, so this and the longest drain are shorter than TimeoutStopSec (deploy/)."""
 TERMINATE_EVERY = 1.0
 """Seconds between two SIGTERM to a worker that is to end."""
 
@@ -64,6 +63,7 @@ def web(host: str, port: int, workers: int, **flags: Any) -> None:
     """
     made = _web_settings(flags)
     with _bound(host, port) as bound:
+        process.raise_open_files(made.max_sockets)
         if workers == 1:
             _serve(made, bound)
             return

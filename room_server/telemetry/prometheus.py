@@ -50,6 +50,9 @@ FAMILIES: dict[str, Family] = {
     P + "heartbeat_age_seconds": Family(MAXIMUM, "Since Redis last took a process's word; the oldest of this host."),
     P + "sockets": Family(GAUGE, "Room sockets that are open.", ("role",)),
     P + "handshakes_total": Family(COUNTER, "Socket handshakes: accepted, or the refusal's code.", ("outcome",)),
+    P + "sockets_refused_to_persons_total": Family(
+        COUNTER, "Handshakes refused since the person held as many sockets as it may."
+    ),
     P + "frames_total": Family(COUNTER, "Frames that broadcasts meant for sockets."),
     P + "broadcast_seconds": Family(
         HISTOGRAM, "From hearing of a change to the write to the last socket of this process."

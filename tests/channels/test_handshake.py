@@ -298,6 +298,23 @@ def test_a_person_without_sockets_is_not_remembered(valkey_url: str) -> None:
     assert (admission.total, admission.persons) == (0, {})
 
 
+def test_who_is_in_more_places_than_a_person_can_be_is_told_of(
+    valkey_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As when a page cache serves one person's room to everybody."""
+    admission = admission_with(valkey_url, max_sockets_per_person=2)
+    for person in ("anna", "boris", "anna", "boris"):
+        admission.enter(admission.admit(request(authorization=f"Bearer {person}")).actor)
+    assert (caplog.records, admission.refused_to_persons) == ([], 0)
+    for _ in range(3):
+        with pytest.raises(Refusal, match="one person may hold 2 sockets"):
+            admission.admit(request(authorization="Bearer anna"))
+
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("system:anna holds 2 sockets of this process and wants more")
+    assert admission.refused_to_persons == 3
+
+
 def admission_with(valkey_url: str, **more: int) -> Admission:
     """An admission outside a process, for which every token is a system's for all webinars."""
     settings = settings_for(valkey_url, **more)

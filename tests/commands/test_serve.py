@@ -15,7 +15,7 @@ from room_server.commands.serve import address_of
 from room_server.protocols.bounded_http import bind
 from tests.outage import own_redis
 from tests.support import PATIENCE, TOKEN_SECRET, wait_until
-from tests.terminal import WAITS, Running, Starting, Terminal, finished, launched, running, starting
+from tests.terminal import COMMAND, WAITS, Running, Starting, Terminal, finished, launched, running, starting
 
 LINKS = ["schedule", "attendee", "attendee 2", "speaker", "monitor"]
 
@@ -239,8 +239,29 @@ async def test_it_waits_for_redis_refuses_connections_and_then_serves(words: tup
 @pytest.mark.parametrize("words", WEB, ids=" ".join)
 async def test_it_ends_at_once_while_it_waits(words: tuple[str, ...], sent: signal.Signals) -> None:
     environment = {"ROOM_SERVER_REDIS_URL": "unix:///nowhere/s", "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
-    async with starting(*words, "0", **environment) as site:
+    async with starting(*words, "0", **environment, ROOM_SERVER_MAX_SOCKETS="500") as site:
         await wait_until(lambda: WAITS in site.told(), "it waits", PATIENCE)
         status, printed = await site.end(sent)
 
     assert (status, len(printed.splitlines())) == (0, 1)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a process shows its limits in /proc")
+@pytest.mark.parametrize("words", WEB, ids=" ".join)
+async def test_web_opens_as_many_files_as_it_may_and_says_once_when_that_is_too_few(
+    words: tuple[str, ...], valkey_url: str
+) -> None:
+    environment = {"ROOM_SERVER_REDIS_URL": valkey_url, "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET}
+    limited = ("bash", "-c", 'ulimit -Sn 256; ulimit -Hn 1024; exec "$@"', "-", *COMMAND, *words, "0")
+    async with launched(*limited, **environment) as starting_up:
+        site = await starting_up.ready()
+        (soft, hard) = re.findall(r"^Max open files +(\d+) +(\d+)", limits(site), re.MULTILINE)[0]
+        _, told = await site.end()
+
+    assert (soft, hard) == ("1024", "1024")
+    assert told.count("a process may open 1024 files, and 20000 sockets (ROOM_SERVER_MAX_SOCKETS) need 20300") == 1
+
+
+def limits(site: Running) -> str:
+    """The limits of the process."""
+    return Path(f"/proc/{site.process.pid}/limits").read_text()
