@@ -126,6 +126,8 @@ class Keys:
     """Sorted set: webinar -> when it was archived, Unix ms; its retention counts from then on."""
     nodes = staticmethod(_of_partition("nodes"))
     """Sorted set with a time to live: process that reports here -> when it last did, Unix ms."""
+    probe = staticmethod(_of_partition("probe"))
+    """String with a time to live: written and deleted at a start, to learn whether that is allowed; also a channel."""
     reports = staticmethod(_of_partition("words"))
     """Hash with a time to live: process that reports here -> its report, JSON."""
     channel = staticmethod(_of_partition("rooms"))

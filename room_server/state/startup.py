@@ -23,6 +23,7 @@ from room_server.state.redis.cluster import each_server, open_cluster_pipeline
 from room_server.state.redis.connect import connected
 from room_server.state.redis.pipeline import Client, Pipeline, open_node_pipeline
 from room_server.state.redis.retry import is_final
+from room_server.state.rights import check_rights
 from room_server.state.store import Store
 
 logger = logging.getLogger(__name__)
@@ -65,10 +66,11 @@ async def open_state(settings: Settings) -> AsyncIterator[State]:
             if settings.replicas:  # a pipeline of its own, so that plain reads do not wait for replicas
                 replicated = await stack.enter_async_context(open_pipeline(client, settings.replicas))
             await _check_version(pipeline)
-            partitions = await _partitions(pipeline, settings)
+            keys = Keys(await _partitions(pipeline, settings))
+            await check_rights(client, pipeline, keys)
         except (RedisError, OSError) as error:
             raise _configuration_error(url, error) from error
-        yield State(Store(pipeline, Keys(partitions), replicated), client, url)
+        yield State(Store(pipeline, keys, replicated), client, url)
 
 
 @asynccontextmanager

@@ -29,6 +29,7 @@ NAMES = {
     "webinars": (KEYS.webinars("p2"), "rs:{p2}:webinars"),
     "archived": (KEYS.archived("p2"), "rs:{p2}:archived"),
     "forgotten": (KEYS.forgotten("p2"), "rs:{p2}:forgotten"),
+    "probe": (KEYS.probe("p2"), "rs:{p2}:probe"),
     "channel": (KEYS.channel("p2"), "rs:{p2}:rooms"),
     "pace": (KEYS.pace("bot"), "rs:{pace}:bot"),
     "webhook": (KEYS.webhook("digest"), "rs:webhook:digest"),

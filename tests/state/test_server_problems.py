@@ -87,7 +87,7 @@ async def test_without_the_right_to_ask_there_is_no_warning(caplog: pytest.LogCa
     with redis_server(find_binary(), "--appendonly", "no") as url:
         async with open_state(settings_for(url)) as state:
             with BlockingRedis.from_url(url) as admin:
-                admin.acl_setuser("default", commands=["-config", "-info"])
+                admin.acl_setuser("default", enabled=True, nopass=True, commands=["-config", "-info"])
             assert await warnings_of(state, caplog, replicas=1) == []
 
 
