@@ -49,9 +49,9 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
         ("RETENTION_DAYS", "36501", "expected a whole number, at least 0 and at most 36500, not '36501'"),
         ("LOG_FORMAT", "xml", "expected console or json, not 'xml'"),
         ("REDIS_URL", "http://localhost", "the scheme 'http' is none of redis, redis+cluster, redis+sentinel, "
-                                          "rediss, rediss+cluster, unix"),
+                                          "rediss, rediss+cluster, rediss+sentinel, unix"),
         ("REDIS_URL", "localhost:6379", "the scheme 'localhost' is none of redis, redis+cluster, redis+sentinel, "
-                                        "rediss, rediss+cluster, unix"),
+                                        "rediss, rediss+cluster, rediss+sentinel, unix"),
         ("REDIS_URL", "redis://[::1", "Invalid IPv6 URL"),
         ("PUBLIC_URL", "example.org", "expected an address like https://example.org, not 'example.org'"),
         ("PUBLIC_URL", "https://", "expected an address like https://example.org, not 'https://'"),

@@ -26,6 +26,11 @@ REPLY_SECONDS = 0.8
 """Timeout of a connection attempt and of a reply; with one retry the request is still answered within two seconds."""
 SENTINEL_SECONDS = 0.3
 """The same for a sentinel; the next one is asked then, and there must be time left for the master."""
+SENTINEL_OPTIONS = frozenset(
+    {"db", "sentinel_username", "sentinel_password"}
+    | {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname"}
+)
+"""What may follow the `?` of an address with Sentinel: the master's database, the sentinels' own login, TLS."""
 CONNECTIONS = 64
 """Most connections of one client to a server."""
 
@@ -65,10 +70,10 @@ def connect(url: str, **more: Any) -> Client:
         parts = urlsplit(url)
         if parts.scheme.endswith("+cluster"):
             return _cluster(parts, options(**more))
-        if parts.scheme == "redis+sentinel":
+        if parts.scheme.endswith("+sentinel"):
             return _checked(_sentinel(parts, options(**more)))
         return _checked(Redis.from_url(url, **options(**more)))
-    except (ValueError, TypeError, RedisClusterException) as error:
+    except (ValueError, TypeError, RedisError, RedisClusterException) as error:
         raise ConfigurationError(f"ROOM_SERVER_REDIS_URL: {error}") from error
 
 
@@ -85,7 +90,10 @@ def _cluster(parts: SplitResult, made: dict[str, Any]) -> RedisCluster:
 
 
 def _sentinel(parts: SplitResult, made: dict[str, Any]) -> Redis:
-    """A client for `redis+sentinel://[user:password@]h1[:p1],h2[:p2]/NAME[?db=N]`: the master NAME."""
+    """A client for the master NAME: `redis+sentinel://[user:password@]h1[:p1],h2[:p2]/NAME[?option=value&…]`.
+
+    User and password are the master's; the options are SENTINEL_OPTIONS. `rediss+sentinel://` speaks TLS to all.
+    """
     credentials, _, hosts = parts.netloc.rpartition("@")
     name = parts.path.strip("/")
     if not name or not hosts:
@@ -93,18 +101,37 @@ def _sentinel(parts: SplitResult, made: dict[str, Any]) -> Redis:
     username, _, password = credentials.partition(":")
     login = {"username": unquote(username) or None, "password": unquote(password)} if password else {}
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if query.keys() - {"db"}:
-        raise ValueError(f"redis+sentinel:// takes `db` and nothing else after the ?, not {', '.join(sorted(query))}")
+    if strange := query.keys() - SENTINEL_OPTIONS:
+        known, given = ", ".join(sorted(SENTINEL_OPTIONS)), ", ".join(sorted(strange))
+        raise ValueError(f"redis+sentinel:// takes {known} after the ?, not {given}")
+    own = {"username": query.get("sentinel_username"), "password": query.get("sentinel_password")}
+    tls = _tls(parts.scheme, query)
     untyped: Any = Sentinel  # redis-py does not annotate its constructor
     sentinels = untyped(
         [_place(seed, 26379) for seed in hosts.split(",")],
-        sentinel_kwargs=options(socket_timeout=SENTINEL_SECONDS, socket_connect_timeout=SENTINEL_SECONDS),
+        sentinel_kwargs=options(socket_timeout=SENTINEL_SECONDS, socket_connect_timeout=SENTINEL_SECONDS, **own, **tls),
         **made,
         **login,
+        **tls,
         db=int(query.get("db", 0)),
     )
     master: Redis = sentinels.master_for(name)
     return master
+
+
+def _tls(scheme: str, query: dict[str, str]) -> dict[str, Any]:
+    """How connections are encrypted; empty without TLS. Raises ValueError for options that go with TLS alone."""
+    given = {name: value for name, value in query.items() if name.startswith("ssl_")}
+    if scheme != "rediss+sentinel":
+        if given:
+            raise ValueError(f"{', '.join(sorted(given))} go with rediss+sentinel://")
+        return {}
+    named: dict[str, Any] = {"ssl": True, **given}
+    if "ssl_check_hostname" in given:
+        named["ssl_check_hostname"] = given["ssl_check_hostname"].lower() in {"true", "yes", "1"}
+    elif given.get("ssl_cert_reqs") == "none":
+        named["ssl_check_hostname"] = False
+    return named
 
 
 def _place(seed: str, port: int) -> tuple[str, int]:

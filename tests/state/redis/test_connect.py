@@ -1,5 +1,6 @@
 """Clients for every kind of address, and clear errors for wrong ones."""
 
+import asyncio
 import contextlib
 import shutil
 import socket
@@ -15,7 +16,7 @@ from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.connection import SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from room_server.errors import ConfigurationError
+from room_server.errors import ConfigurationError, RedisAway
 from room_server.state.redis.connect import CONNECTIONS, REPLY_SECONDS, client_of, connect, connected
 from room_server.state.redis.embedded import find_binary
 from room_server.state.startup import open_state
@@ -27,7 +28,7 @@ from tests.core.builders import WEBINAR
 from tests.outage import own_redis
 from tests.proxy import proxy_to
 from tests.state.acts import answer, prepare
-from tests.support import SLACK, eventually, settings_for
+from tests.support import PATIENCE, SLACK, eventually, settings_for
 
 NAME = "leader"
 
@@ -42,6 +43,7 @@ NAME = "leader"
         ("redis://localhost?socket_timeout=soon", "socket_timeout"),
         ("redis://localhost?no_such_option=1", "no_such_option"),
         ("redis://localhost?decode_responses=true", "decode_responses"),
+        ("rediss://localhost?ssl_cert_reqs=perhaps", "perhaps"),
         ("unix:///tmp/socket?no_such_option=1", "no_such_option"),
         ("redis+cluster://", "at least one node"),
         ("redis+cluster://localhost/1", "'db' must be 0"),
@@ -54,6 +56,8 @@ NAME = "leader"
         ("redis+sentinel://localhost:port/leader", "[Pp]ort"),
         ("redis+sentinel://localhost/leader?db=first", "first"),
         ("redis+sentinel://localhost/leader?database=1", "database"),
+        ("redis+sentinel://localhost/leader?ssl_cert_reqs=none", "ssl_cert_reqs go with rediss"),
+        ("rediss+sentinel://localhost/leader?ssl_cert_reqs=perhaps", "perhaps"),
     ],
 )
 async def test_a_wrong_address_is_a_clear_error(url: str, expected: str) -> None:
@@ -130,15 +134,16 @@ def tcp_server(*arguments: str) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def sentinel(folder: Path, leader: int) -> Iterator[int]:
-    """The port of a sentinel that watches over the leader at port `leader`."""
+def sentinel(folder: Path, leader: int, *more: str, program: str | None = None) -> Iterator[int]:
+    """The port of a sentinel that watches over the leader at port `leader`; `more` are lines of its settings."""
     (port,) = free_ports(1)
     settings = folder / "sentinel.conf"
     settings.write_text(
         f"port {port}\nbind 127.0.0.1\ndir {folder}\nsentinel monitor {NAME} 127.0.0.1 {leader} 1\n"
         f"sentinel down-after-milliseconds {NAME} 300\nsentinel failover-timeout {NAME} 2000\n"
+        + "".join(f"{line}\n" for line in more)
     )
-    process = subprocess.Popen([find_binary(), str(settings), "--sentinel"], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([program or find_binary(), str(settings), "--sentinel"], stdout=subprocess.DEVNULL)
     try:
         yield port
     finally:
@@ -172,6 +177,44 @@ async def test_the_leader_is_found_by_the_sentinel_that_answers(sentinel_url: st
 
         assert (await state.store.load(WEBINAR)).room is not None
     assert opened < REPLY_SECONDS + SLACK
+
+
+async def test_sentinels_may_have_a_password_of_their_own(tmp_path: Path) -> None:
+    user = ("--user", "rooms", "on", ">master", "~*", "&*", "+@all")
+    with tcp_server(*user) as leader, sentinel(tmp_path, leader, "requirepass guard%1") as port:
+        url = f"redis+sentinel://rooms:master@127.0.0.1:{port}/{NAME}"
+        with pytest.raises(ConfigurationError, match="No master found") as refused:
+            await asyncio.wait_for(opened(url), PATIENCE)
+        await eventually(lambda: opens(f"{url}?sentinel_password=guard%251&db=1"), "the sentinel gives the leader")
+    assert "rooms:" not in str(refused.value)
+
+
+async def opened(url: str) -> None:
+    """Open the state, and close it."""
+    async with open_state(settings_for(url)):
+        pass
+
+
+async def opens(url: str) -> bool:
+    """Whether the state can be opened by now."""
+    with contextlib.suppress(RedisAway):
+        await opened(url)
+        return True
+    return False
+
+
+@pytest.mark.skipif(not shutil.which("redis-server"), reason="the embedded server speaks no TLS, Debian's Redis does")
+async def test_sentinels_and_their_leader_may_speak_tls(tmp_path: Path) -> None:
+    program, (plain, port) = str(shutil.which("redis-server")), free_ports(2)
+    made = certificate(tmp_path)
+    names = [name.removeprefix("--") for name in made if name.startswith("--")]
+    files = dict(zip(names, [made[made.index(f"--{name}") + 1] for name in names], strict=True))
+    lines = [f"{name} {value}" for name, value in files.items()] + [f"tls-port {port}", "tls-replication yes",
+             f"tls-ca-cert-file {files['tls-cert-file']}"]  # fmt: skip
+    leading = ["--port", "0", "--tls-port", str(plain), "--bind", "127.0.0.1", *made]
+    with redis_server(program, *leading), sentinel(tmp_path, plain, *lines, program=program):
+        url = f"rediss+sentinel://127.0.0.1:{port}/{NAME}?ssl_cert_reqs=none"
+        await eventually(lambda: opens(url), "the sentinel gives the leader")
 
 
 async def test_a_leader_that_the_sentinels_do_not_know_is_a_clear_error(sentinel_url: str) -> None:
