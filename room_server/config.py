@@ -9,19 +9,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 from msgspec.inspect import FloatType, IntType, LiteralType, UnionType
 
+from room_server.addresses import check_address, check_redis_url, check_root, origin_of, shown
 from room_server.errors import ConfigurationError
 
 PREFIX = "ROOM_SERVER_"
 Count = Annotated[int, Meta(ge=0, le=10**9)]
 Seconds = Annotated[float, Meta(ge=0, le=10**8)]
-REDIS_SCHEMES = {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"}
-ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
 SECRETS = frozenset({"token_secret", "hook_secret", "telegram_token", "metrics_token", "redis_url"})
 SECRET_BYTES = 32
@@ -69,7 +67,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def origins(self) -> frozenset[str]:
         """Sites that may open sockets, read answers (CORS) and embed the pages, besides the server's own host."""
-        return frozenset(map(_origin, _listed(self.allowed_origins)))
+        return frozenset(map(origin_of, _listed(self.allowed_origins)))
 
     def path(self) -> Path:
         """The data folder, absolute."""
@@ -111,7 +109,7 @@ def _converted(field: msgspec.structs.FieldInfo, given: Any) -> Any:
     try:
         return msgspec.convert(given, field.type, strict=False)
     except msgspec.ValidationError:
-        raise ValueError(f"expected {_expected(msgspec.inspect.type_info(field.type))}, not {given!r}") from None
+        raise ValueError(f"expected {_expected(msgspec.inspect.type_info(field.type))}, not {shown(given)}") from None
 
 
 def _expected(kind: msgspec.inspect.Type) -> str:
@@ -130,13 +128,13 @@ def _expected(kind: msgspec.inspect.Type) -> str:
 
 def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
     checks: dict[str, Callable[[str], object]] = {
-        "redis_url": _check_redis_url,
-        "public_url": _check_root,
-        "telegram_base_url": _check_address,
+        "redis_url": check_redis_url,
+        "public_url": check_root,
+        "telegram_base_url": check_address,
         "telegram_token": _check_telegram_token,
         "token_secret": _check_token_secret,
         "hook_secret": lambda text: [_hook_key(secret) for secret in text.split()],
-        "allowed_origins": lambda text: [_origin(given) for given in _listed(text)],
+        "allowed_origins": lambda text: [origin_of(given) for given in _listed(text)],
     }
     for name, check in checks.items():
         try:
@@ -146,28 +144,6 @@ def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
             yield f"{PREFIX}{name.upper()}: {error}"
     if values.get("replicas") and "redis_url" not in values:
         yield f"{PREFIX}REPLICAS: the embedded server has no replicas; it goes with {PREFIX}REDIS_URL"
-
-
-def _check_redis_url(url: str) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in REDIS_SCHEMES:
-        raise ValueError(f"the scheme {parts.scheme!r} is none of {', '.join(sorted(REDIS_SCHEMES))}")
-
-
-def _check_address(url: str) -> None:
-    """Raises ValueError, also for a port out of range."""
-    parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("an address like https://example.org has no user and no password")
-    if parts.port == 0 or parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"expected an address like https://example.org, not {url!r}")
-
-
-def _check_root(url: str) -> None:
-    """Pages and addresses stand at the root of their host. Raises ValueError."""
-    _check_address(url)
-    if urlsplit(url).path not in {"", "/"}:
-        raise ValueError(f"the server has its host to itself, without a path: expected https://host, not {url!r}")
 
 
 def _check_token_secret(text: str) -> None:
@@ -190,14 +166,6 @@ def _check_telegram_token(token: str) -> None:
 
 def _listed(text: str) -> list[str]:
     return text.replace(",", " ").split()
-
-
-def _origin(given: str) -> str:
-    """An origin as browsers send it (RFC 6454, 6.2): lower case, without the scheme's own port. Raises ValueError."""
-    origin = given.rstrip("/").lower()
-    if not ORIGIN.fullmatch(origin):
-        raise ValueError(f"expected origins like https://example.org, not {given!r}")
-    return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
 
 def _hook_key(secret: str) -> bytes:

@@ -14,7 +14,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 LEAVES = frozenset(
-    {"errors", "problems", "clock", "ids", "rate_limit", "config", "process", "shared_read", "telemetry"}
+    {"addresses", "errors", "problems", "clock", "ids", "rate_limit", "config", "process", "shared_read", "telemetry"}
 )
 """What everyone but the core may import; they import each other only."""
 EDGE = LEAVES | {"core", "state", "transactions", "auth"}

@@ -6,9 +6,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from room_server.auth import Authenticator
 from room_server.config import PREFIX, Settings, load, warnings
 from room_server.errors import ConfigurationError
+from room_server.state.redis.connect import connect
 
+PORT = "a port is a number from 1 to 65535; in a password, / ? # @ and : are percent-encoded"
 KEY = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
@@ -52,13 +55,21 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
                                           "rediss, rediss+cluster, rediss+sentinel, unix"),
         ("REDIS_URL", "localhost:6379", "the scheme 'localhost' is none of redis, redis+cluster, redis+sentinel, "
                                         "rediss, rediss+cluster, rediss+sentinel, unix"),
-        ("REDIS_URL", "redis://[::1", "Invalid IPv6 URL"),
+        ("REDIS_URL", "redis://[::1", "this is no address: brackets stand around an IPv6 address alone"),
         ("PUBLIC_URL", "example.org", "expected an address like https://example.org, not 'example.org'"),
         ("PUBLIC_URL", "https://", "expected an address like https://example.org, not 'https://'"),
         ("PUBLIC_URL", "https://a/#b", "expected an address like https://example.org, not 'https://a/#b'"),
         ("TELEGRAM_BASE_URL", "ftp://a", "expected an address like https://example.org, not 'ftp://a'"),
-        ("TELEGRAM_BASE_URL", "http://a:99999", "Port out of range 0-65535"),
-        ("TELEGRAM_BASE_URL", "http://a:0", "expected an address like https://example.org, not 'http://a:0'"),
+        ("TELEGRAM_BASE_URL", "http://a:99999", PORT),
+        ("REDIS_URL", "redis://a:65536", PORT),
+        ("REDIS_URL", "redis+cluster://a:7000,b:0", PORT),
+        ("REDIS_URL", "redis://me:hunter2/x@a", PORT),
+        ("REDIS_URL", "redis+sentinel://me:hunter2#x@a/leader", PORT),
+        ("PUBLIC_URL", "https://me:hunter2/x@a", PORT),
+        ("PUBLIC_URL", "https://a?", "expected an address like https://example.org, not 'https://a?'"),
+        ("PUBLIC_URL", "https://a b", "expected an address like https://example.org, not 'https://a b'"),
+        ("ALLOWED_ORIGINS", "https://a:65536", PORT),
+        ("TELEGRAM_BASE_URL", "http://a:0", PORT),
         ("ALLOWED_ORIGINS", "https://a *", "expected origins like https://example.org, not '*'"),
         ("ALLOWED_ORIGINS", "example.org", "expected origins like https://example.org, not 'example.org'"),
         ("ALLOWED_ORIGINS", "https://a/b", "expected origins like https://example.org, not 'https://a/b'"),
@@ -116,6 +127,34 @@ def test_secrets_hide_themselves_when_settings_are_printed() -> None:
     assert secret not in repr(made)
     assert "max_sockets=7" in repr(made)
     assert "token_secret=''" in repr(Settings())
+
+
+SECRET = "hunter2"
+ODD = [
+    f"a\nb {SECRET}x@", f"//me:{SECRET}@h", f"https://me:{SECRET}@[::1]:99999/x", f"redis://me:{SECRET}/x@h",
+    f"redis://me:{SECRET}\u2100@h", f"redis+sentinel://me:{SECRET}#x@h/n", f"https://me:p%40{SECRET}@h", "\0",
+    "п\u200b", "\ud800", "x" * 10**6, "9" * 5000, "1e400", "https://[::1", "https://[zz]", "https://h:0", "https://h:65536",
+    "https://h\\x", "https://%68ost", "https://h h", "https://..", "https://a\u200bb", "https://пример.рф",
+    "https://[::1]", "https://xn--e1afmkfd.xn--p1ai:65535", "redis://[::1]:6379", "whsec_é",
+    "-----BEGIN PUBLIC KEY-----\nx\n-----END",
+]  # fmt: skip
+"""What a saboteur, or a slip of the hand, could put into any setting."""
+
+
+@pytest.mark.parametrize("field", [field.name for field in msgspec.structs.fields(Settings)])
+def test_whatever_a_setting_is_given_it_is_taken_or_refused_in_one_line(field: str) -> None:
+    """The line names the setting, and shows no password and no megabyte."""
+    name = PREFIX + field.upper()
+    for odd in ODD:
+        try:
+            made = load({name: odd})
+            Authenticator(made)
+            if made.redis_url:
+                connect(made.redis_url)
+        except ConfigurationError as error:
+            (line,) = str(error).splitlines()
+            told = (line.startswith(f"{name}: "), len(line) < 400, SECRET in line.replace(f"{SECRET}x@", ""))
+            assert told == (True, True, False), (odd[:80], line)
 
 
 def test_a_misspelt_setting_is_warned_of() -> None:
