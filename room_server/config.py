@@ -89,7 +89,7 @@ def load(environ: Mapping[str, str], **overrides: Any) -> Settings:
         if given is None and not raw:
             continue
         try:
-            values[field.name] = _converted(field, raw if given is None else given)
+            values[field.name] = _converted(field, _encodable(raw if given is None else given))
         except ValueError as error:
             problems.append(f"{PREFIX}{field.name.upper()}: {error}")
     if problems := [*problems, *_semantic_problems(values)]:
@@ -102,6 +102,13 @@ def warnings(environ: Mapping[str, str]) -> Iterator[str]:
     known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
     for name in sorted(name for name in environ if name.startswith(PREFIX) and name not in known):
         yield f"{name} is no setting of room-server"
+
+
+def _encodable(given: Any) -> Any:
+    """`given` as it is. Raises ValueError for a text that was no UTF-8, or that no address, file or header can hold."""
+    if isinstance(given, str) and re.search("[\0\ud800-\udfff]", given):
+        raise ValueError("this is no text in UTF-8")
+    return given
 
 
 def _converted(field: msgspec.structs.FieldInfo, given: Any) -> Any:

@@ -157,6 +157,13 @@ def test_whatever_a_setting_is_given_it_is_taken_or_refused_in_one_line(field: s
             assert told == (True, True, False), (odd[:80], line)
 
 
+@pytest.mark.parametrize("field", [field.name for field in msgspec.structs.fields(Settings)])
+def test_what_is_no_text_is_refused_for_every_setting(field: str) -> None:
+    """Python has bytes of the environment that are no UTF-8 as lone surrogates."""
+    for text in ("x\udcff", "x\0x"):
+        assert problems(**{field.upper(): text}) == [f"{PREFIX}{field.upper()}: this is no text in UTF-8"]
+
+
 def test_a_misspelt_setting_is_warned_of() -> None:
     environ = {f"{PREFIX}REDIS": "redis://h", f"{PREFIX}MAX_SOCKETS": "1", "PATH": ""}
 

@@ -108,7 +108,7 @@ def check_scraper(request: Request, token: str | None) -> None:
     """Where a token is set, the request must bring it; else it must come from this machine. Raises Unauthenticated."""
     if token:
         given = bearer_token(request.headers.get("authorization", ""))
-        if given is None or not hmac.compare_digest(given.encode(), token.encode()):
+        if given is None or not hmac.compare_digest(given.encode("latin-1"), token.encode()):
             raise Unauthenticated(f"send {PREFIX}METRICS_TOKEN as `Authorization: Bearer <token>`")
     elif not _is_local(request):
         raise Unauthenticated(f"from another machine, or through a proxy, metrics need {PREFIX}METRICS_TOKEN")

@@ -193,6 +193,12 @@ async def test_where_a_token_is_set_it_is_needed(valkey_url: str, given: str) ->
         assert await scraped(site.http, Authorization=f"bearer {TOKEN}")
 
 
+async def test_a_token_may_have_letters_of_any_language(valkey_url: str) -> None:
+    async with serving(settings_for(valkey_url, metrics_token="пароль")) as site:
+        answer = await site.http.get("/metrics", headers={b"Authorization": "Bearer пароль".encode()})
+        assert answer.status_code == 200
+
+
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
 async def test_without_a_token_requests_through_a_proxy_are_refused(live: Site, header: str) -> None:
     refused = await live.http.get("/metrics", headers={header: "127.0.0.1"})

@@ -171,7 +171,7 @@ async def test_links_lead_to_the_public_url_and_ready_names_this_machine(tmp_pat
     [
         ({"ROOM_SERVER_TOKEN_SECRET": ""}, "ROOM_SERVER_TOKEN_SECRET is not set"),
         ({"ROOM_SERVER_TOKEN_PUBLIC_KEY": "junk"}, "ROOM_SERVER_TOKEN_PUBLIC_KEY: not a public key in PEM"),
-        ({"ROOM_SERVER_REDIS_URL": "redis://127.0.0.1:http"}, "ROOM_SERVER_REDIS_URL: Port could not be cast"),
+        ({"ROOM_SERVER_REDIS_URL": "redis://127.0.0.1:http"}, "ROOM_SERVER_REDIS_URL: a port is a number"),
         ({"ROOM_SERVER_REDIS_URL": "{url}?db=99"}, "does not take us: DB index is out of range"),
         ({"ROOM_SERVER_PARTITIONS": "7"}, "ROOM_SERVER_PARTITIONS is 7, but this Redis was first started with 1"),
     ],
