@@ -123,7 +123,7 @@ async def test_a_server_that_keeps_nothing_is_not_durable() -> None:
 
 
 async def test_a_server_that_does_not_say_whether_it_is_durable_is_not_blamed() -> None:
-    rule = ["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-info"]
+    rule = ["--user", "default", "on", "nopass", "~*", "&*", "+@all", "-info", "+info|server"]
     with redis_server(embedded.find_binary(), *rule) as url:
         async with open_state(settings_for(url)) as state:
             assert (await queue_stats.read(state.store)).durable is None
