@@ -207,8 +207,8 @@ async def server(complaints: Path) -> AsyncIterator[tuple[int, int]]:
     """Process id and port of a server with one webinar; its standard error goes to a file."""
     with tempfile.TemporaryDirectory(prefix="rs-") as folder:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_SERVER_")}
-        settings = {"MAX_SOCKETS": "5000", "TOKEN_SECRET": SETTINGS.token_secret, "DATA_DIR": folder, "MAX_SOCKETS_PER_PERSON": "0",
-                "MAX_HOOKS_PER_PERSON": "0", "STALL_SECONDS": "2"}  # fmt: skip
+        settings = {"TOKEN_SECRET": SETTINGS.token_secret, "DATA_DIR": folder, "MAX_SOCKETS_PER_PERSON": "0",
+                "MAX_HOOKS_PER_PERSON": "0", "STALL_SECONDS": "2", "MAX_SOCKETS": "5000"}  # fmt: skip
         environment = kept | {f"ROOM_SERVER_{name}": value for name, value in settings.items()}
         create = ["webinar", "create", "w", "--title", "W", "--at", utc_now().isoformat(),
                  "--cta-label", "Join", "--cta-url", "https://example.org/join"]  # fmt: skip
