@@ -186,7 +186,7 @@ async def test_a_reading_from_before_another_epoch_does_not_bring_the_old_one_ba
     async with behind_a_proxy(valkey_url) as (proxy, behind, hub, peer):
         await put(raw, behind, room("w", epoch="e", version=6))
         done_before = await reads(raw)
-        proxy.delay = 0.3
+        proxy.delay = 0.1
         rereading = asyncio.create_task(reread(behind, hub))
 
         async def is_read() -> bool:
@@ -210,7 +210,7 @@ async def test_a_first_reading_that_another_epoch_overtakes_changes_nothing(
     await transactions(store).create(room("w", epoch="e"))
     async with proxy_to(valkey_url) as proxy, open_state(settings_for(proxy.url)) as state, running(state.store) as hub:
         peer, done_before = Peer(hub), await reads(raw)
-        proxy.delay = 0.3
+        proxy.delay = 0.1
         peer.enter()
 
         async def is_read() -> bool:
