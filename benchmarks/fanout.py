@@ -87,7 +87,7 @@ def gather(one: Peer, sockets: int) -> None:
     """Let the crowd in, and note what it costs."""
     before = resident(one.pid)
     one.crowd.join(sockets)
-    time.sleep(1)
+    time.sleep(1)  # memory is read once the allocator and the garbage collector are at rest
     one.memory = (resident(one.pid) - before) / sockets
     for _ in range(2):  # warm
         round_of(one)

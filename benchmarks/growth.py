@@ -30,7 +30,7 @@ def grow(size: Size) -> Findings:
             for one in (floor, ours):
                 one.crowd.join(sockets - joined)
             joined = sockets
-            time.sleep(1)
+            time.sleep(1)  # as in fanout.gather
             costs.append((resident(ours.pid) - empty) / sockets)
             rows.append([f"{sockets:,} sockets", *timed(floor, ours, size), f"{costs[-1]:,.0f}"])
         for one in (floor, ours):

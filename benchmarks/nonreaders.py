@@ -57,6 +57,6 @@ def lurk(server: Server, number: int, lurking: ExitStack) -> None:
         one.connect(("127.0.0.1", server.port))
         one.sendall(request)
         while known % AT_ONCE == 0 and open_files(server.pid) < files + known:
-            time.sleep(0.01)
+            time.sleep(0.01)  # another process is waited for
     while open_files(server.pid) < files + number:
-        time.sleep(0.01)
+        time.sleep(0.01)  # another process is waited for

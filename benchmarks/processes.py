@@ -126,7 +126,7 @@ def await_port(port: int, child: subprocess.Popen[bytes]) -> None:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            time.sleep(0.02)
+            time.sleep(0.02)  # bounded by the deadline
         else:
             return
     raise TimeoutError(f"nobody listens on port {port}")
@@ -181,7 +181,7 @@ def await_rest(pid: int) -> None:
     deadline = time.monotonic() + PATIENCE
     while True:
         before = cpu_seconds(pid)
-        time.sleep(REST_SECONDS)
+        time.sleep(REST_SECONDS)  # what is measured: whether it does anything in that time
         if cpu_seconds(pid) == before:
             return
         if time.monotonic() > deadline:
@@ -199,8 +199,8 @@ def await_files(pid: int, most: int) -> None:
     while open_files(pid) > most:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{open_files(pid) - most} sockets stay open")
-        time.sleep(0.05)
-    time.sleep(0.2)
+        time.sleep(0.05)  # bounded by the deadline
+    time.sleep(0.2)  # the last file is closed before its memory is given back
 
 
 def knock(port: int, callers: int, requests: Sequence[bytes]) -> Load:

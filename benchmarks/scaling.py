@@ -76,7 +76,7 @@ def find(size: Size) -> Findings:
         for more in (half, size.sockets - half):
             say(f"scaling: {more:,} sockets more")
             crowd.join(more)
-            time.sleep(1)
+            time.sleep(1)  # as in fanout.gather
             taken.append((resident(server.pid) - empty) / 2**20)
             times.append(statistics.median(round_of(peer) for _ in range(size.rounds)) * 1000)
         crowd.close()

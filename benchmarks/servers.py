@@ -114,7 +114,7 @@ def valkey(port: int = 0) -> Iterator[str]:
         command = [*supervisor.command(Path(folder), path, embedded.find_binary()), "--port", str(port)]
         with program(command, cores=OTHERS) as child:
             while not path.exists() and child.poll() is None:
-                time.sleep(0.02)
+                time.sleep(0.02)  # until it listens or has ended
             yield f"unix://{path}"
 
 

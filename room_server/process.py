@@ -34,7 +34,7 @@ async def vital(work: Coroutine[Any, Any, None], until: asyncio.Event | None = N
         if task is None or task.cancelling():
             raise
         logger.critical("a vital task was cancelled by nobody; this process ends", exc_info=True)
-    except Exception:
+    except Exception:  # whatever it is, the process cannot go on without this task
         logger.critical("a vital task failed; this process ends", exc_info=True)
     os.kill(os.getpid(), signal.SIGTERM)
 

@@ -144,7 +144,7 @@ class Fuzz:
             (await self._http.get("/healthz")).raise_for_status()
             self.slowest["healthz"] = max(self.slowest["healthz"], time.monotonic() - began)
             self.totals["healthz answered"] += 1
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1)  # the pace of the probes
 
     async def _change(self) -> None:
         bearer = {"Authorization": f"Bearer {token('speaker', 's')}"}

@@ -1,11 +1,14 @@
 """Load, decide, commit: what is accepted, what is refused, and what happens when several processes decide at once."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from msgspec.structs import replace
 
+from room_server.clock import utc_now
 from room_server.core.decision_types import OperatorAction
+from room_server.core.planning import Plan
 from room_server.core.room import public_text
 from room_server.errors import Conflict, StateUnavailable, Unknown
 from room_server.state.evaluation_schedule import EvaluationSchedule
@@ -15,7 +18,7 @@ from room_server.transactions import ATTEMPTS
 from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.proxy import proxy_to
-from tests.state.acts import another, answer, done, events, everything, prepare
+from tests.state.acts import another, answer, done, events, everything, prepare, servers
 from tests.support import renew, transactions
 
 
@@ -187,3 +190,17 @@ async def test_a_webinar_may_have_an_evaluation_grace_of_its_own(any_state: Stat
     minute, whole_day = due["own"] - due["none"], due["setting"] - due["own"]
     assert 60 <= minute + 30 <= 120
     assert day - 120 <= whole_day <= day
+
+
+async def test_an_evaluation_is_never_scheduled_in_the_past(any_state: State) -> None:
+    """A recording that is named long after the end schedules another one, the grace being over."""
+    ended = dict.fromkeys(("started_at", "finished_at"), utc_now() - timedelta(days=9))
+    await transactions(any_state.store).create(replace(builders.room("finished"), **ended))
+    async with servers(any_state) as (client, *_):
+        seconds, _ = await client.time()
+
+    await transactions(any_state.store).amend(WEBINAR, Plan(recording_url="https://example.org/recording"))
+    due = await EvaluationSchedule(any_state.store).pending(WEBINAR)
+
+    assert due is not None
+    assert due.at >= seconds * 1000

@@ -151,13 +151,7 @@ def run(work: Coroutine[Any, Any, Any]) -> Any:
 
 def with_store(flags: dict[str, Any], work: Callable[[Store], Awaitable[Any]]) -> Any:
     """Open the state that the flags name, do `work` with its store, close it; the result of `work`."""
-    made = settings(**flags)
-
-    async def opened() -> Any:
-        async with open_state(made) as state:
-            return await work(state.store)
-
-    return run(opened())
+    return with_transactions(flags, lambda transactions: work(transactions.store))
 
 
 def with_transactions(flags: dict[str, Any], work: Callable[[Transactions], Awaitable[Any]]) -> Any:

@@ -62,7 +62,7 @@ def read(file: Path) -> Table:
     if start.startswith(b"\xd0\xcf\x11\xe0"):
         raise InputFileError(["this is an old Excel workbook (.xls); save it as .xlsx or as CSV"])
     encoding = encoding_of(start)
-    text = codecs.decode(start, encoding, "surrogateescape" if encoding == "utf-8-sig" else "replace")
+    text = codecs.decode(start, encoding, _errors_of(encoding))
     separator = separator_of(text)
     return Table(_lines(file, encoding, separator), [_NAMES[encoding], SEPARATORS.get(separator, repr(separator))])
 
@@ -80,6 +80,11 @@ def encoding_of(start: bytes) -> str:
     return "cp1251" if bad > good else "utf-8-sig"  # Cyrillic in Windows-1251 makes hardly any letter of UTF-8
 
 
+def _errors_of(encoding: str) -> str:
+    """How bytes that are no text are decoded: those of UTF-8 to lone surrogates, so that their cell can be named."""
+    return "surrogateescape" if encoding == "utf-8-sig" else "replace"
+
+
 def separator_of(text: str) -> str:
     """What separates the columns of the first line that holds anything."""
     if told := _SEPARATOR_LINE.match(text.lstrip("\ufeff")):
@@ -90,9 +95,8 @@ def separator_of(text: str) -> str:
 
 
 def _lines(file: Path, encoding: str, separator: str) -> Iterator[Row]:
-    """The rows of a CSV. Bytes that are no UTF-8 come as lone surrogates, so that their cell can be named."""
-    errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
-    with file.open(encoding=encoding, errors=errors, newline="") as text:
+    """The rows of a CSV."""
+    with file.open(encoding=encoding, errors=_errors_of(encoding), newline="") as text:
         skipped = 0
         if _SEPARATOR_LINE.match(text.readline().lstrip("\ufeff")):
             skipped = 1

@@ -47,25 +47,26 @@ async def test_who_stayed_to_the_end_is_counted(site: Site, visitors: Visitors) 
     assert await has_attended(site) is True
 
 
-async def test_a_phone_that_wakes_within_the_grace_is_counted(site: Site, visitors: Visitors, wire: Wire) -> None:
+async def asleep_at_the_stop(site: Site, visitors: Visitors, wire: Wire) -> Page:
+    """An attendee's page that was asleep, its socket dead, when the webinar ended."""
     await site.transactions.create(due(status="live"))
     page = await visitors.attendee()
     await shows(page, attendance="entered")
     await freeze(page, "frozen")
     wire.freeze_sockets()
     await site.status("stop")
+    return page
+
+
+async def test_a_phone_that_wakes_within_the_grace_is_counted(site: Site, visitors: Visitors, wire: Wire) -> None:
+    page = await asleep_at_the_stop(site, visitors, wire)
     await freeze(page, "active")
     await shows(page, status="finished", counted="true")
     assert await has_attended(site) is True
 
 
 async def test_a_phone_that_wakes_after_the_grace_is_told_the_truth(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.transactions.create(due(status="live"))
-    page = await visitors.attendee()
-    await shows(page, attendance="entered")
-    await freeze(page, "frozen")
-    wire.freeze_sockets()
-    await site.status("stop")
+    page = await asleep_at_the_stop(site, visitors, wire)
     await Evaluations(site.transactions).run_pending("w")
     await freeze(page, "active")
     await shows(page, status="finished", counted="false")
@@ -75,12 +76,7 @@ async def test_a_phone_that_wakes_after_the_grace_is_told_the_truth(site: Site, 
 
 
 async def test_a_phone_that_wakes_in_the_archive_is_told_the_truth(site: Site, visitors: Visitors, wire: Wire) -> None:
-    await site.transactions.create(due(status="live"))
-    page = await visitors.attendee()
-    await shows(page, attendance="entered")
-    await freeze(page, "frozen")
-    wire.freeze_sockets()
-    await site.status("stop")
+    page = await asleep_at_the_stop(site, visitors, wire)
     await Evaluations(site.transactions).run_pending("w")
     await site.act("archive")
     await freeze(page, "active")

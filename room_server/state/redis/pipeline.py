@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.resources import files
 from typing import Any, NamedTuple, TypeVar
 
@@ -50,6 +51,7 @@ class Script(NamedTuple):
     sha: str
 
     @classmethod
+    @cache
     def read(cls, name: str) -> "Script":
         """The script `name`.lua."""
         here = files("room_server.state")

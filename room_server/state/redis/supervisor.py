@@ -117,7 +117,7 @@ def _end_previous_server(lock: IO[str]) -> None:
             if pid := lock.read().strip():
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(int(pid), sent)
-            time.sleep(TICK)
+            time.sleep(TICK)  # bounded by the deadline: waiting for a lock on a file has no time-out of its own
     raise SystemExit(f"the server of {lock.name} does not end")
 
 
