@@ -22,6 +22,7 @@ from benchmarks.servers import Speaker, handshake, serving, valkey
 FRAME = 400
 """Bytes of the peers' frames: about a room state's."""
 FLOOR, OURS, RECEIPTS = "floor: a bare `send()` loop in C", "room-server", "room-server, with receipts"
+BY_WRITE, RECEIPTS_BY_WRITE = "room-server, without io_uring", "room-server, with receipts, without io_uring"
 
 
 class Peer(Struct):
@@ -63,9 +64,9 @@ def line(child: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def room_server(leads: int, *, answers: bool) -> Iterator[Peer]:
+def room_server(leads: int, *, answers: bool, writer: str = "auto") -> Iterator[Peer]:
     """Our server, told by the CTA hook as a speaker does; each socket is another lead's."""
-    with serving() as server:
+    with serving(writer=writer) as server:
         crowd = DistantCrowd(server.port, server.handshakes(range(1, leads + 1)), answers=answers)
         yield Peer(server.pid, crowd, Speaker(server).change, breathes=True)
 
@@ -122,6 +123,8 @@ def everyone(sockets: int) -> dict[str, Callable[[], Opened]]:
         FLOOR: lambda: told_by_line([compiled("floor"), "PORT", str(FRAME)]),
         OURS: lambda: room_server(sockets, answers=False),
         RECEIPTS: lambda: room_server(sockets, answers=True),
+        BY_WRITE: lambda: room_server(sockets, answers=False, writer="write"),
+        RECEIPTS_BY_WRITE: lambda: room_server(sockets, answers=True, writer="write"),
         "uWebSockets.js, told directly": lambda: node("uws"),
         "nchan, through Redis": nchan,
         "node `ws`, told directly": lambda: node("ws"),

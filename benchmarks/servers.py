@@ -119,10 +119,13 @@ def valkey(port: int = 0) -> Iterator[str]:
 
 
 @contextmanager
-def serving(launcher: Sequence[str] = (PRODUCT,)) -> Iterator[Server]:
-    """A web process with the first core to itself: `room_server`, or a launcher that runs it otherwise."""
+def serving(launcher: Sequence[str] = (PRODUCT,), writer: str = "auto") -> Iterator[Server]:
+    """A web process with the first core to itself: `room_server`, or a launcher that runs it otherwise.
+
+    `writer`: the setting SOCKET_WRITER.
+    """
     with valkey() as url:
-        environment = {**ENVIRONMENT, "ROOM_SERVER_REDIS_URL": url}
+        environment = {**ENVIRONMENT, "ROOM_SERVER_REDIS_URL": url, "ROOM_SERVER_SOCKET_WRITER": writer}
         create = [*module(PRODUCT), "webinar", "create", WEBINAR, "--title", "Benchmark", "--at", utc_now().isoformat()]
         action = ["--cta-label", "Join", "--cta-url", "https://example.org/join"]
         with program([*create, *action], environment, OTHERS) as created:

@@ -37,6 +37,7 @@ from room_server.channels.hub import Hub
 from room_server.channels.keepalive import TimerWheel
 from room_server.channels.listener import Listener
 from room_server.channels.reader import CountsFeed, Reader
+from room_server.channels.writer import Writer
 from room_server.config import Settings
 from room_server.core.messages import Role
 from room_server.core.receipt_stats import BOUNDS_MS
@@ -200,6 +201,7 @@ def socket_metrics(hub: Hub, admission: Admission, listener: Listener) -> promet
         **{(P + "handshakes_total", code): count for code, count in {"accepted": 0, **admission.answered}.items()},
         (P + "sockets_refused_to_persons_total",): admission.refused_to_persons,
         (P + "frames_total",): hub.tally.frames,
+        (P + "socket_writers", hub.writer.form): 1,
         (P + "gaps_healed_total",): hub.tally.healed,
         (P + "subscribed",): int(listener.subscribed.is_set()),
         (P + "subscriptions_lost_total",): listener.lost,
@@ -212,7 +214,7 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     """Make the objects of a web process. `slot` is its place among the workers of this host, if there are several."""
     store, authenticator = state.store, Authenticator(settings)
     transactions = Transactions(store, settings.evaluation_grace)
-    hub, timers = Hub(store), TimerWheel()
+    hub, timers = Hub(store, Writer(settings.socket_writer)), TimerWheel()
     reader = Reader(store, hub, transactions.renew)
     listener = Listener(state.client, store.keys, hub, reader)
     hooks = Hooks(transactions, authenticator, settings.max_hooks_per_person)
@@ -221,11 +223,10 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counts(), "hooks": hooks.by_code()})
 
     def collect() -> prometheus.Samples:
-        heartbeat_age = time.monotonic() - heartbeat.announced_at
-        samples = {**hooks.metrics(), **socket_metrics(hub, admission, listener)}
         return {
-            **samples,
-            (P + "heartbeat_age_seconds",): heartbeat_age,
+            **hooks.metrics(),
+            **socket_metrics(hub, admission, listener),
+            (P + "heartbeat_age_seconds",): time.monotonic() - heartbeat.announced_at,
             (P + "commit_conflicts_total",): transactions.conflicts,
         }
 

@@ -50,6 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     metrics_token: str | None = None
     drain_seconds: Seconds = 20
     stall_seconds: Annotated[float, Meta(gt=0, le=10**8)] = 20
+    socket_writer: Literal["auto", "io_uring", "write"] = "auto"
     max_sockets: Count = 20_000
     max_sockets_per_person: Count = 10
     max_handshakes: Count = 0

@@ -5,6 +5,7 @@ to the sockets in slices. A room is read when its first socket comes: `read_queu
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from room_server.channels.subscribers import (
     SubscriberGroup,
     counts_scope,
 )
+from room_server.channels.writer import Writer
 from room_server.core.permissions import HIDDEN_FROM, is_hidden
 from room_server.errors import CloseCode, Refusal
 from room_server.state.store import Store
@@ -33,8 +35,10 @@ TURNS = 4
 class Hub:
     """All groups of sockets. It is not thread-safe: everything runs on the event loop's thread."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, writer: Writer | None = None) -> None:
+        """`writer` writes broadcasts; None: one that uses write(2)."""
         self._store = store
+        self.writer = writer or Writer("write")
         self.groups: dict[str, SubscriberGroup] = {}
         self.read_queues = {tag: ReadQueue() for tag in store.keys.tags}
         """The rooms that the reader is to read, by the tag of their partition."""
@@ -148,15 +152,25 @@ class Hub:
     async def _broadcast(self, group: SubscriberGroup) -> None:
         """Write the group's state to every socket; then their receipts are to be requested."""
         for subscribers in _slices(group):
-            state = group.state  # it may have changed since the last slice
-            for subscriber in subscribers:
-                if state is not None and subscriber.sent is not state:
-                    subscriber.push(state)
+            if group.state is not None:  # it may have changed since the last slice
+                self._write(subscribers, group.state)
             self.tally.frames += len(subscribers)
             await yield_to_event_loop()
         if group.receipts is not None:
             self.tally.record_broadcast(group.name, group.receipts)
             self._to_request[group.name] = _slices(group)
+
+    def _write(self, subscribers: list[Subscriber], state: RoomState) -> None:
+        """Write the state to those who do not have it."""
+        without = [subscriber for subscriber in subscribers if subscriber.sent is not state]
+        ready = [subscriber for subscriber in without if subscriber.descriptor >= 0]
+        for subscriber in ready:
+            subscriber.sent = state
+        self.writer.write(ready, state.frame)
+        if len(ready) < len(without):
+            for subscriber in without:
+                if subscriber.sent is not state:
+                    subscriber.push(state)
 
     async def _request_receipts(self) -> None:
         """Request the receipts of the next slice of a group."""
@@ -165,8 +179,12 @@ class Hub:
         if subscribers is None:
             del self._to_request[name]
             return
+        asked: defaultdict[bytes, list[Subscriber]] = defaultdict(list)
         for subscriber in subscribers:
-            subscriber.request_receipt()
+            if state := subscriber.start_receipt():
+                asked[state.ping].append(subscriber)
+        for ping, of_it in asked.items():  # one, unless some got no newer state, being behind
+            self.writer.write(of_it, ping)
         await yield_to_event_loop()
 
     def close_room(self, webinar_id: str) -> None:

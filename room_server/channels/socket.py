@@ -1,17 +1,15 @@
 """The room socket: one connection, as uvicorn's `ws=` protocol class.
 
 A socket has no task, timer or queue, and makes its control reader and its closing handshake only when it needs them.
-It writes states straight to the kernel; a peer that reads too slowly skips to the newest one.
+A broadcast is written by `Writer` straight to the kernel; a peer that reads too slowly skips to the newest state.
 """
 
 import time
 from asyncio import BaseTransport, Protocol, Transport
 from math import inf
-from os import write
 from typing import Any, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.utils import is_ssl
 from uvicorn.server import ServerState
 
 from room_server import problems
@@ -21,6 +19,7 @@ from room_server.channels.frames import RoomState
 from room_server.channels.handshake import Admission, caller_address, handshake
 from room_server.channels.keepalive import Deadlines, Due
 from room_server.channels.subscribers import SubscriberGroup
+from room_server.channels.writer import descriptor_of, write_one
 from room_server.core.messages import Actor
 from room_server.core.permissions import check_visible
 from room_server.errors import CloseCode, Refusal
@@ -30,11 +29,11 @@ class RoomSocket(Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
     __slots__ = ("_admission", "_answer", "_closing", "_config", "_confirmed", "_connections", "_deadlines",
-                 "_descriptor", "_group", "_reader", "_requested", "_transport", "actor", "sent")  # fmt: skip
+                 "_group", "_reader", "_requested", "_transport", "actor", "descriptor", "sent")  # fmt: skip
 
     actor: Actor  # set when the handshake has passed its checks
     _transport: Transport
-    _descriptor: int  # for write(2); -1 under TLS, where it fails and the transport writes
+    descriptor: int  # for Writer and write(2); -1 if only the transport may write: TLS, behind, closing, gone
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         self._admission: Admission = app_state["web"].admission
@@ -54,6 +53,7 @@ class RoomSocket(Protocol):
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.descriptor = -1
         self._connections.discard(self)
         self._admission.timers.cancel(self)
         if self._group is not None:
@@ -91,9 +91,9 @@ class RoomSocket(Protocol):
         self._admission.hub.join(group, self)
         self._admission.answered["accepted"] += 1
         self._transport.set_write_buffer_limits(high=0)
-        self._descriptor = -1 if is_ssl(self._transport) else self._transport.get_extra_info("socket").fileno()
+        self.descriptor = descriptor_of(self._transport)
         self.sent = self._confirmed = group.state
-        self._write(self._answer + group.state.frame)
+        write_one(self, self._answer + group.state.frame)
         self._answer = None
         self._deadlines.last_received = self._admission.clock()
         self._schedule(self._deadlines.last_received)
@@ -151,31 +151,27 @@ class RoomSocket(Protocol):
         if self._deadlines.behind_since or self._closing is not None or self._group is None:
             return
         self.sent = state
-        self._write(state.frame)
+        write_one(self, state.frame)
 
-    def _write(self, data: bytes) -> None:
-        """Write to the kernel, and what it does not take to the transport.
+    def write_rest(self, data: bytes, written: int) -> None:  # see writer.Peer
+        control.write(self._transport, data[written:])
 
-        The transport's buffer must be empty, so that the order is kept: it is while the peer is not behind.
-        """
-        try:
-            written = write(self._descriptor, data)
-        except OSError:
-            written = 0  # the transport will find out why
-        if written < len(data):
-            control.write(self._transport, data[written:])
+    def abort(self) -> None:  # see writer.Peer
+        self._transport.abort()
 
-    def request_receipt(self) -> None:
-        """Ask for the receipt of the state that was written last, unless one is outstanding."""
+    def start_receipt(self) -> RoomState | None:
+        """See Subscriber. No receipt is requested while one is outstanding, or if the peer surely has the state."""
         is_open = self._group is not None and self._closing is None and not self._deadlines.is_behind
-        if is_open and self._requested is None and self.sent is not self._confirmed:
-            self._ping()
+        if not is_open or self._requested is not None or self.sent is self._confirmed:
+            return None
+        self._requested = self.sent
+        return self._requested
 
     def _ping(self) -> None:
         """Send the ping of the outstanding receipt again, else that of the state that was written last."""
         self._requested = self._requested or self.sent
         if self._requested is not None:
-            self._write(self._requested.ping)
+            write_one(self, self._requested.ping)
 
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to reconnect in `seconds`; the socket is closed `closed_after` seconds later."""
@@ -189,6 +185,7 @@ class RoomSocket(Protocol):
 
     def pause_writing(self) -> None:
         """Called by asyncio: bytes wait in the transport's buffer."""
+        self.descriptor = -1
         self._deadlines.behind_since = self._admission.clock()
         if self._closing is None:  # the closing handshake has its own limit
             self._schedule(self._deadlines.behind_since)
@@ -196,7 +193,10 @@ class RoomSocket(Protocol):
     def resume_writing(self) -> None:
         """Called by asyncio: the transport's buffer is empty."""
         self._deadlines.behind_since = 0.0
-        if self._group is not None and self._group.state is not None and self.sent is not self._group.state:
+        if self._group is None or self._closing is not None:
+            return
+        self.descriptor = descriptor_of(self._transport)
+        if self._group.state is not None and self.sent is not self._group.state:
             self.push(self._group.state)
 
     def on_timer(self, now: float) -> None:
@@ -234,6 +234,7 @@ class RoomSocket(Protocol):
     def _start_closing(self, closing: ControlProtocol) -> None:
         """A close frame is sent: the timer cuts the connection off if the peer does not close it."""
         self._closing = closing
+        self.descriptor = -1
         self._admission.timers.schedule(self, self._admission.clock() + self._admission.limits.gone_after)
         reader, self._reader = self._reader, None
         if reader is not None and reader.unread:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from room_server.channels.frames import RoomState
+from room_server.channels.writer import Peer
 from room_server.core.messages import Actor
 from room_server.core.receipt_stats import ReceiptCounts, bucket, no_answers
 from room_server.errors import CloseCode, Refusal
@@ -31,8 +32,8 @@ def counts_scope(name: str) -> str | None:
     return name.removeprefix(_COUNTS) if name.startswith(_COUNTS) else None
 
 
-class Subscriber(Protocol):
-    """A socket, as the hub sees it."""
+class Subscriber(Peer, Protocol):
+    """A socket, as the hub sees it. `descriptor` is -1 while only `push` and `write_rest` may write to it."""
 
     actor: Actor
     sent: RoomState | None
@@ -44,8 +45,8 @@ class Subscriber(Protocol):
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to reconnect in `seconds`; close `closed_after` seconds later."""
 
-    def request_receipt(self) -> None:
-        """Ask for the receipt of the state that was written last, unless one is outstanding."""
+    def start_receipt(self) -> RoomState | None:
+        """The state whose ping is to be written to it now, which is then outstanding; None: none is."""
 
     def admit(self, group: "SubscriberGroup") -> None:
         """Answer the handshake: the group has a state now."""

@@ -54,6 +54,7 @@ FAMILIES: dict[str, Family] = {
         COUNTER, "Handshakes refused since the person held as many sockets as it may."
     ),
     P + "frames_total": Family(COUNTER, "Frames that broadcasts meant for sockets."),
+    P + "socket_writers": Family(GAUGE, "Web processes of this host by how broadcasts are written.", ("kind",)),
     P + "broadcast_seconds": Family(
         HISTOGRAM, "From hearing of a change to the write to the last socket of this process."
     ),

@@ -30,6 +30,7 @@ class Peer:
 
     def __init__(self, hub: Hub, role: Role = Role.ATTENDEE) -> None:
         self.actor = Actor(role=role, subject="1")
+        self.descriptor = -1
         self.sent: RoomState | None = None
         self.pushed: list[RoomState] = []
         self.refused: list[str] = []
@@ -52,9 +53,16 @@ class Peer:
         self.sent = state
         self.pushed.append(state)
 
-    def request_receipt(self) -> None:
+    def start_receipt(self) -> RoomState | None:
         self.asked.append(self.version)
         self.when_asked()
+        return None
+
+    def write_rest(self, data: bytes, written: int) -> None:
+        raise AssertionError("nothing is written to this peer's descriptor")
+
+    def abort(self) -> None:
+        raise AssertionError("nothing is written to this peer's descriptor")
 
     def admit(self, group: SubscriberGroup) -> None:
         self._hub.join(group, self)

@@ -105,7 +105,7 @@ def test_a_name_ends_in_its_unit() -> None:
         *("room_server_info", "room_server_web_processes", "room_server_subscribed", "room_server_sockets"),
         *("process_open_fds", "process_max_fds", "room_server_redis_up", "room_server_redis_durable"),
         *("room_server_processes", "room_server_webinars", "room_server_evaluations", "room_server_messages"),
-        "room_server_partitions_away",
+        *("room_server_partitions_away", "room_server_socket_writers"),
     }
 
 
