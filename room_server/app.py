@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from room_server import config, process
 from room_server.api import health, pages, responses
+from room_server.api.attendance import Attendance
 from room_server.api.counts import Counts
 from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.document import Document
@@ -37,16 +37,14 @@ from room_server.channels.hub import Hub
 from room_server.channels.keepalive import TimerWheel
 from room_server.channels.listener import Listener
 from room_server.channels.reader import CountsFeed, Reader
+from room_server.channels.socket_metrics import socket_metrics
 from room_server.channels.writer import Writer
 from room_server.config import Settings
-from room_server.core.messages import Role
-from room_server.core.receipt_stats import BOUNDS_MS
 from room_server.process import vital
 from room_server.rate_limit import PerAddress
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.startup import State, log_server_problems, wait_for_state
 from room_server.telemetry import logs, multiprocess, prometheus, tracing
-from room_server.telemetry.histogram import Histogram
 from room_server.telemetry.multiprocess import Slot
 from room_server.telemetry.prometheus import P
 from room_server.token_secret import with_token_secret
@@ -56,8 +54,6 @@ logger = logging.getLogger(__name__)
 
 START_SECONDS = 10
 """How long a start waits for the subscriptions of all partitions; then it serves those that have theirs."""
-ANY_METHOD: list[str] = []
-"""Starlette then passes every method to the endpoint."""
 
 
 class WebProcess(Struct, kw_only=True):
@@ -74,6 +70,7 @@ class WebProcess(Struct, kw_only=True):
     rooms: Rooms
     links: Links
     counts: Counts
+    attendance: Attendance
     metrics: Metrics
     health: Health
     openapi: Document
@@ -99,10 +96,11 @@ class Endpoint:
 
 ROUTES: list[BaseRoute] = [
     Route("/hooks/{name}", Endpoint(lambda web: web.hooks.receive), methods=["POST"]),
-    Route("/rooms/{webinar_id}/state", Endpoint(lambda web: web.rooms.state), methods=ANY_METHOD),
+    Route("/rooms/{webinar_id}/state", Endpoint(lambda web: web.rooms.state), methods=[]),  # all: it answers 405 itself
     Route("/rooms/{webinar_id}/me", Endpoint(lambda web: web.rooms.standing), methods=["GET"]),
     Route("/links", Endpoint(lambda web: web.links.answer), methods=["GET"]),
     Route("/webinars", Endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
+    Route("/webinars/{webinar_id}/attendance", Endpoint(lambda web: web.attendance.answer), methods=["GET"]),
     Route("/monitor/counts", Endpoint(lambda web: web.counts.answer), methods=["GET"]),
     Route("/healthz", health.alive, methods=["GET"]),
     Route("/readyz", Endpoint(lambda web: web.health.ready), methods=["GET"]),
@@ -190,26 +188,6 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
     }
 
 
-def socket_metrics(hub: Hub, admission: Admission, listener: Listener) -> prometheus.Samples:
-    """What this process counts of its sockets and of its subscriptions to Redis."""
-    roles = Counter[str]()
-    for group in hub.groups.values():
-        roles.update(group.roles)
-    receipts = hub.tally.answers(group.receipts for group in hub.groups.values())
-    return {
-        **{(P + "sockets", role.value): roles[role] for role in Role},
-        **{(P + "handshakes_total", code): count for code, count in {"accepted": 0, **admission.answered}.items()},
-        (P + "sockets_refused_to_persons_total",): admission.refused_to_persons,
-        (P + "frames_total",): hub.tally.frames,
-        (P + "socket_writers", hub.writer.form): 1,
-        (P + "gaps_healed_total",): hub.tally.healed,
-        (P + "subscribed",): int(listener.subscribed.is_set()),
-        (P + "subscriptions_lost_total",): listener.lost,
-        **hub.tally.writing.series(P + "broadcast_seconds"),
-        **Histogram.of_counts([bound / 1000 for bound in BOUNDS_MS], receipts).series(P + "reach_seconds"),
-    }
-
-
 def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     """Make the objects of a web process. `slot` is its place among the workers of this host, if there are several."""
     store, authenticator = state.store, Authenticator(settings)
@@ -242,6 +220,7 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
         rooms=Rooms(store, authenticator, settings.max_reads_per_person),
         links=Links(store, settings),
         counts=counts,
+        attendance=Attendance(store, authenticator, settings.max_reads_per_person),
         metrics=Metrics(settings, store, collect, slot),
         health=Health(store, listener.away, lambda: admission.draining),
         openapi=Document(openapi.document, settings.public_url),

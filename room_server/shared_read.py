@@ -16,7 +16,7 @@ from room_server.errors import StateUnavailable
 Value = TypeVar("Value")
 
 KEYS = 1000
-"""Keys whose values are kept at most; the one read longest ago is dropped first."""
+"""Keys whose values are kept at most, unless it is said; the one read longest ago is dropped first."""
 
 
 class Reading(Generic[Value]):
@@ -31,14 +31,22 @@ class Reading(Generic[Value]):
 
 
 class SharedRead(Generic[Value]):
-    """`read(*key)` bounds its own time and never gives None; a value serves for `seconds`. `clock` is monotonic."""
+    """`read(*key)` bounds its own time and never gives None; a value serves for `seconds`. `clock` is monotonic.
+
+    The values of `most` keys are kept.
+    """
 
     def __init__(
-        self, read: Callable[..., Awaitable[Value]], seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        read: Callable[..., Awaitable[Value]],
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+        most: int = KEYS,
     ) -> None:
         self._read = read
         self._seconds = seconds
         self._clock = clock
+        self._most = most
         self._readings: OrderedDict[tuple[str, ...], Reading[Value]] = OrderedDict()
 
     async def get(self, *key: str) -> Value:
@@ -74,5 +82,5 @@ class SharedRead(Generic[Value]):
         self._readings.pop(key, None)
         if reading.value is not None:
             self._readings[key] = reading
-            if len(self._readings) > KEYS:
+            if len(self._readings) > self._most:
                 self._readings.popitem(last=False)

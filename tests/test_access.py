@@ -42,6 +42,7 @@ ANYBODY = frozenset(ROLES)
 READERS = frozenset({"organizer", "speaker", "moderator", "attendee", "system"})
 COUNTERS = frozenset({"organizer", "speaker", "system", "monitor"})
 ATTENDEES = frozenset({"attendee"})
+REPORTED = frozenset({"organizer", "system"})
 LEADERS = frozenset({"organizer", "speaker"})
 SPEAKING_FOR_LEADS = frozenset({"attendee", "system"})
 NOBODY: frozenset[str] = frozenset()
@@ -69,6 +70,7 @@ READ = {
     "/rooms/{webinar_id}/state": ("/rooms/live/state", READERS, True),
     "/rooms/{webinar_id}/me": ("/rooms/live/me", ATTENDEES, True),
     "/monitor/counts": ("/monitor/counts", COUNTERS, False),
+    "/webinars/{webinar_id}/attendance": ("/webinars/live/attendance", REPORTED, True),
 }
 WATCHED = {
     "/rooms/{webinar_id}/socket": ("/rooms/live/socket", READERS, True),

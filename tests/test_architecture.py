@@ -17,12 +17,13 @@ LEAVES = frozenset(
     {"addresses", "errors", "problems", "clock", "ids", "rate_limit", "config", "process", "shared_read", "telemetry"}
 )
 """What everyone but the core may import; they import each other only."""
-EDGE = LEAVES | {"core", "state", "transactions", "auth"}
+EDGE = LEAVES | {"core", "state", "transactions", "attendance_report", "auth"}
 EVERYTHING = frozenset({"*"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "core": frozenset({"core", "errors"}),
     "state": LEAVES | {"core", "state"},
     "transactions": LEAVES | {"core", "state"},
+    "attendance_report": LEAVES | {"core", "state"},
     "jobs": LEAVES | {"core", "state", "transactions", "jobs"},
     "channels": LEAVES | {"core", "state", "channels"},
     "telegram": LEAVES | {"core", "state", "transactions", "telegram"},

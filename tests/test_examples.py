@@ -31,6 +31,14 @@ function wp_remote_post(string $url, array $request) {
     $options = ['method' => 'POST', 'header' => $headers, 'content' => $request['body']];
     echo file_get_contents($url, false, stream_context_create(['http' => $options]));
 }
+function wp_remote_get(string $url, array $request) {
+    $headers = [];
+    foreach ($request['headers'] as $name => $value) { $headers[] = "$name: $value"; }
+    $body = file_get_contents($url, false, stream_context_create(['http' => ['header' => $headers]]));
+    return ['body' => $body, 'code' => (int) explode(' ', $http_response_header[0])[1]];
+}
+function wp_remote_retrieve_response_code(array $answer) { return $answer['code']; }
+function wp_remote_retrieve_body(array $answer) { return $answer['body']; }
 """
 """What WordPress has and plain PHP has not."""
 
@@ -48,7 +56,7 @@ async def output(site: Site, *words: str) -> str:
     environment = {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "SITE": f"http://{site.address}",
-        "TOKEN": site.token("speaker", "launch"),
+        "TOKEN": site.token("organizer", "launch"),
         "ROOM_SERVER_REDIS_URL": str(site.settings.redis_url),
         "ROOM_SERVER_HOOK_SECRET": HOOK_SECRET,
         "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
@@ -87,7 +95,7 @@ async def test_a_signed_hook_in_shell_enters_a_lead(live: Site) -> None:
 
 async def test_a_signed_hook_in_python_enters_a_lead(live: Site) -> None:
     answer = await output(
-        live, sys.executable, "-W", "error", "-c", example("docs/site.md", "python", "standardwebhooks")
+        live, sys.executable, "-W", "error", "-c", example("docs/site.md", "python", "client_webinar_entered")
     )
 
     assert json.loads(answer) == entered(43)
@@ -149,6 +157,25 @@ async def test_attendance_is_read_in_python(live: Site) -> None:
     printed = await output(live, sys.executable, "-W", "error", "-c", example("docs/site.md", "python", "attendance"))
 
     assert printed.splitlines() == CAME
+
+
+@pytest.mark.skipif(PHP is None, reason="php is not installed here")
+async def test_attendance_is_read_in_php(live: Site) -> None:
+    await evaluated(live)
+
+    printed = await output(live, str(PHP), "-r", WORDPRESS + example("docs/site.md", "php", "room_attendance"))
+
+    assert printed.splitlines() == CAME
+
+
+async def test_attendance_is_saved_in_shell(live: Site, tmp_path: Path) -> None:
+    await evaluated(live)
+    code = f"cd {tmp_path}; " + example("docs/site.md", "sh", "text/csv")
+
+    await output(live, "sh", "-eu", "-c", code)
+
+    lines = (tmp_path / "attendance.csv").read_text("utf-8-sig").splitlines()
+    assert [line.partition(",")[0] for line in lines] == ["lead_id", "7", "8"]
 
 
 def test_no_page_of_a_site_is_told_to_run_a_command() -> None:

@@ -8,9 +8,9 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
+from room_server import attendance_report
 from room_server.core.messages import MessageKind
 from room_server.core.room import RosterEntry
-from room_server.jobs import attendance_report
 from room_server.state import roster
 from room_server.state.outbox import Outbox
 from tests.support import AT, Site, eventually, room, serving, settings_for, wait_until

@@ -93,11 +93,11 @@ async def broken() -> float:
 class Keyed:
     """A read by key that the test can make fail, by the test's clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = KEYS) -> None:
         self.now = 0.0
         self.refused = False
         self.asked: list[str] = []
-        self.shared = SharedRead(self._read, 1.0, lambda: self.now)
+        self.shared = SharedRead(self._read, 1.0, lambda: self.now, most)
 
     async def _read(self, key: str) -> str:
         self.asked.append(key)
@@ -137,3 +137,11 @@ async def test_the_key_read_longest_ago_is_dropped_first_and_refused_keys_drop_n
     await keyed.shared.get("one more")
 
     assert (keyed.shared.latest("k0"), keyed.shared.latest("k1")) == (None, "K1")
+
+
+async def test_as_many_values_are_kept_as_is_said() -> None:
+    keyed = Keyed(most=2)
+    for key in ("a", "b", "c"):
+        await keyed.shared.get(key)
+
+    assert [keyed.shared.latest(key) for key in ("a", "b", "c")] == [None, "B", "C"]

@@ -10,10 +10,10 @@ from datetime import timedelta
 import pytest
 from msgspec.structs import replace
 
+from room_server import attendance_report
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.room import RosterEntry, Status
-from room_server.jobs import attendance_report
 from room_server.jobs.erasure import forget
 from room_server.jobs.evaluation import Evaluations
 from room_server.state import heartbeat, roster

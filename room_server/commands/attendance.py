@@ -1,28 +1,20 @@
 """`room-server attendance …`: who came."""
 
-import csv
 import io
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
-import msgspec
 
+from room_server import attendance_report
+from room_server.attendance_report import AttendanceRow
 from room_server.commands.common import Zone, load_room, state_options, webinar_argument, with_store
-from room_server.core.messages import MessageKind
-from room_server.jobs import attendance_report
-from room_server.jobs.attendance_report import AttendanceRow
 from room_server.state.store import Store
 
-COLUMNS = ["lead_id", "name", "entered_at", "completed_at", "attended", "route"]
-MESSAGE_COLUMNS = ["status", "at", "error"]
 NO_DELIMITERS = "\"\r\n'=+-@0123456789"
-FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
-"""What a spreadsheet would take for the beginning of a formula (OWASP, CSV Injection), also in its full-width form."""
 
 
 @click.group()
@@ -62,74 +54,51 @@ def export(webinar_id: str, form: str, delimiter: str | None, tz: ZoneInfo | Non
     if form == "xlsx" and sys.stdout.isatty():
         raise click.UsageError("a workbook is no text: write it to a file, `… > attendance.xlsx`")
 
-    async def work(store: Store) -> list[AttendanceRow]:
+    async def work(store: Store) -> None:
         await load_room(store, webinar_id)
-        return await attendance_report.attendance(store, webinar_id)
+        leads = await attendance_report.lead_ids(store, webinar_id)
+        rows = attendance_report.slices(store, webinar_id, leads)
+        match form:
+            case "json":
+                await write(attendance_report.as_json(rows))
+                click.echo()
+            case "xlsx":
+                await write_xlsx(rows, tz or ZoneInfo("UTC"))
+            case _:
+                await write(attendance_report.as_csv(rows, delimiter or ",", tz))
 
-    rows: list[AttendanceRow] = with_store(flags, work)
-    match form:
-        case "json":
-            content = msgspec.json.encode(rows) + b"\n"
-        case "xlsx":
-            content = as_xlsx(rows, tz or ZoneInfo("UTC"))
-        case _:
-            content = as_csv(rows, delimiter or ",", tz)
-    sys.stdout.buffer.write(content)
-
-
-def table(rows: list[AttendanceRow]) -> Iterator[list[Any]]:
-    """The heads of the columns, then the values of each lead."""
-    yield [*COLUMNS, *(f"{kind}_{what}" for kind in MessageKind for what in MESSAGE_COLUMNS)]
-    for row in rows:
-        messages = {message.kind: message for message in row.messages}
-        yield [
-            *(getattr(row, name) for name in COLUMNS),
-            *(getattr(messages.get(kind), what, None) for kind in MessageKind for what in MESSAGE_COLUMNS),
-        ]
+    with_store(flags, work)
 
 
-def as_csv(rows: list[AttendanceRow], delimiter: str = ",", tz: ZoneInfo | None = None) -> bytes:
-    """CSV that spreadsheets open well: UTF-8 with a byte order mark, nothing that runs as a formula.
-
-    Times are RFC 3339 in UTC; with `tz` they are local and in the form that a spreadsheet takes for a time.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=delimiter)
-    for values in table(rows):
-        writer.writerow([_cell(value, tz) for value in values])
-    return text.getvalue().encode("utf-8-sig")
+async def write(parts: AsyncIterable[bytes]) -> None:
+    """Write these bytes to stdout as they come, whatever the locale."""
+    async for part in parts:
+        sys.stdout.buffer.write(part)
 
 
-def _cell(value: Any, tz: ZoneInfo | None) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, datetime):
-        return f"{value.astimezone(tz):%Y-%m-%d %H:%M:%S}" if tz else str(msgspec.to_builtins(value))
-    return f"'{value}" if FORMULA.match(str(value)) else str(value)
-
-
-def as_xlsx(rows: list[AttendanceRow], tz: ZoneInfo) -> bytes:
-    """A workbook with one sheet; times are local in `tz`, texts stay texts whatever they begin with."""
+async def write_xlsx(parts: AsyncIterable[list[AttendanceRow]], tz: ZoneInfo) -> None:
+    """Write a workbook with one sheet; times are local in `tz`, texts stay texts whatever they begin with."""
     from openpyxl import Workbook  # noqa: PLC0415 - a tenth of a second, which no other command is to pay
-    from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # noqa: PLC0415
 
     made = Workbook(write_only=True)
     sheet = made.create_sheet("attendance")
-    for values in table(rows):
-        cells = []
-        for value in values:
-            text = ILLEGAL_CHARACTERS_RE.sub("", value) if isinstance(value, str) else None
-            cells.append(WriteOnlyCell(sheet, value=_local(value, tz) if text is None else text))
-            if text is not None:
-                cells[-1].data_type = "s"  # openpyxl takes a text that begins with = for a formula
-        sheet.append(cells)
-    content = io.BytesIO()
+    sheet.append(attendance_report.HEADER)
+    async for rows in parts:
+        for row in rows:
+            sheet.append([_cell(sheet, value, tz) for value in attendance_report.cells(row)])
+    content = io.BytesIO()  # a zip file goes back to its beginning, which a pipe cannot
     made.save(content)
-    return content.getvalue()
+    sys.stdout.buffer.write(content.getvalue())
 
 
-def _local(value: Any, tz: ZoneInfo) -> Any:
-    return value.astimezone(tz).replace(tzinfo=None, microsecond=0) if isinstance(value, datetime) else value
+def _cell(sheet: Any, value: Any, tz: ZoneInfo) -> Any:
+    from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # noqa: PLC0415
+
+    if isinstance(value, datetime):
+        return value.astimezone(tz).replace(tzinfo=None, microsecond=0)
+    if not isinstance(value, str):
+        return value
+    cell = WriteOnlyCell(sheet, value=ILLEGAL_CHARACTERS_RE.sub("", value))
+    cell.data_type = "s"  # openpyxl takes a text that begins with = for a formula
+    return cell

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from room_server.attendance_report import Summary
 from room_server.core.room import Recording, Room, Visibility
-from room_server.jobs.attendance_report import Summary
 from room_server.state.evaluation_schedule import ScheduledEvaluation
 
 

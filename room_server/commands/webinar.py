@@ -7,6 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 import click
 import msgspec
 
+from room_server import attendance_report
 from room_server.clock import utc_now
 from room_server.commands.common import (
     LINK_VALIDITY,
@@ -26,7 +27,6 @@ from room_server.core.players import origin
 from room_server.core.room import Description, Label, PublicRoom, Room, Status, Title, Url
 from room_server.errors import webinar_unknown
 from room_server.ids import new_epoch
-from room_server.jobs import attendance_report
 from room_server.state.evaluation_schedule import EvaluationSchedule
 from room_server.state.store import Store
 from room_server.telegram import texts

@@ -23,6 +23,7 @@ class Reading(StrEnum):
     ROOM = "room"
     STANDING = "standing"
     COUNTS = "counts"
+    ATTENDANCE = "attendance"
 
 
 MAY_SEND: dict[type[Inbound], frozenset[Role]] = {
@@ -36,6 +37,7 @@ MAY_READ: dict[Reading, frozenset[Role]] = {
     Reading.ROOM: frozenset({Role.ORGANIZER, Role.SPEAKER, Role.MODERATOR, Role.ATTENDEE, Role.SYSTEM}),
     Reading.STANDING: frozenset({Role.ATTENDEE}),
     Reading.COUNTS: frozenset({Role.ORGANIZER, Role.SPEAKER, Role.SYSTEM, Role.MONITOR}),
+    Reading.ATTENDANCE: frozenset({Role.ORGANIZER, Role.SYSTEM}),
 }
 
 HIDDEN_FROM: dict[Status, frozenset[Role]] = {Status.DRAFT: frozenset({Role.ATTENDEE})}

@@ -25,15 +25,27 @@ async def hash_slices(store: Store, key: str) -> AsyncIterator[dict[bytes, bytes
     As HSCAN guarantees, a field that exists during the whole read is returned, and one that changes meanwhile may come
     twice. The guarantee ends with a restart or a fail-over of the server; then StateUnavailable is raised.
     """
+    async for found in _slices(store, key, "0"):
+        yield dict(pairs(found))
+
+
+async def hash_fields(store: Store, key: str) -> AsyncIterator[list[bytes]]:
+    """The same of the names of the fields, without their values."""
+    async for found in _slices(store, key, "1"):
+        yield found
+
+
+async def _slices(store: Store, key: str, names_alone: str) -> AsyncIterator[Any]:
+    """What `hash_slice.lua` finds, slice by slice."""
     script, cursor, first_server = Script.read("hash_slice"), 0, b""
     while True:
         async with deadline():
-            cursor, found, server = await store.run(script, [key], [cursor, SLICE])
+            cursor, found, server = await store.run(script, [key], [cursor, SLICE, names_alone])
         if server != (first_server or server):
             raise StateUnavailable("Redis was restarted in the middle of a long reading; repeat the request")
         first_server = server
-        if fields := dict(pairs(found)):
-            yield fields
+        if found:
+            yield found
         if int(cursor) == 0:
             return
 

@@ -16,6 +16,7 @@ from room_server.core.delivery import Delivery
 from room_server.errors import StateUnavailable
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import field
+from room_server.state.records import DELIVERY
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
@@ -29,8 +30,6 @@ IDLE_CONSUMER_MS = 100 * ABANDONED_MS
 """A consumer without pending entries that did nothing for so long is removed from the group."""
 DUE_BATCH = 200
 """Messages that one step puts back on the stream."""
-
-_DELIVERY = msgspec.json.Decoder(Delivery)
 
 
 class OutboxEntry(NamedTuple):
@@ -134,7 +133,7 @@ class Outbox:
     async def load(self, webinar_id: str, name: str) -> StoredDelivery | None:
         """The delivery in the field `name`, as replicas have it; None when there is none. Raises UnreadableRecord."""
         raw = await self.load_raw(webinar_id, name)
-        return StoredDelivery(self.store.records.read(_DELIVERY, raw, _about(webinar_id)), raw) if raw else None
+        return StoredDelivery(self.store.records.read(DELIVERY, raw, _about(webinar_id)), raw) if raw else None
 
     async def load_raw(self, webinar_id: str, name: str) -> bytes | None:
         """The record's bytes, also when they cannot be decoded."""
@@ -180,7 +179,7 @@ class Outbox:
         """All deliveries of a webinar, in no order; one may come twice. Unreadable ones are logged and left out."""
         async for found in hash_slices(self.store, self.store.keys.deliveries(webinar_id)):
             for raw in found.values():
-                delivery = self.store.records.readable(_DELIVERY, raw, _about(webinar_id))
+                delivery = self.store.records.readable(DELIVERY, raw, _about(webinar_id))
                 if delivery is not None:
                     yield StoredDelivery(delivery, raw)
 

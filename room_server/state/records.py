@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from room_server.core.decision_types import Facts
+from room_server.core.delivery import Delivery
 from room_server.core.room import Participation, Recording, Room, RosterEntry
 from room_server.errors import TooManyRequests, UnreadableRecord
 from room_server.rate_limit import Throttle
@@ -24,6 +25,7 @@ LOG_EVERY = 60.0
 ROOM = msgspec.json.Decoder(Room)
 PARTICIPATION = msgspec.json.Decoder(Participation)
 ENTRY = msgspec.json.Decoder(RosterEntry)
+DELIVERY = msgspec.json.Decoder(Delivery)
 RECORDING = msgspec.json.Decoder(Recording)
 Record = TypeVar("Record")
 Decoder = msgspec.json.Decoder[Record] | msgspec.msgpack.Decoder[Record]

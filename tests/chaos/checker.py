@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
+from room_server import attendance_report
 from room_server.core.messages import DeliveryStatus, Role
 from room_server.errors import StateUnavailable
-from room_server.jobs import attendance_report
 from room_server.state import webinars
 from room_server.state.outbox import Outbox
 from room_server.state.redis.pipeline import pairs

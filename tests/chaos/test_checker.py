@@ -9,8 +9,8 @@ import httpx
 import pytest
 from msgspec.structs import replace
 
+from room_server.attendance_report import AttendanceRow
 from room_server.core.messages import Role
-from room_server.jobs.attendance_report import AttendanceRow
 from room_server.state.store import Store
 from tests.chaos import checker
 from tests.chaos.checker import Claim, Report, Stored

@@ -8,9 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from openpyxl import load_workbook
 
-from room_server.commands.attendance import as_csv
 from room_server.core.room import RosterEntry
-from room_server.jobs.attendance_report import AttendanceRow
 from tests.commands.aftermath import over
 from tests.support import AT
 from tests.terminal import Terminal, finished
@@ -31,12 +29,6 @@ PEOPLE = [
 def read(exported: bytes) -> list[list[str]]:
     """What a spreadsheet reads."""
     return list(csv.reader(io.StringIO(exported.decode("utf-8-sig"), newline="")))
-
-
-def line(name: str) -> AttendanceRow:
-    return AttendanceRow(
-        lead_id=1, name=name, entered_at=None, completed_at=None, attended=None, route=None, messages=[]
-    )
 
 
 def test_csv_has_one_line_per_lead(terminal: Terminal, valkey_url: str) -> None:
@@ -95,46 +87,6 @@ def test_a_webinar_with_nobody_is_an_empty_list(terminal: Terminal, form: str) -
     terminal.says("webinar", "create", "demo", "--title", "Demo", "--at", AT.isoformat())
 
     assert terminal.run("attendance", "export", "demo", "--format", form).stdout_bytes == EMPTY[form]
-
-
-@pytest.mark.parametrize(
-    "name", ['"Анна", «Ко»', "two\nlines", "two\r\nlines", "a;b,c", '=""', 'quote"', "'", "  spaces  ", "🎉", "\\"]
-)
-def test_a_name_is_read_as_it_was(name: str) -> None:
-    _, (_, read_name, *_) = read(as_csv([line(name)]))
-
-    assert read_name.removeprefix("'" if name.startswith("=") else "") == name
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "=1+1",
-        "+7 900",
-        "-2",
-        "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n=1",
-        "  =1+1",
-        "＝1+1",
-        "＋1",
-        "－1",
-        "＠x",
-        '=HYPERLINK("x")',
-    ],
-)
-def test_no_name_runs_as_a_formula(name: str) -> None:
-    _, (_, read_name, *_) = read(as_csv([line(name)]))
-
-    assert read_name == f"'{name}"
-
-
-@pytest.mark.parametrize("name", ["Anna", "a=b", "1-2", "x@y.org", "Жанна-Мария", "O'Hara", "(=)", ""])
-def test_an_ordinary_name_is_left_alone(name: str) -> None:
-    _, (_, read_name, *_) = read(as_csv([line(name)]))
-
-    assert read_name == name
 
 
 def test_an_unknown_webinar_is_refused_by_name(terminal: Terminal) -> None:

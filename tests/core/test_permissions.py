@@ -43,13 +43,13 @@ SEND: dict[str, dict[str, str]] = {
 }
 
 READ: dict[str, dict[str, str]] = {
-    "organizer": {"room": YES, "standing": NO, "counts": YES},
-    "speaker": {"room": YES, "standing": NO, "counts": YES},
-    "moderator": {"room": YES, "standing": NO, "counts": NO},
-    "attendee": {"room": YES, "standing": YES, "counts": NO},
-    "guest": {"room": NO, "standing": NO, "counts": NO},
-    "system": {"room": YES, "standing": NO, "counts": YES},
-    "monitor": {"room": NO, "standing": NO, "counts": YES},
+    "organizer": {"room": YES, "standing": NO, "counts": YES, "attendance": YES},
+    "speaker": {"room": YES, "standing": NO, "counts": YES, "attendance": NO},
+    "moderator": {"room": YES, "standing": NO, "counts": NO, "attendance": NO},
+    "attendee": {"room": YES, "standing": YES, "counts": NO, "attendance": NO},
+    "guest": {"room": NO, "standing": NO, "counts": NO, "attendance": NO},
+    "system": {"room": YES, "standing": NO, "counts": YES, "attendance": YES},
+    "monitor": {"room": NO, "standing": NO, "counts": YES, "attendance": NO},
 }
 
 

@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from room_server import attendance_report
 from room_server.clock import utc_now
 from room_server.core.delivery import claim
 from room_server.core.messages import DeliveryStatus
 from room_server.core.room import RosterEntry, Status
 from room_server.errors import Conflict, StateUnavailable, Unknown
-from room_server.jobs import attendance_report
 from room_server.jobs.erasure import (
     LOOKUP_BATCH,
     Forgotten,

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from room_server import attendance_report
 from room_server.clock import utc_now
 from room_server.core.messages import MessageKind
 from room_server.core.planning import Plan
 from room_server.core.room import RosterEntry
 from room_server.errors import StateUnavailable
-from room_server.jobs import attendance_report
 from room_server.jobs.evaluation import TOGETHER, Evaluations
 from room_server.state import roster
 from room_server.state.commits import unix_ms

@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from room_server.errors import StateUnavailable
 from room_server.state import queue_stats, webinars
-from room_server.state.bulk_reads import SLICE, ask_each, hash_slices
+from room_server.state.bulk_reads import SLICE, ask_each, hash_fields, hash_slices
 from room_server.state.heartbeat import Report, announce, living, partitions_of
 from room_server.state.keys import PARTITIONS as NUMBER
 from room_server.state.keys import SLOTS, slot
@@ -35,10 +35,14 @@ async def test_a_large_hash_is_read_whole_and_in_slices(store: Store, redis_url:
     read = [part async for part in hash_slices(store, "large")]
     assert len(read) > 1
     assert {field: value for part in read for field, value in part.items()} == written
+    names = [part async for part in hash_fields(store, "large")]
+    assert len(names) > 1
+    assert {name for part in names for name in part} == written.keys()
 
 
 async def test_a_missing_hash_has_no_slices(store: Store) -> None:
     assert [part async for part in hash_slices(store, "none")] == []
+    assert [part async for part in hash_fields(store, "none")] == []
 
 
 async def test_a_read_that_a_restart_interrupts_is_an_error() -> None:

@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from room_server.api import links
+from room_server.api import attendance, links
 from room_server.api.documents import operations
 from room_server.api.documents.document import TITLE, Json, ref, schema_of, schemas
 from room_server.api.documents.operations import Answer, Operation
-from room_server.core.messages import EMITTED, WebinarId
+from room_server.core.messages import EMITTED, MAX_LEAD_ID, WebinarId
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE, ProblemDetails
 from room_server.state.short_links import CODE
@@ -50,6 +50,7 @@ HEADERS: dict[str, Json] = {
     ),
     "WWW-Authenticate": _required("How to say who is calling."),
     "Allow": _required("The methods that this address takes."),
+    "Content-Disposition": _header("The name of the file for who saves it; CSV has one."),
     "Vary": _header("Headers of the request that the answer depends on."),
     "X-Request-Id": _header("The request's name in the server's log: the caller's, or one of our own."),
     "Content-Security-Policy": _header("What a page may load, and who may embed it."),
@@ -88,7 +89,8 @@ SECURITY: dict[str, Json] = {
         for part, text in {
             "id": "The site's backend (Standard Webhooks): the request's own id. A repeat gets the same answer.",
             "timestamp": "The time of the request, Unix seconds; at most five minutes off.",
-            "signature": "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64; several by spaces.",
+            "signature": "`v1,` and the HMAC-SHA256 of `id.timestamp.body` in base64; several by spaces. "
+            "The body of a GET is empty; its id is for this one address.",
         }.items()
     },
 }
@@ -102,6 +104,14 @@ PARAMETERS: dict[str, Json] = {
     "webinar_id": {"description": "The webinar.", "schema": schema_of(WebinarId)},
     "name": {"description": "The hook.", "schema": {"enum": list(EMITTED)}},
     "If-None-Match": {"description": "ETags of answers that the caller has.", "schema": _TEXT},
+    "after": {
+        "description": "The page begins behind this lead: the last page's `next`.",
+        "schema": {"type": "integer", "minimum": 0, "maximum": MAX_LEAD_ID, "default": 0},
+    },
+    "limit": {
+        "description": "The most leads in a page.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": attendance.PAGE, "default": attendance.PAGE},
+    },
     links.HEADER: {"description": "The code of a short link, as it stands in `/r/{code}`.", "schema": _TEXT},
 }
 FILE_PARAMETERS: dict[str, Json] = {
@@ -149,7 +159,8 @@ def _path(path: str, methods: dict[str, Operation], responses: dict[str, Json]) 
 
 def _operation(row: Operation, responses: dict[str, Json]) -> Json:
     roles = f" Roles: {', '.join(sorted(row.roles))}." if row.roles else ""
-    asked = [{"name": name, "in": "header", **PARAMETERS[name]} for name in row.request_headers]
+    places = [("header", row.request_headers), ("query", row.query)]
+    asked = [{"name": name, "in": place, **PARAMETERS[name]} for place, names in places for name in names]
     body = {"required": True, "content": {"application/json": {"schema": ref(row.body)}}} if row.body else {}
     return {
         "operationId": row.id,
@@ -187,7 +198,7 @@ def _answer(answer: Answer) -> Json:
     made: Json = {"description": answer.description, "headers": _headers(answer.headers)}
     if answer.media:
         schema: Json = _TEXT if answer.kind is None else {"type": "object"} if answer.kind is dict else ref(answer.kind)
-        made["content"] = {media: {"schema": schema} for media in answer.media}
+        made["content"] = {media: {"schema": schema if media.endswith("json") else _TEXT} for media in answer.media}
     return made
 
 

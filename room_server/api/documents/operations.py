@@ -6,6 +6,7 @@ The codes of a hook's row follow from the order of checks in hooks.py and the ta
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from room_server.api.attendance import AttendancePage
 from room_server.api.counts import Counted
 from room_server.api.health import Alive, Readiness
 from room_server.api.hooks import ANSWERS
@@ -24,7 +25,10 @@ TOKEN, SIGNATURE, SCRAPER, ANONYMOUS = "token", "signature", "metrics_token", "n
 
 
 class Answer(NamedTuple):
-    """A successful answer. `kind` is the type of its JSON, `dict` for any object; without `media` there is no body."""
+    """A successful answer. `kind` is the type of its JSON, `dict` for any object; without `media` there is no body.
+
+    Media types other than JSON are text.
+    """
 
     description: str
     kind: type | None = None
@@ -46,6 +50,8 @@ class Operation(NamedTuple):
     roles: frozenset[Role] = frozenset()
     request_headers: tuple[str, ...] = ()
     """Headers of the request that change the answer."""
+    query: tuple[str, ...] = ()
+    """Parameters of the query; none is needed."""
     tag: str = "rooms"
 
 
@@ -138,6 +144,25 @@ READING: dict[str, Operation] = {
         description="The public schedule.",
         answers={200: Answer("Upcoming, live and past webinars.", Schedule)},
         codes=("state_unavailable",),
+    ),
+    "/webinars/{webinar_id}/attendance": Operation(
+        id="attendance",
+        description="Who came: in pages, or all of it as CSV where the header Accept prefers that.",
+        answers={
+            200: Answer(
+                description="Leads of the roster or who entered, ascending. A list of many is up to five seconds old.",
+                kind=AttendancePage,
+                media=("application/json", "text/csv"),
+                headers=("Cache-Control", "Vary", "Content-Disposition"),
+            )
+        },
+        codes=(
+            *("unauthenticated", "forbidden_role", "forbidden_webinar", "webinar_unknown", "invalid_payload"),
+            "state_unavailable",
+        ),
+        callers=(TOKEN, SIGNATURE),
+        roles=MAY_READ[Reading.ATTENDANCE],
+        query=("after", "limit"),
     ),
     "/monitor/counts": Operation(
         id="counts",

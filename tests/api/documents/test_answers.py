@@ -164,7 +164,12 @@ async def read(site: Site) -> None:
             answer = await site.http.request(method, address, headers=headers)
             tag = {"If-None-Match": answer.headers.get("etag", '"none"')}
             await site.http.request(method, address, headers={**site.bearer("speaker", "*"), **tag, **link})
-    for path in ("/rooms/{webinar_id}/state", "/rooms/{webinar_id}/me", "/monitor/counts"):
+    report = "/webinars/live/attendance"
+    for query in ("", "?limit=1", "?limit=x"):
+        await site.http.get(f"{report}{query}", headers=site.bearer("organizer", "live"))
+    await site.http.get(report, headers={**site.bearer("organizer", "live"), "Accept": "text/csv"})
+    await site.http.get("/webinars/nowhere/attendance", headers=site.bearer("system", "*"))
+    for path in ("/rooms/{webinar_id}/state", "/rooms/{webinar_id}/me", "/monitor/counts", report):
         address = path.format(webinar_id="live")
         for headers in ({}, site.bearer("guest", "*"), site.bearer("attendee", "*"), site.bearer("speaker", "other")):
             await site.http.get(address, headers=headers)
@@ -175,6 +180,7 @@ async def read(site: Site) -> None:
     await site.http.get("/rooms/nowhere/state", headers=site.bearer("speaker", "*"))
     await site.http.get("/rooms/nowhere/me", headers=site.bearer("attendee", "*"))
     await site.http.get("/rooms/live/me", headers=site.bearer("attendee", "other"))
+    await site.http.get(report, headers=site.bearer("organizer", "other"))
     site.inside.admission.draining = True
     await site.http.get("/readyz")
 
@@ -227,6 +233,7 @@ async def test_without_redis_everything_is_answered_as_the_document_says() -> No
             site.state(),
             site.http.get("/rooms/w/me", headers=site.bearer("attendee")),
             site.http.get("/webinars"),
+            site.http.get("/webinars/w/attendance", headers=site.bearer("organizer")),
             site.http.get("/links", headers={HEADER: "x" * 22}),
             site.http.get("/monitor/counts", headers=site.bearer("monitor", "*")),
             site.http.get("/readyz"),

@@ -10,13 +10,14 @@ from room_server.api.documents.operations import OPERATIONS
 from tests.api.documents.test_answers import prepare
 from tests.support import Site, serving, settings_for
 
-CLIENT = '["/hooks/client_webinar_entered", "/hooks/client_webinar_completed"]'
+SITES = '["/hooks/client_webinar_entered", "/hooks/client_webinar_completed", "/webinars/{webinar_id}/attendance"]'
+"""What the site's backend may."""
 CONFIGURATION = f"""
 [[operations]]
-include-path = {CLIENT}
+include-path = {SITES}
 headers = {{ Authorization = "Bearer SYSTEM" }}
 [[operations]]
-exclude-path = {CLIENT}
+exclude-path = {SITES}
 headers = {{ Authorization = "Bearer SPEAKER" }}
 [[operations]]
 include-path = "/static/{{path}}"

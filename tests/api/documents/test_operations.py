@@ -74,6 +74,7 @@ def test_the_roles_of_a_row_are_those_of_the_code() -> None:
     assert OPERATIONS["/rooms/{webinar_id}/state"]["get"].roles == MAY_READ[Reading.ROOM]
     assert OPERATIONS["/rooms/{webinar_id}/me"]["get"].roles == MAY_READ[Reading.STANDING]
     assert OPERATIONS["/monitor/counts"]["get"].roles == MAY_READ[Reading.COUNTS]
+    assert OPERATIONS["/webinars/{webinar_id}/attendance"]["get"].roles == MAY_READ[Reading.ATTENDANCE]
     assert Role.GUEST not in MAY_READ[Reading.ROOM]
 
 

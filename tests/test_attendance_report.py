@@ -1,12 +1,16 @@
 """Who came: what is told of each lead, and the numbers of all."""
 
+import csv
+import io
+from collections.abc import AsyncIterator
+
 import msgspec
 import pytest
 
+from room_server import attendance_report
+from room_server.attendance_report import AttendanceRow, Summary
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import RosterEntry
-from room_server.jobs import attendance_report
-from room_server.jobs.attendance_report import AttendanceRow, Summary
 from room_server.state import roster
 from room_server.state.outbox import FollowOn, Outbox
 from room_server.state.store import Store
@@ -132,7 +136,65 @@ async def test_a_record_that_cannot_be_read_is_left_out_and_logged(
     await after(store)
     await store.call("HSET", store.keys.participations(WEBINAR), "40", b"{")
     await store.call("HSET", store.keys.roster(WEBINAR), "50", b'{"lead_id":50,"locale":"xx"}')
+    await store.call("HSET", store.keys.roster(WEBINAR), "nobody", b"{}")
 
     assert [line.lead_id for line in await attendance_report.attendance(store, WEBINAR)] == [10, 20, 30]
     assert "a lead of demo cannot be read" in caplog.text
     assert "a roster entry of demo cannot be read" in caplog.text
+
+
+async def name_in_csv(name: str) -> str:
+    """What a spreadsheet reads of a lead's name."""
+
+    async def parts() -> AsyncIterator[list[AttendanceRow]]:
+        yield [line(name)]
+
+    text = b"".join([part async for part in attendance_report.as_csv(parts())]).decode("utf-8-sig")
+    row = next(csv.DictReader(io.StringIO(text, newline="")))
+    return row["name"]
+
+
+def line(name: str) -> AttendanceRow:
+    return AttendanceRow(
+        lead_id=1, name=name, entered_at=None, completed_at=None, attended=None, route=None, messages=[]
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ['"Анна", «Ко»', "two\nlines", "two\r\nlines", "a;b,c", '=""', 'quote"', "'", "  spaces  ", "🎉", "\\"]
+)
+async def test_a_name_is_read_as_it_was(name: str) -> None:
+    read_name = await name_in_csv(name)
+
+    assert read_name.removeprefix("'" if name.startswith("=") else "") == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "=1+1",
+        "+7 900",
+        "-2",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "  =1+1",
+        "＝1+1",
+        "＋1",
+        "－1",
+        "＠x",
+        '=HYPERLINK("x")',
+    ],
+)
+async def test_no_name_runs_as_a_formula(name: str) -> None:
+    read_name = await name_in_csv(name)
+
+    assert read_name == f"'{name}"
+
+
+@pytest.mark.parametrize("name", ["Anna", "a=b", "1-2", "x@y.org", "Жанна-Мария", "O'Hara", "(=)", ""])
+async def test_an_ordinary_name_is_left_alone(name: str) -> None:
+    read_name = await name_in_csv(name)
+
+    assert read_name == name
