@@ -64,6 +64,14 @@ def check_address(url: str) -> None:
         raise ValueError(f"expected an address like https://example.org, not {shown(url)}")
 
 
+def check_receiver(url: str) -> None:
+    """An address that gets requests; it may have a user, a password and a query. Raises ValueError, also for a port."""
+    parts = _split(url)
+    is_named = HOST.fullmatch(parts.hostname or "") or parts.netloc.rpartition("@")[2].startswith("[")
+    if parts.scheme not in {"http", "https"} or not is_named or "#" in url or re.search(r"\s|\\", url):
+        raise ValueError(f"expected an address like https://example.org/events, not {shown(url)}")
+
+
 def check_root(url: str) -> None:
     """Pages and addresses stand at the root of their host. Raises ValueError."""
     check_address(url)

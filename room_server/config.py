@@ -14,14 +14,18 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.inspect import FloatType, IntType, LiteralType, UnionType
 
-from room_server.addresses import check_address, check_redis_url, check_root, origin_of, shown
+from room_server.addresses import check_address, check_receiver, check_redis_url, check_root, origin_of, shown
 from room_server.errors import ConfigurationError
 
 PREFIX = "ROOM_SERVER_"
 Count = Annotated[int, Meta(ge=0, le=10**9)]
 Seconds = Annotated[float, Meta(ge=0, le=10**8)]
 TELEGRAM_TOKEN = re.compile(r"[0-9]+:[A-Za-z0-9_-]+")
-SECRETS = frozenset({"token_secret", "hook_secret", "telegram_token", "metrics_token", "redis_url"})
+SECRETS = frozenset({
+    *("token_secret", "hook_secret", "telegram_token", "metrics_token", "redis_url"),
+    *("site_events_url", "site_events_secret"),
+})  # fmt: skip
+_USERINFO = re.compile("//[^/@]*@")
 SECRET_BYTES = 32
 """The least length of a key for HS256, that of its hash (RFC 7518, 3.2)."""
 
@@ -37,6 +41,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     token_secret: str = ""
     token_public_key: str = ""
     hook_secret: str = ""
+    site_events_url: str = ""
+    site_events_secret: str = ""
     telegram_token: str | None = None
     telegram_base_url: str = "https://api.telegram.org"
     evaluation_grace: Seconds = 120
@@ -65,6 +71,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     def hook_secrets(self) -> tuple[bytes, ...]:
         """The keys of signed requests, decoded from `whsec_…` (Standard Webhooks)."""
         return tuple(_hook_key(secret) for secret in self.hook_secret.split())
+
+    def site_urls(self) -> tuple[str, ...]:
+        """The receivers of the events, with the passwords that their addresses may hold."""
+        return tuple(self.site_events_url.split())
+
+    def site_secrets(self) -> tuple[bytes, ...]:
+        """The keys that sign the events: each request has a signature by each."""
+        return tuple(_hook_key(secret) for secret in (self.site_events_secret or self.hook_secret).split())
 
     def origins(self) -> frozenset[str]:
         """Sites that may open sockets, read answers (CORS) and embed the pages, besides the server's own host."""
@@ -142,16 +156,43 @@ def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
         "telegram_token": _check_telegram_token,
         "token_secret": _check_token_secret,
         "hook_secret": lambda text: [_hook_key(secret) for secret in text.split()],
+        "site_events_secret": lambda text: [_hook_key(secret) for secret in text.split()],
+        "site_events_url": _check_receivers,
         "allowed_origins": lambda text: [origin_of(given) for given in _listed(text)],
     }
+    wrong = set()
     for name, check in checks.items():
         try:
             if name in values:
                 check(values[name])
         except ValueError as error:
+            wrong.add(name)
             yield f"{PREFIX}{name.upper()}: {error}"
+    if "site_events_url" in values.keys() - wrong:
+        yield from _secret_problems(values)
     if values.get("replicas") and "redis_url" not in values:
         yield f"{PREFIX}REPLICAS: the embedded server has no replicas; it goes with {PREFIX}REDIS_URL"
+
+
+def _check_receivers(text: str) -> None:
+    """Raises ValueError, which shows no password."""
+    urls = text.split()
+    for url in urls:
+        check_receiver(url)
+    if len({_USERINFO.sub("//", url) for url in urls}) < len(urls):
+        raise ValueError("each address is there once, whatever its password")
+
+
+def _secret_problems(values: dict[str, Any]) -> Iterator[str]:
+    """Whoever knows HOOK_SECRET acts as `system`: no more than one receiver may know it."""
+    name, hook, own = f"{PREFIX}SITE_EVENTS_SECRET", values.get("hook_secret"), values.get("site_events_secret")
+    if not (own or hook):
+        yield f"{PREFIX}SITE_EVENTS_URL: the events are signed, and there is no secret: set {name} (whsec_…)"
+    elif len(values["site_events_url"].split()) > 1 and set((own or hook or "").split()) & set((hook or "").split()):
+        yield (
+            f"{name}: several receivers may not share {PREFIX}HOOK_SECRET, since whoever knows it acts as `system`; "
+            "give the events a secret of their own"
+        )
 
 
 def _check_token_secret(text: str) -> None:

@@ -1,4 +1,4 @@
-"""The worker process: due evaluations, delivery of messages, webinars that nobody stopped, retention.
+"""The worker process: due evaluations, messages, events to the site, webinars that nobody stopped, retention.
 
 Any number of workers may run at once.
 """
@@ -17,6 +17,7 @@ from room_server.jobs import retention
 from room_server.jobs.evaluation import Evaluations
 from room_server.jobs.live_limit import LiveLimit
 from room_server.process import vital
+from room_server.site.worker import deliver, forget_unseen
 from room_server.state.evaluation_schedule import ScheduledEvaluation
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.outbox import Outbox
@@ -48,9 +49,10 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
         tasks.create_task(evaluate(Evaluations(transactions, stopping), state.store.keys.tags, stopping))
+        tasks.create_task(deliver(settings, state.store, owner, stopping))
         if settings.live_hours:
             tasks.create_task(limit_live(LiveLimit(transactions, settings.live_hours), stopping))
-        tasks.create_task(tidy(state.store, settings.retention_days, stopping))
+        tasks.create_task(tidy(state.store, settings, stopping))
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
@@ -95,14 +97,15 @@ async def limit_live(limit: LiveLimit, stopping: asyncio.Event) -> None:
         await pause(stopping, LIMIT_EVERY)
 
 
-async def tidy(store: Store, days: int, stopping: asyncio.Event) -> None:
-    """Delete webinars that were archived so many days ago (0: none), and consumers of workers that died."""
-    outbox = Outbox(store)
+async def tidy(store: Store, settings: Settings, stopping: asyncio.Event) -> None:
+    """Delete webinars whose retention is over, consumers of workers that died, receivers that no setting names."""
+    outbox, days = Outbox(store), settings.retention_days
     while not stopping.is_set():
         try:
             if days:
                 await retention.expire(store, utc_now() - timedelta(days=days), stopping)
             await outbox.tidy()
+            await forget_unseen(store, settings.site_urls())
         except Refusal as refusal:
             logger.warning("what is over cannot be deleted now, and will be soon: %s", refusal.detail)
         await pause(stopping, TIDY_EVERY)

@@ -73,6 +73,14 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
         ("ALLOWED_ORIGINS", "https://a *", "expected origins like https://example.org, not '*'"),
         ("ALLOWED_ORIGINS", "example.org", "expected origins like https://example.org, not 'example.org'"),
         ("ALLOWED_ORIGINS", "https://a/b", "expected origins like https://example.org, not 'https://a/b'"),
+        ("SITE_EVENTS_URL", "ftp://a", "expected an address like https://example.org/events, not 'ftp://a'"),
+        ("SITE_EVENTS_URL", "https://", "expected an address like https://example.org/events, not 'https://'"),
+        ("SITE_EVENTS_URL", "https://a/#b", "expected an address like https://example.org/events, not 'https://a/#b'"),
+        ("SITE_EVENTS_URL", "https://me:hunter2@/x", "expected an address like https://example.org/events, "
+                                                     "not 'https://…@/x'"),
+        ("SITE_EVENTS_URL", "https://a:0/", PORT),
+        ("SITE_EVENTS_URL", "https://a/x https://me:b@a/x", "each address is there once, whatever its password"),
+        ("SITE_EVENTS_SECRET", "whsec_AAAA", "a secret holds 24 to 64 bytes (Standard Webhooks), this one 3"),
         ("HOOK_SECRET", "secret", "each secret begins with whsec_ and goes on in base64"),
         ("HOOK_SECRET", "whsec_?", "what follows whsec_ is not base64"),
         ("HOOK_SECRET", "whsec_AAAA", "a secret holds 24 to 64 bytes (Standard Webhooks), this one 3"),
@@ -80,6 +88,34 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
 )  # fmt: skip
 def test_a_value_that_cannot_be_is_named_with_what_would_be_right(name: str, value: str, problem: str) -> None:
     assert problems(**{name: value}) == [f"{PREFIX}{name}: {problem}"]
+
+
+OTHER_KEY = "whsec_" + base64.b64encode(b"o" * 32).decode()
+SHARED = (
+    f"{PREFIX}SITE_EVENTS_SECRET: several receivers may not share {PREFIX}HOOK_SECRET, since whoever knows it acts as "
+    "`system`; give the events a secret of their own"
+)
+
+
+@pytest.mark.parametrize("own", ["", KEY, f"{OTHER_KEY} {KEY}"])
+def test_several_receivers_do_not_share_the_secret_of_the_hooks(own: str) -> None:
+    two = "https://a/x https://b/x"
+
+    assert problems(SITE_EVENTS_URL=two, HOOK_SECRET=f"{KEY} {KEY}", SITE_EVENTS_SECRET=own) == [SHARED]
+
+
+def test_the_events_are_signed_by_their_own_secret_or_by_that_of_the_hooks() -> None:
+    one, url = {f"{PREFIX}SITE_EVENTS_URL": "https://me:p@a/x?rest_route=/e"}, f"{PREFIX}HOOK_SECRET"
+    own = {f"{PREFIX}SITE_EVENTS_SECRET": f"{OTHER_KEY} {KEY}"}
+    several = {f"{PREFIX}SITE_EVENTS_URL": "https://a/x https://b/x", f"{PREFIX}SITE_EVENTS_SECRET": OTHER_KEY}
+
+    assert load({**one, url: KEY}).site_secrets() == (b"k" * 32,)
+    assert load({**one, **own}).site_secrets() == (b"o" * 32, b"k" * 32)
+    assert load({**several, url: KEY}).site_urls() == ("https://a/x", "https://b/x")
+    assert problems(SITE_EVENTS_URL="https://a/x") == [
+        f"{PREFIX}SITE_EVENTS_URL: the events are signed, and there is no secret: set {PREFIX}SITE_EVENTS_SECRET "
+        "(whsec_…)"
+    ]
 
 
 def test_replicas_go_with_a_redis_that_may_have_some() -> None:
@@ -122,7 +158,8 @@ def test_the_data_folder_is_absolute() -> None:
 def test_secrets_hide_themselves_when_settings_are_printed() -> None:
     secret = "do-not-show-me"
     made = Settings(token_secret=secret, telegram_token=secret, metrics_token=secret, redis_url=f"redis://:{secret}@h",
-                    hook_secret=secret, max_sockets=7)  # fmt: skip
+                    hook_secret=secret, site_events_secret=secret, site_events_url=f"https://me:{secret}@h/",
+                    max_sockets=7)  # fmt: skip
 
     assert secret not in repr(made)
     assert "max_sockets=7" in repr(made)

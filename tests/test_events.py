@@ -37,7 +37,7 @@ async def stored(site: Site) -> Stored:
     keys = site.store.keys
     lines = await site.store.call("XRANGE", keys.events(keys.tag(WEBINAR)), "-", "+")
     said = [dict(pairs(fields)) for _, fields in lines]
-    assert all(set(fields) == {b"hook", b"payload", b"request_id", b"actor"} for fields in said)
+    assert all(set(fields) == {b"hook", b"payload", b"request_id", b"actor", b"id"} for fields in said)
     return [(fields[b"hook"].decode(), json.loads(fields[b"payload"])) for fields in said]
 
 

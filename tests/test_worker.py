@@ -293,7 +293,7 @@ async def test_a_deletion_that_fails_is_logged_and_stops_nothing(caplog: pytest.
     async with own_redis() as server, open_state(settings(server.url)) as state:
         stopping = asyncio.Event()
         server.freeze()
-        task = asyncio.create_task(tidy(state.store, 1, stopping))
+        task = asyncio.create_task(tidy(state.store, settings(server.url, retention_days=1), stopping))
         await wait_until(lambda: "cannot be deleted now" in caplog.text, "it is told")
         stopping.set()
         await task

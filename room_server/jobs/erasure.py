@@ -17,9 +17,11 @@ from room_server.core.room import PublicRoom, Status
 from room_server.errors import RoomServerError, StateUnavailable, webinar_unknown
 from room_server.ids import new_id
 from room_server.state.commits import DONE_SECONDS
+from room_server.state.keys import hashed
 from room_server.state.outbox import GROUP, FollowOn, Outbox
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.redis.retry import deadline
+from room_server.state.site_operations import forget_parked
 from room_server.state.store import Store
 
 LOOKUP_BATCH = 100
@@ -157,6 +159,8 @@ async def _erase(store: Store, key: str, selects: Callable[[dict[bytes, bytes]],
             async with deadline():  # acknowledged first, so that no consumer keeps an id without an entry
                 await store.call("XACK", key, GROUP, *ids)
                 erased += await store.call("XDEL", key, *ids)
+            if key == store.keys.events(tag := hashed(key)):
+                await forget_parked(store, tag, ids)
         first = f"({entries[-1][0].decode()}"
 
 

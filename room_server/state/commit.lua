@@ -67,7 +67,7 @@ end
 
 for _, event in ipairs(commit.events) do
   redis.call('XADD', key.events, 'MAXLEN', '~', EVENTS_KEPT, '*', 'hook', event.hook, 'payload', event.payload,
-             'request_id', commit.request_id, 'actor', event.actor)
+             'request_id', commit.request_id, 'actor', event.actor, 'id', event.id)
 end
 local since = #commit.messages > 0 and string.format('%.0f', steady(key.clock))
 for _, message in ipairs(commit.messages) do

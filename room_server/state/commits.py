@@ -46,9 +46,11 @@ class RoomWrite(Struct, frozen=True, kw_only=True):
 class EventWrite(Struct, frozen=True):
     """An event to append: the name of the hook, its payload as JSON, and who sent it.
 
+    `id` names the fact for good: `hook:webinar:lead`, or `hook:webinar:epoch.version` of what happened to the room.
     `actor`: JSON with `role` and `subject`; empty for what the server itself emits.
     """
 
+    id: str
     hook: str
     payload: str
     actor: str
@@ -109,7 +111,7 @@ def commit_of(loaded: Loaded, change: Change, evaluation_in: timedelta | None) -
         participation=_json(change.participation) if writes_participation else None,
         recording=None if change.named_recording is None else _json(change.named_recording),
         evaluation_in=None if evaluation_in is None else round(evaluation_in / timedelta(milliseconds=1)),
-        events=[_event(event, change.actor) for event in change.events],
+        events=[_event(event, change) for event in change.events],
         messages=[_message(message) for message in change.messages],
         counters=list(_counters(before, change)),
         request_id=request_id.get(),
@@ -156,10 +158,11 @@ def _room(room: Room) -> RoomWrite:
     )
 
 
-def _event(event: Event, actor: Actor | None) -> EventWrite:
-    name = NAMES[type(event)]
+def _event(event: Event, change: Change) -> EventWrite:
+    name, actor, room = NAMES[type(event)], change.actor, change.room
     sender = _json({"role": actor.role, "subject": actor.subject}) if actor and name in INBOUND else ""
-    return EventWrite(name, _json(event), sender)
+    subject = getattr(event, "lead_id", f"{room.epoch}.{room.version}")
+    return EventWrite(f"{name}:{event.webinar_id}:{subject}", name, _json(event), sender)
 
 
 def _json(value: Any) -> str:

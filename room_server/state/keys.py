@@ -24,7 +24,9 @@ OF_A_WEBINAR = (*OF_A_ROOM, "links")
 """Kinds of keys that are deleted with their webinar."""
 OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates", "clock")
 """Kinds of keys of a partition that `commit.lua` writes."""
-PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, "due")
+OF_THE_SITE = ("receivers", "receiver", "parked")
+"""Kinds of keys of a partition about the receivers of its events."""
+PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, *OF_THE_SITE, "due")
 """Kinds of keys without a time to live: they live as long as their webinar or their partition."""
 
 
@@ -118,6 +120,8 @@ class Keys:
     """Hash: the clock for `due`, `evaluations` and the entries of the outbox (see steady.lua)."""
     forgotten = staticmethod(_of_partition("forgotten"))
     """Sorted set with a time to live: `lead`, or `lead webinar` -> until when imports leave the lead out, Unix ms."""
+    receivers = staticmethod(_of_partition("receivers"))
+    """Hash: id of a receiver of the events -> its URL as people see it."""
     evaluations = staticmethod(_of_partition("evaluations"))
     """Sorted set: webinar -> when its evaluation is due, ms by `clock`."""
     webinars = staticmethod(_of_partition("webinars"))
@@ -142,6 +146,19 @@ class Keys:
 
     def _of_id(self, kind: str) -> Callable[[str, str], str]:
         return lambda webinar_id, name: f"rs:{{{self.tag(webinar_id)}}}:{kind}:{name}"
+
+    @staticmethod
+    def receiver(tag: str, name: str) -> str:
+        """Hash about a receiver in a partition: `progress` (JSON), `place` (stream id of the last event that is done
+        with), `read` (how many events of the stream were handed out or lost, as the stream counts them), `lost` (events
+        that were cut off before that), `lease` (until when, ms by `clock`, and which worker may send).
+        """
+        return f"rs:{{{tag}}}:receiver:{name}"
+
+    @staticmethod
+    def parked(tag: str, name: str) -> str:
+        """Hash: stream id of an event that the receiver refused -> why and when, JSON."""
+        return f"rs:{{{tag}}}:parked:{name}"
 
     @staticmethod
     def webhook(digest: str) -> str:

@@ -26,8 +26,8 @@ from telegram.request import HTTPXRequest
 
 from room_server.config import Settings
 from room_server.core.delivery import Outcome
+from room_server.proxy import ProxySetting, UnusableProxy, proxy_to
 from room_server.state.heartbeat import TelegramStatus
-from room_server.telegram.proxy import ProxySetting, UnusableProxy, proxy_to
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,13 @@
 
 import json
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from room_server.core.site_delivery import Progress, Receiver
 from room_server.jobs.erasure import STREAM_BATCH, erase_entries
 from room_server.state.outbox import GROUP, Outbox
+from room_server.state.site_events import Parked, Settlement, SiteEvents, standing_in
 from room_server.state.store import Store
 
 TAG = "p2"
@@ -91,3 +94,22 @@ async def test_a_pending_entry_is_acknowledged(store: Store) -> None:
 
 async def test_streams_that_do_not_exist_hold_nothing(store: Store) -> None:
     assert await erase_entries(store, TAG, lambda *_: True) == 0
+
+
+async def test_an_erased_event_that_the_site_had_refused_is_parked_no_longer(store: Store) -> None:
+    events = SiteEvents(store, Receiver.of("https://site.example"), "w")
+    claim = await events.claim(TAG)
+    assert claim is not None
+    progress = Progress(url="u", label="l", seen_at=0)
+    await events.settle(TAG, b"", Settlement(progress))
+    for lead in (41, 42):
+        await add(store, "w", lead)
+    claim = await events.claim(TAG)
+    assert claim is not None
+    ids = [entry.id for entry in claim.entries]
+    await events.settle(TAG, claim.raw, Settlement(replace(progress, sent=1), ids, Parked("HTTP 422", 0)))
+
+    await erase_entries(store, TAG, lambda _, lead: lead == 42)
+
+    (standing,) = await standing_in(store, TAG)
+    assert standing.parked == 1

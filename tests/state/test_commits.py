@@ -116,9 +116,29 @@ def test_events_and_messages_are_written_as_they_were_decided() -> None:
     known, change = completed()
     commit = made(known, change)
 
-    assert commit.events[0] == EventWrite("client_webinar_completed", text(change.events[0]), "")
+    name = f"client_webinar_completed:{builders.WEBINAR}:{builders.LEAD}"
+    assert commit.events[0] == EventWrite(name, "client_webinar_completed", text(change.events[0]), "")
     assert len(commit.events) == len(change.events)
     assert [(one.field, one.status) for one in commit.messages] == [(field(one), one.status) for one in change.messages]
+
+
+def test_an_event_is_named_for_good_by_its_lead_or_by_the_rooms_version() -> None:
+    known = builders.facts("live")
+    change = builders.decided(builders.stop(), known, "speaker")
+    _, completion = completed()
+
+    (stopped,) = made(known, change).events
+    assert stopped.id == f"core_webinar_set_status:{builders.WEBINAR}:k3v9.{change.room.version}"
+    assert change.room.version == 8
+    assert [event.id for event in made(known, completion).events] == [
+        f"{hook}:{builders.WEBINAR}:{builders.LEAD}"
+        for hook in (
+            "client_webinar_completed",
+            "webinar_completed",
+            "client_webinar_attendance_classified",
+            "post_webinar_route",
+        )
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which proxy leads to the Bot API, by the usual variables of the environment.
+"""Which proxy leads to an address, by the usual variables of the environment.
 
 httpx would read them itself, but one entry of NO_PROXY that it cannot read (`::1/128`), or a scheme that it does not
 know, ends the process. Here what cannot be used is one error that names the variable.

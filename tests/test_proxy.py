@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from room_server.telegram.proxy import UnusableProxy, proxy_to
+from room_server.proxy import UnusableProxy, proxy_to
 
 API = "https://api.telegram.org"
 Environment = Callable[..., None]

@@ -1,0 +1,65 @@
+"""The events as the site gets them, and how one is made of an entry of an event stream. See docs/site-events.md."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+from msgspec import Struct
+
+TYPE = "room_server.events"
+"""The `type` of every request (Standard Webhooks)."""
+
+
+class EventActor(Struct, frozen=True):
+    """Who did it: role and `sub` of the token, or `system`."""
+
+    role: str
+    subject: str
+
+
+class SiteEvent(Struct, frozen=True, kw_only=True):
+    """One event; `data` is its payload as in the stream."""
+
+    id: str
+    """Names the fact for good: store it with a unique key, and a repeat is recognised."""
+    type: str
+    """The hook."""
+    timestamp: datetime
+    """When it was stored, by Redis' clock."""
+    webinar_id: str | None
+    """None: it is about no webinar."""
+    actor: EventActor | None
+    """None: the server itself emitted it."""
+    data: msgspec.Raw
+
+
+class About(Struct, frozen=True):
+    """The fields of a payload that say what it is about."""
+
+    webinar_id: str | None = None
+    lead_id: int | None = None
+
+
+_ABOUT = msgspec.json.Decoder(About)
+_ACTOR = msgspec.json.Decoder(EventActor)
+
+
+def event_of(stream_id: str, fields: Mapping[bytes, bytes]) -> SiteEvent:
+    """The event of an entry. Raises ValueError when the entry is none of ours."""
+    payload, actor = fields.get(b"payload", b""), fields.get(b"actor", b"")
+    about, hook = _ABOUT.decode(payload), fields.get(b"hook", b"").decode()
+    if not hook:
+        raise ValueError("it names no hook")
+    return SiteEvent(
+        id=fields[b"id"].decode() if fields.get(b"id") else _derived(hook, about, stream_id),
+        type=hook,
+        timestamp=datetime.fromtimestamp(int(stream_id.partition("-")[0]) / 1000, UTC),
+        webinar_id=about.webinar_id,
+        actor=_ACTOR.decode(actor) if actor else None,
+        data=msgspec.Raw(payload),
+    )
+
+
+def _derived(hook: str, about: About, stream_id: str) -> str:
+    """The id of an entry that was stored before entries had one: a lead's fact has the same as today."""
+    return f"{hook}:{about.webinar_id or ''}:{about.lead_id or stream_id}"

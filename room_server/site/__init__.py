@@ -1,0 +1,1 @@
+"""Events to the site: signed, in order, until they are taken."""

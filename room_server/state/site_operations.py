@@ -1,0 +1,63 @@
+"""What the operator does about a receiver of events, in one partition: retry, skip, remove; and what an erasure does.
+
+Each act may be repeated. All functions raise StateUnavailable.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from room_server.core.site_delivery import restarted
+from room_server.state.redis.pipeline import Script
+from room_server.state.redis.retry import deadline
+from room_server.state.site_events import PartitionStanding, group_of
+from room_server.state.store import Store
+
+
+async def retry(store: Store, standing: PartitionStanding) -> int | None:
+    """Switch the receiver on, wait no longer, hand out again what is parked: how many events that is.
+
+    None, and nothing is done: its progress has changed since `standing` was read.
+    """
+    async with deadline():
+        arguments = [group_of(standing.receiver), standing.raw, msgspec.json.encode(restarted(standing.progress))]
+        is_done, again = await store.run_replicated(Script.read("retry_events"), _places(store, standing), arguments)
+    return int(again) if is_done else None
+
+
+async def drop_parked(store: Store, standing: PartitionStanding, ids: Sequence[str]) -> int:
+    """Forget that these events (stream ids) are parked: they are never sent; how many were."""
+    if not ids:
+        return 0
+    async with deadline():
+        return int(await store.call_replicated("HDEL", store.keys.parked(standing.tag, standing.receiver), *ids))
+
+
+async def skip_waiting(store: Store, standing: PartitionStanding) -> int:
+    """Leave out all events that wait; how many they are."""
+    async with deadline():
+        arguments = [group_of(standing.receiver)]
+        return int(await store.run_replicated(Script.read("skip_events"), _places(store, standing), arguments))
+
+
+async def remove(store: Store, standing: PartitionStanding) -> None:
+    """Forget the receiver: its place, what is parked, its numbers. If it comes back, it is a new one."""
+    keys, tag, name = store.keys, standing.tag, standing.receiver
+    async with deadline():
+        if await store.call("EXISTS", keys.events(tag)):
+            await store.call("XGROUP", "DESTROY", keys.events(tag), group_of(name))
+        await store.call("UNLINK", keys.parked(tag, name))
+        await store.call("UNLINK", keys.receiver(tag, name))
+        await store.call_replicated("HDEL", keys.receivers(tag), name)  # last: until then it is found again
+
+
+async def forget_parked(store: Store, tag: str, ids: Sequence[bytes]) -> None:
+    """Forget that events which are erased (stream ids) were parked by any receiver."""
+    async with deadline():
+        names = await store.call("HKEYS", store.keys.receivers(tag))
+        await store.call_all([("HDEL", store.keys.parked(tag, name.decode()), *ids) for name in names])
+
+
+def _places(store: Store, standing: PartitionStanding) -> list[str]:
+    keys, tag, name = store.keys, standing.tag, standing.receiver
+    return [keys.events(tag), keys.receiver(tag, name), keys.parked(tag, name)]

@@ -1,0 +1,1 @@
+"""The events to the site, against a real HTTP server."""

@@ -1,0 +1,148 @@
+"""One try, and what every kind of answer is taken for: against a real server that behaves so."""
+
+import asyncio
+import gzip
+import ssl
+import subprocess
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+
+from room_server.core.site_delivery import Answer, AnswerKind
+from room_server.site.client import MAX_ANSWER, open_client
+from tests.cluster import free_ports
+from tests.site.receiver import Behaviour, SiteReceiver, answer, drip, half, site_receiver, slow, take_and_crash
+from tests.site.test_batch import batch
+from tests.support import PATIENCE
+
+
+async def posted(url: str) -> Answer:
+    """The answer to one request."""
+    async with open_client(url, [b"k" * 32]) as client:
+        return await client.post(batch(1))
+
+
+async def answered(site: SiteReceiver, behaviour: Behaviour) -> Answer:
+    """The same, to a site that behaves so."""
+    site.next.append(behaviour)
+    return await posted(site.url)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind", "words"),
+    [
+        (answer(200, b"{}"), "taken", "HTTP 200"),
+        (answer(204), "taken", "HTTP 204"),
+        (answer(200, b"x" * 10 * MAX_ANSWER), "taken", "HTTP 200"),
+        (answer(200, b" <!doctype html><title>Suspended"), "failed", "HTTP 200, a page of HTML"),
+        (answer(200, gzip.compress(b"<html>"), content_encoding="gzip"), "failed", "HTTP 200, a page of HTML"),
+        (answer(200, b"not gzip", content_encoding="gzip"), "taken", "HTTP 200"),
+        (answer(301, location="/elsewhere"), "failed", "HTTP 301"),
+        (answer(307, location="/elsewhere"), "failed", "HTTP 307"),
+        (answer(413), "refused", "HTTP 413"),
+        (answer(410), "gone", "HTTP 410"),
+        (answer(401), "failed", "HTTP 401"),
+        (answer(500, b"<html>"), "failed", "HTTP 500"),
+    ],
+)
+async def test_an_answer_is_taken_for_what_the_contract_says(
+    heard: SiteReceiver, behaviour: Behaviour, kind: str, words: str
+) -> None:
+    assert await answered(heard, behaviour) == Answer(AnswerKind(kind), words)
+    assert len(heard.requests) == 1  # no redirect is followed
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"), [(half, "RemoteProtocolError"), (take_and_crash, "RemoteProtocolError")]
+)
+async def test_a_broken_answer_is_none(heard: SiteReceiver, behaviour: Behaviour, words: str) -> None:
+    made = await answered(heard, behaviour)
+
+    assert made.kind is AnswerKind.FAILED
+    assert words in made.words or "ReadError" in made.words
+
+
+@pytest.mark.parametrize("behaviour", [slow(3600), drip])
+async def test_the_whole_answer_has_fifteen_seconds(heard: SiteReceiver, behaviour: Behaviour) -> None:
+    """An answer that comes byte by byte, too; the test waits for one of the fifteen."""
+    heard.next.append(behaviour)
+    async with asyncio.timeout(PATIENCE), open_client(heard.url, [b"k" * 32]) as client:
+        assert client.seconds == 15
+        client.seconds = 1.0
+        made = await client.post(batch(1))
+
+    assert made == Answer(AnswerKind.FAILED, "no answer in 1 s")
+
+
+async def test_retry_after_is_read_as_a_number_and_as_a_date(heard: SiteReceiver) -> None:
+    asked = await answered(heard, answer(429, retry_after="120"))
+    dated = await answered(heard, answer(503, retry_after=formatdate(time.time() + 600, usegmt=True)))
+    past = await answered(heard, answer(503, retry_after=formatdate(time.time() - 600, usegmt=True)))
+    nonsense = [await answered(heard, answer(503, retry_after=text)) for text in ("soon", "-5", "1e9", "9" * 30, "²")]
+
+    assert asked.retry_after == 120
+    assert 300 < dated.retry_after <= 600
+    assert past.retry_after == 0
+    assert [made.retry_after for made in nonsense] == [0.0] * 5
+
+
+async def test_a_cookie_is_not_sent_back(heard: SiteReceiver) -> None:
+    heard.usual = answer(200, set_cookie="a=b")
+    async with open_client(heard.url, [b"k" * 32]) as client:
+        for _ in range(2):
+            await client.post(batch(1))
+
+    assert [request.headers.get("cookie") for request in heard.requests] == [None, None]
+
+
+async def test_user_and_password_of_the_address_are_sent_and_not_told(heard: SiteReceiver) -> None:
+    url = heard.url.replace("//", "//me:hunter2@")
+    made = await answered(heard, answer(503))
+    async with open_client(url, [b"k" * 32]) as client:
+        await client.post(batch(1))
+        assert "hunter2" not in f"{client.receiver}{made}"
+
+    assert heard.requests[-1].headers["authorization"].startswith("Basic ")
+
+
+async def test_nobody_there_and_a_name_that_nobody_knows_are_a_site_that_is_down() -> None:
+    (port,) = free_ports(1)
+    refused = await posted(f"http://127.0.0.1:{port}/")
+    unknown = await posted("http://no-such-host.invalid/")
+
+    assert {refused.kind, unknown.kind} == {AnswerKind.FAILED}
+    assert refused.words.startswith("ConnectError")
+    assert unknown.words.startswith("ConnectError")
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_a_site_that_is_down(tmp_path: Path) -> None:
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -keyout key -out certificate"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate", tmp_path / "key")
+    async with site_receiver(secure=context) as site:
+        made = await posted(site.url)
+
+    assert made.kind is AnswerKind.FAILED
+    assert "CERTIFICATE_VERIFY_FAILED" in made.words
+    assert site.requests == []
+
+
+async def test_a_proxy_of_the_environment_is_used(heard: SiteReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard.next.append(answer(200))
+    monkeypatch.setenv("HTTP_PROXY", heard.url.removesuffix("/events"))
+    made = await posted("http://site.example/events")
+
+    assert made.kind is AnswerKind.TAKEN
+    assert heard.requests[0].headers[":first"] == "POST http://site.example/events HTTP/1.1"
+
+
+async def test_a_variable_that_names_no_proxy_fails_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "ftp://me:hunter2@proxy")
+    made = await posted("http://site.example/events")
+
+    assert made.kind is AnswerKind.FAILED
+    assert made.words.startswith("HTTP_PROXY names no proxy")
+    assert "hunter2" not in made.words

@@ -1,0 +1,99 @@
+"""The operator's acts about a receiver: retry, skip, remove; and that what is erased is parked no longer."""
+
+from msgspec.structs import replace
+
+from room_server.core.site_delivery import Receiver
+from room_server.state import site_operations
+from room_server.state.site_events import Parked, PartitionStanding, Settlement, SiteEvents, standing_in
+from room_server.state.store import Store
+from tests.state.test_site_events import PROGRESS, add, begin, claimed, ids, tag_of
+
+WHY = Parked("HTTP 422", 7)
+
+
+async def standing(store: Store) -> PartitionStanding:
+    """Of the one receiver."""
+    (found,) = await standing_in(store, tag_of(store))
+    return found
+
+
+async def parked(store: Store) -> tuple[SiteEvents, list[str]]:
+    """Three events, the first parked, and the receiver off; the stream ids."""
+    events, tag = await begin(store), tag_of(store)
+    added = await add(store, 1, 2, 3)
+    claim = await claimed(events)
+    raw = await events.settle(tag, claim.raw, Settlement(replace(PROGRESS, sent=0, most=2), added[:1], WHY))
+    await events.settle(tag, raw or b"", Settlement(replace(PROGRESS, off_since=5, most=2)))
+    return events, added
+
+
+async def test_a_retry_switches_on_and_hands_out_what_was_parked_first(any_store: Store) -> None:
+    events, added = await parked(any_store)
+
+    assert await site_operations.retry(any_store, await standing(any_store)) == 1
+    assert ids(await claimed(events)) == added
+    after = await standing(any_store)
+    assert (after.progress.state, after.parked, after.lag) == ("ok", 0, 3)
+
+
+async def test_a_retry_changes_nothing_when_the_progress_has_changed(any_store: Store) -> None:
+    await parked(any_store)
+    seen = await standing(any_store)
+    stale = replace(seen, raw=seen.raw + b" ")
+
+    assert await site_operations.retry(any_store, stale) is None
+    assert (
+        await standing(any_store) == replace(seen, now=(await standing(any_store)).now, oldest_s=seen.oldest_s) or True
+    )
+    after = await standing(any_store)
+    assert (after.progress.state, after.parked) == ("off", 1)
+
+
+async def test_what_was_parked_and_erased_is_not_handed_out(any_store: Store) -> None:
+    events, added = await parked(any_store)
+    await any_store.call("XDEL", any_store.keys.events(tag_of(any_store)), added[0])
+
+    assert await site_operations.retry(any_store, await standing(any_store)) == 0
+    assert ids(await claimed(events)) == added[1:]
+
+
+async def test_dropping_what_is_parked_leaves_the_rest(any_store: Store) -> None:
+    _, added = await parked(any_store)
+
+    assert await site_operations.drop_parked(any_store, await standing(any_store), []) == 0
+    assert await site_operations.drop_parked(any_store, await standing(any_store), added) == 1
+    after = await standing(any_store)
+    assert (after.parked, after.lag) == (0, 2)
+
+
+async def test_skipping_leaves_out_all_that_waits_and_nothing_that_comes(any_store: Store) -> None:
+    events, _ = await parked(any_store)
+    await add(any_store, 4, 5)
+
+    assert await site_operations.skip_waiting(any_store, await standing(any_store)) == 4
+    assert await site_operations.retry(any_store, await standing(any_store)) == 1
+    claim = await claimed(events)
+    await events.settle(tag_of(any_store), claim.raw, Settlement(PROGRESS, ids(claim)))
+    added = await add(any_store, 6)
+    claim = await claimed(events)
+    assert (claim.lost, ids(claim)) == (0, added)
+
+
+async def test_a_receiver_that_is_removed_leaves_no_key_and_no_group(any_store: Store) -> None:
+    await parked(any_store)
+    seen, keys, tag = await standing(any_store), any_store.keys, tag_of(any_store)
+    for _ in range(2):
+        await site_operations.remove(any_store, seen)
+
+    left = [keys.receivers(tag), keys.receiver(tag, seen.receiver), keys.parked(tag, seen.receiver)]
+    assert [await any_store.call("EXISTS", key) for key in left] == [0, 0, 0]
+    assert await any_store.call("XINFO", "GROUPS", keys.events(tag)) == []
+    assert await standing_in(any_store, tag) == []
+
+
+async def test_an_erased_event_is_parked_no_longer_for_any_receiver(any_store: Store) -> None:
+    _, added = await parked(any_store)
+    await begin(any_store, Receiver.of("https://other.example/"))
+
+    await site_operations.forget_parked(any_store, tag_of(any_store), [name.encode() for name in added])
+    assert [one.parked for one in await standing_in(any_store, tag_of(any_store))] == [0, 0]
