@@ -12,6 +12,7 @@ from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
 from room_server.commands.roster import roster
 from room_server.commands.serve import demo, web, worker
+from room_server.commands.site import site
 from room_server.commands.token import token
 from room_server.commands.webinar import webinar
 from room_server.errors import RoomServerError
@@ -47,7 +48,7 @@ def main() -> None:
     """
 
 
-for command in (demo, web, worker, webinar, roster, attendance, outbox, lead, token):
+for command in (demo, web, worker, webinar, roster, attendance, outbox, site, lead, token):
     main.add_command(command)
 for command in (*status.COMMANDS, clone):
     webinar.add_command(command)

@@ -66,6 +66,21 @@ function showDeliveries(deliveries) {
   return outgoing - (deliveries.held ?? 0);
 }
 
+/** A line for each receiver of the events; a server without one shows nothing. */
+function showSite(receivers) {
+  byId('site').hidden = receivers.length === 0;
+  fillTable('site-events', receivers.map(({ receiver, state, lag, oldest_s: oldest, parked }) => ({
+    key: receiver,
+    head: receiver,
+    note: [
+      t(`site.${state}`, { seconds: Math.round(oldest) }),
+      ...(parked ? [t('site.parked', { count: inWords(parked) })] : []),
+    ].join(' · '),
+    cells: [inWords(lag)],
+    tone: state === 'off' || parked ? 'bad' : '',
+  })));
+}
+
 const secondsSince = (moment) => Math.max(0, Math.round((serverNow() - moment) / 1000));
 
 function showNodes(nodes) {
@@ -89,6 +104,7 @@ function show(counts) {
   showHooks(counts.hooks);
   showSlowest(counts.rooms);
   showRooms(counts.rooms);
+  showSite(counts.site_events);
   showNodes(counts.nodes);
   showWorkerMissing(counts, showDeliveries(counts.deliveries));
   showView('counts');

@@ -130,6 +130,13 @@ export default {
   'delivery.no_chat': 'No chat',
   'delivery.undeliverable': 'Chat cannot be reached',
   'delivery.parked': 'Parked until decided',
+  'monitor.site': 'Events to the site',
+  'monitor.receiver': 'Receiver',
+  'monitor.waiting': 'Waiting',
+  'site.ok': 'takes events',
+  'site.waiting': 'does not take them: the oldest waits for {seconds} s',
+  'site.off': 'switched off. See: room-server site status',
+  'site.parked': 'parked: {count}',
 
   'hook.ok': 'accepted or repeated',
   'hook.malformed_body': 'body is not JSON',

@@ -130,6 +130,13 @@ export default {
   'delivery.no_chat': 'Нет чата',
   'delivery.undeliverable': 'Чат недоступен',
   'delivery.parked': 'Отложены до решения',
+  'monitor.site': 'События для сайта',
+  'monitor.receiver': 'Получатель',
+  'monitor.waiting': 'Ждут',
+  'site.ok': 'принимает события',
+  'site.waiting': 'не принимает: первое ждёт {seconds} с',
+  'site.off': 'отключён. Команда: room-server site status',
+  'site.parked': 'отложено: {count}',
 
   'hook.ok': 'принят или повторён',
   'hook.malformed_body': 'тело не JSON',

@@ -6,8 +6,10 @@
 import contextlib
 import re
 import shlex
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +26,8 @@ from room_server.state import roster
 from room_server.state.outbox import FollowOn, Outbox
 from room_server.state.store import Store
 from tests.commands.aftermath import on
+from tests.site.receiver import SECRET
+from tests.site.sending import known
 from tests.support import AT, TOKEN_SECRET, room, transactions
 from tests.terminal import COMMANDS, Terminal, running
 from tests.test_docs import PAGES, ROOT, blocks, command
@@ -75,6 +79,29 @@ def documented() -> dict[str, list[Line]]:
     return {name: found for name, found in {**pages, **helped}.items() if found}
 
 
+class _Taking(BaseHTTPRequestHandler):
+    """A site that takes every event."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture(scope="module")
+def site_url() -> Iterator[str]:
+    """Where events are taken, by a thread: the commands of these tests run in this one."""
+    with HTTPServer(("127.0.0.1", 0), _Taking) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
 DOCUMENTED = documented()
 STAYING = {str(line): line for found in DOCUMENTED.values() for line in found if line.words and line.words[0] in STAY}
 
@@ -89,7 +116,8 @@ async def _waiting(store: Store, status: Status) -> None:
 
 
 async def _over(store: Store) -> None:
-    """A webinar that is over, evaluated, and one of its messages parked."""
+    """A webinar that is over, evaluated, and one of its messages parked; and a site that hears of it."""
+    await known(store, "https://site.example/room-events", off_since=1)
     await _waiting(store, Status.LIVE)
     speaker = Actor(role=Role.SPEAKER, subject="speaker", webinar_id="launch")
     await transactions(store).apply(
@@ -126,18 +154,21 @@ def needs_another(line: Line, known: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("page", sorted(DOCUMENTED))
-def test_the_lines_of_a_page_succeed_one_after_the_other(page: str, valkey_url: str, tmp_path: Path) -> None:
+def test_the_lines_of_a_page_succeed_one_after_the_other(
+    page: str, valkey_url: str, site_url: str, tmp_path: Path
+) -> None:
     terminal = Terminal(valkey_url)
+    terminal.environment |= {"ROOM_SERVER_SITE_EVENTS_URL": site_url, "ROOM_SERVER_SITE_EVENTS_SECRET": SECRET}
     for name, text in FILES.items():
         (tmp_path / name).write_text(text, "utf-8")
-    known: set[str] = set()
+    there: set[str] = set()
     for line in DOCUMENTED[page]:
         if line.words[:1] and line.words[0] in STAY:
             continue
-        if needs_another(line, known):
+        if needs_another(line, there):
             prepare(valkey_url, line)
-            known = set()
-        known |= {"launch", *line.words[2:3]}
+            there = set()
+        there |= {"launch", *line.words[2:3]}
         with contextlib.chdir(tmp_path):
             result = terminal.asks("y\n", *line.words)
         assert result.exit_code == 0, f"{line.words}: {result.output}"

@@ -13,8 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from room_server.api.hooks import UNKNOWN
 from room_server.core.messages import EMITTED, INBOUND, DeliveryStatus, Role
 from room_server.core.room import Status
+from room_server.core.site_delivery import AnswerKind
 from room_server.errors import PROBLEMS
 from room_server.telemetry.prometheus import FAMILIES
+from tests.site.sending import known
 from tests.support import Site
 from tests.test_docs import ROOT, blocks, rows
 
@@ -28,6 +30,8 @@ VALUES: dict[str, set[str]] = {
     "code": {"ok", *PROBLEMS},
     "hook": {*INBOUND, *EMITTED, UNKNOWN},
     "kind": {"web", "worker"},
+    "receiver": set(),
+    "answer": {kind.value for kind in AnswerKind},
     "outcome": {"accepted", *PROBLEMS},
     "role": {role.value for role in Role},
     "status": {*(fate.value for fate in DeliveryStatus), *(status.value for status in Status)},
@@ -67,6 +71,7 @@ asked = pytest.mark.parametrize("expression", sorted({expression for _, expressi
 
 
 async def test_every_metric_that_is_named_is_in_a_scrape(site: Site) -> None:
+    await known(site.store)
     text = (await site.http.get("/metrics")).text
     told = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
     named = {name for _, expression in expressions() for name in NAME.findall(expression)}

@@ -21,6 +21,7 @@ from room_server.state import heartbeat, webinars
 from room_server.state.evaluation_schedule import EvaluationSchedule
 from room_server.state.heartbeat import Node
 from room_server.state.redis.retry import deadline
+from room_server.state.site_standing import ReceiverState, receivers
 from room_server.state.store import Store
 
 FRESH_SECONDS = 0.5
@@ -57,6 +58,16 @@ class NodeCount(Struct, frozen=True):
     seen_at: datetime
 
 
+class ReceiverCount(Struct, frozen=True):
+    """One receiver of the site's events; `receiver` is its host and a short hash."""
+
+    receiver: str
+    state: ReceiverState
+    lag: int
+    oldest_s: float
+    parked: int
+
+
 class Counted(Struct, frozen=True, kw_only=True):
     """The answer; `hooks` by code since each living process began, `deliveries` by status."""
 
@@ -65,6 +76,8 @@ class Counted(Struct, frozen=True, kw_only=True):
     nodes: list[NodeCount]
     hooks: dict[str, int]
     deliveries: dict[str, int]
+    site_events: list[ReceiverCount]
+    """Empty for a token of one webinar."""
 
 
 class Counts:
@@ -89,8 +102,11 @@ class Counts:
 
     async def _read(self) -> Counted:
         async with deadline():
-            nodes, listed, deliveries = await asyncio.gather(
-                heartbeat.living(self._store), webinars.latest(self._store), webinars.delivery_counts(self._store)
+            nodes, listed, deliveries, found = await asyncio.gather(
+                heartbeat.living(self._store),
+                webinars.latest(self._store),
+                webinars.delivery_counts(self._store),
+                receivers(self._store),
             )
             rooms = [
                 room
@@ -104,6 +120,7 @@ class Counts:
             nodes=[NodeCount(node.node, node.kind, node.total, node.seen_at) for node in nodes],
             hooks=dict(sorted(hooks.items())),
             deliveries=deliveries,
+            site_events=[ReceiverCount(one.label, one.state, one.lag, one.oldest_s, one.parked) for one in found],
         )
 
     async def _room(self, webinar_id: str, status: Status, nodes: list[Node]) -> RoomCount | None:
@@ -130,4 +147,4 @@ def limited(counted: Counted, scope: str) -> Counted:
     if scope == "*":
         return counted
     rooms = [room for room in counted.rooms if room.webinar_id == scope]
-    return msgspec.structs.replace(counted, rooms=rooms, total=sum(room.total for room in rooms))
+    return msgspec.structs.replace(counted, rooms=rooms, total=sum(room.total for room in rooms), site_events=[])

@@ -17,10 +17,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from room_server.config import PREFIX, Settings
+from room_server.core.site_delivery import AnswerKind
 from room_server.core.wire import bearer_token
 from room_server.errors import StateUnavailable, Unauthenticated
 from room_server.shared_read import SharedRead
 from room_server.state import queue_stats
+from room_server.state.site_standing import ReceiverStanding
 from room_server.state.store import Store
 from room_server.telemetry.histogram import Histogram
 from room_server.telemetry.multiprocess import Slot
@@ -94,8 +96,29 @@ class Metrics:
             (P + "evaluations",): read.evaluations,
             (P + "evaluation_lag_seconds",): read.evaluation_lag,
             (P + "delivery_lag_seconds",): read.delivery_lag,
+            **_site_events(read.receivers),
             **({} if read.durable is None else {(P + "redis_durable",): int(read.durable)}),
         }
+
+
+def _site_events(receivers: list[ReceiverStanding]) -> Samples:
+    """What is known of each receiver of the site's events."""
+    samples: Samples = {}
+    for one in receivers:
+        counted: Samples = {
+            (P + "site_events_lag", one.label): one.lag,
+            (P + "site_events_oldest_seconds", one.label): one.oldest_s,
+            (P + "site_events_parked", one.label): one.parked,
+            (P + "site_events_off", one.label): int(one.state == "off"),
+            (P + "site_events_sent_total", one.label): one.sent,
+            (P + "site_events_lost_total", one.label): one.lost,
+            (P + "site_events_erased_total", one.label): one.erased,
+        }
+        answers: Samples = {
+            (P + "site_events_answers_total", one.label, kind.value): one.answers.get(kind, 0) for kind in AnswerKind
+        }
+        samples = {**samples, **counted, **answers}
+    return samples
 
 
 async def _measure() -> dict[str, float]:

@@ -20,6 +20,7 @@ from room_server.state.bulk_reads import ANSWER_SECONDS, answer
 from room_server.state.evaluation_schedule import EvaluationSchedule, Schedule
 from room_server.state.outbox import Outbox
 from room_server.state.redis.retry import deadline
+from room_server.state.site_standing import ReceiverStanding, receivers
 from room_server.state.store import Store
 
 
@@ -40,6 +41,8 @@ class QueueStats(Struct, frozen=True, kw_only=True):
     """Of the evaluation that has been due for longest."""
     delivery_lag: float
     """Of the message that has been due for longest."""
+    receivers: list[ReceiverStanding]
+    """Of the site's events."""
     partitions_away: int
     """Partitions whose server did not answer."""
     durable: bool | None
@@ -50,13 +53,14 @@ async def read(store: Store) -> QueueStats:
     """The numbers now. Raises StateUnavailable."""
     async with deadline():
         now = utc_now()
-        nodes, messages, rooms, (evaluations, evaluation_lag, delivery_lag), durable = await asyncio.gather(
+        nodes, messages, rooms, lags, (durable, found) = await asyncio.gather(
             heartbeat.living(store),
             webinars.delivery_counts(store),
             webinars.latest(store),
             _lags(store),
-            _durable(store),
+            asyncio.gather(_durable(store), receivers(store)),
         )
+    evaluations, evaluation_lag, delivery_lag = lags
     kinds = Counter(node.kind for node in nodes)
     statuses = Counter(room.status for room in rooms)
     started = [room.started_at for room in rooms if room.status is Status.LIVE and room.started_at is not None]
@@ -65,6 +69,7 @@ async def read(store: Store) -> QueueStats:
         messages={status.value: messages.get(status.value, 0) for status in DeliveryStatus},
         webinars={status.value: statuses[status] for status in Status},
         longest_live=max((now - min(started)).total_seconds(), 0.0) if started else 0.0,
+        receivers=found,
         partitions_away=len(store.unavailable),
         durable=durable,
         evaluations=evaluations,

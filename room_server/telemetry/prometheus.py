@@ -84,6 +84,20 @@ FAMILIES: dict[str, Family] = {
     P + "evaluation_lag_seconds": Family(GAUGE, "How long the first of them has been due."),
     P + "delivery_lag_seconds": Family(GAUGE, "How long the first message on its way has been due."),
     P + "messages": Family(GAUGE, "Telegram messages that stand in each status.", ("status",)),
+    P + "site_events_lag": Family(GAUGE, "Events that wait for a receiver.", ("receiver",)),
+    P + "site_events_oldest_seconds": Family(GAUGE, "Age of the oldest event that waits.", ("receiver",)),
+    P + "site_events_parked": Family(GAUGE, "Events that a receiver refused, parked for a person.", ("receiver",)),
+    P + "site_events_off": Family(GAUGE, "1 when a receiver is switched off.", ("receiver",)),
+    P + "site_events_sent_total": Family(COUNTER, "Events that a receiver took.", ("receiver",)),
+    P + "site_events_lost_total": Family(
+        COUNTER, "Events that the stream's bound cut off before a receiver could get them.", ("receiver",)
+    ),
+    P + "site_events_erased_total": Family(
+        COUNTER, "Events that had been erased when they were to be sent.", ("receiver",)
+    ),
+    P + "site_events_answers_total": Family(
+        COUNTER, "Answers of a receiver: taken, refused, failed, gone.", ("receiver", "answer")
+    ),
 }
 """Every metric, as docs/monitoring/README.md lists them. From `redis_up` on they come from Redis and are the same on
 every host: take max over hosts, not sum."""

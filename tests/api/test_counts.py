@@ -9,9 +9,11 @@ from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.core.room import RosterEntry, Status
+from room_server.core.site_delivery import Receiver
 from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
 from tests.outage import own_redis
+from tests.site.sending import known
 from tests.support import PATIENCE, Site, eventually, next_state, room, serving, settings_for
 
 
@@ -119,3 +121,18 @@ async def test_while_redis_is_away_all_callers_wait_for_one_attempt() -> None:
         server.thaw()
 
     assert {(answer.status_code, answer.json()["code"]) for answer in answers} == {(503, "state_unavailable")}
+
+
+async def test_receivers_of_the_events_are_told_to_who_may_see_everything(site: Site) -> None:
+    await site.transactions.create(room())
+    await known(site.store, "https://me:hunter2@site.example/events", failures=2)
+    await site.status("start")
+    (told,) = (await counts(site))["site_events"]
+
+    assert {name: value for name, value in told.items() if name != "oldest_s"} == {
+        "receiver": Receiver.of("https://site.example/events").label,
+        "state": "waiting",
+        "lag": 1,
+        "parked": 0,
+    }
+    assert (await counts(site, "speaker", "w"))["site_events"] == []

@@ -11,6 +11,7 @@ from room_server.state.heartbeat import Report, TelegramStatus, announce
 from room_server.state.startup import open_state
 from room_server.worker import working_beside
 from tests.outage import own_redis
+from tests.site.sending import known
 from tests.support import Site, eventually, serving, settings_for
 
 
@@ -27,6 +28,7 @@ async def test_a_process_that_serves_is_alive_and_ready(site: Site) -> None:
                 "serving": True,
                 "worker": "missing",
                 "telegram": "unknown",
+                "site_events": "none",
                 "partitions_away": [],
             },
         },
@@ -94,3 +96,16 @@ async def test_of_the_worker_nothing_is_known_without_redis() -> None:
 
     assert (answer.status_code, answer.json()["ready"]) == (503, False)
     assert (answer.json()["parts"]["redis"], answer.json()["parts"]["worker"]) == (False, "unknown")
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"), [({}, "ok"), ({"failures": 1}, "waiting"), ({"off_since": 1, "failures": 1}, "off")]
+)
+async def test_ready_tells_of_a_site_that_takes_no_events_and_serves_all_the_same(
+    site: Site, fields: dict[str, int], told: str
+) -> None:
+    await known(site.store, "https://a.example/")
+    await known(site.store, "https://b.example/", **fields)
+    answer = await site.http.get("/readyz")
+
+    assert (answer.status_code, answer.json()["parts"]["site_events"]) == (200, told)

@@ -13,10 +13,12 @@ from websockets.exceptions import InvalidStatus
 
 from room_server.api.metrics import check_scraper
 from room_server.core.room import RosterEntry
+from room_server.core.site_delivery import Receiver
 from room_server.errors import Unauthenticated
 from room_server.state import roster
 from room_server.telemetry.prometheus import FAMILIES
 from tests.outage import own_redis
+from tests.site.sending import known
 from tests.support import AT, Site, eventually, next_state, room, serving, settings_for, state_where, wait_until
 
 TOKEN = "a-token-for-the-scraper"
@@ -48,6 +50,7 @@ async def live(site: Site) -> Site:
 
 
 async def test_a_scrape_has_every_metric(live: Site) -> None:
+    await known(live.store)
     names = {re.sub(r"(_bucket|_count|_sum)?(\{.*)?$", "", name) for name in await scraped(live.http)}
 
     assert names == FAMILIES.keys()
@@ -247,3 +250,20 @@ async def test_no_metric_names_a_person_a_chat_a_webinar_or_a_token(site: Site) 
 
     for word in ("launch", "A title", "918273", "Анна", "555000", "eyJ", TOKEN):
         assert word not in text
+
+
+async def test_a_receiver_of_the_events_is_named_by_host_and_hash(live: Site) -> None:
+    url = "https://me:hunter2@site.example/events?key=hunter3"
+    await known(live.store, url, sent=7, gone=2, off_since=1, answers={"taken": 3, "gone": 1})
+    await live.status("start")
+    shown = await scraped(live.http)
+
+    name = f'{{receiver="{Receiver.of(url).label}"}}'
+    prefix = "room_server_site_events_"
+    numbers = {part: shown[f"{prefix}{part}{name}"] for part in ("lag", "parked", "off", "sent_total", "lost_total")}
+    assert numbers == {"lag": 1, "parked": 0, "off": 1, "sent_total": 7, "lost_total": 0}
+    assert shown[f"{prefix}erased_total{name}"] == 2
+    assert 0 <= shown[f"{prefix}oldest_seconds{name}"] < 60
+    answers = {sample: value for sample, value in shown.items() if "answers_total" in sample}
+    assert sorted(answers.values()) == [0, 0, 1, 3]
+    assert "hunter" not in str(shown)

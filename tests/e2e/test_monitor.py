@@ -3,12 +3,15 @@
 import re
 from typing import Any
 
+import pytest
 from playwright.async_api import Page, expect
 
 from room_server.core.room import RosterEntry
+from room_server.core.site_delivery import Receiver
 from room_server.state import roster
-from tests.e2e.visitors import LAPTOP, Visitors, due, fits, shows
+from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, fits, shows
 from tests.e2e.wire import Wire
+from tests.site.sending import known
 from tests.support import TOKEN_SECRET, Site, next_state, serving, settings_for, transactions
 from tests.terminal import running
 
@@ -206,3 +209,38 @@ async def test_a_short_silence_is_bridged_and_a_long_one_is_a_gap(visitors: Visi
     assert values[-11:] == [5, 5, 5, 6, None, None, None, None, None, None, 7]
     assert set(values[:-11]) == {None}
     assert await page.evaluate(HISTORY, [[5, 1000], [6, 9000]]) == [None] * 299 + [6]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        ("ru", ("принимает события · отложено: 2", "не принимает: первое ждёт", "отключён. Команда: room-server site")),
+        ("en", ("takes events · parked: 2", "does not take them: the oldest", "switched off. See: room-server site")),
+    ],
+)
+async def test_receivers_of_the_events_are_a_line_each(
+    site: Site, visitors: Visitors, language: str, words: tuple[str, ...]
+) -> None:
+    for name, fields in (("a", {}), ("b", {"failures": 3}), ("c", {"off_since": 1})):
+        await known(site.store, f"https://{name}.a-long-name-of-a-site.example/wp-json/events", **fields)
+    (tag,) = site.store.keys.tags
+    await site.store.call("HSET", site.store.keys.parked(tag, Receiver.of(
+        "https://a.a-long-name-of-a-site.example/wp-json/events").id), "1-1", "{}", "1-2", "{}")  # fmt: skip
+    await site.transactions.create(due())
+    await site.status("start")
+    token = site.token("monitor", "*")
+    for kind in (LAPTOP, PHONE):
+        page = await visitors.open(f"/monitor?lang={language}", token, **kind)
+        lines = page.locator("#site-events tbody tr")
+        await expect(lines).to_have_count(3)
+        for number, text in enumerate(words):
+            await expect(lines.nth(number)).to_contain_text(text)
+            await expect(lines.nth(number).locator("td")).to_have_text("1")
+        assert await fits(page)
+        await page.close()
+
+
+async def test_a_server_without_a_receiver_shows_none(site: Site, visitors: Visitors) -> None:
+    page = await monitor(visitors)
+    await expect(page.locator("#nodes tbody tr")).to_have_count(1)
+    await expect(page.locator("#site")).to_be_hidden()

@@ -8,11 +8,12 @@ from typing import Any
 from msgspec.structs import replace
 
 from room_server.config import Settings
-from room_server.core.site_delivery import Receiver
+from room_server.core.site_delivery import Progress, Receiver
 from room_server.site.worker import deliver
 from room_server.state.redis.pipeline import pairs
-from room_server.state.site_events import PartitionStanding, standing_in
+from room_server.state.site_events import PartitionStanding, Settlement, SiteEvents, standing_in
 from room_server.state.startup import State, open_state
+from room_server.state.store import Store
 from tests.core.builders import WEBINAR, enter
 from tests.site.receiver import SECRET, SiteReceiver
 from tests.state.acts import done, prepare
@@ -25,6 +26,18 @@ def site_settings(url: str, *receivers: SiteReceiver, **more: Any) -> Settings:
     """Settings of a worker whose events go to these receivers."""
     addresses = " ".join(receiver.url for receiver in receivers)
     return settings_for(url, site_events_url=addresses, site_events_secret=SECRET, **more)
+
+
+async def known(store: Store, url: str = "https://site.example/events", **fields: Any) -> SiteEvents:
+    """A receiver that has its place in every partition, and whose progress has these fields."""
+    receiver = Receiver.of(url)
+    events = SiteEvents(store, receiver, "w")
+    for tag in store.keys.tags:
+        claim = await events.claim(tag)
+        assert claim is not None
+        progress = Progress(url=receiver.url, label=receiver.label, seen_at=claim.now)
+        await events.settle(tag, claim.raw, Settlement(replace(progress, **fields)))
+    return events
 
 
 class Sending:

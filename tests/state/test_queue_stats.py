@@ -41,6 +41,7 @@ async def test_an_empty_redis_has_nothing_that_is_late(any_store: Store) -> None
         evaluations=0,
         evaluation_lag=0,
         delivery_lag=0,
+        receivers=[],
         partitions_away=0,
         durable=len(any_store.keys.tags) == 1,  # the Cluster of these tests keeps nothing on disk
     )

@@ -105,11 +105,12 @@ def test_a_name_ends_in_its_unit() -> None:
         *("room_server_info", "room_server_web_processes", "room_server_subscribed", "room_server_sockets"),
         *("process_open_fds", "process_max_fds", "room_server_redis_up", "room_server_redis_durable"),
         *("room_server_processes", "room_server_webinars", "room_server_evaluations", "room_server_messages"),
-        *("room_server_partitions_away", "room_server_socket_writers"),
+        *("room_server_partitions_away", "room_server_site_events_lag", "room_server_site_events_parked"),
+        *("room_server_site_events_off", "room_server_socket_writers"),
     }
 
 
 def test_no_label_can_name_a_person_a_chat_or_a_webinar() -> None:
     assert {label for family in FAMILIES.values() for label in family.labels} == {
-        *("code", "hook", "kind", "outcome", "role", "status", "version", "worker"),
+        *("answer", "code", "hook", "kind", "outcome", "receiver", "role", "status", "version", "worker"),
     }
