@@ -102,7 +102,7 @@ async def rows_of(store: Store, webinar_id: str, leads: Sequence[int]) -> list[A
     return [
         _row(entry or RosterEntry(lead_id=lead), part or Participation(lead_id=lead), messages[lead])
         for lead, entry, part in found
-        if entry or part
+        if entry or (part and part.entered_at)
     ]
 
 

@@ -58,6 +58,8 @@ PROBLEMS: dict[str, Problem] = {
     "webinar_not_live": Problem(409, "A webinar can be entered only while it is live"),
     "webinar_not_finished": Problem(409, "Participation can be completed only when the webinar is finished"),
     "lead_not_entered": Problem(409, "This lead has not entered the webinar"),
+    "cta_not_visible": Problem(409, "The call to action is not shown"),
+    "lead_in_running_webinar": Problem(409, "The lead is in a webinar that is running"),
     "body_too_large": Problem(413, "The body is too large"),
     "invalid_payload": Problem(422, "A field of the payload is missing or wrong"),
     "webinar_status_mutation_forbidden": Problem(422, "The status is changed only by the hook made for it"),

@@ -13,11 +13,9 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from room_server.clock import utc_now
-from room_server.core import planning
 from room_server.core.decide import decide
 from room_server.core.decision_types import Change, Command, Facts
-from room_server.core.messages import Entered, SetCtaVisibility, SetStatus
-from room_server.core.planning import Plan
+from room_server.core.messages import Actor, Entered, SetCtaVisibility, SetStatus
 from room_server.core.room import Room
 from room_server.errors import Conflict, Refusal, StateUnavailable, webinar_unknown
 from room_server.ids import new_epoch
@@ -74,9 +72,9 @@ class Transactions:
         """Replace the room by what `edited` returns for the stored one. Raises Refusal."""
         return await self._revise(webinar_id, lambda room, _: Change(room=edited(room), participation=None))
 
-    async def amend(self, webinar_id: str, plan: Plan) -> Room:
-        """Apply the operator's changes to a planned webinar. Raises Refusal."""
-        return await self._revise(webinar_id, lambda room, facts: planning.amended(room, facts.recording, plan))
+    async def change(self, webinar_id: str, decision: Decision, actor: Actor | None = None) -> Change:
+        """Commit what `decision` makes of the stored room, if there is one, in the actor's name. Raises Refusal."""
+        return await self._transact(Target(webinar_id), lambda facts: replace(decision(facts), actor=actor))
 
     async def renew(self, webinar_id: str, lost: tuple[str, int]) -> None:
         """Give the room a new epoch, after a fail-over lost its last changes. Raises Unknown when it was deleted.

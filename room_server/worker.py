@@ -1,4 +1,4 @@
-"""The worker process: due evaluations, messages, events to the site, webinars that nobody stopped, retention.
+"""The worker process: due evaluations, messages, events to the site, webinars that nobody stopped, erasure, retention.
 
 Any number of workers may run at once.
 """
@@ -13,7 +13,7 @@ from datetime import timedelta
 from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.errors import Refusal, UnreadableRecord
-from room_server.jobs import retention
+from room_server.jobs import erased_entries, retention
 from room_server.jobs.evaluation import Evaluations
 from room_server.jobs.live_limit import LiveLimit
 from room_server.process import vital
@@ -35,6 +35,8 @@ POLL_SECONDS = 0.5
 """Between two looks at the schedule of evaluations."""
 LIMIT_EVERY = 30.0
 """Seconds between two looks for webinars that nobody has stopped."""
+ERASE_EVERY = 5.0
+"""Seconds between two looks for forgotten leads."""
 TIDY_EVERY = 600.0
 """Seconds between two runs of retention."""
 
@@ -52,6 +54,7 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
         tasks.create_task(deliver(settings, state.store, owner, stopping))
         if settings.live_hours:
             tasks.create_task(limit_live(LiveLimit(transactions, settings.live_hours), stopping))
+        tasks.create_task(erase(state.store, stopping))
         tasks.create_task(tidy(state.store, settings, stopping))
 
 
@@ -95,6 +98,18 @@ async def limit_live(limit: LiveLimit, stopping: asyncio.Event) -> None:
         except Refusal as refusal:
             logger.warning("it cannot be seen how long webinars have been live: %s", refusal.detail)
         await pause(stopping, LIMIT_EVERY)
+
+
+async def erase(store: Store, stopping: asyncio.Event) -> None:
+    """Erase the stream entries of forgotten leads."""
+    while not stopping.is_set():
+        for tag in store.keys.tags:
+            try:
+                if erased := (await erased_entries.erase_queued(store, tag)).total():
+                    logger.info("%d events of forgotten leads are erased", erased)
+            except Refusal as refusal:
+                logger.warning("events of forgotten leads cannot be erased now, and will be soon: %s", refusal.detail)
+        await pause(stopping, ERASE_EVERY)
 
 
 async def tidy(store: Store, settings: Settings, stopping: asyncio.Event) -> None:

@@ -26,8 +26,10 @@ from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.messages import Actor, Role
+from room_server.core.planning import Plan, PlanWebinar
 from room_server.core.room import Room, Status
 from room_server.ids import new_epoch
+from room_server.operations import webinars
 from room_server.protocols.bounded_http import bind, uvicorn_config
 from room_server.state.startup import open_state
 from room_server.state.store import Store
@@ -94,6 +96,15 @@ GRACE = float(Settings().evaluation_grace)
 def transactions(store: Store, grace: float = GRACE) -> Transactions:
     """Transactions on a store, as of a process with this evaluation grace in its settings."""
     return Transactions(store, grace)
+
+
+async def amend(store: Store, webinar_id: str, plan: Plan) -> Room:
+    """The room after an operator's change of its plan."""
+    fields = {name: getattr(plan, name) for name in Plan.__struct_fields__}
+    await webinars.amend(transactions(store), OPERATOR, PlanWebinar(webinar_id=webinar_id, **fields))
+    room = (await store.load(webinar_id)).room
+    assert room is not None
+    return room
 
 
 async def renew(store: Store, webinar_id: str) -> Room:

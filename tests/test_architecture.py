@@ -18,7 +18,7 @@ LEAVES = frozenset(
     | {"telemetry"}
 )
 """What everyone but the core may import; they import each other only."""
-EDGE = LEAVES | {"core", "state", "transactions", "attendance_report", "auth"}
+EDGE = LEAVES | {"core", "state", "transactions", "attendance_report", "operations", "auth"}
 EVERYTHING = frozenset({"*"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     "core": frozenset({"core", "errors"}),
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "transactions": LEAVES | {"core", "state"},
     "attendance_report": LEAVES | {"core", "state"},
     "jobs": LEAVES | {"core", "state", "transactions", "jobs"},
+    "operations": LEAVES | {"core", "state", "transactions", "jobs", "telegram", "operations"},
     "channels": LEAVES | {"core", "state", "channels"},
     "telegram": LEAVES | {"core", "state", "transactions", "telegram"},
     "site": LEAVES | {"core", "state", "transactions", "site"},

@@ -78,7 +78,7 @@ async def test_pages_that_are_the_samples_own_follow_the_address_that_is_served(
 )
 async def test_what_an_operator_put_in_their_place_stays(site: Site, own: str) -> None:
     await demo.prepare(site.transactions, ADDRESS, fresh=False)
-    said = Plan(title="Mine", player_url=own, no_recording=True)
+    said = Plan(title="Mine", player_url=own, recording_url=None)
     await site.transactions.edit("demo", lambda room: amend(room, said))
 
     room = await demo.prepare(site.transactions, ELSEWHERE, fresh=False)

@@ -67,6 +67,20 @@ async def output(site: Site, *words: str) -> str:
     return printed.decode()
 
 
+async def hooked(site: Site, language: str, hook: str) -> str:
+    """What the example prints that sends this hook by the page's own function."""
+    code = "\n".join(
+        example("docs/site.md", language, holding) for holding in (SENDER[language], CALL[language] + hook)
+    )
+    words = {"sh": ("sh", "-eu", "-c"), "python": (sys.executable, "-W", "error", "-c"), "php": (str(PHP), "-r")}
+    return await output(site, *words[language], WORDPRESS + code if language == "php" else code)
+
+
+SENDER = {"sh": "room_hook() {", "python": "def room_hook(", "php": "function room_hook("}
+CALL = {"sh": "room_hook ", "python": 'room_hook("', "php": "room_hook('"}
+"""How the page's function is defined and called in each language."""
+
+
 @pytest.fixture
 async def live(site: Site) -> Site:
     """A site on which the examples' webinar is live."""
@@ -88,17 +102,11 @@ async def test_a_hook_in_shell_starts_a_webinar(site: Site) -> None:
 
 
 async def test_a_signed_hook_in_shell_enters_a_lead(live: Site) -> None:
-    answer = await output(live, "sh", "-eu", "-c", example("docs/site.md", "sh", "signature"))
-
-    assert json.loads(answer) == entered(44)
+    assert json.loads(await hooked(live, "sh", "client_webinar_entered")) == entered(44)
 
 
 async def test_a_signed_hook_in_python_enters_a_lead(live: Site) -> None:
-    answer = await output(
-        live, sys.executable, "-W", "error", "-c", example("docs/site.md", "python", "client_webinar_entered")
-    )
-
-    assert json.loads(answer) == entered(43)
+    assert json.loads(await hooked(live, "python", "client_webinar_entered")) == entered(43)
 
 
 async def test_a_rooms_state_is_read_in_shell(live: Site) -> None:
@@ -109,9 +117,22 @@ async def test_a_rooms_state_is_read_in_shell(live: Site) -> None:
 
 @pytest.mark.skipif(PHP is None, reason="php is not installed here")
 async def test_a_signed_hook_in_php_enters_a_lead(live: Site) -> None:
-    answer = await output(live, str(PHP), "-r", WORDPRESS + example("docs/site.md", "php", "room_hook"))
+    assert json.loads(await hooked(live, "php", "client_webinar_entered")) == entered(42)
 
-    assert json.loads(answer) == entered(42)
+
+LANGUAGES = ["sh", "python", pytest.param("php", marks=pytest.mark.skipif(PHP is None, reason="php is not installed"))]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_webinar_is_planned_and_people_are_registered(site: Site, language: str) -> None:
+    await hooked(site, language, "core_webinar_plan")
+    await hooked(site, language, "core_roster_register")
+
+    planned = (await site.store.load("launch")).room
+    assert planned is not None
+    assert (planned.status, planned.scheduled_at.isoformat()) == (Status.SCHEDULED, "2030-11-22T15:00:00+00:00")
+    people = {entry.lead_id: entry.name async for entry in roster.entries(site.store, "launch")}
+    assert people == {42: "Анна" if language == "php" else "Anna", 43: ""}
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/site.md"])

@@ -6,12 +6,14 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
-from room_server.api.hooks import MAX_BODY
+from room_server.api.hook_bodies import MAX_BODY
+from room_server.core.site_hooks import SITE_HOOKS
 from room_server.errors import PROBLEMS
 from tests.support import Site
 
 STATUS, CTA = "core_webinar_set_status", "core_webinar_set_cta_visibility"
-ENTERED, COMPLETED = "client_webinar_entered", "client_webinar_completed"
+ENTERED, COMPLETED, CLICKED = "client_webinar_entered", "client_webinar_completed", "client_webinar_cta_clicked"
+PLAN, REGISTER, WITHDRAW = "core_webinar_plan", "core_roster_register", "core_roster_withdraw"
 LEAD = 42
 """The lead of `Site.token`'s attendee."""
 
@@ -41,6 +43,9 @@ def completed(webinar_id: str = "finished", **more: Any) -> dict[str, Any]:
 
 SPEAKER: dict[str, Any] = {"role": "speaker", "webinar_id": "*"}
 ATTENDEE: dict[str, Any] = {"role": "attendee", "webinar_id": "*"}
+SYSTEM: dict[str, Any] = {"role": "system", "webinar_id": "*"}
+SITE = {"webinar_id": "live", "leads": [{"lead_id": 1}], "lead_ids": [1], "lead_id": LEAD, "nonce": "n"}
+"""A body that fits every hook of the site."""
 REFUSALS = [
     Case(400, "malformed_body", STATUS, b"", SPEAKER),
     Case(400, "malformed_body", STATUS, b"[]", SPEAKER),
@@ -56,6 +61,8 @@ REFUSALS = [
             (CTA, {"webinar_id": "live", "visible": True}, {"organizer", "speaker"}),
             (ENTERED, entered(), {"attendee", "system"}),
             (COMPLETED, completed(), {"attendee", "system"}),
+            (CLICKED, entered(), {"attendee", "system"}),
+            *((name, SITE, {"system"}) for name in SITE_HOOKS),
         ]
         for role in ("organizer", "speaker", "moderator", "attendee", "guest", "system", "monitor")
         if role not in allowed
@@ -63,6 +70,8 @@ REFUSALS = [
     Case(403, "forbidden_webinar", STATUS, status("stop"), {"role": "speaker", "webinar_id": "scheduled"}),
     Case(403, "forbidden_lead", ENTERED, entered(), {**ATTENDEE, "sub": "43"}),
     Case(403, "forbidden_lead", COMPLETED, completed(), {**ATTENDEE, "sub": "43"}),
+    Case(403, "forbidden_lead", CLICKED, entered(), {**ATTENDEE, "sub": "43"}),
+    *(Case(403, "forbidden_webinar", name, SITE, {**SYSTEM, "webinar_id": "scheduled"}) for name in SITE_HOOKS),
     Case(403, "hook_internal", "webinar_completed", completed(), {"role": "system", "webinar_id": "*"}),
     Case(403, "hook_internal", "client_webinar_attendance_classified", {}, {"role": "system", "webinar_id": "*"}),
     Case(403, "hook_internal", "post_webinar_route", {}, {"role": "system", "webinar_id": "*"}),
@@ -87,6 +96,11 @@ REFUSALS = [
     Case(404, "webinar_unknown", COMPLETED, completed("nowhere"), ATTENDEE),
     Case(404, "webinar_unknown", ENTERED, entered("draft"), ATTENDEE),
     Case(404, "webinar_unknown", COMPLETED, completed("draft"), ATTENDEE),
+    Case(404, "webinar_unknown", CLICKED, entered("draft"), ATTENDEE),
+    *(
+        Case(404, "webinar_unknown", name, {**SITE, "webinar_id": "nowhere"}, SYSTEM)
+        for name in SITE_HOOKS.keys() - {PLAN, "core_lead_forget", "core_site_check"}
+    ),
     Case(409, "webinar_state_invalid_start", STATUS, status("start", "draft"), SPEAKER),
     Case(409, "webinar_state_invalid_start", STATUS, status("start", "paused"), SPEAKER),
     Case(409, "webinar_state_invalid_restart", STATUS, status("start", "finished"), SPEAKER),
@@ -108,6 +122,41 @@ REFUSALS = [
     Case(409, "webinar_not_live", ENTERED, entered("draft"), {"role": "system", "webinar_id": "*"}),
     Case(409, "webinar_not_finished", COMPLETED, completed("draft"), {"role": "system", "webinar_id": "*"}),
     Case(409, "lead_not_entered", COMPLETED, completed(), ATTENDEE),
+    *(
+        Case(409, "cta_not_visible", CLICKED, entered(webinar_id), ATTENDEE)
+        for webinar_id in ("scheduled", "live", "paused", "finished", "archived")
+    ),
+    *(
+        Case(409, "webinar_state_invalid_pause", "core_webinar_pause", {"webinar_id": webinar_id}, SYSTEM)
+        for webinar_id in ("draft", "scheduled", "finished")
+    ),
+    *(
+        Case(409, "webinar_state_invalid_resume", "core_webinar_resume", {"webinar_id": webinar_id}, SYSTEM)
+        for webinar_id in ("draft", "scheduled", "finished")
+    ),
+    *(
+        Case(409, "webinar_state_invalid_archive", "core_webinar_archive", {"webinar_id": webinar_id}, SYSTEM)
+        for webinar_id in ("draft", "scheduled", "live", "paused")
+    ),
+    *(
+        Case(409, "webinar_state_invalid_cancel", "core_webinar_cancel", {"webinar_id": webinar_id}, SYSTEM)
+        for webinar_id in ("live", "paused", "finished")
+    ),
+    *(
+        Case(409, "webinar_state_locked", name, {"webinar_id": "archived", "title": "New"}, SYSTEM)
+        for name in ("core_webinar_pause", "core_webinar_resume", "core_webinar_cancel", PLAN)
+    ),
+    *(
+        Case(409, "webinar_state_invalid_rewind", PLAN, {"webinar_id": webinar_id, **more}, SYSTEM)
+        for webinar_id in ("live", "paused", "finished")
+        for more in ({"scheduled_at": "2030-01-01T00:00:00Z"}, {"draft": True})
+    ),
+    Case(409, "webinar_state_invalid_rewind", PLAN, {"webinar_id": "scheduled", "draft": True}, SYSTEM),
+    Case(409, "lead_in_running_webinar", "core_lead_forget", {"lead_id": 7}, SYSTEM),
+    Case(422, "invalid_payload", PLAN, {"webinar_id": "nowhere", "title": "New"}, SYSTEM),
+    Case(422, "invalid_payload", PLAN, {"webinar_id": "nowhere", "scheduled_at": "2030-01-01T00:00:00Z"}, SYSTEM),
+    Case(422, "invalid_payload", REGISTER, {"webinar_id": "live", "leads": [{"lead_id": 1}, {"lead_id": 0}]}, SYSTEM),
+    Case(422, "invalid_payload", WITHDRAW, {"webinar_id": "live", "lead_ids": []}, SYSTEM),
     Case(413, "body_too_large", STATUS, msgspec.json.encode(status("stop")).ljust(MAX_BODY + 1), SPEAKER),
     Case(422, "invalid_payload", STATUS, {"status": "stop"}, SPEAKER),
     Case(422, "webinar_status_mutation_forbidden", STATUS, status("pause"), SPEAKER),
@@ -115,6 +164,11 @@ REFUSALS = [
     Case(422, "webinar_status_mutation_forbidden", STATUS, status(""), SPEAKER),
     Case(422, "webinar_status_mutation_forbidden", STATUS, status("Start"), SPEAKER),
 ]
+
+
+async def running(site: Site) -> None:
+    """Lead 7 is in the live webinar."""
+    assert (await site.hook(ENTERED, entered(lead_id=7), "system")).status_code == 200
 
 
 async def send(site: Site, case: Case) -> httpx.Response:
@@ -125,6 +179,7 @@ async def send(site: Site, case: Case) -> httpx.Response:
 
 
 async def test_every_row_of_the_answer_table_is_a_problem_and_leaves_no_trace(stage: Site) -> None:
+    await running(stage)
     before = await stage.everything()
     for case in REFUSALS:
         answer = await send(stage, case)

@@ -19,7 +19,7 @@ from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.proxy import proxy_to
 from tests.state.acts import another, answer, done, events, everything, prepare, servers
-from tests.support import renew, transactions
+from tests.support import amend, renew, transactions
 
 
 async def test_a_webinar_is_created_once(any_state: State) -> None:
@@ -199,7 +199,7 @@ async def test_an_evaluation_is_never_scheduled_in_the_past(any_state: State) ->
     async with servers(any_state) as (client, *_):
         seconds, _ = await client.time()
 
-    await transactions(any_state.store).amend(WEBINAR, Plan(recording_url="https://example.org/recording"))
+    await amend(any_state.store, WEBINAR, Plan(recording_url="https://example.org/recording"))
     due = await EvaluationSchedule(any_state.store).pending(WEBINAR)
 
     assert due is not None

@@ -5,12 +5,20 @@ from typing import Any
 
 import click
 
-from room_server.commands.common import ID, at_options, load_room, state_options, webinar_argument, with_transactions
-from room_server.commands.status import act
+from room_server.commands.common import (
+    ID,
+    OPERATOR,
+    at_options,
+    load_room,
+    state_options,
+    webinar_argument,
+    with_transactions,
+)
 from room_server.core import planning
 from room_server.core.decision_types import OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.ids import new_epoch
+from room_server.operations import webinars
 from room_server.state import roster
 from room_server.transactions import Transactions
 
@@ -40,7 +48,7 @@ def clone(webinar_id: str, new_id: str, scheduled_at: datetime, **flags: Any) ->
         await transactions.create(planning.clone(room, new_id, new_epoch(), scheduled_at))
         people = {entry.lead_id: entry async for entry in roster.entries(store, webinar_id)}
         done = await roster.import_roster(store, new_id, people.values(), replace=False)
-        change = await act(transactions, OperatorAction(new_id, Trigger.SCHEDULE))
-        click.echo(f"{new_id} is {change.room.status}; its roster holds {done.now}")
+        moved = await webinars.move(transactions, OPERATOR, OperatorAction(new_id, Trigger.SCHEDULE))
+        click.echo(f"{new_id} is {moved.status}; its roster holds {done.now}")
 
     with_transactions(flags, work)

@@ -1,8 +1,9 @@
-"""`room-server roster`: imports registered leads from a spreadsheet; prints their personal links."""
+"""`room-server roster`: imports registered leads from a spreadsheet, withdraws leads, prints their personal links."""
 
 import os
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,24 @@ import click
 from room_server import auth
 from room_server.commands.common import (
     LINK_VALIDITY,
+    OPERATOR,
     load_room,
     run,
     settings,
     state_options,
     webinar_argument,
     with_store,
+    with_transactions,
 )
 from room_server.commands.roster_file import RosterFile
 from room_server.commands.token import Span
 from room_server.config import PREFIX, Settings
-from room_server.core.messages import Role
+from room_server.core.messages import MAX_LEAD_ID, Role
+from room_server.core.registration import Lead
+from room_server.core.site_hooks import WithdrawLeads
 from room_server.errors import ConfigurationError, InputFileError
+from room_server.operations.leads import Withdrawn, import_leads
+from room_server.operations.leads import withdraw as operate
 from room_server.state import roster as rosters
 from room_server.state import short_links
 from room_server.state.startup import open_state
@@ -34,7 +41,7 @@ from room_server.token_secret import with_token_secret
 
 @click.group()
 def roster() -> None:
-    """Import who is registered, and print their links.
+    """Import who is registered, take leads off, and print their links.
 
     \b
     Examples:
@@ -50,13 +57,14 @@ def roster() -> None:
 @click.option("--ignore-columns", is_flag=True, help="Skip columns that are none of a roster's.")
 @state_options
 def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **flags: Any) -> None:
-    """Import a spreadsheet (.csv or .xlsx): lead_id, name, candidate_chat_id, partner_chat_id, locale.
+    """Import a spreadsheet (.csv or .xlsx) of leads.
 
-    lead_id is needed, the others may be empty or left out. Column names may be Russian (Имя, Язык, …) and in capitals.
-    A .csv may be UTF-8, UTF-16 or Windows-1251, with commas, semicolons or tabs; which it is is found out, and said on
-    stderr. Every line is checked before any is stored. A second
-    import updates the leads it names and removes nobody, unless --replace is given. Leads that `lead forget` was told
-    to forget less than a day ago are left out, and named.
+    Its columns are lead_id, which is needed, name, candidate_chat_id, partner_chat_id, partner_id and locale. Column
+    names may be Russian (Имя, Язык, …) and in capitals. A .csv may be UTF-8, UTF-16 or Windows-1251, with commas,
+    semicolons or tabs; which it is is found out, and said on stderr. Every line is checked before any is stored. A
+    second import updates the leads it names and removes nobody, unless --replace is given: a column that is left out
+    leaves what is known of them, an empty cell clears it. Leads that `lead forget` was told to forget less than a day
+    ago are left out, and named.
 
     \b
     Examples:
@@ -70,10 +78,13 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
         read = f" (read as {', '.join(leads.found)})" if leads.found else ""
         raise click.ClickException(f"{file}: nothing was imported{read}\n{error}") from error
 
+    def entries() -> Iterator[Lead]:
+        read = leads.entries(count)
+        with click.progressbar(read, count, "importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
+            yield from shown
+
     async def work(store: Store) -> rosters.ImportResult:
-        entries = leads.entries(count)
-        with click.progressbar(entries, count, "importing", file=sys.stderr, hidden=not sys.stderr.isatty()) as shown:
-            return await rosters.import_roster(store, webinar_id, shown, replace)
+        return await import_leads(store, webinar_id, entries, replace)
 
     done: rosters.ImportResult = with_store(flags, work)
     taken = count - len(done.left_out)
@@ -85,6 +96,26 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
         click.echo(f"{len(done.left_out)} leads left out: `lead forget` was told to forget them less than a day ago")
     for lead, until in done.left_out:
         click.echo(f"lead {lead} can be imported again after {until:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@roster.command()
+@webinar_argument
+@click.argument("lead_ids", metavar="N…", nargs=-1, required=True, type=click.IntRange(1, MAX_LEAD_ID))
+@state_options
+def withdraw(webinar_id: str, lead_ids: tuple[int, ...], **flags: Any) -> None:
+    """Take leads N… off a roster: nobody evaluates them, and their short links end.
+
+    Who has entered stays. A lead's link with a token stays valid until it expires.
+
+    \b
+    Example:
+      room-server roster withdraw launch 42 43
+    """
+    hook = WithdrawLeads(webinar_id=webinar_id, lead_ids=lead_ids)
+    done: Withdrawn = with_transactions(flags, lambda transactions: operate(transactions, OPERATOR, hook))
+    click.echo(f"{len(done.removed)} leads withdrawn from {webinar_id}")
+    if done.kept:
+        click.echo(f"stay, because they have entered: {', '.join(map(str, done.kept))}")
 
 
 @roster.command()

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import msgspec
 
 from room_server.commands import spreadsheet
+from room_server.core.registration import Lead
 from room_server.core.room import RosterEntry
 from room_server.errors import InputFileError
 
@@ -15,6 +17,7 @@ COLUMNS = {
     "name": "at most 200 characters",
     "candidate_chat_id": "a Telegram chat id, a whole number",
     "partner_chat_id": "a Telegram chat id, a whole number",
+    "partner_id": "a whole number from 1 to 9007199254740991",
     "locale": "ru or en",
 }
 """The columns of a roster, and what each may hold."""
@@ -30,6 +33,10 @@ TITLES = {
     ),
     "partner_chat_id": (
         *("partner_chat_id", "partner chat id", "чат партнёра", "чат партнера", "id чата партнёра", "id чата партнера"),
+    ),
+    "partner_id": (
+        *("partner_id", "partner id", "id партнёра", "id партнера", "партнёр", "партнер"),
+        *("номер партнёра", "номер партнера", "код партнёра", "код партнера"),
     ),
     "locale": ("locale", "language", "lang", "язык"),
 }
@@ -58,7 +65,7 @@ class RosterFile:
         lines: dict[int, int] = {}
         for number, entry in self._entries():
             problem = entry if isinstance(entry, str) else None
-            if isinstance(entry, RosterEntry) and lines.setdefault(entry.lead_id, number) != number:
+            if isinstance(entry, Lead) and lines.setdefault(entry.lead_id, number) != number:
                 problem = f"lead_id: {entry.lead_id} stands in line {lines[entry.lead_id]} too"
             if problem is not None:
                 bad += 1
@@ -67,8 +74,8 @@ class RosterFile:
             raise InputFileError([*problems, f"… and {bad - MAX_SHOWN} more"] if bad > MAX_SHOWN else problems)
         return len(lines)
 
-    def entries(self, count: int) -> Iterator[RosterEntry]:
-        """The entries, once the file was checked and held so many. Raises InputFileError when it was changed since."""
+    def entries(self, count: int) -> Iterator[Lead]:
+        """The leads, once the file was checked and held so many. Raises InputFileError when it was changed since."""
         read = 0
         for number, outcome in self._entries():
             read += 1
@@ -80,8 +87,8 @@ class RosterFile:
         if read != count:
             raise InputFileError([f"the file was changed meanwhile: {count} leads, then {read}; nothing was imported"])
 
-    def _entries(self) -> Iterator[tuple[int, RosterEntry | str]]:
-        """Each row's number, and its entry or what is wrong with it."""
+    def _entries(self) -> Iterator[tuple[int, Lead | str]]:
+        """Each row's number, and its lead or what is wrong with it."""
         rows, found = spreadsheet.read(self._file)
         self.found = found
         columns, ignored = self._columns(next(rows, None))
@@ -92,7 +99,8 @@ class RosterFile:
             elif len(row.cells) > len(columns):
                 yield row.number, f"{len(row.cells)} fields, where the first line has {len(columns)}"
             else:
-                yield row.number, _entry({name: cell for name, cell in zip(columns, row.cells, strict=False) if name})
+                cells = zip_longest(columns, row.cells, fillvalue="")
+                yield row.number, _entry({name: cell for name, cell in cells if name})
 
     def _columns(self, first: spreadsheet.Row | None) -> tuple[list[str], int]:
         """The name of each column, empty for one to skip; and how many are skipped."""
@@ -112,15 +120,18 @@ class RosterFile:
         return columns, len(unknown)
 
 
-def _entry(row: dict[str, str]) -> RosterEntry | str:
-    """The entry of a row, or all that is wrong with it, field by field."""
+def _entry(row: dict[str, str]) -> Lead | str:
+    """The lead of a row, or all that is wrong with it, field by field. An empty cell clears its field."""
     cells = {name: cell for name, cell in row.items() if cell}
     if "locale" in cells:
         cells["locale"] = LOCALES.get(cells["locale"].lower(), cells["locale"].lower())
     problems = [f"{name}: {problem}" for name, cell in cells.items() if (problem := _problem(name, cell))]
     if "lead_id" not in cells:
         problems.append(f"lead_id: expected {COLUMNS['lead_id']}, and nothing is here")
-    return "; ".join(problems) if problems else msgspec.convert(cells, RosterEntry, strict=False)
+    if problems:
+        return "; ".join(problems)
+    values = {name: msgspec.convert(cell, _TYPES[name], strict=False) for name, cell in cells.items()}
+    return Lead(**{**dict.fromkeys(row), **values})
 
 
 def _problem(name: str, cell: str) -> str | None:

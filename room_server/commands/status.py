@@ -1,20 +1,15 @@
 """The operator's changes of state: `room-server webinar schedule`, `pause`, `resume`, `stop`, `archive`, `cancel`."""
 
-import secrets
 from typing import Any
 
 import click
 
 from room_server.commands.common import OPERATOR, state_options, webinar_argument, with_transactions
-from room_server.core.decision_types import Cancel, Change, Command, OperatorAction
+from room_server.core.decision_types import OperatorAction
 from room_server.core.lifecycle import Trigger
-from room_server.jobs.evaluation import Evaluations
+from room_server.core.site_hooks import CancelWebinar
+from room_server.operations import webinars
 from room_server.transactions import Transactions
-
-
-async def act(transactions: Transactions, hook: OperatorAction | Cancel) -> Change:
-    """Do it in the operator's name. Raises Refusal."""
-    return await transactions.apply(Command(id=secrets.token_urlsafe(12), actor=OPERATOR, hook=hook))
 
 
 def _transition_command(trigger: Trigger, explanation: str) -> click.Command:
@@ -25,11 +20,8 @@ def _transition_command(trigger: Trigger, explanation: str) -> click.Command:
     @state_options
     def move(webinar_id: str, **flags: Any) -> None:
         async def work(transactions: Transactions) -> None:
-            if trigger is Trigger.ARCHIVE:
-                await Evaluations(transactions).run_pending(webinar_id)
-            change = await act(transactions, OperatorAction(webinar_id, trigger))
-            already = " already" if change.duplicate else ""
-            click.echo(f"{webinar_id} is{already} {change.room.status}")
+            done = await webinars.move(transactions, OPERATOR, OperatorAction(webinar_id, trigger))
+            click.echo(f"{webinar_id} is{' already' if done.duplicate else ''} {done.status}")
 
         with_transactions(flags, work)
 
@@ -50,9 +42,8 @@ def cancel(webinar_id: str, **flags: Any) -> None:
     """
 
     async def work(transactions: Transactions) -> None:
-        change = await act(transactions, Cancel(webinar_id))
-        already = " already" if change.duplicate else ""
-        click.echo(f"{webinar_id} is{already} cancelled")
+        done = await webinars.cancel(transactions, OPERATOR, CancelWebinar(webinar_id=webinar_id))
+        click.echo(f"{webinar_id} is{' already' if done.duplicate else ''} cancelled")
 
     with_transactions(flags, work)
 

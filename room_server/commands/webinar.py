@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import click
 import msgspec
@@ -11,6 +10,7 @@ from room_server import attendance_report
 from room_server.clock import utc_now
 from room_server.commands.common import (
     LINK_VALIDITY,
+    OPERATOR,
     Text,
     at_options,
     listed,
@@ -22,11 +22,11 @@ from room_server.commands.common import (
     with_transactions,
 )
 from room_server.commands.summary import WebinarReport, describe_progress, describe_room, progress
-from room_server.core.planning import Plan, new_room
-from room_server.core.players import origin
+from room_server.core.planning import PlanWebinar
+from room_server.core.players import frame_origin
 from room_server.core.room import Description, Label, PublicRoom, Room, Status, Title, Url
 from room_server.errors import webinar_unknown
-from room_server.ids import new_epoch
+from room_server.operations import webinars
 from room_server.state.evaluation_schedule import EvaluationSchedule
 from room_server.state.store import Store
 from room_server.telegram import texts
@@ -47,16 +47,10 @@ class FrameOrigin(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value == NO_ORIGIN:
             return NO_ORIGIN
-        found = origin(value)
-        if found is None or not _is_origin(urlsplit(value)):
+        found = frame_origin(value)
+        if found is None:
             self.fail(f"{value!r} is not an origin like https://player.example.org", param, ctx)
         return found
-
-
-def _is_origin(parts: SplitResult) -> bool:
-    """Whether an address has a scheme, a host and perhaps a port, and nothing else."""
-    is_page = parts.scheme in {"http", "https"}
-    return is_page and parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)
 
 
 @click.group()
@@ -110,11 +104,12 @@ def create(webinar_id: str, draft: bool, **options: Any) -> None:
       room-server webinar create launch --title "Launch" --at 2030-11-22T15:00:00Z --draft \\
         --player-url https://example.org/player --cta-label "Join" --cta-url https://example.org/join
     """
-    flags, plan = _split(options)
+    flags, fields = _split(options)
+    planned = PlanWebinar(webinar_id=webinar_id, draft=draft, **fields)
 
     async def work(transactions: Transactions) -> None:
-        room = await transactions.create(new_room(webinar_id, new_epoch(), plan, draft))
-        click.echo(f"{room.webinar_id} is {room.status}")
+        done = await webinars.create(transactions, OPERATOR, planned)
+        click.echo(f"{webinar_id} is {done.status}")
 
     with_transactions(flags, work)
 
@@ -137,15 +132,20 @@ def set_(webinar_id: str, **options: Any) -> None:
       room-server webinar set launch --title "The launch" --at 2030-11-23T18:00:00+03:00
       room-server webinar set launch --no-recording
     """
-    flags, plan = _split(options)
-    if plan == Plan():
-        raise click.UsageError("say what to change, for example --title")
-    if plan.recording_url and plan.no_recording:
+    no_recording = options.pop("no_recording")
+    flags, fields = _split(options)
+    if no_recording and "recording_url" in fields:
         raise click.UsageError("--recording-url and --no-recording contradict each other")
+    if no_recording:
+        fields["recording_url"] = None
+    plan = PlanWebinar(webinar_id=webinar_id, **fields)
+    if plan == PlanWebinar(webinar_id=webinar_id):
+        raise click.UsageError("say what to change, for example --title")
 
     async def work(transactions: Transactions) -> None:
         before = await load_room(transactions.store, webinar_id)
-        room = await transactions.amend(webinar_id, plan)
+        await webinars.amend(transactions, OPERATOR, plan)
+        room = await load_room(transactions.store, webinar_id)
         _warn_of_links(before, room)
         cancelled = ", cancelled" if room.cancelled_at else ""
         click.echo(f"{room.webinar_id} is {room.status}{cancelled}, version {room.version}")
@@ -166,8 +166,8 @@ def _warn_of_links(before: Room, after: Room) -> None:
         )
 
 
-def _split(options: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
-    """The state options, and the plan that the others make. Raises click.BadParameter."""
+def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The state options, and the fields of a plan that the others set. Raises click.BadParameter."""
     flags = {name: options.pop(name) for name in ("redis_url", "data_dir")}
     if options.pop("tz") and not options["scheduled_at"]:
         raise click.UsageError("--tz is the zone of --at, which is missing")
@@ -179,8 +179,9 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], Plan]:
     origins = options.pop("frame_origins", ())
     if NO_ORIGIN in origins and len(origins) > 1:
         raise click.BadParameter("none goes with no other origin", param_hint="--frame-origin")
-    frame_origins = tuple(one for one in origins if one != NO_ORIGIN) if origins else None
-    return flags, Plan(**options, frame_origins=frame_origins)
+    if origins:
+        options["frame_origins"] = tuple(one for one in origins if one != NO_ORIGIN)
+    return flags, {name: value for name, value in options.items() if value is not None}
 
 
 @webinar.command(name="list")

@@ -9,8 +9,8 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from room_server.core.decision_types import DecisionContext, Reaction
-from room_server.core.messages import AttendanceClassified, Completed, Entered, WebinarCompleted
-from room_server.core.room import Participation, Status
+from room_server.core.messages import AttendanceClassified, Completed, CtaClicked, Entered, WebinarCompleted
+from room_server.core.room import Participation, Status, Visibility
 from room_server.errors import Conflict
 
 Session = TypeVar("Session", Entered, Completed)
@@ -37,6 +37,15 @@ def check_complete(context: DecisionContext) -> bool:
     return True
 
 
+def check_click(context: DecisionContext) -> bool:
+    """False when the lead has clicked already. Raises Conflict when the call to action is not shown."""
+    if context.participation is not None and context.participation.cta_clicked_at is not None:
+        return False
+    if context.room.cta_visibility is not Visibility.VISIBLE:
+        raise Conflict("cta_not_visible", "the call to action is not shown, so nobody can follow it")
+    return True
+
+
 def name_session(hook: Session, context: DecisionContext) -> Session:
     """The hook with a session id: the client's, else the participation's, else the id of the command."""
     known = context.participation.session_id if context.participation else None
@@ -54,6 +63,12 @@ def track_completed(hook: Completed, context: DecisionContext) -> Reaction:
     """Tracker: record that the lead completed."""
     known = context.participation or Participation(lead_id=hook.lead_id)
     return Reaction(participation=replace(known, completed_at=context.now))
+
+
+def track_cta_clicked(hook: CtaClicked, context: DecisionContext) -> Reaction:
+    """Tracker: record that the lead followed the call to action. That is no entering."""
+    known = context.participation or Participation(lead_id=hook.lead_id)
+    return Reaction(participation=replace(known, cta_clicked_at=context.now, name=known.name or context.actor_name))
 
 
 def emit_completed(hook: Completed, context: DecisionContext) -> Reaction:

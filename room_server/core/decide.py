@@ -13,7 +13,16 @@ from room_server.core import attendance, lifecycle, permissions
 from room_server.core.decision_types import Cancel, Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.core.listeners import run_listeners
-from room_server.core.messages import Completed, Entered, Event, Role, SetCtaVisibility, SetStatus
+from room_server.core.messages import (
+    ClientHook,
+    Completed,
+    CtaClicked,
+    Entered,
+    Event,
+    Role,
+    SetCtaVisibility,
+    SetStatus,
+)
 from room_server.core.room import Room, Status
 from room_server.errors import Conflict, Forbidden, webinar_unknown
 
@@ -45,10 +54,8 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
             return _changed(context, lifecycle.show_cta(context.room, hook.visible), (hook,))
         case OperatorAction() | Cancel():
             return _acted(hook, context)
-        case Entered():
-            return _entered(hook, context)
-        case Completed():
-            return _completed(hook, context)
+        case Entered() | Completed() | CtaClicked():
+            return _reported(hook, context)
         case Evaluate():
             return _evaluated(hook, context)
         case _:
@@ -87,6 +94,18 @@ def _changed(context: DecisionContext, room: Room, events: tuple[Event, ...]) ->
     return replace(change, arm_evaluation=ended)
 
 
+def _reported(hook: ClientHook, context: DecisionContext) -> Change:
+    match hook:
+        case Entered():
+            return _entered(hook, context)
+        case Completed():
+            return _completed(hook, context)
+        case CtaClicked():
+            return _clicked(hook, context)
+        case _:
+            assert_never(hook)
+
+
 def _entered(hook: Entered, context: DecisionContext) -> Change:
     if not attendance.check_enter(context):
         return _unchanged(context)
@@ -103,12 +122,18 @@ def _completed(hook: Completed, context: DecisionContext) -> Change:
     return run_listeners((attendance.name_session(hook, context),), context)
 
 
+def _clicked(hook: CtaClicked, context: DecisionContext) -> Change:
+    if not attendance.check_click(context):
+        return _unchanged(context)
+    return run_listeners((hook,), context)
+
+
 def _evaluated(hook: Evaluate, context: DecisionContext) -> Change:
     """Classify a lead without a classification as not attended. Raises Conflict before the end of the webinar."""
     if context.room.status not in {Status.FINISHED, Status.ARCHIVED}:
         raise Conflict("webinar_not_finished", f"the webinar is {context.room.status}")
-    if context.participation is None and context.entry is None:
-        return _unchanged(context)  # the lead was erased meanwhile
+    if context.entry is None and (context.participation is None or context.participation.entered_at is None):
+        return _unchanged(context)  # the lead was erased or withdrawn meanwhile, or it only clicked
     reaction = attendance.classify(hook.lead_id, False, context)
     if reaction.participation is None:
         return _unchanged(context)

@@ -14,6 +14,7 @@ from room_server.core.decision_types import Change, DecisionContext, Reaction
 from room_server.core.messages import (
     AttendanceClassified,
     Completed,
+    CtaClicked,
     Entered,
     Event,
     Message,
@@ -30,6 +31,7 @@ LISTENERS: dict[type[Event], tuple[Listener, ...]] = {
     SetCtaVisibility: (),
     Entered: (attendance.track_entered,),
     Completed: (attendance.track_completed, attendance.emit_completed),
+    CtaClicked: (attendance.track_cta_clicked,),
     WebinarCompleted: (attendance.classify_completed,),
     AttendanceClassified: (follow_ups.notify_partner, routing.route),
     PostWebinarRoute: (follow_ups.follow_up, follow_ups.recording_follow_up),

@@ -110,6 +110,12 @@ class Completed(OfALead, frozen=True, kw_only=True):
     webinar_type: Literal["live"] = "live"
 
 
+class CtaClicked(OfALead, frozen=True, kw_only=True):
+    """`client_webinar_cta_clicked`: a lead followed the call to action, once per lead and webinar."""
+
+    timestamp: Claimed
+
+
 class WebinarCompleted(Struct, frozen=True, kw_only=True):
     """`webinar_completed`: the normalised downstream fact; same payload as `client_webinar_completed`."""
 
@@ -138,8 +144,14 @@ class PostWebinarRoute(AttendanceClassified, frozen=True, kw_only=True):
     route: Route
 
 
+class SiteChecked(Struct, frozen=True, kw_only=True):
+    """`core_site_checked`: the site asked for it, to see whether events reach it."""
+
+    nonce: str
+
+
 CoreHook = SetStatus | SetCtaVisibility
-ClientHook = Entered | Completed
+ClientHook = Entered | Completed | CtaClicked
 Inbound = CoreHook | ClientHook
 Event = Inbound | WebinarCompleted | AttendanceClassified | PostWebinarRoute
 
@@ -148,12 +160,15 @@ INBOUND: dict[str, type[Inbound]] = {
     "core_webinar_set_cta_visibility": SetCtaVisibility,
     "client_webinar_entered": Entered,
     "client_webinar_completed": Completed,
+    "client_webinar_cta_clicked": CtaClicked,
 }
 EMITTED: dict[str, type[Event]] = {
     "webinar_completed": WebinarCompleted,
     "client_webinar_attendance_classified": AttendanceClassified,
     "post_webinar_route": PostWebinarRoute,
 }
+STREAMED: dict[str, type[Event | SiteChecked]] = {**INBOUND, **EMITTED, "core_site_checked": SiteChecked}
+"""Every event of the stream."""
 NAMES: dict[type[Event], str] = {kind: name for name, kind in {**INBOUND, **EMITTED}.items()}
 
 

@@ -7,6 +7,7 @@ from room_server.core.messages import (
     ClientHook,
     Completed,
     CoreHook,
+    CtaClicked,
     Entered,
     Inbound,
     Role,
@@ -14,6 +15,7 @@ from room_server.core.messages import (
     SetStatus,
 )
 from room_server.core.room import Status
+from room_server.core.site_hooks import SITE_HOOKS, SiteHook
 from room_server.errors import Forbidden, webinar_unknown
 
 
@@ -26,11 +28,13 @@ class Reading(StrEnum):
     ATTENDANCE = "attendance"
 
 
-MAY_SEND: dict[type[Inbound], frozenset[Role]] = {
+MAY_SEND: dict[type[Inbound | SiteHook], frozenset[Role]] = {
+    **dict.fromkeys(SITE_HOOKS.values(), frozenset({Role.SYSTEM})),
     SetStatus: frozenset({Role.ORGANIZER, Role.SPEAKER}),
     SetCtaVisibility: frozenset({Role.ORGANIZER, Role.SPEAKER}),
     Entered: frozenset({Role.ATTENDEE, Role.SYSTEM}),
     Completed: frozenset({Role.ATTENDEE, Role.SYSTEM}),
+    CtaClicked: frozenset({Role.ATTENDEE, Role.SYSTEM}),
 }
 
 MAY_READ: dict[Reading, frozenset[Role]] = {
@@ -44,12 +48,15 @@ HIDDEN_FROM: dict[Status, frozenset[Role]] = {Status.DRAFT: frozenset({Role.ATTE
 """Roles to which a room in this status is unknown: they can neither read it nor send hooks to it."""
 
 
-def check_send(actor: Actor, hook: CoreHook | ClientHook) -> None:
-    """Check the role, then the token's webinar, then the lead. Raises Forbidden."""
+def check_send(actor: Actor, hook: CoreHook | ClientHook | SiteHook) -> None:
+    """Check the role, then the token's webinar, then the lead. Raises Forbidden.
+
+    A hook that is about no webinar needs a token for all.
+    """
     if actor.role not in MAY_SEND[type(hook)]:
         raise Forbidden("forbidden_role", f"the role {actor.role} may not send this hook")
-    check_scope(actor, hook.webinar_id)
-    if isinstance(hook, Entered | Completed) and actor.role is not Role.SYSTEM and actor.lead_id != hook.lead_id:
+    check_scope(actor, getattr(hook, "webinar_id", "*"))
+    if isinstance(hook, ClientHook) and actor.role is not Role.SYSTEM and actor.lead_id != hook.lead_id:
         raise Forbidden("forbidden_lead", f"lead {actor.lead_id} may not speak for lead {hook.lead_id}")
 
 
@@ -64,7 +71,7 @@ def check_read(actor: Actor, reading: Reading, webinar_id: str | None) -> None:
 def check_scope(actor: Actor, webinar_id: str) -> None:
     """Check that the token is for this webinar or, with `*`, for all. Raises Forbidden."""
     if actor.webinar_id not in {"*", webinar_id}:
-        raise Forbidden("forbidden_webinar", f"the token is for the webinar {actor.webinar_id}")
+        raise Forbidden("forbidden_webinar", f"the token is for the webinar {actor.webinar_id} only")
 
 
 def check_visible(actor: Actor, webinar_id: str, status: Status | None) -> None:

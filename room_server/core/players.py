@@ -1,7 +1,7 @@
 """Player addresses: their origin for a Content-Security-Policy, and pages of video sites that cannot be framed."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from room_server.errors import BadInput
 
@@ -68,3 +68,17 @@ def origin(address: str) -> str | None:
     except ValueError:  # UnicodeError is one
         return None
     return f"{parts.scheme}://{host}{port}" if _HOST.fullmatch(host) else None
+
+
+def frame_origin(address: str) -> str | None:
+    """The same for an address that has a scheme, a host and perhaps a port, and nothing else; None for any other."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return None
+    return origin(address) if _is_origin(parts) else None
+
+
+def _is_origin(parts: SplitResult) -> bool:
+    is_page = parts.scheme in {"http", "https"}
+    return is_page and parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)

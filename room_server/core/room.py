@@ -103,6 +103,7 @@ class Participation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attended: bool | None = None
     classified_at: datetime | None = None
     route: Route | None = None
+    cta_clicked_at: datetime | None = None
 
 
 ChatId = Annotated[int, Meta(ge=-(2**52), le=2**52)]
@@ -118,6 +119,8 @@ class RosterEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     candidate_chat_id: ChatId | None = None
     partner_chat_id: ChatId | None = None
     locale: Locale = "ru"
+    partner_id: LeadId | None = None
+    """The partner's number in the CRM."""
 
 
 class PublicCta(Struct, frozen=True):

@@ -1,27 +1,26 @@
-"""Erasure of one lead's data: records, messages that are not sent yet, entries of the event stream and the outbox.
+"""Erasure of one lead's data: records, links, messages that are not sent yet, and entries of the streams.
 
-Every step may be repeated. `erase_entries` also serves `jobs.retention`.
+The records go at once. The streams may be long, so their entries are queued, durably: a worker erases them soon (see
+jobs.erased_entries). Every step may be repeated.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
 
 from room_server.clock import utc_now
 from room_server.core.delivery import LEASE, finish, lease_expired
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import PublicRoom, Status
-from room_server.errors import RoomServerError, StateUnavailable, webinar_unknown
+from room_server.errors import Conflict, StateUnavailable, webinar_unknown
 from room_server.ids import new_id
+from room_server.jobs import erased_entries
 from room_server.state.commits import DONE_SECONDS
-from room_server.state.keys import hashed
-from room_server.state.outbox import GROUP, FollowOn, Outbox
-from room_server.state.redis.pipeline import Script, pairs
+from room_server.state.outbox import FollowOn, Outbox
+from room_server.state.redis.pipeline import Script
 from room_server.state.redis.retry import deadline
-from room_server.state.site_operations import forget_parked
 from room_server.state.store import Store
 
 LOOKUP_BATCH = 100
@@ -33,11 +32,6 @@ SENDING_SECONDS = 2 * LEASE.total_seconds()
 TOMBSTONE_SECONDS = 86_400
 """How long imports leave a forgotten lead out: longer than any import runs."""
 RUNNING = frozenset({Status.LIVE, Status.PAUSED})
-STREAM_BATCH = 1000
-"""Stream entries that one read brings."""
-
-Selects = Callable[[str, int | None], bool]
-"""Whether the entries about this webinar and this lead (None: about no lead) are to be deleted."""
 
 
 class KnownIn(NamedTuple):
@@ -56,19 +50,11 @@ class Forgotten(NamedTuple):
     events: int = 0
 
 
-class About(Struct, frozen=True):
-    """What an event's payload is about."""
-
-    webinar_id: str = ""
-    lead_id: int | None = None
-
-
-class StillRunning(RoomServerError):
-    """The lead could enter a running webinar again at once, so it is not forgotten."""
+class StillRunning(Conflict):
+    """The lead could enter a running webinar again at once, so it is not forgotten (`lead_in_running_webinar`)."""
 
 
 _ROOM = msgspec.json.Decoder(PublicRoom)
-_ABOUT = msgspec.json.Decoder(About)
 
 
 async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) -> list[KnownIn]:
@@ -92,23 +78,37 @@ async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) ->
 async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forgotten:
     """Delete what is stored of the lead, in one webinar or in all: records, short links, messages, stream entries.
 
-    A tombstone of one day comes first, so that no import that runs meanwhile brings the lead back.
     Raises Unknown, StillRunning, StateUnavailable; what was deleted until then stays deleted.
     """
+    _, forgotten = await forget_records(store, lead, webinar_id)
+    erased = [await erased_entries.erase_queued(store, tag) for tag in _tags(store, webinar_id)]
+    return forgotten._replace(events=sum(counts[lead] for counts in erased))
+
+
+async def forget_records(store: Store, lead: int, webinar_id: str | None = None) -> tuple[list[str], Forgotten]:
+    """The same without the stream entries, which are queued for a worker; also the webinars that knew the lead.
+
+    A tombstone of one day comes first, so that no import that runs meanwhile brings the lead back.
+    """
     await webinars_of(store, lead, webinar_id)  # raises before anything is written
-    tags = (store.keys.tag(webinar_id),) if webinar_id else store.keys.tags
-    for tag in tags:
-        tombstone = [f"{lead} {webinar_id}" if webinar_id else str(lead), TOMBSTONE_SECONDS]
-        async with deadline():
-            await store.run(Script.read("tombstone"), [store.keys.forgotten(tag)], tombstone)
+    await _mark(store, lead, webinar_id)
     found = await webinars_of(store, lead, webinar_id)  # again: an import may have ended before the tombstone
     counts = [await forget_in(store, lead, known.webinar_id) for known in found]
-    for tag in tags:
-        events = await erase_entries(store, tag, lambda name, who: who == lead and webinar_id in {None, name})
-        counts.append(Forgotten(events=events))
-        async with deadline():  # waits until replicas have all deletions, those of an earlier try included
-            await store.call_replicated("EXISTS", store.keys.events(tag))
-    return Forgotten(*(sum(column) for column in zip(Forgotten(), *counts, strict=True)))
+    await _mark(store, lead, webinar_id)  # again: events may have been appended until the records were gone
+    return [known.webinar_id for known in found], Forgotten(*map(sum, zip(Forgotten(), *counts, strict=True)))
+
+
+async def _mark(store: Store, lead: int, webinar_id: str | None) -> None:
+    """Leave tombstones, and queue the erasure of all stream entries up to now; waits for replicas."""
+    keys, member = store.keys, f"{lead} {webinar_id}" if webinar_id else str(lead)
+    for tag in _tags(store, webinar_id):
+        places = [keys.forgotten(tag), keys.erasures(tag), keys.events(tag)]
+        async with deadline():
+            await store.run_replicated(Script.read("tombstone"), places, [member, TOMBSTONE_SECONDS])
+
+
+def _tags(store: Store, webinar_id: str | None) -> tuple[str, ...]:
+    return (store.keys.tag(webinar_id),) if webinar_id else store.keys.tags
 
 
 async def forget_in(store: Store, lead: int, webinar_id: str, seconds: float = SENDING_SECONDS) -> Forgotten:
@@ -137,44 +137,6 @@ async def forget_in(store: Store, lead: int, webinar_id: str, seconds: float = S
         await _discard_expired_leases(store, webinar_id, fields)
         await asyncio.sleep(POLL_SECONDS)  # bounded by `until`
     raise StateUnavailable(f"messages of {webinar_id} to lead {lead} are being sent again and again; stop the workers")
-
-
-async def erase_entries(store: Store, tag: str, selects: Selects, until: str = "+") -> int:
-    """Delete the selected entries of a partition's event stream and outbox, up to the stream id `until`.
-
-    The number of events deleted. Raises StateUnavailable.
-    """
-    await _erase(store, store.keys.outbox(tag), lambda values: selects(*_message(values)), until)
-    return await _erase(store, store.keys.events(tag), lambda values: selects(*_event(values)), until)
-
-
-async def _erase(store: Store, key: str, selects: Callable[[dict[bytes, bytes]], bool], until: str) -> int:
-    erased, first = 0, "-"
-    while True:
-        async with deadline():
-            entries: list[Any] = await store.call("XRANGE", key, first, until, "COUNT", STREAM_BATCH)
-        if not entries:
-            return erased
-        if ids := [number for number, values in entries if selects(dict(pairs(values)))]:
-            async with deadline():  # acknowledged first, so that no consumer keeps an id without an entry
-                await store.call("XACK", key, GROUP, *ids)
-                erased += await store.call("XDEL", key, *ids)
-            if key == store.keys.events(tag := hashed(key)):
-                await forget_parked(store, tag, ids)
-        first = f"({entries[-1][0].decode()}"
-
-
-def _event(values: dict[bytes, bytes]) -> tuple[str, int | None]:
-    try:
-        about = _ABOUT.decode(values.get(b"payload", b""))
-    except ValueError:  # msgspec's decoding errors are ValueErrors
-        return "", None
-    return about.webinar_id, about.lead_id
-
-
-def _message(values: dict[bytes, bytes]) -> tuple[str, int | None]:
-    lead = values.get(b"field", b"").partition(b":")[0]
-    return values.get(b"webinar", b"").decode("utf-8", "replace"), int(lead) if lead.isdigit() else None
 
 
 async def _all_webinars(store: Store) -> list[str]:
@@ -219,6 +181,7 @@ def _fields(lead: int) -> Iterator[str]:
 
 def _still_running(lead: int, webinar_id: str) -> StillRunning:
     return StillRunning(
+        "lead_in_running_webinar",
         f"{webinar_id} is running and knows lead {lead}, who could enter again at once: "
-        "forget them when it is over; other webinars can be named with --webinar"
+        "forget them when it is over; other webinars can be named with --webinar",
     )

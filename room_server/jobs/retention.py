@@ -15,7 +15,7 @@ from room_server.clock import utc_now
 from room_server.core.delivery import ENDED
 from room_server.core.messages import DeliveryStatus
 from room_server.errors import StateUnavailable
-from room_server.jobs.erasure import erase_entries
+from room_server.jobs.erased_entries import erase_entries
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import unix_ms
 from room_server.state.redis.pipeline import Script, pairs
@@ -71,7 +71,7 @@ async def _delete(store: Store, tag: str, expired: list[tuple[str, str]]) -> lis
     for webinar_id, archived_at in expired:
         await _delete_messages(store, webinar_id, archived_at)
     names = dict(expired)
-    await erase_entries(store, tag, lambda webinar_id, _: webinar_id in names, until)
+    await erase_entries(store, tag, lambda entry: entry.webinar_id in names, until)
     deleted = [webinar_id for webinar_id, archived_at in expired if await store.delete(webinar_id, archived_at)]
     logger.info("retention: %d archived webinars are deleted", len(deleted))
     return deleted

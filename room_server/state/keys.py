@@ -26,7 +26,7 @@ OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates
 """Kinds of keys of a partition that `commit.lua` writes."""
 OF_THE_SITE = ("receivers", "receiver", "parked")
 """Kinds of keys of a partition about the receivers of its events."""
-PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, *OF_THE_SITE, "due")
+PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, *OF_THE_SITE, "due", "erasures")
 """Kinds of keys without a time to live: they live as long as their webinar or their partition."""
 
 
@@ -82,7 +82,7 @@ class Keys:
     """The keys of a Redis with `partitions` partitions.
 
     The attributes are functions that give a key: six of them from a webinar's id, `done` and `staged` from that and a
-    second id, all others from a partition's tag. Renaming a kind would lose what is stored.
+    second id, all others from a partition's tag (`check` also from a hash). Renaming a kind would lose what is stored.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -122,6 +122,8 @@ class Keys:
     """Sorted set with a time to live: `lead`, or `lead webinar` -> until when imports leave the lead out, Unix ms."""
     receivers = staticmethod(_of_partition("receivers"))
     """Hash: id of a receiver of the events -> its URL as people see it."""
+    erasures = staticmethod(_of_partition("erasures"))
+    """Sorted set: `lead`, or `lead webinar` -> the time of the last stream entry of theirs to be erased, Unix ms."""
     evaluations = staticmethod(_of_partition("evaluations"))
     """Sorted set: webinar -> when its evaluation is due, ms by `clock`."""
     webinars = staticmethod(_of_partition("webinars"))
@@ -178,6 +180,11 @@ class Keys:
         wait; `clock`, without a time to live: the clock for all of these (see steady.lua).
         """
         return f"rs:{{pace}}:{whose}"
+
+    @staticmethod
+    def check(tag: str, digest: str) -> str:
+        """String with a time to live: the event of the site's check whose nonce has this hash was appended."""
+        return f"rs:{{{tag}}}:check:{digest}"
 
     def of_commit(self, webinar_id: str, commit_id: str) -> dict[str, str]:
         """The keys that `commit.lua` reads and writes, by the names that it uses for them."""

@@ -1,15 +1,17 @@
 """The roster of a webinar: an import takes effect as a whole or not at all; reads are in slices."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
 
+from room_server.core.registration import Lead, merged
 from room_server.core.room import RosterEntry
-from room_server.errors import StateUnavailable, webinar_unknown
+from room_server.errors import RoomServerError, StateUnavailable, webinar_unknown
+from room_server.ids import new_id
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import DONE_SECONDS
 from room_server.state.records import ENTRY
@@ -31,29 +33,65 @@ class LeftOut(NamedTuple):
 
 
 class ImportResult(NamedTuple):
-    """Leads in the roster before and now, leads that `replace` removed, and leads that were left out."""
+    """Leads in the roster before and now, and how many were removed by `replace`, left out, added and changed."""
 
     before: int
     now: int
     removed: int = 0
     left_out: tuple[LeftOut, ...] = ()
+    added: int = 0
+    updated: int = 0
 
 
-async def import_roster(store: Store, webinar_id: str, entries: Iterable[RosterEntry], replace: bool) -> ImportResult:
-    """Store checked entries, each lead once; with `replace` other leads are removed. Raises Unknown, StateUnavailable.
+class RosterChanged(RoomServerError):
+    """The roster changed while an import read it. Nothing was imported: do it again."""
+
+
+class Withdrawal(NamedTuple):
+    """The leads that were on the roster and are not any more, and those that stay because they have entered."""
+
+    removed: tuple[int, ...]
+    kept: tuple[int, ...]
+
+
+async def import_roster(
+    store: Store, webinar_id: str, leads: Iterable[RosterEntry | Lead], replace: bool
+) -> ImportResult:
+    """Store checked leads, each once; with `replace` other leads are removed.
 
     Leads that were forgotten a short time ago (see jobs.erasure) are left out, even if the import began before that.
+    Raises Unknown, RosterChanged, StateUnavailable.
     """
     token = secrets.token_urlsafe(9)
-    staged = store.keys.staged(webinar_id, token)
-    rest = iter(entries)
-    stage, count = Script.read("stage_roster"), 0
+    staged, roster = store.keys.staged(webinar_id, token), store.keys.roster(webinar_id)
+    async with deadline():
+        for_empty = not await store.call("HLEN", roster)
+    rest = iter(leads)
+    stage, count, markers = Script.read("stage_roster"), 0, 0
     while batch := list(islice(rest, BATCH)):
-        fields = [part for entry in batch for part in (entry.lead_id, msgspec.json.encode(entry))]
+        known = {} if for_empty else await _known(store, webinar_id, batch)
+        fields: list[Any] = []
+        for lead in batch:
+            stored = known.get(lead.lead_id, b"")
+            entry = store.records.readable(ENTRY, stored, f"a roster entry of {webinar_id}") if stored else None
+            fields += [lead.lead_id, msgspec.json.encode(merged(lead, entry))]
+        for number, stored in known.items():
+            fields += [f"={number}", stored]
         async with deadline():
             await store.run(stage, [staged], [STAGED_SECONDS, *fields])
-        count += len(batch)
-    return await take_effect(store, webinar_id, token, ["1" if replace else "0", DONE_SECONDS, count])
+        count, markers = count + len(batch), markers + len(known)
+    flags = ["1" if replace else "0", DONE_SECONDS]
+    return await take_effect(store, webinar_id, token, [*flags, count + markers, count, "1" if for_empty else "0"])
+
+
+async def _known(store: Store, webinar_id: str, leads: Sequence[RosterEntry | Lead]) -> dict[int, bytes]:
+    """The stored entries of the leads that are to be merged; empty for one that has none."""
+    numbers = [lead.lead_id for lead in leads if isinstance(lead, Lead)]
+    if not numbers:
+        return {}
+    async with deadline():
+        stored = await store.call("HMGET", store.keys.roster(webinar_id), *numbers)
+    return {number: raw or b"" for number, raw in zip(numbers, stored, strict=True)}
 
 
 async def take_effect(store: Store, webinar_id: str, token: str, arguments: list[Any]) -> ImportResult:
@@ -69,9 +107,24 @@ async def take_effect(store: Store, webinar_id: str, token: str, arguments: list
         raise webinar_unknown(webinar_id)
     if reply[0] == b"lost":
         raise StateUnavailable("Redis lost leads on their way in, so the roster is as it was; import again")
-    before, now, removed, *left_out = map(int, reply)
+    if reply[0] == b"changed":
+        raise RosterChanged("the roster changed meanwhile; nothing was imported, import again")
+    before, now, removed, added, updated, *left_out = map(int, reply)
     ends = (datetime.fromtimestamp(until / 1000, UTC) for until in left_out[1::2])
-    return ImportResult(before, now, removed, tuple(map(LeftOut, left_out[::2], ends)))
+    return ImportResult(before, now, removed, tuple(map(LeftOut, left_out[::2], ends)), added, updated)
+
+
+async def withdraw(store: Store, webinar_id: str, leads: Sequence[int]) -> Withdrawal:
+    """Take leads off the roster, all in one step; their short links end. Raises Unknown, StateUnavailable."""
+    keys = store.keys
+    records = [keys.room, keys.roster, keys.participations, keys.links]
+    places = [keys.done(webinar_id, new_id()), *(key(webinar_id) for key in records)]
+    async with deadline():
+        reply = await store.run_replicated(Script.read("withdraw"), places, [DONE_SECONDS, *leads])
+    if reply[0] == b"unknown":
+        raise webinar_unknown(webinar_id)
+    count, *found = map(int, reply)
+    return Withdrawal(tuple(found[:count]), tuple(found[count:]))
 
 
 async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from room_server.api.hooks import MAX_BODY, decode
+from room_server.api.hook_bodies import MAX_BODY, decode
 from room_server.core.decision_types import Command, Evaluate
 from room_server.core.room import Status
 from tests.raw import connecting, request

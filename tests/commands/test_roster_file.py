@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from room_server.commands.roster_file import COLUMNS, MAX_SHOWN, TITLES, RosterFile
+from room_server.core.registration import Lead, merged
 from room_server.core.room import RosterEntry
 from room_server.errors import InputFileError
 
@@ -22,7 +23,7 @@ def entries(file: Path, content: str | bytes) -> list[RosterEntry]:
     """What is imported of a file that holds this."""
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
     leads = RosterFile(file)
-    return list(leads.entries(leads.check()))
+    return [merged(lead, None) for lead in leads.entries(leads.check())]
 
 
 def problems(file: Path, content: str | bytes) -> list[str]:
@@ -120,7 +121,10 @@ def test_a_letter_that_is_broken_in_a_text_of_utf_8_is_named_with_its_line(file:
         (b"PK\x03\x04\x14\x00\x06\x00", "this is no Excel workbook (.xlsx): "),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is an old Excel workbook (.xls); save it as .xlsx or as CSV"),
         (b"\x89PNG\r\n\x1a\n\xff\x01", "line 1: this is no text; save the file as CSV UTF-8 or .xlsx"),
-        (b"name\nAnna\n", "line 1: expected the columns lead_id, name, candidate_chat_id, partner_chat_id, locale"),
+        (
+            b"name\nAnna\n",
+            "line 1: expected the columns lead_id, name, candidate_chat_id, partner_chat_id, partner_id, locale",
+        ),
         (b"lead_id,e-mail\n1,a@b\n", "line 1: no column of a roster is called e-mail; skip them with --ignore-columns"),
         (b"lead_id,lead_id\n1,1\n", "each once; found lead_id, lead_id"),
         (b'lead_id,"name\n', "line 1: this is no CSV"),
@@ -177,7 +181,7 @@ def test_strange_columns_are_skipped_when_asked_for_and_counted(file: Path) -> N
     file.write_bytes("Телефон;lead_id;E-Mail;Имя\n+7 900;1;a@b;Анна\n".encode("cp1251"))
     leads = RosterFile(file, ignore_columns=True)
 
-    assert list(leads.entries(leads.check())) == [RosterEntry(lead_id=1, name="Анна")]
+    assert list(leads.entries(leads.check())) == [Lead(lead_id=1, name="Анна")]
     assert leads.found == ["Windows-1251", "semicolons", "2 columns ignored"]
 
 

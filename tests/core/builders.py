@@ -14,6 +14,7 @@ from room_server.core.messages import (
     ClientHook,
     Completed,
     CoreHook,
+    CtaClicked,
     Entered,
     PostWebinarRoute,
     Role,
@@ -115,6 +116,10 @@ def enter(lead_id: int = LEAD, session_id: str | None = None) -> Entered:
 
 def complete(lead_id: int = LEAD, session_id: str | None = None) -> Completed:
     return Completed(webinar_id=WEBINAR, lead_id=lead_id, completed_at=1_795_374_000.5, session_id=session_id)
+
+
+def click(lead_id: int = LEAD) -> CtaClicked:
+    return CtaClicked(webinar_id=WEBINAR, lead_id=lead_id, timestamp=1_795_373_500)
 
 
 def act(trigger: str) -> OperatorAction:

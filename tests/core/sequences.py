@@ -21,6 +21,7 @@ from tests.core.builders import (
     act,
     actor,
     at,
+    click,
     complete,
     cta,
     enter,
@@ -107,7 +108,7 @@ def step(sending: tuple[Hook, str], clock: int) -> Step:
     return Step(Command(id=f"c{clock}", actor=actor(role, lead_id=lead_id, name=name), hook=hook), at(clock))
 
 
-_LEAD_HOOKS: list[Hook] = [make(lead_id) for make in (enter, complete, evaluate) for lead_id in LEADS]
+_LEAD_HOOKS: list[Hook] = [make(lead_id) for make in (enter, complete, click, evaluate) for lead_id in LEADS]
 _ROOM_HOOKS: list[Hook] = [start(), stop(), cta(True), cta(False)]
 _TURNS: dict[str, tuple[Hook, str]] = {
     "start": (start(), "speaker"),
@@ -123,7 +124,12 @@ _LIVES = (
 )
 
 _INPUTS: list[tuple[Hook, str]] = [
-    *[(make(lead_id), role) for make in (enter, complete) for lead_id in LEADS for role in ("attendee", "system")],
+    *[
+        (make(lead_id), role)
+        for make in (enter, complete, click)
+        for lead_id in LEADS
+        for role in ("attendee", "system")
+    ],
     *[(evaluate(lead_id), "system") for lead_id in LEADS],
 ]
 _ANYTHING: list[tuple[Hook, str]] = [

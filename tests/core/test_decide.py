@@ -20,9 +20,11 @@ from tests.core.builders import (
     Hook,
     act,
     answer,
+    at,
     attended,
     cancel,
     classified,
+    click,
     command,
     complete,
     cta,
@@ -48,7 +50,7 @@ NO_PAUSE, NO_RESUME = "webinar_state_invalid_pause", "webinar_state_invalid_resu
 NO_ARCHIVE, REWIND = "webinar_state_invalid_archive", "webinar_state_invalid_rewind"
 LOCKED, NOT_LIVE = "webinar_state_locked", "webinar_not_live"
 UNKNOWN = "webinar_unknown"
-EARLY, NOT_IN = "webinar_not_finished", "lead_not_entered"
+EARLY, NOT_IN, HIDDEN = "webinar_not_finished", "lead_not_entered", "cta_not_visible"
 
 CELLS = {
     # status:               draft     scheduled live   paused   finished archived
@@ -87,8 +89,16 @@ CELLS = {
     ("complete", "guest"): NEVER,
     ("complete", "system"): (EARLY, EARLY, EARLY, EARLY, OK, EARLY),
     ("complete", "monitor"): NEVER,
+    ("click", "organizer"): NEVER,
+    ("click", "speaker"): NEVER,
+    ("click", "moderator"): NEVER,
+    ("click", "attendee"): (UNKNOWN, OK, OK, OK, OK, OK),
+    ("click", "guest"): NEVER,
+    ("click", "system"): (OK, OK, OK, OK, OK, OK),
+    ("click", "monitor"): NEVER,
 }
-"""(hook, role) -> the answer in each status; `complete` is of a lead that entered, `enter` of one that did not."""
+"""(hook, role) -> the answer in each status; `complete` is of a lead that entered, `enter` of one that did not, and
+`click` is on a CTA that is shown, which a draft's never is."""
 
 OPERATOR = {
     "schedule": (OK, AGAIN, REWIND, REWIND, REWIND, LOCKED),
@@ -110,6 +120,9 @@ REPEATS = {
     ("complete late", "system"): (EARLY, EARLY, EARLY, EARLY, AGAIN, EARLY),
     ("complete without entering", "attendee"): (UNKNOWN, EARLY, EARLY, EARLY, NOT_IN, EARLY),
     ("complete without entering", "system"): (EARLY, EARLY, EARLY, EARLY, NOT_IN, EARLY),
+    ("click again", "attendee"): (UNKNOWN, AGAIN, AGAIN, AGAIN, AGAIN, AGAIN),
+    ("click what is hidden", "attendee"): (UNKNOWN, HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN),
+    ("click what is hidden", "system"): (HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN, HIDDEN),
     ("evaluate again", "system"): (EARLY, EARLY, EARLY, EARLY, AGAIN, AGAIN),
 }
 """(what, role) -> the answer in each status, where the lead or the CTA is not as in CELLS."""
@@ -125,6 +138,9 @@ SETUPS: dict[str, tuple[Hook, Participation | None]] = {
     "complete again": (complete(), attended()),
     "complete late": (complete(), missed()),
     "complete without entering": (complete(), None),
+    "click": (click(), None),
+    "click again": (click(), Participation(lead_id=LEAD, cta_clicked_at=at(-5))),
+    "click what is hidden": (click(), entered()),
     "evaluate": (evaluate(), entered()),
     "evaluate again": (evaluate(), attended()),
     "schedule": (act("schedule"), None),
@@ -138,7 +154,7 @@ SETUPS: dict[str, tuple[Hook, Participation | None]] = {
 def answers(word: str, role: str) -> tuple[str, ...]:
     """The answer in each status, in the order of STATUSES."""
     hook, known = SETUPS[word]
-    rooms = [visible(status) if word == "hide" else room(status) for status in STATUSES]
+    rooms = [visible(status) if word in {"hide", "click"} else room(status) for status in STATUSES]
     return tuple(answer(command(hook, role), Facts(room=one, participation=known, entry=entry())) for one in rooms)
 
 
@@ -147,7 +163,7 @@ def test_every_role_in_every_status_is_answered_as_the_canon_says(word: str, rol
     assert CELLS[word, role] == answers(word, role)
 
 
-@pytest.mark.parametrize("word", ["start", "stop", "show", "enter", "complete"])
+@pytest.mark.parametrize("word", ["start", "stop", "show", "enter", "complete", "click"])
 def test_the_table_names_every_role(word: str) -> None:
     named = tuple(role for hook, role in CELLS if hook == word)
 
@@ -353,3 +369,25 @@ def test_a_lead_without_records_is_not_classified() -> None:
     known = facts("finished", participation=None, entry=None)
 
     assert decided(evaluate(), known).participation is None
+
+
+@pytest.mark.parametrize("on_the_roster", [True, False])
+def test_a_click_is_no_entering(on_the_roster: bool) -> None:
+    """A lead of the roster that only clicked did not come; anybody else that only clicked is not evaluated."""
+    clicked = decided(click(), facts("live", room=visible("live"), participation=None), "attendee")
+    known = facts("finished", participation=clicked.participation, entry=entry() if on_the_roster else None)
+
+    assert clicked.events == (click(),)
+    assert clicked.participation == Participation(lead_id=LEAD, name="Анна", cta_clicked_at=NOW)
+    assert answer(command(complete()), known) == NOT_IN
+    evaluated = decided(evaluate(), known)
+    assert (evaluated.duplicate, evaluated.events[:1]) == (
+        (False, (classified(False),)) if on_the_roster else (True, ())
+    )
+
+
+def test_an_entry_after_a_click_keeps_the_click() -> None:
+    change = decided(enter(), facts("live", participation=Participation(lead_id=LEAD, cta_clicked_at=at(-5))))
+
+    assert change.participation is not None
+    assert (change.participation.entered_at, change.participation.cta_clicked_at) == (NOW, at(-5))

@@ -11,11 +11,13 @@ from room_server.core.messages import (
     EMITTED,
     INBOUND,
     NAMES,
+    STREAMED,
     Actor,
     AttendanceClassified,
     Claimed,
     Completed,
     Context,
+    CtaClicked,
     DeliveryStatus,
     Entered,
     LeadId,
@@ -25,6 +27,7 @@ from room_server.core.messages import (
     Role,
     SetCtaVisibility,
     SetStatus,
+    SiteChecked,
     WebinarCompleted,
     WebinarId,
 )
@@ -39,6 +42,7 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     "core_webinar_set_cta_visibility": {"webinar_id": WEBINAR, "visible": True},
     "client_webinar_entered": {"webinar_id": WEBINAR, "lead_id": LEAD, "timestamp": 1},
     "client_webinar_completed": {"webinar_id": WEBINAR, "lead_id": LEAD, "completed_at": 1},
+    "client_webinar_cta_clicked": {"webinar_id": WEBINAR, "lead_id": LEAD, "timestamp": 1},
 }
 """The required fields of each inbound hook."""
 
@@ -252,12 +256,13 @@ def test_any_other_session_id_is_refused(session_id: object) -> None:
         decode("client_webinar_completed", PAYLOADS["client_webinar_completed"] | {"session_id": session_id})
 
 
-def test_the_inbound_hooks_are_the_four_of_the_canon() -> None:
+def test_the_inbound_hooks_that_are_events_are_the_five_of_the_canon() -> None:
     expected = {
         "core_webinar_set_status": SetStatus,
         "core_webinar_set_cta_visibility": SetCtaVisibility,
         "client_webinar_entered": Entered,
         "client_webinar_completed": Completed,
+        "client_webinar_cta_clicked": CtaClicked,
     }
     assert expected == INBOUND
 
@@ -291,6 +296,7 @@ def test_every_event_has_one_name() -> None:
     named = {name: kind for kind, name in NAMES.items()}
 
     assert named == {**INBOUND, **EMITTED}
+    assert {**named, "core_site_checked": SiteChecked} == STREAMED
 
 
 @pytest.mark.parametrize(

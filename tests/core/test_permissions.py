@@ -1,10 +1,12 @@
 """Every cell of docs/domain.md, "Roles": who may send, read and see what."""
 
+import msgspec
 import pytest
 
 from room_server.core.messages import ClientHook, CoreHook
 from room_server.core.permissions import Reading, check_read, check_scope, check_send, check_visible
 from room_server.core.room import Status
+from room_server.core.site_hooks import SITE_HOOKS, SiteHook
 from room_server.errors import Forbidden, Unknown
 from tests.core.builders import (
     LEAD,
@@ -13,6 +15,7 @@ from tests.core.builders import (
     STATUSES,
     WEBINAR,
     actor,
+    click,
     code_of,
     complete,
     cta,
@@ -30,16 +33,17 @@ INBOUND: dict[str, CoreHook | ClientHook] = {
     "hide": cta(False),
     "enter": enter(),
     "complete": complete(),
+    "click": click(),
 }
 
 SEND: dict[str, dict[str, str]] = {
-    "organizer": {"start": YES, "stop": YES, "show": YES, "hide": YES, "enter": NO, "complete": NO},
-    "speaker": {"start": YES, "stop": YES, "show": YES, "hide": YES, "enter": NO, "complete": NO},
-    "moderator": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": NO, "complete": NO},
-    "attendee": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": YES, "complete": YES},
-    "guest": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": NO, "complete": NO},
-    "system": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": YES, "complete": YES},
-    "monitor": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": NO, "complete": NO},
+    "organizer": {"start": YES, "stop": YES, "show": YES, "hide": YES, "enter": NO, "complete": NO, "click": NO},
+    "speaker": {"start": YES, "stop": YES, "show": YES, "hide": YES, "enter": NO, "complete": NO, "click": NO},
+    "moderator": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": NO, "complete": NO, "click": NO},
+    "attendee": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": YES, "complete": YES, "click": YES},
+    "guest": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": NO, "complete": NO, "click": NO},
+    "system": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": YES, "complete": YES, "click": YES},
+    "monitor": {"start": NO, "stop": NO, "show": NO, "hide": NO, "enter": NO, "complete": NO, "click": NO},
 }
 
 READ: dict[str, dict[str, str]] = {
@@ -51,6 +55,14 @@ READ: dict[str, dict[str, str]] = {
     "system": {"room": YES, "standing": NO, "counts": YES, "attendance": YES},
     "monitor": {"room": NO, "standing": NO, "counts": YES, "attendance": NO},
 }
+
+
+SAMPLE = {"webinar_id": WEBINAR, "leads": [{"lead_id": LEAD}], "lead_ids": [LEAD], "lead_id": LEAD, "nonce": "n"}
+
+
+def sample(kind: type[SiteHook]) -> SiteHook:
+    """A hook of this type about the webinar, or about none."""
+    return msgspec.convert(SAMPLE, kind)
 
 
 SENDS = [(role, hook, code) for role, row in SEND.items() for hook, code in row.items()]
@@ -67,6 +79,19 @@ def test_the_tables_name_every_role(table: dict[str, dict[str, str]]) -> None:
 @pytest.mark.parametrize(("role", "hook", "code"), SENDS)
 def test_a_role_may_send_what_the_canon_lets_it(role: str, hook: str, code: str) -> None:
     assert code == code_of(lambda: check_send(actor(role), INBOUND[hook]))
+
+
+@pytest.mark.parametrize("kind", SITE_HOOKS.values())
+@pytest.mark.parametrize("role", ROLES)
+def test_the_sites_own_hooks_are_the_systems_only(role: str, kind: type[SiteHook]) -> None:
+    assert (YES if role == "system" else NO) == code_of(lambda: check_send(actor(role, webinar_id="*"), sample(kind)))
+
+
+@pytest.mark.parametrize("kind", SITE_HOOKS.values())
+def test_a_hook_that_is_about_no_webinar_needs_a_token_for_all(kind: type[SiteHook]) -> None:
+    expected = YES if "webinar_id" in kind.__struct_fields__ else "forbidden_webinar"
+
+    assert expected == code_of(lambda: check_send(actor("system"), sample(kind)))
 
 
 @pytest.mark.parametrize(("role", "reading", "code"), READS)
@@ -103,7 +128,7 @@ def test_an_attendee_cannot_tell_a_draft_from_nothing() -> None:
 
 
 @pytest.mark.parametrize(("lead_id", "code"), [(LEAD, YES), (OTHER_LEAD, "forbidden_lead")])
-@pytest.mark.parametrize("hook", ["enter", "complete"])
+@pytest.mark.parametrize("hook", ["enter", "complete", "click"])
 def test_an_attendee_speaks_for_itself_only(lead_id: int, code: str, hook: str) -> None:
     assert code == code_of(lambda: check_send(actor("attendee", lead_id=lead_id), INBOUND[hook]))
 

@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta, timezone
 from itertools import product
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec import UNSET
 from msgspec.structs import replace
 
-from room_server.core.decision_types import Change
-from room_server.core.planning import RECORDING_FIELDS, Plan, amend, amended, clone, new_room
+from room_server.core.decision_types import Change, Facts
+from room_server.core.planning import RECORDING_FIELDS, Plan, PlanWebinar, amend, amended, clone, new_room, planned
 from room_server.core.room import Recording, Room, Status
 from room_server.errors import BadInput, Conflict
 from tests.core.builders import STATUSES, WEBINAR, at, code_of, room
@@ -26,7 +28,6 @@ PLANS: list[dict[str, Any]] = [
     {"player_url": "https://example.org/another"},
     {"frame_origins": ("https://cdn.example.org", "http://other.example:8080")},
     {"recording_url": RECORDING},
-    {"no_recording": True},
     {"texts": TEXTS},
     {"unlisted": True},
     {"grace": 0},
@@ -54,8 +55,8 @@ def test_a_new_webinar_needs_a_title_and_a_time(plan: Plan) -> None:
     with pytest.raises(BadInput, match="a title and a time") as refusal:
         new_room(WEBINAR, "e1", plan, draft=False)
 
-    expected = (422, "invalid_payload")
-    assert expected == (refusal.value.status, refusal.value.code)
+    expected = (422, "invalid_payload", "title" if plan.title is UNSET else "scheduled_at")
+    assert expected == (refusal.value.status, refusal.value.code, refusal.value.field)
 
 
 @pytest.mark.parametrize("webinar_id", ["", "a" * 65, "demo\n", "вебинар", "a b"])
@@ -98,7 +99,7 @@ def test_a_time_that_is_none_in_utc_is_refused_by_name(scheduled_at: datetime) -
         ("cta_label", ""),
         ("cta_url", "javascript:alert(1)"),
         ("player_url", "/player"),
-        ("frame_origins", ("https://example.org/",)),
+        ("frame_origins", ("https://example.org/player",)),
         ("frame_origins", ("https://a; script-src *",)),
         ("frame_origins", ("https://example.org",) * 11),
         ("recording_url", "ftp://example.org"),
@@ -177,15 +178,9 @@ def test_a_recording_address_resets_no_recording() -> None:
 
 
 def test_no_recording_resets_the_address() -> None:
-    amended = amend(room("finished", recording_url=RECORDING), Plan(no_recording=True))
+    amended = amend(room("finished", recording_url=RECORDING), Plan(recording_url=None))
 
     assert room("finished", version=8, no_recording=True) == amended
-
-
-def test_a_recording_may_be_expected_again() -> None:
-    amended = amend(room("finished", no_recording=True), Plan(no_recording=False))
-
-    assert room("finished", version=8) == amended
 
 
 def test_origins_that_a_player_leads_to_can_be_taken_back() -> None:
@@ -204,7 +199,7 @@ UNKNOWN, NAMED = Recording(), Recording(url=RECORDING)
 
 @pytest.mark.parametrize(
     ("plan", "named"),
-    [(Plan(recording_url=RECORDING), NAMED), (Plan(no_recording=True), Recording(is_expected=False))],
+    [(Plan(recording_url=RECORDING), NAMED), (Plan(recording_url=None), Recording(is_expected=False))],
 )
 def test_of_an_archived_webinar_the_recording_may_still_be_named_for_its_messages(plan: Plan, named: Recording) -> None:
     known = room("archived")
@@ -223,7 +218,14 @@ def test_a_recording_that_was_named_already_changes_nothing() -> None:
 OTHERWISE = [fields for fields in PLANS if not fields.keys() & RECORDING_FIELDS]
 
 
-@pytest.mark.parametrize("fields", [{}, *OTHERWISE, *(fields | {"recording_url": RECORDING} for fields in OTHERWISE)])
+def test_of_an_archived_webinar_what_stands_already_is_taken() -> None:
+    known = room("archived")
+    same = Plan(title=known.title, scheduled_at=known.scheduled_at, description=None)
+
+    assert amended(known, NAMED, same) == amended(known, NAMED, Plan()) == Change(room=known, participation=None)
+
+
+@pytest.mark.parametrize("fields", [*OTHERWISE, *(fields | {"recording_url": RECORDING} for fields in OTHERWISE)])
 def test_of_an_archived_webinar_nothing_else_is_taken_not_even_with_the_recording(fields: dict[str, Any]) -> None:
     assert code_of(lambda: amended(room("archived"), UNKNOWN, Plan(**fields))) == LOCKED
 
@@ -246,7 +248,7 @@ RECORDINGS: list[dict[str, Any]] = [
     {},
     {"recording_url": RECORDING},
     {"recording_url": "https://example.org/another"},
-    {"no_recording": True},
+    {"recording_url": None},
 ]
 """What may be set of a recording."""
 
@@ -254,7 +256,8 @@ RECORDINGS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("status", STATUSES[:-1])
 def test_another_recording_schedules_an_evaluation_once_the_webinar_is_over(status: str) -> None:
     for before, plan in product(RECORDINGS, RECORDINGS):
-        change = amended(room(status, **before), UNKNOWN, Plan(**plan))
+        known = room(status, **before, no_recording=before == {"recording_url": None})
+        change = amended(known, UNKNOWN, Plan(**plan))
         assert change.arm_evaluation == (status == "finished" and plan not in ({}, before))
 
 
@@ -273,3 +276,83 @@ def test_a_clone_has_the_plan_and_nothing_of_what_happened() -> None:
         "scheduled_at": at(3600),
     }
     assert cloned == Room(**fields, title=over.title, **plan, **addresses)
+
+
+def plan(**fields: Any) -> PlanWebinar:
+    return PlanWebinar(webinar_id=WEBINAR, **fields)
+
+
+def test_a_hook_for_no_webinar_makes_one() -> None:
+    made = planned(Facts(), plan(title="T", scheduled_at=at(0)), "e1")
+
+    assert made == Change(room=new_room(WEBINAR, "e1", Plan(title="T", scheduled_at=at(0)), False), participation=None)
+    assert planned(Facts(), plan(title="T", scheduled_at=at(0), draft=True), "e1").room.status is Status.DRAFT
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_what_stands_already_is_a_duplicate_in_every_state(status: str) -> None:
+    known = room(status)
+    same = plan(
+        title=known.title, scheduled_at=known.scheduled_at, player_url=known.player_url, draft=status == "draft"
+    )
+    change = planned(Facts(room=known), same, "e2")
+
+    assert change == Change(room=known, participation=None, duplicate=True)
+
+
+def test_a_draft_is_published_together_with_another_change_in_one_version() -> None:
+    draft = room("draft")
+    change = planned(Facts(room=draft), plan(title="Другое", draft=False), "e2")
+
+    assert change.room == replace(draft, title="Другое", status=Status.SCHEDULED, version=draft.version + 1)
+    assert change.duplicate is False
+
+
+@pytest.mark.parametrize(("status", "code"), [*dict.fromkeys(STATUSES[1:5], REWIND).items(), ("archived", LOCKED)])
+def test_what_was_published_is_never_a_draft_again(status: str, code: str) -> None:
+    assert code == code_of(lambda: planned(Facts(room=room(status)), plan(draft=True), "e2"))
+
+
+CLEARABLE: list[tuple[str, Any, Any]] = [
+    ("description", "О сокетах", ""),
+    ("cta_label", "Купить", None),
+    ("cta_url", "https://example.org/buy", None),
+    ("player_url", "https://example.org/player", None),
+    ("frame_origins", ("https://cdn.example.org",), ()),
+    ("texts", TEXTS, {}),
+    ("unlisted", True, False),
+    ("grace", 30, None),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "cleared"), CLEARABLE)
+def test_none_clears_a_field_and_unset_leaves_it(field: str, value: Any, cleared: Any) -> None:
+    fields: dict[str, Any] = {field: value}
+    nothing: dict[str, Any] = {field: None}
+    known = room("scheduled", **fields)
+
+    assert getattr(amend(known, Plan(**nothing)), field) == cleared
+    assert amend(known, Plan()) is known
+
+
+def test_an_origin_is_taken_as_people_write_it_and_a_wrong_one_is_named_by_its_place() -> None:
+    plain = Plan(frame_origins=("HTTPS://Плеер.example.org/", "http://cdn.example:8080"))
+
+    assert amend(room("scheduled"), plain).frame_origins == (
+        "https://xn--e1aaqpi.example.org", "http://cdn.example:8080"
+    )  # fmt: skip
+    with pytest.raises(BadInput) as refusal:
+        amend(room("scheduled"), Plan(frame_origins=("http://a.example", "http://a.example/x")))
+    assert refusal.value.field == "frame_origins[1]"
+
+
+def test_a_grace_may_be_a_text_of_its_digits() -> None:
+    decoded = msgspec.json.decode(b'{"webinar_id":"demo","grace":"120"}', type=PlanWebinar)
+
+    assert decoded.grace == 120
+
+
+@pytest.mark.parametrize("field", ["title", "scheduled_at", "draft", "silent"])
+def test_what_cannot_be_cleared_is_refused_by_name(field: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=field):
+        msgspec.json.decode(f'{{"webinar_id":"demo","{field}":null}}', type=PlanWebinar)

@@ -10,7 +10,7 @@ from room_server.core.decision_types import Cancel
 from room_server.core.planning import Plan
 from tests.e2e.visitors import PHONE, Visitors, due, fits, shows
 from tests.state.acts import done
-from tests.support import Site
+from tests.support import Site, amend
 
 WORDS = {
     "ru-RU": ("Отменён", "Вебинар отменён.", "Вебинар отменён.", "Не состоялся", "В это время вебинар не начался."),
@@ -48,7 +48,7 @@ async def test_every_page_says_that_a_webinar_is_cancelled_until_it_has_a_new_ti
     await expect(schedule.locator("#upcoming [data-webinar=w] .chip")).to_have_text(chip)
     assert await fits(room)
 
-    await site.transactions.amend("w", Plan(scheduled_at=utc_now() + timedelta(hours=1)))
+    await amend(site.store, "w", Plan(scheduled_at=utc_now() + timedelta(hours=1)))
 
     await expect(room.locator("#countdown")).to_be_visible()
     await expect(room.locator("#cancelled")).to_be_hidden()

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from room_server.core.site_delivery import Progress, Receiver
-from room_server.jobs.erasure import STREAM_BATCH, erase_entries
+from room_server.jobs.erased_entries import STREAM_BATCH, erase_entries
 from room_server.state.outbox import GROUP, Outbox
 from room_server.state.site_events import Parked, Settlement, SiteEvents, standing_in
 from room_server.state.store import Store
@@ -31,9 +31,9 @@ async def test_entries_of_one_lead_are_deleted(store: Store) -> None:
         await add(store, "w", lead)
     await add(store, "w", None)
 
-    assert await erase_entries(store, TAG, lambda _, lead: lead == 42) == 1
+    assert await erase_entries(store, TAG, lambda entry: entry.lead_id == 42) == 1
     assert await left(store) == [4, 4]
-    assert await erase_entries(store, TAG, lambda _, lead: lead == 42) == 0
+    assert await erase_entries(store, TAG, lambda entry: entry.lead_id == 42) == 0
 
 
 async def test_entries_of_one_webinar_are_deleted(store: Store) -> None:
@@ -41,7 +41,7 @@ async def test_entries_of_one_webinar_are_deleted(store: Store) -> None:
         await add(store, name, 1)
         await add(store, name, None)
 
-    assert await erase_entries(store, TAG, lambda webinar_id, _: webinar_id == "w") == 2
+    assert await erase_entries(store, TAG, lambda entry: entry.webinar_id == "w") == 2
     assert await left(store) == [4, 4]
 
 
@@ -53,7 +53,7 @@ async def test_a_long_stream_is_read_to_its_end(store: Store, redis_url: str) ->
         await pipeline.execute()
 
     chosen = {1, STREAM_BATCH, STREAM_BATCH + 1, 2 * STREAM_BATCH + 1}
-    assert await erase_entries(store, TAG, lambda _, lead: lead in chosen) == 4
+    assert await erase_entries(store, TAG, lambda entry: entry.lead_id in chosen) == 4
     assert (await left(store))[0] == 2 * STREAM_BATCH - 3
 
 
@@ -76,7 +76,7 @@ async def test_an_entry_that_cannot_be_read_is_about_no_lead(store: Store) -> No
     await store.call("XADD", store.keys.events(TAG), "*", "other", "1")
     before = await left(store)
 
-    assert await erase_entries(store, TAG, lambda _, lead: lead == 42) == 0
+    assert await erase_entries(store, TAG, lambda entry: entry.lead_id == 42) == 0
     assert await left(store) == [before[0], before[1] - 1]  # `42` alone is a lead
 
 
@@ -87,7 +87,7 @@ async def test_a_pending_entry_is_acknowledged(store: Store) -> None:
     await add(store, "w", 42)
     await outbox.read_new(TAG, "me", 10)
 
-    await erase_entries(store, TAG, lambda _, lead: lead == 42)
+    await erase_entries(store, TAG, lambda entry: entry.lead_id == 42)
 
     assert (await store.call("XPENDING", store.keys.outbox(TAG), GROUP))["pending"] == 0
 
@@ -109,7 +109,7 @@ async def test_an_erased_event_that_the_site_had_refused_is_parked_no_longer(sto
     ids = [entry.id for entry in claim.entries]
     await events.settle(TAG, claim.raw, Settlement(replace(progress, sent=1), ids, Parked("HTTP 422", 0)))
 
-    await erase_entries(store, TAG, lambda _, lead: lead == 42)
+    await erase_entries(store, TAG, lambda entry: entry.lead_id == 42)
 
     (standing,) = await standing_in(store, TAG)
     assert standing.parked == 1

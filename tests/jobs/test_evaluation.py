@@ -24,7 +24,7 @@ from room_server.state.store import Store
 from tests.core.builders import WEBINAR, act, complete, enter, room, stop
 from tests.proxy import proxy_to
 from tests.state.acts import answer, done, events, prepare
-from tests.support import eventually, settings_for, transactions
+from tests.support import amend, eventually, settings_for, transactions
 
 URL = "https://example.org/recording"
 
@@ -204,7 +204,7 @@ async def test_a_recording_that_is_set_during_the_sweep_releases_held_messages(a
     await any_store.call("ZADD", any_store.keys.evaluations(any_store.keys.tag(WEBINAR)), at, WEBINAR)
 
     async with sweeping(any_store, ScheduledEvaluation(WEBINAR, at)):
-        await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
+        await amend(any_store, WEBINAR, Plan(recording_url=URL))
 
     assert await statuses(any_store) == {"queued": 600}
 
@@ -215,11 +215,11 @@ async def test_recording_messages_are_held_until_there_is_a_recording_and_releas
     await evaluations.run(await due(any_store))
     before = await statuses(any_store)
 
-    await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
+    await amend(any_store, WEBINAR, Plan(recording_url=URL))
     at = await due(any_store)
     await asyncio.gather(*(Evaluations(transactions(any_store)).run(at) for _ in range(2)))
     woken = await any_store.call("XLEN", any_store.keys.outbox(any_store.keys.tag(WEBINAR)))
-    await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL + "/2"))
+    await amend(any_store, WEBINAR, Plan(recording_url=URL + "/2"))
     await evaluations.run(await due(any_store))
 
     assert (before, await statuses(any_store)) == ({"held": 200}, {"queued": 200})
@@ -233,7 +233,7 @@ async def test_a_held_message_goes_to_where_the_roster_is_when_it_is_released(an
     entries = [lead(1, 555), lead(2, None)]
     await roster.import_roster(any_store, WEBINAR, entries, replace=False)
 
-    await transactions(any_store).amend(WEBINAR, Plan(recording_url=URL))
+    await amend(any_store, WEBINAR, Plan(recording_url=URL))
     await Evaluations(transactions(any_store)).run(await due(any_store))
 
     known = {stored.delivery.lead_id: stored.delivery async for stored in Outbox(any_store).deliveries(WEBINAR)
@@ -271,7 +271,7 @@ async def test_without_a_recording_the_messages_that_wait_for_it_end(any_store: 
     await finish(any_store, 1)
     await Evaluations(transactions(any_store)).run(await due(any_store))
 
-    await transactions(any_store).amend(WEBINAR, Plan(no_recording=True))
+    await amend(any_store, WEBINAR, Plan(recording_url=None))
     await Evaluations(transactions(any_store)).run(await due(any_store))
 
     (ended,) = [stored.delivery async for stored in Outbox(any_store).deliveries(WEBINAR)

@@ -32,6 +32,8 @@ NAMES = {
     "webinars": (KEYS.webinars("p2"), "rs:{p2}:webinars"),
     "archived": (KEYS.archived("p2"), "rs:{p2}:archived"),
     "forgotten": (KEYS.forgotten("p2"), "rs:{p2}:forgotten"),
+    "erasures": (KEYS.erasures("p2"), "rs:{p2}:erasures"),
+    "check": (KEYS.check("p2", "digest"), "rs:{p2}:check:digest"),
     "probe": (KEYS.probe("p2"), "rs:{p2}:probe"),
     "channel": (KEYS.channel("p2"), "rs:{p2}:rooms"),
     "pace": (KEYS.pace("bot"), "rs:{pace}:bot"),

@@ -22,10 +22,10 @@ from room_server.state.startup import State
 from room_server.state.store import Store
 from tests.core.builders import WEBINAR, act, stop
 from tests.state.acts import done, everything, prepare
-from tests.support import eventually, transactions
+from tests.support import amend, eventually, transactions
 
 URL = "https://example.org/recording"
-NAMED, NONE = Plan(recording_url=URL), Plan(no_recording=True)
+NAMED, NONE = Plan(recording_url=URL), Plan(recording_url=None)
 
 
 async def register(store: Store, *numbers: int) -> None:
@@ -39,7 +39,7 @@ async def archived(store: Store, *numbers: int, **plan: Any) -> None:
     await register(store, *numbers)
     await done(store, stop())
     if plan:
-        await transactions(store).amend(WEBINAR, Plan(**plan))
+        await amend(store, WEBINAR, Plan(**plan))
     await evaluated(store)
     await done(store, act("archive"))
 
@@ -76,7 +76,7 @@ async def test_a_recording_that_is_named_later_releases_held_messages_once(any_s
     before = await fates(any_store), await woken(any_store)
 
     for _ in range(2):
-        await transactions(any_store).amend(WEBINAR, NAMED)
+        await amend(any_store, WEBINAR, NAMED)
         await evaluated(any_store)
 
     assert before == (Counter(held=100), 100)  # the follow-ups
@@ -86,7 +86,7 @@ async def test_a_recording_that_is_named_later_releases_held_messages_once(any_s
 async def test_held_messages_end_when_there_will_be_no_recording(any_store: Store) -> None:
     await archived(any_store, 1, 2)
 
-    await transactions(any_store).amend(WEBINAR, NONE)
+    await amend(any_store, WEBINAR, NONE)
     await evaluated(any_store)
 
     assert {(held.delivery.status, held.delivery.error) for held in (await recordings(any_store)).values()} == {
@@ -99,7 +99,7 @@ async def test_the_room_stays_as_it_is(any_store: Store, plan: Plan) -> None:
     await archived(any_store, 1)
     before = await room_of(any_store)
 
-    told = await transactions(any_store).amend(WEBINAR, plan)
+    told = await amend(any_store, WEBINAR, plan)
 
     assert await room_of(any_store) == before
     assert told == (await any_store.load(WEBINAR)).room
@@ -110,7 +110,7 @@ async def test_together_with_any_other_edit_it_is_refused(any_state: State) -> N
     before = await everything(any_state)
 
     with pytest.raises(Conflict) as refusal:
-        await transactions(any_state.store).amend(WEBINAR, Plan(title="Another", recording_url=URL))
+        await amend(any_state.store, WEBINAR, Plan(title="Another", recording_url=URL))
 
     assert refusal.value.code == "webinar_state_locked"
     assert await everything(any_state) == before
@@ -120,7 +120,7 @@ async def test_the_same_recording_again_writes_nothing(any_state: State) -> None
     await archived(any_state.store, 1, recording_url=URL)
     before = await everything(any_state)
 
-    await transactions(any_state.store).amend(WEBINAR, NAMED)
+    await amend(any_state.store, WEBINAR, NAMED)
 
     assert await everything(any_state) == before
 
@@ -129,7 +129,7 @@ async def test_of_two_recordings_at_once_one_is_stored_and_each_message_is_relea
     await archived(any_store, *range(1, 101))
     urls = [f"{URL}/{number}" for number in range(4)]
 
-    await asyncio.gather(*(transactions(any_store).amend(WEBINAR, Plan(recording_url=url)) for url in urls))
+    await asyncio.gather(*(amend(any_store, WEBINAR, Plan(recording_url=url)) for url in urls))
     await asyncio.gather(evaluated(any_store), evaluated(any_store))
 
     named = (await any_store.load(WEBINAR)).recording
@@ -139,7 +139,7 @@ async def test_of_two_recordings_at_once_one_is_stored_and_each_message_is_relea
 
 async def test_a_release_that_was_killed_goes_on_where_it_was(any_store: Store) -> None:
     await archived(any_store, *range(1, 1001))
-    await transactions(any_store).amend(WEBINAR, NAMED)
+    await amend(any_store, WEBINAR, NAMED)
 
     async def begun() -> bool:
         return (await fates(any_store))["queued"] > 0
@@ -156,13 +156,13 @@ async def test_a_release_that_was_killed_goes_on_where_it_was(any_store: Store) 
     assert await EvaluationSchedule(any_store).pending(WEBINAR) is None
 
 
-@pytest.mark.parametrize(("said", "plan", "fate"), [({}, NAMED, "queued"), ({"no_recording": True}, NAMED, "queued"),
+@pytest.mark.parametrize(("said", "plan", "fate"), [({}, NAMED, "queued"), ({"recording_url": None}, NAMED, "queued"),
                                                     ({"recording_url": URL}, NONE, "undeliverable")])  # fmt: skip
 async def test_messages_for_a_later_roster_use_the_last_recording(
     any_store: Store, said: dict[str, Any], plan: Plan, fate: str
 ) -> None:
     await archived(any_store, 1, **said)
-    await transactions(any_store).amend(WEBINAR, plan)
+    await amend(any_store, WEBINAR, plan)
     await evaluated(any_store)
 
     await register(any_store, 2)
@@ -177,7 +177,7 @@ async def test_without_the_recording_a_queued_message_ends_and_one_being_sent_do
     wanted = claim(on_the_line.delivery, "sender", utc_now())
     assert await Outbox(any_store).update(WEBINAR, on_the_line, wanted, FollowOn())
 
-    await transactions(any_store).amend(WEBINAR, NONE)
+    await amend(any_store, WEBINAR, NONE)
     await evaluated(any_store)
 
     known = await recordings(any_store)
@@ -189,7 +189,7 @@ async def test_without_the_recording_a_queued_message_ends_and_one_being_sent_do
 
 async def test_the_facts_have_it_and_a_new_webinar_with_the_same_id_does_not(any_store: Store) -> None:
     await archived(any_store, 1)
-    await transactions(any_store).amend(WEBINAR, NAMED)
+    await amend(any_store, WEBINAR, NAMED)
     known = await any_store.load(WEBINAR)
     await any_store.delete(WEBINAR)
     await prepare(any_store, "archived")

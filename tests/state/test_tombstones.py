@@ -58,7 +58,7 @@ async def test_an_import_that_began_before_leaves_the_lead_out(any_store: Store,
 
     await forget(any_store, LEAD)
     await stage(any_store, token, BOTH[0], RosterEntry(lead_id=44))  # the next part names the lead again
-    imported = await roster.take_effect(any_store, WEBINAR, token, [replace, 60, 3])
+    imported = await roster.take_effect(any_store, WEBINAR, token, [replace, 60, 3, 3, "0"])
 
     assert (imported.now, left_out(imported)) == (2, [LEAD])
     assert await leads(any_store) == [OTHER, 44]
@@ -121,7 +121,7 @@ async def test_the_same_answer_is_given_again_when_its_reply_was_lost(any_store:
     await forget(any_store, LEAD)
     await stage(any_store, "token", *BOTH)
 
-    replies = [await roster.take_effect(any_store, WEBINAR, "token", ["0", 60, 2]) for _ in range(2)]
+    replies = [await roster.take_effect(any_store, WEBINAR, "token", ["0", 60, 2, 2, "0"]) for _ in range(2)]
 
     assert replies[0] == replies[1]
     assert left_out(replies[0]) == [LEAD]

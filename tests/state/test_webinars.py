@@ -12,7 +12,7 @@ from room_server.state.webinars import LISTED, delivery_counts, evaluation_progr
 from tests.core import builders
 from tests.core.builders import NOW, WEBINAR
 from tests.state.acts import another, done, prepare
-from tests.support import transactions
+from tests.support import amend, transactions
 
 
 async def made(store: Store, count: int) -> list[Room]:
@@ -44,11 +44,11 @@ async def test_every_status_is_listed(any_store: Store) -> None:
 
 async def test_the_public_list_leaves_out_what_is_unlisted_until_it_is_listed_again(any_store: Store) -> None:
     rooms = await made(any_store, 3)
-    await transactions(any_store).amend("w-1", Plan(unlisted=True))
+    await amend(any_store, "w-1", Plan(unlisted=True))
 
     assert await latest(any_store, listed_only=True) == [public(rooms[0]), public(rooms[2])]
     assert len(await latest(any_store)) == 3
-    await transactions(any_store).amend("w-1", Plan(unlisted=False))
+    await amend(any_store, "w-1", Plan(unlisted=False))
     assert len(await latest(any_store, listed_only=True)) == 3
 
 

@@ -2,18 +2,19 @@
 
 import asyncio
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from room_server.core.messages import MessageKind
 from room_server.core.planning import Plan
 from room_server.core.room import RosterEntry
 from tests.proxy import proxy_to
-from tests.support import PATIENCE, transactions
+from tests.support import PATIENCE, amend, transactions
 from tests.telegram.bot_api import BotApi, flood, take_and_cut
 from tests.telegram.outgoing import Outgoing
 
 FIRST, SECOND = "https://example.org/first", "https://example.org/second"
-NONE = Plan(no_recording=True)
+NONE = Plan(recording_url=None)
 CLAIM = b'"kind":"recording","status":"sending"'
 
 
@@ -37,7 +38,7 @@ def links(api: BotApi, chat: int) -> list[str]:
 
 async def test_a_message_that_waits_ends_when_there_will_be_no_recording(outgoing: Outgoing, api: BotApi) -> None:
     await put(outgoing, 11)
-    await transactions(outgoing.store).amend("w", NONE)
+    await amend(outgoing.store, "w", NONE)
 
     async with outgoing.delivering():
         ended = await until(outgoing, 11, "undeliverable")
@@ -47,7 +48,7 @@ async def test_a_message_that_waits_ends_when_there_will_be_no_recording(outgoin
 
 async def test_a_message_that_waits_takes_the_link_of_the_moment_when_it_goes(outgoing: Outgoing, api: BotApi) -> None:
     await put(outgoing, 11)
-    await transactions(outgoing.store).amend("w", Plan(recording_url=SECOND))
+    await amend(outgoing.store, "w", Plan(recording_url=SECOND))
 
     async with outgoing.delivering():
         await until(outgoing, 11, "sent")
@@ -59,8 +60,10 @@ async def test_a_message_that_waits_for_a_recording_that_is_expected_again_is_he
     outgoing: Outgoing, api: BotApi
 ) -> None:
     await put(outgoing, 11)
-    for plan in (NONE, Plan(no_recording=False)):
-        await transactions(outgoing.store).amend("w", plan)
+    await amend(outgoing.store, "w", NONE)
+    await transactions(outgoing.store).edit(
+        "w", lambda room: replace(room, no_recording=False, version=room.version + 1)
+    )
 
     async with outgoing.delivering():
         held = await until(outgoing, 11, "held")
@@ -76,7 +79,7 @@ async def test_a_message_in_doubt_is_not_tried_again_when_there_will_be_no_recor
 
     async def take_back_and_cut(api: BotApi, chat_id: int, text: str) -> Response:
         if FIRST in text:
-            await transactions(outgoing.store).amend("w", NONE)
+            await amend(outgoing.store, "w", NONE)
         return await take_and_cut(api, chat_id, text)
 
     api.always[11] = take_back_and_cut
@@ -91,7 +94,7 @@ async def test_a_message_whose_try_failed_is_checked_again(outgoing: Outgoing, a
     await put(outgoing, 11)
 
     async def take_back_and_flood(api: BotApi, chat_id: int, text: str) -> Response:
-        await transactions(outgoing.store).amend("w", NONE)
+        await amend(outgoing.store, "w", NONE)
         return await flood(1)(api, chat_id, text)
 
     api.always[11] = take_back_and_flood
@@ -111,7 +114,7 @@ async def test_a_link_that_was_taken_back_before_the_claim_never_goes_out(
         await put(outgoing, 11)
         async with asyncio.timeout(PATIENCE):
             await claim.arrived.wait()
-        await transactions(outgoing.store).amend("w", Plan(recording_url=SECOND))
+        await amend(outgoing.store, "w", Plan(recording_url=SECOND))
         claim.released.set()
         await until(outgoing, 11, "sent")
 
@@ -125,7 +128,7 @@ async def test_a_recording_that_is_named_after_the_archive_goes_out_with_its_lin
     person = RosterEntry(lead_id=11, candidate_chat_id=11)
     await outgoing.put_leads(person, no_recording=False, status="archived")
     held = await outgoing.status(11, MessageKind.RECORDING)
-    await transactions(outgoing.store).amend("w", Plan(recording_url=SECOND))
+    await amend(outgoing.store, "w", Plan(recording_url=SECOND))
     await outgoing.evaluated()
 
     async with outgoing.delivering():

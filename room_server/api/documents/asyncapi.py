@@ -10,7 +10,7 @@ from room_server.api.counts import Counted
 from room_server.api.documents.document import TITLE, Json, ref, schemas
 from room_server.api.documents.openapi import LICENSE
 from room_server.api.documents.operations import description_of
-from room_server.core.messages import EMITTED, INBOUND, Role
+from room_server.core.messages import STREAMED, Role
 from room_server.core.permissions import MAY_READ, Reading
 from room_server.core.room import PublicRoom
 from room_server.core.wire import BEARER, SUBPROTOCOL, Reconnect
@@ -71,7 +71,6 @@ SOCKETS: dict[str, Channel] = {
         closes=frozenset(CLOSE_CODES) - {CloseCode.WEBINAR_GONE},
     ),
 }
-EVENTS = {**INBOUND, **EMITTED}
 PARAMETERS = {
     "webinar_id": {"description": "The webinar."},
     "tag": {
@@ -100,11 +99,11 @@ def document(address: str | None) -> Json:
         "channels": {name: _socket(socket) for name, socket in SOCKETS.items()} | {"events": _stream()},
         "operations": {
             **{f"push_{name}": _send(name, socket.description, socket.frames) for name, socket in SOCKETS.items()},
-            "append_events": _send("events", "Every hook that was accepted or emitted, in order.", EVENTS),
+            "append_events": _send("events", "Every hook that was accepted or emitted, in order.", STREAMED),
         },
         "components": {
-            "schemas": schemas([*frames.values(), *EVENTS.values(), ProblemDetails]),
-            "messages": {name: _message(name, kind) for name, kind in {**frames, **EVENTS}.items()},
+            "schemas": schemas([*frames.values(), *STREAMED.values(), ProblemDetails]),
+            "messages": {name: _message(name, kind) for name, kind in {**frames, **STREAMED}.items()},
             "securitySchemes": SECURITY,
         },
     }
@@ -160,7 +159,7 @@ def _stream() -> Json:
         "(JSON; empty for what the server itself emits), headers here, and `payload`.",
         "servers": [{"$ref": "#/servers/redis"}],
         **_parameters(address),
-        "messages": _messages(EVENTS),
+        "messages": _messages(STREAMED),
     }
 
 
@@ -188,6 +187,6 @@ def _message(name: str, kind: type) -> Json:
     return {
         "name": name,
         "summary": description_of(kind),
-        **(hook if name in EVENTS else {}),
+        **(hook if name in STREAMED else {}),
         "payload": ref(kind),
     }

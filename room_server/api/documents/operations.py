@@ -1,6 +1,6 @@
 """The operations over HTTP, a row each, with the types and codes that the code itself uses.
 
-The codes of a hook's row follow from the order of checks in hooks.py and the tables of the core; tests provoke each.
+The codes of a hook's row are in refusals.py.
 """
 
 from collections.abc import Iterable
@@ -8,16 +8,17 @@ from typing import Any, NamedTuple
 
 from room_server.api.attendance import AttendancePage
 from room_server.api.counts import Counted
+from room_server.api.documents.refusals import codes_of
 from room_server.api.health import Alive, Readiness
-from room_server.api.hooks import ANSWERS
+from room_server.api.hook_answers import ANSWERS
+from room_server.api.hook_bodies import ACCEPTED
 from room_server.api.links import HEADER, Link
 from room_server.api.pages import PAGES
 from room_server.api.rooms import Schedule, Standing
-from room_server.core import lifecycle
-from room_server.core.decide import STATUS_WORDS
-from room_server.core.messages import EMITTED, INBOUND, Completed, Entered, Inbound, Role, SetCtaVisibility, SetStatus
+from room_server.core.messages import EMITTED, Inbound, Role
 from room_server.core.permissions import MAY_READ, MAY_SEND, Reading
-from room_server.core.room import PublicRoom, Status
+from room_server.core.room import PublicRoom
+from room_server.core.site_hooks import SiteHook
 
 COMMON_CODES = ("malformed_request", "request_timeout", "head_too_large", "too_many_requests", "internal_error")
 """Codes with which any request may be refused."""
@@ -61,39 +62,13 @@ def description_of(kind: type[Any]) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _conflicts(hook: type[Inbound]) -> tuple[str, ...]:
-    """The codes of status 409 of a hook."""
-    if hook is SetStatus:
-        moves = [(status, trigger) for trigger in STATUS_WORDS.values() for status in Status]
-        return tuple(
-            lifecycle.SPECIAL_REFUSALS.get((status, trigger), lifecycle.REFUSALS[trigger])
-            for status, trigger in moves
-            if status is not lifecycle.RESULT[trigger] and status not in lifecycle.TRANSITIONS[trigger]
-        )
-    if hook is SetCtaVisibility:
-        return tuple(lifecycle.CTA_REFUSALS.values())
-    return ("webinar_not_live",) if hook is Entered else ("webinar_not_finished", "lead_not_entered")
-
-
-def _hook(name: str, kind: type[Inbound]) -> Operation:
+def _hook(name: str, kind: type[Inbound | SiteHook]) -> Operation:
     roles = MAY_SEND[kind]
     return Operation(
         id=name,
         description=description_of(kind),
         answers={200: Answer("It was done, or had been done before: then `duplicate` is true.", ANSWERS[kind])},
-        codes=(
-            "malformed_body",
-            "unauthenticated",
-            "forbidden_role",
-            "forbidden_webinar",
-            *(["forbidden_lead"] if kind in {Entered, Completed} else []),
-            "webinar_unknown",
-            *_conflicts(kind),
-            "body_too_large",
-            "invalid_payload",
-            *(["webinar_status_mutation_forbidden"] if kind is SetStatus else []),
-            "state_unavailable",
-        ),
+        codes=codes_of(kind),
         body=kind,
         callers=(TOKEN, SIGNATURE) if Role.SYSTEM in roles else (TOKEN,),
         roles=roles,
@@ -101,7 +76,7 @@ def _hook(name: str, kind: type[Inbound]) -> Operation:
     )
 
 
-HOOKS = {f"/hooks/{name}": _hook(name, kind) for name, kind in INBOUND.items()}
+HOOKS = {f"/hooks/{name}": _hook(name, kind) for name, kind in ACCEPTED.items()}
 INTERNAL = Operation(
     id="internal_hook",
     description=f"Hooks that only the server emits, and names that are none: refused. They are {', '.join(EMITTED)}.",

@@ -76,10 +76,10 @@ def is_final(error: BaseException) -> bool:
 
 
 @asynccontextmanager
-async def deadline() -> AsyncIterator[None]:
-    """Bounds everything that one request asks of Redis to DEADLINE. Raises StateUnavailable."""
+async def deadline(seconds: float = DEADLINE) -> AsyncIterator[None]:
+    """Bounds everything that one request asks of Redis. Raises StateUnavailable."""
     try:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
         raise StateUnavailable from None

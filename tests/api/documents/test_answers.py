@@ -14,10 +14,10 @@ from standardwebhooks.webhooks import Webhook
 
 from room_server.api.documents import openapi
 from room_server.api.documents.operations import COMMON_CODES, HOOKS, OPERATIONS
-from room_server.api.hooks import MAX_BODY
+from room_server.api.hook_bodies import ACCEPTED, MAX_BODIES, MAX_BODY
 from room_server.api.links import HEADER
-from room_server.core.messages import INBOUND
 from room_server.core.room import RosterEntry, Status
+from room_server.core.site_hooks import SITE_HOOKS
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE
 from room_server.protocols.upgrade import MAX_REQUEST_HEAD
@@ -27,7 +27,7 @@ from tests.outage import own_redis
 from tests.protocols.test_bounded_http import Hasty
 from tests.raw import connecting
 from tests.support import AT, HOOK_SECRET, Site, eventually, next_state, room, serving, settings_for
-from tests.test_refusals import REFUSALS, send
+from tests.test_refusals import REFUSALS, running, send
 
 ORIGIN = "https://site.example"
 DOCUMENT = openapi.document(None)
@@ -108,7 +108,10 @@ async def hold(site: Site) -> None:
         for again in (False, True):
             assert (await site.status("start")).json()["duplicate"] is again
             shown = await site.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True})
-            assert (shown.status_code, (await site.entered(42)).json()["duplicate"]) == (200, again)
+            clicking = {"webinar_id": "w", "lead_id": 42, "timestamp": 1}
+            clicked = await site.hook("client_webinar_cta_clicked", clicking, "attendee")
+            assert (shown.status_code, clicked.json()["duplicate"]) == (200, again)
+            assert (await site.entered(42)).json()["duplicate"] is again
         await eventually(lambda: counted(site, "reach"), "the change is answered for")
     assert (await site.status("stop")).json()["status"] == "finished"
     await eventually(lambda: counted(site, "evaluation"), "the evaluation is told of")
@@ -128,16 +131,40 @@ async def counted(site: Site, name: str) -> bool:
 async def spoil(site: Site) -> None:
     """Refusals that are possible for any hook."""
     other = {"webinar_id": "live", "lead_id": 42, "timestamp": 1, "completed_at": 1, "visible": True, "status": "stop"}
-    for name in INBOUND:
-        role = "attendee" if name.startswith("client") else "speaker"
-        for body in (b"[]", b"{}", b" " * (MAX_BODY + 1)):
+    other |= {"leads": [{"lead_id": 1}], "lead_ids": [1], "nonce": "n"}
+    for name in ACCEPTED:
+        role = "system" if name in SITE_HOOKS else "attendee" if name.startswith("client") else "speaker"
+        for body in (b"[]", b"{}", b" " * (MAX_BODIES.get(name, MAX_BODY) + 1)):
             await site.hook(name, body, role)
         await site.hook(name, other, role, scope="other")
     for path in [*HOOKS, "/hooks/post_webinar_route"]:
         now = str(int(time.time()))
         headers = {"webhook-id": "x", "webhook-timestamp": now, "webhook-signature": "v1,AAAA"}
         await site.http.post(path, headers=headers, content=b"{}")
-        await site.http.post(path, headers=headers, content=b" " * (MAX_BODY + 1))
+        most = MAX_BODIES.get(path.removeprefix("/hooks/"), MAX_BODY)
+        await site.http.post(path, headers=headers, content=b" " * (most + 1))
+
+
+OPERATED: list[tuple[str, dict[str, Any]]] = [
+    ("core_webinar_plan", {"title": "T", "scheduled_at": "2030-11-22T18:00:00Z"}),
+    ("core_roster_register", {"leads": [{"lead_id": 1}, {"lead_id": 2}]}),
+    ("core_roster_withdraw", {"lead_ids": [1]}),
+    ("core_webinar_cancel", {}),
+    ("core_webinar_pause", {"webinar_id": "live"}),
+    ("core_webinar_resume", {"webinar_id": "live"}),
+    ("core_webinar_archive", {"webinar_id": "finished"}),
+    ("core_lead_forget", {"lead_id": 2}),
+    ("core_site_check", {"nonce": "n"}),
+]
+"""What a site's backend does, in this order; without a webinar, it is about a new one."""
+
+
+async def operate(site: Site) -> None:
+    """Every hook of the site, twice."""
+    for name, payload in OPERATED:
+        for again in (False, True):
+            answer = await site.hook(name, {"webinar_id": "new", **payload}, "system", scope="*")
+            assert (answer.status_code, answer.json()["duplicate"]) == (200, again), name
 
 
 async def sign(site: Site) -> None:
@@ -191,11 +218,13 @@ async def test_every_answer_is_in_the_document_and_everything_in_the_document_is
         witness,
     ):
         await prepare(site)
+        await running(site)
         for case in REFUSALS:
             if case.name.isascii() and "%" not in case.name:
                 await send(site, case)
         await spoil(site)
         await hold(site)
+        await operate(site)
         await sign(site)
         await read(site)
 
@@ -230,6 +259,8 @@ async def test_without_redis_everything_is_answered_as_the_document_says() -> No
             site.completed(42),
             site.status("start"),
             site.hook("core_webinar_set_cta_visibility", {"webinar_id": "w", "visible": True}),
+            site.hook("client_webinar_cta_clicked", {"webinar_id": "w", "lead_id": 42, "timestamp": 1}, "attendee"),
+            *(site.hook(name, {"webinar_id": "w", **payload}, "system", scope="*") for name, payload in OPERATED),
             site.state(),
             site.http.get("/rooms/w/me", headers=site.bearer("attendee")),
             site.http.get("/webinars"),

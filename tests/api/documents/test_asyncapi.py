@@ -14,7 +14,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from room_server.api.documents import asyncapi
-from room_server.core.messages import EMITTED, INBOUND, NAMES
+from room_server.core.messages import STREAMED
 from room_server.core.permissions import MAY_READ, Reading
 from room_server.core.wire import SUBPROTOCOL
 from room_server.errors import CLOSE_CODES, PROBLEMS, CloseCode
@@ -112,8 +112,8 @@ def test_a_server_is_where_people_reach_it() -> None:
 def test_every_hook_is_an_event_with_its_own_payload_and_nothing_else_is() -> None:
     messages = CHANNELS["events"]["messages"]
 
-    assert list(messages) == [*INBOUND, *EMITTED]
-    for kind, name in NAMES.items():
+    assert list(messages) == [*STREAMED]
+    for name, kind in STREAMED.items():
         message = resolved(DOCUMENT, messages[name])
         assert message["payload"] == {"$ref": f"#/components/schemas/{kind.__name__}"}
         assert message["headers"]["properties"]["hook"] == {"const": name}

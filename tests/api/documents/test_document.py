@@ -9,8 +9,9 @@ from msgspec import Meta, Struct
 
 from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.document import Document, plain, ref, schema_of, schemas
+from room_server.api.hook_bodies import ACCEPTED
 from room_server.core.decide import STATUS_WORDS
-from room_server.core.messages import EMITTED, INBOUND, SetStatus, WebinarId
+from room_server.core.messages import EMITTED, SetStatus, WebinarId
 from room_server.errors import PROBLEMS
 from room_server.problems import ProblemDetails
 from tests.support import Site, serving, settings_for
@@ -55,7 +56,7 @@ def test_a_field_with_listed_values_is_an_enum() -> None:
 def test_a_pattern_is_one_that_every_reader_knows() -> None:
     assert schema_of(WebinarId)["pattern"] == "^[A-Za-z0-9_-]{1,64}$"
     assert schema_of(Annotated[str, Meta(pattern="^a$")])["pattern"] == "^a$"
-    assert "(?" not in str(schemas([*INBOUND.values(), *EMITTED.values()]))
+    assert "(?" not in str(schemas([*ACCEPTED.values(), *EMITTED.values()]))
 
 
 def test_a_field_that_is_called_pattern_is_no_pattern() -> None:
@@ -69,7 +70,7 @@ def test_what_may_be_left_out_is_no_must_to_a_generator() -> None:
     assert made["required"] == ["webinar_id", "status"]
 
 
-@pytest.mark.parametrize("kind", [*INBOUND.values(), *EMITTED.values(), ProblemDetails, Outer])
+@pytest.mark.parametrize("kind", [*ACCEPTED.values(), *EMITTED.values(), ProblemDetails, Outer])
 def test_a_schema_is_one_by_its_own_rules(kind: type) -> None:
     made = schemas([kind])
 

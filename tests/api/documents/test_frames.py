@@ -80,6 +80,8 @@ async def test_the_events_are_as_the_document_says(site: Site) -> None:
         await site.status("start"),
         await site.hook("core_webinar_set_cta_visibility", show),
         await site.entered(42),
+        await site.hook("client_webinar_cta_clicked", {"webinar_id": "w", "lead_id": 42, "timestamp": 1}, "attendee"),
+        await site.hook("core_site_check", {"nonce": "n"}, "system", scope="*"),
         await site.status("stop"),
         await site.completed(42),
     ]

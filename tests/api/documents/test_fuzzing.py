@@ -6,18 +6,22 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, create_subprocess_exec
 from pathlib import Path
 
-from room_server.api.documents.operations import OPERATIONS
+import msgspec
+
+from room_server.api.documents.operations import HOOKS, OPERATIONS
+from room_server.core.messages import Role
 from tests.api.documents.test_answers import prepare
 from tests.support import Site, serving, settings_for
 
-SITES = '["/hooks/client_webinar_entered", "/hooks/client_webinar_completed", "/webinars/{webinar_id}/attendance"]'
+SITES = [*(path for path, row in HOOKS.items() if Role.SYSTEM in row.roles), "/webinars/{webinar_id}/attendance"]
 """What the site's backend may."""
+SYSTEM = msgspec.json.encode(SITES).decode()
 CONFIGURATION = f"""
 [[operations]]
-include-path = {SITES}
+include-path = {SYSTEM}
 headers = {{ Authorization = "Bearer SYSTEM" }}
 [[operations]]
-exclude-path = {SITES}
+exclude-path = {SYSTEM}
 headers = {{ Authorization = "Bearer SPEAKER" }}
 [[operations]]
 include-path = "/static/{{path}}"

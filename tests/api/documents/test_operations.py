@@ -4,6 +4,7 @@ from starlette.routing import Mount, Route
 
 from room_server.api import pages
 from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, Operation, description_of, kinds
+from room_server.api.hook_bodies import ACCEPTED
 from room_server.app import ROUTES
 from room_server.core.messages import EMITTED, INBOUND, Role
 from room_server.core.permissions import MAY_READ, MAY_SEND, Reading
@@ -32,10 +33,10 @@ def test_every_address_and_method_is_a_row_and_nothing_else_is() -> None:
 
 
 def test_every_hook_that_comes_in_is_a_row_of_its_own() -> None:
-    assert [path.removeprefix("/hooks/") for path in HOOKS] == list(INBOUND)
-    assert {path: row.body for path, row in HOOKS.items()} == {f"/hooks/{name}": INBOUND[name] for name in INBOUND}
+    assert [path.removeprefix("/hooks/") for path in HOOKS] == list(ACCEPTED)
+    assert {path: row.body for path, row in HOOKS.items()} == {f"/hooks/{name}": ACCEPTED[name] for name in ACCEPTED}
     assert {path: row.roles for path, row in HOOKS.items()} == {
-        f"/hooks/{name}": MAY_SEND[kind] for name, kind in INBOUND.items()
+        f"/hooks/{name}": MAY_SEND[kind] for name, kind in ACCEPTED.items()
     }
 
 

@@ -1,0 +1,98 @@
+"""The body of a hook, from bytes to one typed value: its size, its syntax, its fields."""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+
+from room_server.core import registration
+from room_server.core.decide import STATUS_WORDS
+from room_server.core.messages import INBOUND, Inbound, SetStatus
+from room_server.core.planning import PlanWebinar
+from room_server.core.site_hooks import SITE_HOOKS, RegisterLeads, SiteHook
+from room_server.errors import BadInput, Refusal
+from room_server.operations.webinars import check_plan
+
+ACCEPTED: dict[str, type[Inbound | SiteHook]] = {**INBOUND, **SITE_HOOKS}
+"""Every hook that may come in, by name."""
+MAX_BODY = 16 * 1024
+"""Bytes of a hook's body, if MAX_BODIES does not name the hook."""
+MAX_BODIES = {"core_roster_register": 256 * 1024}
+MAX_FAULTS = 6 * registration.MAX_LEADS
+"""Most wrong fields that an answer names: all of them, unless there are too many leads."""
+_DECODERS: dict[str, msgspec.json.Decoder[Inbound | SiteHook]] = {
+    name: msgspec.json.Decoder(kind) for name, kind in ACCEPTED.items()
+}
+_SYNTAX = msgspec.json.Decoder(msgspec.Raw)
+_FIELD = re.compile(r"`\$\.?([^`]*)`|field `([^`]+)`")
+"""Where msgspec's messages name a field: by its path, or by its name when it is missing."""
+
+
+async def read_body(request: Request, name: str) -> bytes:
+    """The whole body of the hook of this name.
+
+    Raises BadInput: `body_too_large`, or `request_timeout` when the caller left before its end.
+    """
+    most = MAX_BODIES.get(name, MAX_BODY)
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > most:
+        raise _too_large(most)
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > most:
+                raise _too_large(most)
+    except ClientDisconnect:
+        raise BadInput("request_timeout", "the body never arrived whole") from None
+    return bytes(body)
+
+
+def _too_large(most: int) -> Refusal:
+    return BadInput("body_too_large", f"the body of this hook has at most {most} bytes")
+
+
+def decode(name: str, body: bytes) -> Inbound | SiteHook:
+    """The typed hook. Raises BadInput: `malformed_body` when it is no JSON object, else what is wrong with a field."""
+    _check_syntax(body)
+    try:
+        hook = _DECODERS[name].decode(body)
+    except msgspec.ValidationError as error:
+        if name == "core_roster_register" and "`$.leads[" in str(error):
+            _check_leads(registration.faults(msgspec.json.decode(body)["leads"]))
+        raise _invalid(str(error)) from None
+    if isinstance(hook, SetStatus) and hook.status not in STATUS_WORDS:
+        detail = "status is `start` or `stop`; all else is internal"
+        raise BadInput("webinar_status_mutation_forbidden", detail, field="status")
+    if isinstance(hook, RegisterLeads):
+        _check_leads(registration.twins(hook.leads))
+    if isinstance(hook, PlanWebinar):
+        check_plan(hook)
+    return hook
+
+
+def _check_leads(faults: Iterator[tuple[str, str]]) -> None:
+    """Raises BadInput, which names the field of every lead that is wrong."""
+    found = list(islice(faults, MAX_FAULTS + 1))
+    if found:
+        told = [f"{field}: {problem}" for field, problem in found[:MAX_FAULTS]]
+        more = ["and more"] if len(found) > MAX_FAULTS else []
+        raise BadInput("invalid_payload", "; ".join([*told, *more]), field=found[0][0])
+
+
+def _check_syntax(body: bytes) -> None:
+    """Raises BadInput when the body is no JSON object. The typed decoder would stop at a wrong field before that."""
+    if body.lstrip(b" \t\r\n")[:1] != b"{":
+        raise BadInput("malformed_body", "the body is not a JSON object")
+    try:
+        _SYNTAX.decode(body.decode())
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadInput("malformed_body", f"the body is not JSON: {error}") from None
+
+
+def _invalid(message: str) -> Refusal:
+    """The refusal for msgspec's message, from which it takes the field's path."""
+    found = _FIELD.search(message)
+    return BadInput("invalid_payload", message, field=(found[1] or found[2]) if found else None)

@@ -1,0 +1,140 @@
+"""From bytes to typed hooks: how large a body may be, and how its faults are named."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from room_server.api.hook_bodies import ACCEPTED, MAX_BODIES, MAX_BODY, decode
+from room_server.core.messages import INBOUND
+from room_server.core.planning import PlanWebinar
+from room_server.core.registration import MAX_LEADS, Lead
+from room_server.core.site_hooks import SITE_HOOKS, RegisterLeads
+from room_server.errors import BadInput
+from tests.support import Site
+
+REGISTER = "core_roster_register"
+
+
+def refusal(name: str, body: bytes | dict[str, Any]) -> BadInput:
+    with pytest.raises(BadInput) as caught:
+        decode(name, body if isinstance(body, bytes) else json.dumps(body).encode())
+    return caught.value
+
+
+def test_every_hook_that_comes_in_is_accepted() -> None:
+    assert {**INBOUND, **SITE_HOOKS} == ACCEPTED
+
+
+def test_a_plan_is_decoded_with_what_is_cleared_and_what_stays() -> None:
+    body = b'{"webinar_id":"w","cta_url":null,"grace":"7","remind":["1h"],"no_recording":true}'
+
+    assert decode("core_webinar_plan", body) == PlanWebinar(webinar_id="w", cta_url=None, grace=7)
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("title", {"title": None}),
+        ("title", {"title": ""}),
+        ("title", {"title": "x" * 201}),
+        ("title", {"title": 5}),
+        ("scheduled_at", {"scheduled_at": None}),
+        ("scheduled_at", {"scheduled_at": "2026-11-22T18:00:00"}),
+        ("scheduled_at", {"scheduled_at": "2026-11-22T18:00:00 Europe/Moscow"}),
+        ("scheduled_at", {"scheduled_at": 1795373000}),
+        ("scheduled_at", {"scheduled_at": "2026-02-30T18:00:00Z"}),
+        ("scheduled_at", {"scheduled_at": "0001-01-01T00:00:00+03:00"}),
+        ("description", {"description": "x" * 4001}),
+        ("cta_label", {"cta_label": ""}),
+        ("cta_url", {"cta_url": "javascript:alert(1)"}),
+        ("player_url", {"player_url": "https://youtu.be/x"}),
+        ("frame_origins", {"frame_origins": ["https://a.example"] * 11}),
+        ("frame_origins", {"frame_origins": "https://a.example"}),
+        ("frame_origins[1]", {"frame_origins": ["https://a.example", "https://b.example; script-src *"]}),
+        ("recording_url", {"recording_url": "ftp://a.example"}),
+        ("draft", {"draft": None}),
+        ("draft", {"draft": 1}),
+        ("unlisted", {"unlisted": "yes"}),
+        ("grace", {"grace": -1}),
+        ("grace", {"grace": "1.5"}),
+        ("grace", {"grace": 10**8 + 1}),
+        ("texts", {"texts": {"fr": {}}}),
+        ("texts", {"texts": {"ru": {"nothing": "x"}}}),
+        ("texts[...]", {"texts": {"ru": "x"}}),
+        ("silent", {"silent": "no"}),
+    ],
+)
+def test_a_wrong_field_of_a_plan_is_named(field: str, fields: dict[str, Any]) -> None:
+    found = refusal("core_webinar_plan", {"webinar_id": "w", **fields})
+
+    assert (found.status, found.code, found.field) == (422, "invalid_payload", field)
+
+
+def test_every_wrong_lead_is_named_by_its_place_and_field() -> None:
+    leads = [
+        {"lead_id": 1},
+        {"lead_id": 0},
+        {"lead_id": "3"},
+        {"name": "x"},
+        {"lead_id": 5, "locale": "de", "name": 7},
+        "x",
+    ]
+    found = refusal(REGISTER, {"webinar_id": "w", "leads": leads})
+    named = {part.partition(": ")[0] for part in found.detail.split("; ")}
+
+    assert (found.status, found.code, found.field) == (422, "invalid_payload", "leads[1].lead_id")
+    assert named == {"leads[1].lead_id", "leads[3].lead_id", "leads[4].locale", "leads[4].name", "leads[5]"}
+
+
+def test_a_lead_that_stands_twice_is_named() -> None:
+    found = refusal(REGISTER, {"webinar_id": "w", "leads": [{"lead_id": 1}, {"lead_id": "1"}]})
+
+    assert (found.field, found.detail) == ("leads[1].lead_id", "leads[1].lead_id: 1 stands in leads[0] too")
+
+
+@pytest.mark.parametrize("leads", [[], None, {}, "x", [{"lead_id": one} for one in range(1, MAX_LEADS + 2)]])
+def test_what_is_no_list_of_leads_is_refused_as_a_whole(leads: Any) -> None:
+    assert refusal(REGISTER, {"webinar_id": "w", "leads": leads}).field == "leads"
+
+
+def test_a_crowd_of_wrong_leads_is_named_up_to_a_bound() -> None:
+    found = refusal(REGISTER, {"webinar_id": "w", "leads": [{}] * 20_000})
+
+    assert found.code == "invalid_payload"
+    assert len(found.detail) < 200_000
+
+
+def test_of_a_field_that_is_there_twice_a_wrong_one_is_refused_too() -> None:
+    body = b'{"webinar_id":"w","leads":[{"lead_id":0,"lead_id":1}]}'
+
+    assert refusal(REGISTER, body).field == "leads[0].lead_id"
+
+
+def test_a_registration_is_decoded() -> None:
+    body = b'{"webinar_id":"w","leads":[{"lead_id":"1","name":"A","partner_id":2},{"lead_id":3,"locale":null}]}'
+    expected = (Lead(lead_id=1, name="A", partner_id=2), Lead(lead_id=3, locale=None))
+
+    assert decode(REGISTER, body) == RegisterLeads(webinar_id="w", leads=expected)
+
+
+async def test_a_registration_may_be_larger_than_other_hooks(stage: Site) -> None:
+    most = MAX_BODIES[REGISTER]
+    leads = [{"lead_id": one, "name": "ы" * 200} for one in range(1, MAX_LEADS + 1)]
+    body = msgspec.json.encode({"webinar_id": "scheduled", "leads": leads})
+    assert MAX_BODY < len(body) < most == 256 * 1024
+    answers = [
+        await stage.hook(REGISTER, body.ljust(size), "system", scope="*") for size in (len(body), most, most + 1)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 413]
+    assert (answers[0].json()["added"], answers[1].json()["duplicate"]) == (MAX_LEADS, True)
+    plan = await stage.hook("core_webinar_plan", b"{}".ljust(MAX_BODY + 1), "system", scope="*")
+    assert plan.json()["code"] == "body_too_large"
+
+
+def test_the_largest_withdrawal_fits_into_a_body() -> None:
+    lead_ids = [str(10**14 + number) for number in range(MAX_LEADS)]
+
+    assert len(json.dumps({"webinar_id": "w" * 64, "lead_ids": lead_ids})) < MAX_BODY
