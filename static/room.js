@@ -2,6 +2,7 @@
 
 import { learnClock } from './api.js';
 import { Attendance } from './attendance.js';
+import { clickReporter } from './click.js';
 import { formatLength, formatMoment, isMissed, parts, serverNow } from './clock.js';
 import { RoomConnection } from './connection.js';
 import { offerLink } from './device.js';
@@ -18,6 +19,7 @@ let state = null;
 let isElsewhere = false; // another tab of this browser plays the broadcast
 let isRefused = false; // the page's policy keeps the player out
 let reloadForPlayer = () => {};
+let reportClick = () => {};
 
 function showCountdown() {
   if (VIEWS[state?.status] !== 'before') return;
@@ -71,7 +73,9 @@ function showCta() {
   if (shown?.href === address && shown?.textContent === label) return;
   slot.replaceChildren();
   if (!address) return;
-  slot.append(make('a', { text: label, href: address, target: '_blank', rel: 'noopener', class: 'button', 'data-cta': '' }));
+  const link = make('a', { text: label, href: address, target: '_blank', rel: 'noopener', class: 'button', 'data-cta': '' });
+  for (const kind of ['click', 'auxclick']) link.addEventListener(kind, (event) => event.button === 2 || reportClick());
+  slot.append(link);
   announce(t('announce.cta', { label }));
 }
 
@@ -119,11 +123,14 @@ function showState(newer) {
   showView(view);
 }
 
-/** Only an attendee's coming and staying is reported. */
-function attendanceOf(webinarId, token) {
+/** Only what an attendee does is reported. */
+function attendeeOf(webinarId, token) {
   const { role, sub } = readClaims(token);
   const leadId = Number(sub);
-  if (role !== 'attendee' || !Number.isSafeInteger(leadId) || leadId < 1) return null;
+  return role === 'attendee' && Number.isSafeInteger(leadId) && leadId > 0 ? { webinarId, leadId, token } : null;
+}
+
+function attendanceOf(attendee) {
   const on = {
     step: (step) => {
       document.body.dataset.attendance = step;
@@ -134,7 +141,7 @@ function attendanceOf(webinarId, token) {
       byId('unreported').hidden = !isTrying;
     },
   };
-  return new Attendance({ webinarId, leadId, token, on });
+  return new Attendance({ ...attendee, on });
 }
 
 function showRefusedPlayer() {
@@ -144,7 +151,9 @@ function showRefusedPlayer() {
 
 function enter(token) {
   const webinarId = webinarInAddress();
-  const attendance = attendanceOf(webinarId, token);
+  const attendee = attendeeOf(webinarId, token);
+  const attendance = attendee && attendanceOf(attendee);
+  if (attendee) reportClick = clickReporter(attendee);
   const connection = new RoomConnection({
     webinarId,
     token,
