@@ -9,7 +9,7 @@ from msgspec.structs import asdict, force_setattr, replace
 
 from room_server.core.decision_types import Change, Facts
 from room_server.core.messages import WebinarId
-from room_server.core.players import check_player, frame_origin
+from room_server.core.players import check_address, check_player, frame_origin
 from room_server.core.room import Description, Grace, Label, Recording, Room, Status, Title, Url
 from room_server.errors import BadInput, Conflict
 
@@ -160,6 +160,9 @@ def fields_of(plan: Plan) -> dict[str, Any]:
         except OverflowError:
             refusal = "scheduled_at: the calendar ends before that time"
             raise BadInput("invalid_payload", refusal, field="scheduled_at") from None
+    for name in ("cta_url", "player_url", "recording_url"):
+        if address := fields.get(name):
+            check_address(name, address)
     if plan.player_url:
         check_player(plan.player_url)
     if plan.frame_origins:

@@ -1,4 +1,4 @@
-"""Player addresses: their origin for a Content-Security-Policy, and pages of video sites that cannot be framed."""
+"""Addresses: whether they name a host; a player's origin for a Content-Security-Policy; pages that cannot be framed."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -35,6 +35,18 @@ _NO_PLAYERS = re.compile(
     r"|(?:www\.|m\.)?rutube\.ru/(?:live/)?(?:video/(?!embed/)|channel|u/|$)"
 )
 """Other pages of those sites, such as channels, playlists and front pages, which have no player."""
+
+
+def check_address(field: str, address: str) -> None:
+    """Raises BadInput, which names the field, for an address without a host, or with a host or port that is none."""
+    try:
+        parts = urlsplit(address)
+        is_right = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_right = False
+    if not is_right:
+        refusal = f"{field}: {address[:80]} names no host; write https://example.org/page"
+        raise BadInput("invalid_payload", refusal, field=field)
 
 
 def check_player(address: str) -> None:

@@ -103,6 +103,9 @@ def test_a_time_that_is_none_in_utc_is_refused_by_name(scheduled_at: datetime) -
         ("frame_origins", ("https://a; script-src *",)),
         ("frame_origins", ("https://example.org",) * 11),
         ("recording_url", "ftp://example.org"),
+        *product(
+            ("cta_url", "player_url", "recording_url"), ("https://[::1", "https:///x", "http://a:99999", "http://:80")
+        ),
         ("texts", {"ru": "no table"}),
     ],
 )

@@ -1,15 +1,22 @@
 """Entries of the streams about a lead or a webinar are found wherever they are, and no others are deleted."""
 
+import asyncio
 import json
 
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from room_server.core.site_delivery import Progress, Receiver
-from room_server.jobs.erased_entries import STREAM_BATCH, erase_entries
+from room_server.jobs.erased_entries import STREAM_BATCH, erase_entries, erase_queued
 from room_server.state.outbox import GROUP, Outbox
+from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.site_events import Parked, Settlement, SiteEvents, standing_in
+from room_server.state.startup import State, open_state
 from room_server.state.store import Store
+from tests.proxy import proxy_to
+from tests.state.acts import another
+from tests.support import eventually, settings_for
+from tests.terminal import running
 
 TAG = "p2"
 
@@ -113,3 +120,75 @@ async def test_an_erased_event_that_the_site_had_refused_is_parked_no_longer(sto
 
     (standing,) = await standing_in(store, TAG)
     assert standing.parked == 1
+
+
+async def queue(store: Store, lead: int, webinar_id: str = "") -> None:
+    """The lead is forgotten, in one webinar or in all."""
+    member = f"{lead} {webinar_id}".strip()
+    places = [store.keys.forgotten(TAG), store.keys.erasures(TAG), store.keys.events(TAG)]
+    await store.run(Script.read("tombstone"), places, [member, 60])
+
+
+async def test_forgotten_leads_are_erased_in_one_pass_in_the_webinars_that_forgot_them(store: Store) -> None:
+    for name in ("w", "v"):
+        for lead in (1, 2, 3):
+            await add(store, name, lead)
+    await queue(store, 1)
+    await queue(store, 2, "v")
+
+    assert await erase_queued(store, TAG) == {1: 2, 2: 1, 3: 0}
+    assert await left(store) == [3, 3]
+    assert await erase_queued(store, TAG) == {}
+
+
+async def test_what_happened_after_the_forgetting_stays(store: Store) -> None:
+    """The lead may come again by a link that still holds."""
+    await queue(store, 1)
+    ((_, at),) = pairs(await store.call("ZRANGE", store.keys.erasures(TAG), 0, -1, "WITHSCORES"))
+    later = f"{int(float(at)) + 60_000}-0"
+    await store.call("XADD", store.keys.events(TAG), later, "payload", '{"webinar_id":"w","lead_id":1}')
+
+    assert (await erase_queued(store, TAG)).total() == 0
+    assert (await left(store))[0] == 1
+    await queue(store, 1)  # the stream is ahead of the clock, as after the clock was set back
+    assert await erase_queued(store, TAG) == {1: 1}
+
+
+async def test_a_lead_that_is_forgotten_during_a_pass_is_queued_again(state: State) -> None:
+    store, script = state.store, Script.read("erased")
+    await queue(store, 1)
+    await store.call("SCRIPT LOAD", script.text)
+    async with proxy_to(state.url) as proxy, another(proxy.url) as far:
+        held = proxy.hold(script.sha.encode())
+        erasing = asyncio.create_task(erase_queued(far, TAG))
+        await held.arrived.wait()
+        await add(store, "w", 1)
+        await queue(store, 1)
+        held.released.set()
+        assert await erasing == {1: 1}
+    assert await left(store) == [0, 0]
+
+
+async def test_a_worker_that_is_killed_in_the_middle_loses_nothing(valkey_url: str) -> None:
+    async with open_state(settings_for(valkey_url)) as state, Redis.from_url(valkey_url) as raw:
+        store = state.store
+        async with raw.pipeline(transaction=False) as pipeline:
+            for number in range(40_000):
+                payload = json.dumps({"webinar_id": "w", "lead_id": 1 + number % 2})
+                pipeline.xadd(store.keys.events(TAG), {"payload": payload})
+            await pipeline.execute()
+        await queue(store, 1)
+
+        async def begun() -> bool:
+            return (await left(store))[0] < 40_000
+
+        async with running("worker", ROOM_SERVER_REDIS_URL=valkey_url) as worker:
+            await eventually(begun, "some are erased")
+            worker.process.kill()
+            await worker.process.wait()
+
+        async def done() -> bool:
+            return (await left(store))[0] == 20_000 and not await store.call("ZCARD", store.keys.erasures(TAG))
+
+        async with running("worker", ROOM_SERVER_REDIS_URL=valkey_url):
+            await eventually(done, "all are erased")
