@@ -49,22 +49,37 @@ local state = cjson.decode(progress)
 if most == 0 or type(state['off_since']) == 'number' or state['due'] > now then
   return {'claimed', now, progress, 0, {}}
 end
+-- of what was handed out, what is behind every erased entry and is gone was cut off
+local lost, entries = 0, {}
 local pending = redis.call('XREADGROUP', 'GROUP', group, 'site', 'COUNT', most, 'STREAMS', events, '0')
-if pending and #pending[1][2] > 0 then
-  return {'claimed', now, progress, 0, pending[1][2]}
+for _, entry in ipairs(pending and pending[1][2] or {}) do
+  if entry[2] or not is_before(stream['max-deleted-entry-id'], entry[1]) then
+    entries[#entries + 1] = entry
+  else
+    redis.call('XACK', events, group, entry[1])
+    lost = lost + 1
+  end
+end
+if #entries > 0 then
+  if lost > 0 then
+    redis.call('HINCRBY', receiver, 'lost', lost)
+  end
+  return {'claimed', now, progress, lost, entries}
 end
 
 -- `read` counts the events up to the group's place as the stream itself counts them; of these `added - length` are gone
-local added, read, lost = stream['entries-added'], tonumber(known[3] or 0), 0
-local first = stream['first-entry']
+local added, read, first = stream['entries-added'], tonumber(known[3] or 0), stream['first-entry']
 if first and is_before(of_group['last-delivered-id'], first[1]) and added - stream['length'] > read then
-  lost = added - stream['length'] - read
-  redis.call('HINCRBY', receiver, 'lost', lost)
+  lost = lost + added - stream['length'] - read
+  read = added - stream['length']
 end
 local fresh = redis.call('XREADGROUP', 'GROUP', group, 'site', 'COUNT', most, 'STREAMS', events, '>')
-local entries = fresh and fresh[1][2] or {}
-read = #entries < most and added or read + lost + #entries
+entries = fresh and fresh[1][2] or {}
+read = #entries < most and added or read + #entries
 if read ~= tonumber(known[3] or -1) then
   redis.call('HSET', receiver, 'read', read)
+end
+if lost > 0 then
+  redis.call('HINCRBY', receiver, 'lost', lost)
 end
 return {'claimed', now, progress, lost, entries}

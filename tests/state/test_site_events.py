@@ -176,6 +176,22 @@ async def test_what_the_bound_of_the_stream_cut_off_is_counted(any_store: Store)
     assert standing.lost == 7
 
 
+async def test_what_was_cut_off_after_it_was_handed_out_is_counted_too(any_store: Store) -> None:
+    """A receiver was away for so long: the batch in flight is the first to be cut off."""
+    events, key = await begin(any_store), any_store.keys.events(tag_of(any_store))
+    added = await add(any_store, *range(1, 11))
+    assert ids(await claimed(events, 5)) == added[:5]
+    await any_store.call("XTRIM", key, "MAXLEN", 7)
+    claim = await claimed(events, 5)
+    assert (claim.lost, ids(claim)) == (3, added[3:5])
+    await any_store.call("XTRIM", key, "MAXLEN", 2)
+
+    claim = await claimed(events, 5)
+    assert (claim.lost, ids(claim)) == (5, added[8:])
+    (standing,) = await standing_in(any_store, tag_of(any_store))
+    assert (standing.lost, standing.lag) == (8, 2)
+
+
 async def test_what_was_taken_before_it_was_cut_off_is_not_lost(any_store: Store) -> None:
     """Also after the stream was emptied, as by the retention of all its webinars."""
     events, tag, key = await begin(any_store), tag_of(any_store), any_store.keys.events(tag_of(any_store))
