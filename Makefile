@@ -65,7 +65,7 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 
 .PHONY: browser
 browser:
-	@sh scripts/install-system chromium faketime redis-server
+	@sh scripts/install-system chromium faketime redis-server php-cli php-sqlite3
 
 .PHONY: clocks
 clocks:

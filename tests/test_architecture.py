@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "api": EDGE | {"api"},
     "protocols": LEAVES | {"protocols"},
     **dict.fromkeys((*LEAVES, "token_secret"), LEAVES),
-    **dict.fromkeys(("__main__", "app", "cli", "commands", "demo", "worker"), EVERYTHING),
+    **dict.fromkeys(("__main__", "app", "cli", "commands", "demo", "demo_site", "worker"), EVERYTHING),
 }
 """Who may import whom. A new module finds its place here first."""
 

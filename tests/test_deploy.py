@@ -15,7 +15,7 @@ import yaml
 from room_server import config
 from room_server.channels import drain
 from room_server.cli import main
-from room_server.commands.serve import HEALTH_SECONDS
+from room_server.commands.web_workers import HEALTH_SECONDS
 from room_server.config import Settings
 from room_server.protocols.bounded_http import GRACEFUL_SHUTDOWN_SECONDS
 from tests.support import HOOK_SECRET, TOKEN_SECRET

@@ -5,14 +5,12 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import click
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
-from uvicorn.supervisors.multiprocess import Process
+from starlette.routing import Route
 
 from room_server import demo as demos
 from room_server import process
@@ -20,23 +18,19 @@ from room_server.app import create_app
 from room_server.auth import Authenticator
 from room_server.channels.drain import ended_at_once
 from room_server.commands.common import Command, Port, run, settings, state_options, with_options
+from room_server.commands.web_workers import CANNOT_START, run_workers
 from room_server.config import PREFIX, Settings
+from room_server.demo_site import with_own_site
 from room_server.errors import RoomServerError
 from room_server.protocols.bounded_http import bind, uvicorn_config
 from room_server.state.startup import log_server_problems, wait_for_state
 from room_server.state.store import Store
-from room_server.telemetry import logs, multiprocess, tracing
+from room_server.telemetry import logs, tracing
 from room_server.token_secret import with_token_secret
 from room_server.transactions import Transactions
 from room_server.worker import stop_on_signals, work, working_beside
 
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address of a browser on this machine
-CANNOT_START = "the server could not start; the log says why"
-HEALTH_SECONDS = 10
-"""A worker that does not answer the supervisor's ping for so long is replaced; one may need some seconds to start. The
-supervisor handles no signal meanwhile, so this and the longest drain are shorter than TimeoutStopSec (deploy/)."""
-TERMINATE_EVERY = 1.0
-"""Seconds between two SIGTERM to a worker that is to end."""
 
 
 def listen_options(command: Command) -> Command:
@@ -81,7 +75,7 @@ def web(host: str, port: int, workers: int, **flags: Any) -> None:
 @click.option("--fresh", is_flag=True, help="Throw the old `demo` away and make a new one; else it stays as it is.")
 @state_options
 def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
-    """Try everything: one process, a sample webinar, links to open. Ctrl-C ends it.
+    """Try everything: one process, a sample webinar, links to open, a site that hears of it. Ctrl-C ends it.
 
     \b
     Examples:
@@ -91,6 +85,7 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
     made = _web_settings(flags)
     with _bound(host, port) as bound:
         address = (made.public_url or address_of(bound)).rstrip("/")
+        made, routes = with_own_site(made, address_of(bound))
 
         async def prepare(store: Store) -> None:
             room = await demos.prepare(Transactions(store, made.evaluation_grace), address, fresh)
@@ -99,7 +94,7 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
             if room.status in demos.OVER:
                 click.echo("the webinar is over; --fresh (make demo FRESH=1) begins anew", err=True)
 
-        _serve(made, bound, prepare)
+        _serve(made, bound, prepare, routes)
 
 
 @click.command()
@@ -147,16 +142,28 @@ async def _check_state(made: Settings) -> None:
             pass
 
 
-def _serve(made: Settings, bound: socket.socket, prepare: Callable[[Store], Awaitable[None]] | None = None) -> None:
-    """Serve in this process until SIGINT or SIGTERM; with `prepare`, run that first and a worker beside it."""
+def _serve(
+    made: Settings,
+    bound: socket.socket,
+    prepare: Callable[[Store], Awaitable[None]] | None = None,
+    routes: Sequence[Route] = (),
+) -> None:
+    """Serve in this process until SIGINT or SIGTERM; with `prepare`, run that first and a worker beside it.
+
+    `routes` are served besides those of every web process.
+    """
 
     async def serve() -> None:
         async with contextlib.AsyncExitStack() as stack:
             state = await stack.enter_async_context(wait_for_state(made))  # raises for a Redis that cannot be used
             if prepare is not None:
                 await prepare(state.store)
-            server = Server(uvicorn_config(create_app(made)), bound)
+            app = create_app(made)
+            app.router.routes[:0] = routes
+            server = Server(uvicorn_config(app), bound)
             if prepare is not None:
+                with _address_errors(*bound.getsockname()[:2]):
+                    bound.listen()  # the worker sends events to this process
                 await stack.enter_async_context(working_beside(made, state))
             await server.serve([bound])
         if not server.started:
@@ -203,48 +210,3 @@ def _address_errors(host: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
-
-
-def run_workers(number: int, listening: socket.socket) -> None:
-    """Run `number` workers, with the settings of the environment, until SIGINT or SIGTERM ends them gracefully.
-
-    Raises RoomServerError when one cannot start and no other one serves.
-    """
-    config = uvicorn_config(
-        "room_server.app:from_environment", workers=number, timeout_worker_healthcheck=HEALTH_SECONDS
-    )
-    with multiprocess.for_workers():
-        supervisor = Workers(config, [listening])
-        supervisor.run()
-    if supervisor.failed:
-        raise RoomServerError(CANNOT_START)
-
-
-class Workers(Multiprocess):
-    """uvicorn's supervisor, changed: when one worker cannot start, the others go on serving."""
-
-    failed = False
-    """Whether it ended because no worker could start."""
-
-    def keep_subprocess_alive(self) -> None:
-        """Replace workers that ended; end all when one cannot start and none serves."""
-        if self.should_exit.is_set():
-            return
-        super().keep_subprocess_alive()
-        if not self.should_exit.is_set():
-            return
-        self.failed = not any(worker.is_ready() for worker in self.processes)
-        if self.failed:
-            return
-        self.should_exit.clear()
-        for number, worker in enumerate(self.processes):
-            if worker.exitcode == STARTUP_FAILURE:
-                self.processes[number] = Process(self.config, self.sockets)
-                self.processes[number].start()
-
-    def join_all(self) -> None:
-        """Wait for every worker; repeat SIGTERM, since a worker that is starting may have missed the first."""
-        for worker in self.processes:
-            while worker.process.is_alive():
-                worker.process.join(TERMINATE_EVERY)
-                worker.terminate()

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -98,12 +100,21 @@ def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"[:200].rstrip(": ")
 
 
+def _is_loopback(url: str) -> bool:
+    """Whether it is an address of this machine, to which no proxy leads."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 @asynccontextmanager
 async def open_client(url: str, secrets: Sequence[bytes]) -> AsyncIterator[Client]:
     """A client of the receiver at `url`; its connections are closed when the block ends."""
     proxy, fault = None, ""
     try:
-        setting = proxy_to(url)
+        setting = None if _is_loopback(url) else proxy_to(url)
         proxy = setting.proxy if setting else None
     except UnusableProxy as error:
         fault = str(error)

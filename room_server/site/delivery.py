@@ -91,7 +91,7 @@ class Delivery:
         receiver = self._client.receiver
         progress = Progress(url=receiver.url, label=receiver.label, seen_at=claim.now)
         await self._events.settle(self._tag, b"", Settlement(progress))
-        logger.info("the site hears of all events from now on", extra={"facts": {"receiver": receiver.label}})
+        logger.debug("the site hears of all events from now on", extra={"facts": {"receiver": receiver.label}})
 
     async def _note(self, claim: Claim, progress: Progress) -> None:
         """Store `progress` if it differs, and now and then that the receiver is in the settings."""

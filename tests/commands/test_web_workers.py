@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from room_server import auth
-from room_server.commands.serve import Workers
+from room_server.commands.web_workers import Workers
 from room_server.config import Settings
 from room_server.protocols.bounded_http import uvicorn_config
 from tests.commands.test_serve import post

@@ -139,6 +139,15 @@ async def test_a_proxy_of_the_environment_is_used(heard: SiteReceiver, monkeypat
     assert heard.requests[0].headers[":first"] == "POST http://site.example/events HTTP/1.1"
 
 
+async def test_this_machine_is_reached_without_a_proxy(heard: SiteReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    by_name = heard.url.replace("127.0.0.1", "localhost")
+
+    heard.usual = answer(200)
+    assert [(await posted(heard.url)).words, (await posted(by_name)).words] == ["HTTP 200", "HTTP 200"]
+    assert len(heard.requests) == 2
+
+
 async def test_a_variable_that_names_no_proxy_fails_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "ftp://me:hunter2@proxy")
     made = await posted("http://site.example/events")
