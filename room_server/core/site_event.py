@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-TYPE = "room_server.events"
+from room_server.core.site_delivery import MOST
+
+TYPE: Literal["room_server.events"] = "room_server.events"
 """The `type` of every request (Standard Webhooks)."""
 
 
@@ -31,6 +34,21 @@ class SiteEvent(Struct, frozen=True, kw_only=True):
     actor: EventActor | None
     """None: the server itself emitted it."""
     data: msgspec.Raw
+
+
+class SiteEventList(Struct, frozen=True):
+    """The events of a request: of one partition, in the stream's order."""
+
+    events: Annotated[list[SiteEvent], Meta(min_length=1, max_length=MOST)]
+
+
+class SiteRequest(Struct, frozen=True, kw_only=True):
+    """The body of a request."""
+
+    type: Literal["room_server.events"] = TYPE
+    timestamp: datetime
+    """That of the last event."""
+    data: SiteEventList
 
 
 class About(Struct, frozen=True):

@@ -24,9 +24,14 @@ class Heard(Struct, frozen=True):
     body: bytes
 
     @property
+    def json(self) -> Any:
+        """Its body."""
+        return msgspec.json.decode(self.body)
+
+    @property
     def events(self) -> list[dict[str, Any]]:
         """The events in it."""
-        found: list[dict[str, Any]] = msgspec.json.decode(self.body)["data"]["events"]
+        found: list[dict[str, Any]] = self.json["data"]["events"]
         return found
 
     @property

@@ -7,12 +7,14 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from room_server.api.counts import Counted
+from room_server.api.documents import webhooks
 from room_server.api.documents.document import TITLE, Json, ref, schemas
 from room_server.api.documents.openapi import LICENSE
 from room_server.api.documents.operations import description_of
 from room_server.core.messages import STREAMED, Role
 from room_server.core.permissions import MAY_READ, Reading
 from room_server.core.room import PublicRoom
+from room_server.core.site_event import SiteRequest
 from room_server.core.wire import BEARER, SUBPROTOCOL, Reconnect
 from room_server.errors import CLOSE_CODES, PROBLEMS, CloseCode
 from room_server.problems import ProblemDetails
@@ -20,7 +22,7 @@ from room_server.state.keys import Keys
 
 ABOUT = """\
 What a room server sends without being asked each time: states to whoever holds a socket on a room, counts to monitors,
-and every hook to whoever reads the stream of events. Hooks and everything else over HTTP are in `/openapi.json`.
+and every hook to whoever reads the stream of events, and to the site. Hooks and everything else over HTTP are in `/openapi.json`.
 
 The sockets are read-only: a data frame from the client closes them. Each frame is one whole JSON object in one text
 frame. Of room states the highest `version` stands, and another `epoch` always replaces. More fields may be added.
@@ -71,6 +73,7 @@ SOCKETS: dict[str, Channel] = {
         closes=frozenset(CLOSE_CODES) - {CloseCode.WEBINAR_GONE},
     ),
 }
+SITE = {"site_events": SiteRequest}
 PARAMETERS = {
     "webinar_id": {"description": "The webinar."},
     "tag": {
@@ -91,19 +94,23 @@ SECURITY: dict[str, Json] = {
 def document(address: str | None) -> Json:
     """The whole document. `address` is the server's public address; without one the host is a variable."""
     frames = {name: kind for socket in SOCKETS.values() for name, kind in socket.frames.items()}
+    kinds = schemas([*frames.values(), *STREAMED.values(), *webhooks.KINDS, ProblemDetails])
+    webhooks.refine(kinds)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": TITLE, "version": version(TITLE), "description": ABOUT, "license": {"name": LICENSE["name"]}},
         "defaultContentType": "application/json",
         "servers": _servers(address),
-        "channels": {name: _socket(socket) for name, socket in SOCKETS.items()} | {"events": _stream()},
+        "channels": {name: _socket(socket) for name, socket in SOCKETS.items()}
+        | {"events": _stream(), "site": _site()},
         "operations": {
             **{f"push_{name}": _send(name, socket.description, socket.frames) for name, socket in SOCKETS.items()},
             "append_events": _send("events", "Every hook that was accepted or emitted, in order.", STREAMED),
+            "post_site_events": _send("site", webhooks.SUMMARY, SITE),
         },
         "components": {
-            "schemas": schemas([*frames.values(), *STREAMED.values(), ProblemDetails]),
-            "messages": {name: _message(name, kind) for name, kind in {**frames, **STREAMED}.items()},
+            "schemas": kinds,
+            "messages": {name: _message(name, kind) for name, kind in {**frames, **STREAMED, **SITE}.items()},
             "securitySchemes": SECURITY,
         },
     }
@@ -155,11 +162,20 @@ def _stream() -> Json:
     address = Keys.events("tag")
     return {
         "address": address,
-        "description": "A Redis Stream per partition. Each entry has the fields `hook`, `request_id` and `actor` "
-        "(JSON; empty for what the server itself emits), headers here, and `payload`.",
+        "description": "A Redis Stream per partition. Each entry has the fields `hook`, `request_id`, `actor` "
+        "(JSON; empty for what the server itself emits) and `id`, headers here, and `payload`.",
         "servers": [{"$ref": "#/servers/redis"}],
         **_parameters(address),
         "messages": _messages(STREAMED),
+    }
+
+
+def _site() -> Json:
+    return {
+        "address": None,
+        "description": "Each address of `ROOM_SERVER_SITE_EVENTS_URL`. The answers are in `/openapi.json`, `webhooks`.",
+        "messages": _messages(SITE),
+        "bindings": {"http": {"bindingVersion": "0.3.0"}},
     }
 
 
@@ -182,11 +198,18 @@ def _send(channel: str, summary: str, frames: Mapping[str, type]) -> Json:
 
 
 def _message(name: str, kind: type) -> Json:
-    headers = {"hook": {"const": name}, "request_id": {"type": "string"}, "actor": {"type": "string"}}
-    hook = {"headers": {"type": "object", "required": list(headers), "properties": headers}}
-    return {
-        "name": name,
-        "summary": description_of(kind),
-        **(hook if name in STREAMED else {}),
-        "payload": ref(kind),
-    }
+    return {"name": name, "summary": description_of(kind), **_message_headers(name), "payload": ref(kind)}
+
+
+def _message_headers(name: str) -> Json:
+    """Those of an event of the stream, or of a request to the site; a frame has none."""
+    text: Json = {"type": "string"}
+    properties: Json = {}
+    if name in STREAMED:
+        properties = {"hook": {"const": name}, "request_id": text, "actor": text}
+    elif name in SITE:
+        properties = {header: {**text, "description": told} for header, told in webhooks.HEADERS.items()}
+    required = list(properties)
+    if name in STREAMED:  # entries from before have no id
+        properties["id"] = {**text, "description": "Names the fact for good."}
+    return {"headers": {"type": "object", "required": required, "properties": properties}} if properties else {}

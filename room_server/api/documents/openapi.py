@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from importlib.metadata import version
 
 from room_server.api import attendance, links
-from room_server.api.documents import operations
+from room_server.api.documents import operations, webhooks
 from room_server.api.documents.document import TITLE, Json, ref, schema_of, schemas
 from room_server.api.documents.operations import Answer, Operation
 from room_server.core.messages import EMITTED, MAX_LEAD_ID, WebinarId
@@ -15,7 +15,7 @@ from room_server.state.short_links import CODE
 
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 ABOUT = """\
-Webinar rooms: hooks come in, room states go out. The sockets and the stream of events are in `/asyncapi.json`.
+Webinar rooms: hooks come in, room states go out, and the site hears of it (`webhooks`). The sockets and the stream of events are in `/asyncapi.json`.
 
 Whatever takes GET takes HEAD too and answers it alike, without a body. A method that an address does not take is
 answered as its `x-other-methods` says, any other address with 404 `not_found`. A browser that opens an address as a
@@ -131,13 +131,16 @@ def document(address: str | None) -> Json:
     """The whole document. `address` is the server's public address; without one the document is relative to its own."""
     rows = [row for methods in operations.OPERATIONS.values() for row in methods.values()]
     responses: dict[str, Json] = {}
+    kinds = schemas([ProblemDetails, *operations.kinds(rows), *webhooks.KINDS])
+    webhooks.refine(kinds)
     return {
         "openapi": "3.1.0",
         "info": {"title": TITLE, "version": version(TITLE), "description": ABOUT, "license": LICENSE},
         "servers": [{"url": (address or "/").rstrip("/") or "/"}],
         "paths": {path: _path(path, methods, responses) for path, methods in operations.OPERATIONS.items()},
+        "webhooks": webhooks.webhooks(),
         "components": {
-            "schemas": schemas([ProblemDetails, *operations.kinds(rows)]),
+            "schemas": kinds,
             "responses": dict(sorted(responses.items())),
             "headers": HEADERS,
             "securitySchemes": SECURITY,

@@ -95,7 +95,7 @@ def test_an_operation_sends_the_messages_of_its_channel() -> None:
 
 def test_an_address_has_the_parameters_that_are_described() -> None:
     for channel in CHANNELS.values():
-        assert set(re.findall(r"\{(\w+)\}", channel["address"])) == set(parameters(channel))
+        assert set(re.findall(r"\{(\w+)\}", channel["address"] or "")) == set(parameters(channel))
 
 
 def test_a_server_is_where_people_reach_it() -> None:
