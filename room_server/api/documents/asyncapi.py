@@ -22,7 +22,8 @@ from room_server.state.keys import Keys
 
 ABOUT = """\
 What a room server sends without being asked each time: states to whoever holds a socket on a room, counts to monitors,
-and every hook to whoever reads the stream of events, and to the site. Hooks and everything else over HTTP are in `/openapi.json`.
+and every hook to whoever reads the stream of events, and to the site. Hooks and everything else over HTTP are in
+`/openapi.json`.
 
 The sockets are read-only: a data frame from the client closes them. Each frame is one whole JSON object in one text
 frame. Of room states the highest `version` stands, and another `epoch` always replaces. More fields may be added.

@@ -15,7 +15,8 @@ from room_server.state.short_links import CODE
 
 LICENSE = {"name": "MIT", "identifier": "MIT"}
 ABOUT = """\
-Webinar rooms: hooks come in, room states go out, and the site hears of it (`webhooks`). The sockets and the stream of events are in `/asyncapi.json`.
+Webinar rooms: hooks come in, room states go out, and the site hears of it (`webhooks`). The sockets and the stream of
+events are in `/asyncapi.json`.
 
 Whatever takes GET takes HEAD too and answers it alike, without a body. A method that an address does not take is
 answered as its `x-other-methods` says, any other address with 404 `not_found`. A browser that opens an address as a

@@ -15,7 +15,7 @@ HEADERS = {
 }
 ANSWERS = {
     "2XX": "Taken, unless the body begins as an HTML document.",
-    "400": "Refused, as 409, 413 and 422 are: fewer are sent, until the refused event is found; in the end it is parked.",
+    "400": "Refused, as by 409, 413 and 422: fewer are sent, until the refused event is found and parked.",
     "410": "The receiver is switched off.",
     "default": "Anything else, or no answer in 15 seconds: the same is sent again later, as `Retry-After` asks.",
 }

@@ -44,17 +44,17 @@ async def test_every_request_is_as_the_documents_say(document: dict[str, Any], v
     [
         {"type": "something_else"},
         {"data": {"events": []}},
-        {"timestamp": "soon"},
+        {"data": {}},
     ],
 )
 def test_anything_else_is_none(changed: dict[str, Any]) -> None:
     event = {"id": "x", "type": "client_webinar_entered", "timestamp": "2026-11-22T19:00:00Z", "webinar_id": "w",
              "actor": None, "data": {"webinar_id": "w", "lead_id": 1, "timestamp": 1}}  # fmt: skip
     body = {"type": "room_server.events", "timestamp": "2026-11-22T19:00:00Z", "data": {"events": [event]}}
-    checked = Draft202012Validator(validator(OPENAPI).schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+    checked = validator(OPENAPI)
 
     assert checked.is_valid(body)
-    assert "timestamp" in changed or not checked.is_valid({**body, **changed})
+    assert not checked.is_valid({**body, **changed})
     assert not checked.is_valid({**body, "data": {"events": [{**event, "type": "no_hook"}]}})
 
 
