@@ -19,6 +19,7 @@ from benchmarks import (
     processes,
     report,
     scaling,
+    site_events,
 )
 from benchmarks.report import Findings
 from benchmarks.size import Size
@@ -32,6 +33,7 @@ PARTS: dict[str, Callable[[Size], Findings]] = {
     "waves": growth.waves,
     "nonreaders": nonreaders.find,
     "evaluation": evaluation.find,
+    "site": site_events.find,
     "scaling": scaling.find,
 }
 SIDE_BY_SIDE = ("fanout", "memory")

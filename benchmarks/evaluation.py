@@ -36,6 +36,12 @@ CALM_SECONDS = 3.0
 GAP = 0.01
 """Seconds between two hooks."""
 BATCH = 10_000
+WORKER = {
+    "ROOM_SERVER_EVALUATION_GRACE": "0",
+    "ROOM_SERVER_TELEGRAM_TOKEN": "123:abc",
+    "ROOM_SERVER_TELEGRAM_BASE_URL": "http://127.0.0.1:9",
+}
+"""The settings of the worker."""
 
 
 class Result(NamedTuple):
@@ -97,13 +103,8 @@ def measure(leads: int) -> Result:
     """Everything for one number of leads."""
     with valkey() as url:
         asyncio.run(prepare(url, leads))
-        environment = {
-            "ROOM_SERVER_EVALUATION_GRACE": "0",
-            "ROOM_SERVER_TELEGRAM_TOKEN": "123:abc",
-            "ROOM_SERVER_TELEGRAM_BASE_URL": "http://127.0.0.1:9",
-        }
         web = process(url, "web", "--port", "0", ROOM_SERVER_EVALUATION_GRACE="0")
-        with web as (_, address), process(url, "worker", **environment) as (worker, _):
+        with web as (_, address), process(url, "worker", **WORKER) as (worker, _):
             return asyncio.run(observe(url, leads, address, worker))
 
 

@@ -14,6 +14,8 @@ class Size(Struct, frozen=True):
     waves: int = 10
     changes: int = 1_000
     leads: tuple[int, ...] = (1_000, 10_000, 100_000)
+    site_leads: int = 10_000
+    site_rounds: int = 5
 
     def scaled(self) -> "Size":
         """A twentieth of everything, and few rounds."""
@@ -26,4 +28,6 @@ class Size(Struct, frozen=True):
             waves=3,
             changes=self.changes // 20,
             leads=self.leads[:1],
+            site_leads=self.site_leads // 20,
+            site_rounds=1,
         )

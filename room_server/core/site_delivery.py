@@ -169,6 +169,11 @@ def after(progress: Progress, tried: Tried, answer: Answer, at: Moment) -> Outco
     return Outcome(_failed(known, answer, at), is_done=False)
 
 
+def idle(progress: Progress) -> Progress:
+    """The progress when nothing waits: what failed before has been erased or skipped meanwhile, or parked."""
+    return replace(progress, failing_since=None, failures=0, refused="", refusals=0)
+
+
 def restarted(progress: Progress) -> Progress:
     """The progress once the operator switches the receiver on again, or does not want to wait."""
     return replace(progress, off_since=None, failing_since=None, due=0, failures=0, most=MOST, suspect="", refused="",

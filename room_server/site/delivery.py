@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from msgspec.structs import replace
 
-from room_server.core.site_delivery import SPREAD, Answer, Moment, Outcome, Progress, Receiver, after
+from room_server.core.site_delivery import SPREAD, Answer, Moment, Outcome, Progress, Receiver, after, idle
 from room_server.errors import StateUnavailable
 from room_server.site.batch import Batch, batch_of
 from room_server.site.client import Client
@@ -44,15 +44,19 @@ class Delivery:
         self._stopping = stopping
         self._renew_at = 0.0
         """Monotonic. Until then the lease is this worker's, unless the worker was frozen."""
+        self._is_away = False
+        """Whether Redis did not answer the last time, which is logged once."""
 
     async def run(self) -> None:
         """Deliver until `stopping` is set."""
         while not self._stopping.is_set():
             try:
                 pause = await self.step()
+                self._is_away = False
             except StateUnavailable as refusal:
-                logger.warning("events for the site cannot be read: %s", refusal.detail)
-                self._renew_at, pause = 0.0, WAIT_SECONDS
+                if not self._is_away:
+                    logger.warning("events for the site wait: %s", refusal.detail)
+                self._renew_at, self._is_away, pause = 0.0, True, WAIT_SECONDS
             if pause:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -83,7 +87,7 @@ class Delivery:
         if claim.entries:
             await self._send(claim, progress)
             return 0.0
-        await self._note(claim, replace(progress, failing_since=None))
+        await self._note(claim, idle(progress))
         return POLL_SECONDS
 
     async def _begin(self, claim: Claim) -> None:

@@ -5,7 +5,7 @@ What was handed out and not acknowledged is handed out again, in the stream's or
 KEYS  1 events   2 receiver (see Keys.receiver)   3 receivers   4 clock
 ARGV  1 consumer group   2 the worker   3 how long its lease holds, ms (0: it is given back)   4 how many at most
       5 '1' = only a lease that this worker holds and something new is of interest   6 the receiver's id   7 its URL
-Returns {'held'}: another worker has the lease | {'idle'}: as ARGV 5 asks, there is nothing to do
+Returns {'held'}: this worker has no lease | {'idle'}: as ARGV 5 asks, there is nothing to do
       | {'new', now}: the receiver had no place; its place is now the end of the stream
       | {'claimed', now, progress, how many events were cut off before this, {{id, {field, value, …}}, …}}
       `now` in ms by the clock; an event that was erased has false in place of its fields.
@@ -23,10 +23,16 @@ if peeks and holder == worker and of_group and of_group['pending'] == 0
   and of_group['last-delivered-id'] == stream['last-generated-id'] then
   return {'idle'}
 end
+if lease == 0 then
+  if holder == worker then
+    redis.call('HDEL', receiver, 'lease')
+  end
+  return {'held'}
+end
 
 local now = steady(clock)
 -- a lease that ends later than any can was taken before a fail-over lost the clock
-if holder and holder ~= worker and tonumber(held_until) > now and tonumber(held_until) <= now + 2 * math.max(lease, 1) then
+if holder and holder ~= worker and tonumber(held_until) > now and tonumber(held_until) <= now + 2 * lease then
   return {'held'}
 end
 redis.call('HSET', receiver, 'lease', string.format('%.0f %s', now + lease, worker))

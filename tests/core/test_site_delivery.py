@@ -17,6 +17,7 @@ from room_server.core.site_delivery import (
     Receiver,
     Tried,
     after,
+    idle,
     is_html,
     kind_of,
     restarted,
@@ -239,6 +240,16 @@ def test_a_receiver_is_named_without_what_may_be_secret() -> None:
     assert made.label == f"Site.example:8443-{made.id[:6]}"
     assert made.id == Receiver.of("https://Site.example:8443/wp?rest_route=/events&key=hunter3").id
     assert made.id != Receiver.of("https://Site.example:8443/wp").id
+
+
+def test_when_nothing_waits_any_more_nothing_has_failed() -> None:
+    """What failed was erased, or left out by the operator."""
+    failing = after(NEW, batch(1, 1), FAILED, at(START)).progress
+    refusing = after(failing, batch(1, 1), REFUSED, at(START)).progress
+
+    assert [idle(one).state for one in (failing, refusing, NEW)] == ["ok"] * 3
+    assert idle(failing).failing_since is None
+    assert idle(NEW) == NEW
 
 
 def test_an_event_waits_for_no_failure_of_the_past() -> None:

@@ -91,6 +91,14 @@ async def test_one_worker_at_a_time_has_the_lease_until_it_runs_out_or_is_given_
     assert await events.claim(tag_of(any_store)) is not None
 
 
+async def test_a_worker_without_the_lease_gives_nobody_elses_back(any_store: Store) -> None:
+    events, other = await begin(any_store), worker(any_store, "b")
+    await other.release(tag_of(any_store))
+
+    assert await other.claim(tag_of(any_store)) is None
+    assert await events.claim(tag_of(any_store)) is not None
+
+
 async def test_a_dead_workers_batch_goes_to_the_next_one(any_store: Store) -> None:
     events = await begin(any_store)
     added = await add(any_store, 1, 2, 3)
