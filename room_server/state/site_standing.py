@@ -50,12 +50,6 @@ async def receivers(store: Store) -> list[ReceiverStanding]:
     return sorted(map(_summed, found.values()), key=lambda one: one.url)
 
 
-async def summaries(store: Store) -> list[ReceiverSummary]:
-    """The same without what is counted, for callers who need not know it."""
-    fields = ReceiverSummary.__struct_fields__
-    return [ReceiverSummary(**{name: getattr(one, name) for name in fields}) for one in await receivers(store)]
-
-
 def _summed(parts: list[PartitionStanding]) -> ReceiverStanding:
     states = {part.progress.state for part in parts}
     answers = sum((Counter(part.progress.answers) for part in parts), Counter[str]())

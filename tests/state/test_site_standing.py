@@ -1,9 +1,7 @@
 """What is told of the receivers: sums over the partitions, the worst state, and no secret."""
 
-import msgspec
-
 from room_server.core.site_delivery import Receiver
-from room_server.state.site_standing import receivers, summaries
+from room_server.state.site_standing import receivers
 from room_server.state.store import Store
 from tests.site.sending import known
 
@@ -30,20 +28,6 @@ async def test_numbers_are_summed_and_ages_are_the_highest(any_store: Store) -> 
     assert 0 <= found.oldest_s < 60
     assert (found.url, found.label) == ("https://site.example/events?…", Receiver.of(URL).label)
     assert "hunter" not in repr(found)
-
-
-async def test_a_summary_leaves_out_what_is_counted(any_store: Store) -> None:
-    await known(any_store, URL, sent=3, failures=1)
-
-    (found,) = await summaries(any_store)
-    assert msgspec.to_builtins(found) == {
-        "url": "https://site.example/events?…",
-        "label": Receiver.of(URL).label,
-        "state": "waiting",
-        "lag": 0,
-        "oldest_s": 0.0,
-        "parked": 0,
-    }
 
 
 async def test_the_worst_partition_counts(any_store: Store) -> None:
