@@ -9,10 +9,13 @@ from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.webhooks import ANSWERS, HEADERS
 from room_server.core.messages import STREAMED
 from room_server.core.site_delivery import GONE, REFUSING
-from tests.core.builders import complete, cta, enter, stop
+from room_server.core.site_hooks import CheckSite
+from room_server.operations.site_check import check
+from tests.core.builders import click, complete, cta, enter, stop
 from tests.site.receiver import site_receiver
 from tests.site.sending import sending
 from tests.state.acts import done
+from tests.support import OPERATOR, transactions
 
 OPENAPI = openapi.document(None)
 POST: dict[str, Any] = OPENAPI["webhooks"]["site_events"]["post"]
@@ -28,15 +31,17 @@ async def test_every_request_is_as_the_documents_say(document: dict[str, Any], v
     told = {parameter["name"] for parameter in POST["parameters"]}
     async with site_receiver() as site, sending(valkey_url, site) as events:
         async with events.delivering():
-            for hook in (cta(), enter(1), stop(), complete(1)):
+            for hook in (cta(), enter(1), click(1), stop(), complete(1)):
                 await done(events.store, hook)
+            await check(transactions(events.store), OPERATOR, CheckSite(nonce="n"))
+            await events.heard("core_site_checked:n")
             await events.heard("post_webinar_route:demo:1")
         for request in site.requests:
             assert told <= request.headers.keys()
             assert list(validator(document).iter_errors(request.json)) == []
         heard = {event["type"] for event in site.table.values()}
 
-    assert heard == {*INBOUND, *EMITTED}
+    assert heard == STREAMED.keys()
 
 
 @pytest.mark.parametrize(
