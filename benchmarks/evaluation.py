@@ -1,8 +1,8 @@
-"""After the end: leads a second from the stop to the last classification, the worker's memory, and hooks meanwhile.
+"""Before the start and after the end of a webinar, beside a live one: what registering and evaluating its leads costs.
 
-For each number of leads a Valkey, a web process and a worker of their own, all as in production: each lead is
-classified, routed and put into the outbox with three messages, each step durable, while the worker writes to a
-Telegram that is not there, at its pace.
+For each number of leads a Valkey, a web process and a worker of their own, all as in production: the leads are
+registered by hooks of 500, one after the other; after the stop each lead is classified, routed and put into the outbox
+with three messages, each step durable, while the worker writes to a Telegram that is not there, at its pace.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.processes import OTHERS, await_ready, module, percentile, program, say
-from benchmarks.report import Findings, Table, milliseconds
+from benchmarks.report import Findings, Goal, Table, milliseconds
 from benchmarks.servers import ENVIRONMENT, PRODUCT, SETTINGS, valkey
 from benchmarks.size import Size
 from room_server import auth
@@ -24,6 +24,7 @@ from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.messages import Role
 from room_server.core.planning import Plan, new_room
+from room_server.core.registration import MAX_LEADS
 from room_server.core.room import RosterEntry
 from room_server.ids import new_epoch
 from room_server.state import roster
@@ -48,12 +49,16 @@ class Result(NamedTuple):
     """What one number of leads came to."""
 
     leads: int
-    seconds: float
+    registration: float
+    """Seconds from the first hook that registers leads to the answer to the last."""
+    evaluation: float
+    """Seconds from the stop to the last classification."""
     memory: tuple[float, float]
     """The worker's, in MB: when it was ready, and at most."""
     calm: list[float]
-    busy: list[float]
-    """Seconds that each hook took, before and during the evaluation."""
+    registering: list[float]
+    evaluating: list[float]
+    """Seconds that each hook of the live webinar took, before, during the registration and during the evaluation."""
 
 
 @contextmanager
@@ -102,30 +107,41 @@ def memory_of(pid: int, field: str) -> float:
 def measure(leads: int) -> Result:
     """Everything for one number of leads."""
     with valkey() as url:
-        asyncio.run(prepare(url, leads))
+        asyncio.run(prepare(url, 0))
         web = process(url, "web", "--port", "0", ROOM_SERVER_EVALUATION_GRACE="0")
         with web as (_, address), process(url, "worker", **WORKER) as (worker, _):
             return asyncio.run(observe(url, leads, address, worker))
 
 
 async def prepare(url: str, leads: int) -> None:
-    """A webinar with a roster, and one beside it that is live while the other is evaluated."""
+    """A webinar with so many leads, and one beside it that is live while something is done with leads of the other."""
     async with open_state(Settings(redis_url=url)) as state:
         plan = Plan(title="Benchmark", scheduled_at=utc_now(), recording_url="https://example.org/recording")
         for name in ("ended", "live"):
             await transactions(state.store).create(new_room(name, new_epoch(), plan, draft=False))
         for start in range(0, leads, BATCH):
             numbers = range(start + 1, min(start + BATCH, leads) + 1)
-            await roster.import_roster(state.store, "ended", [lead(number) for number in numbers], replace=False)
+            people = [RosterEntry(**lead(number)) for number in numbers]
+            await roster.import_roster(state.store, "ended", people, replace=False)
 
 
-def lead(number: int) -> RosterEntry:
+def register(address: str, leads: int) -> float:
+    """Register so many leads by as few hooks as may be, one after the other; how long that took."""
+    client, begun = Hooks(address), time.perf_counter()
+    for start in range(0, leads, MAX_LEADS):
+        numbers = range(start + 1, min(start + MAX_LEADS, leads) + 1)
+        people = [lead(number) for number in numbers]
+        client.send("core_roster_register", {"webinar_id": "ended", "leads": people}, "system")
+    return time.perf_counter() - begun
+
+
+def lead(number: int) -> dict[str, Any]:
     """Somebody with a chat, whose partner has one."""
-    return RosterEntry(lead_id=number, name=f"Lead {number}", candidate_chat_id=number, partner_chat_id=-number)
+    return {"lead_id": number, "name": f"Lead {number}", "candidate_chat_id": number, "partner_chat_id": -number}
 
 
 async def observe(url: str, leads: int, address: str, worker: int) -> Result:
-    """Hooks in the calm; then the stop, and hooks until everyone is classified."""
+    """Hooks in the calm, and while leads are registered; then the stop, and hooks until everyone is classified."""
     hooks = Hooks(address)
     for name in ("ended", "live"):
         hooks.send("core_webinar_set_status", {"webinar_id": name, "status": "start"}, "speaker")
@@ -134,16 +150,19 @@ async def observe(url: str, leads: int, address: str, worker: int) -> Result:
     hooks.start()
     await asyncio.sleep(CALM_SECONDS)  # what is measured
     calm = len(hooks.took)
+    registration = await asyncio.to_thread(register, address, leads)
+    registered = len(hooks.took)
     begun = time.perf_counter()
     stopper.send("core_webinar_set_status", {"webinar_id": "ended", "status": "stop"}, "speaker")
     async with open_state(Settings(redis_url=url)) as state:
         await evaluated(state.store)
-        seconds = time.perf_counter() - begun
+        evaluation = time.perf_counter() - begun
         hooks.ends.set()
         await asyncio.to_thread(hooks.join)
         done = await state.store.call("HGET", state.store.keys.tally("ended"), "classified")
     assert int(done) == leads
-    return Result(leads, seconds, (before, memory_of(worker, "VmHWM")), hooks.took[:calm], hooks.took[calm:])
+    took = (hooks.took[:calm], hooks.took[calm:registered], hooks.took[registered:])
+    return Result(leads, registration, evaluation, (before, memory_of(worker, "VmHWM")), *took)
 
 
 async def evaluated(store: Store) -> None:
@@ -154,15 +173,21 @@ async def evaluated(store: Store) -> None:
 
 
 def find(size: Size) -> Findings:
-    """One number of leads after the other."""
-    rows = []
+    """One number of leads after the other; the goal is about the last, the most."""
+    rows, ratio = [], 0.0
     for leads in size.leads:
-        say(f"evaluation of {leads:,} leads")
+        say(f"registration and evaluation of {leads:,} leads")
         done = measure(leads)
-        calm, busy = percentile(done.calm, 0.99), percentile(done.busy, 0.99)
         worker = f"{done.memory[0]:.0f} → {done.memory[1]:.0f} MB"
-        speed = f"{leads / done.seconds:,.0f}"
-        row = [f"{leads:,} leads", f"{done.seconds:.1f} s", speed, worker, milliseconds(calm), milliseconds(busy)]
-        rows.append(row)
-    head = ["", "until all are classified", "leads/s", "the worker", "a hook's p99 before", "meanwhile"]
-    return Findings([Table("After the end: classification, routing and messages, each step durable", head, rows)])
+        works = [f"{seconds:.1f} s, {leads / seconds:,.0f}/s" for seconds in (done.registration, done.evaluation)]
+        hooks = [percentile(took, 0.99) for took in (done.calm, done.registering, done.evaluating)]
+        rows.append([f"{leads:,} leads", *works, worker, *map(milliseconds, hooks)])
+        ratio = hooks[1] / hooks[2]
+    head = ["", "registered, 500 a hook", "classified after the stop", "the worker", "a hook's p99 before",
+            "while they are registered", "while they are classified"]  # fmt: skip
+    name = "Beside a live webinar: registration, then classification, routing and messages, each step durable"
+    goal = Goal(
+        f"a live webinar's hooks while {size.leads[-1]:,} leads are registered, p99 of that while they are classified",
+        "≤ 1 times", f"{ratio:.2f} times", ratio <= 1,
+    )  # fmt: skip
+    return Findings([Table(name, head, rows)], [goal])
