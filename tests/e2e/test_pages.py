@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from room_server.api.documents.operations import HOOKS, INTERNAL
 from room_server.api.pages import folder
 from room_server.clock import utc_now
 from room_server.core.room import Room, Status
@@ -51,6 +52,11 @@ def test_the_room_and_the_schedule_find_all_their_words_in_the_first_file() -> N
     }
     assert "after.counted" in used
     assert [key for key in sorted(used) if f"'{key}':" not in words] == []
+
+
+def test_the_monitor_has_words_for_every_code_that_a_hook_may_be_answered_with() -> None:
+    codes = {code for row in [*HOOKS.values(), INTERNAL] for code in row.codes}
+    assert {f"hook.{code}" for code in {*codes, "ok", "request_timeout", "internal_error"}} - keys("ru") == set()
 
 
 def test_no_page_has_script_or_style_of_its_own() -> None:
