@@ -5,7 +5,7 @@ jobs.erased_entries). Every step may be repeated.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +25,8 @@ from room_server.state.store import Store
 
 LOOKUP_BATCH = 100
 """Webinars that one pipeline asks for a lead."""
+TOGETHER = 50
+"""Webinars that forget a lead at the same time."""
 POLL_SECONDS = 0.1
 """Between two looks at a message that is being sent."""
 SENDING_SECONDS = 2 * LEASE.total_seconds()
@@ -54,6 +56,8 @@ class StillRunning(Conflict):
     """The lead could enter a running webinar again at once, so it is not forgotten (`lead_in_running_webinar`)."""
 
 
+RunScript = Callable[[Script, list[str], list[Any]], Awaitable[Any]]
+"""`Store.run`, or `Store.run_replicated`, which waits for replicas."""
 _ROOM = msgspec.json.Decoder(PublicRoom)
 
 
@@ -91,20 +95,33 @@ async def forget_records(store: Store, lead: int, webinar_id: str | None = None)
     A tombstone of one day comes first, so that no import that runs meanwhile brings the lead back.
     """
     await webinars_of(store, lead, webinar_id)  # raises before anything is written
-    await _mark(store, lead, webinar_id)
+    await _mark(store.run, store, lead, webinar_id)
     found = await webinars_of(store, lead, webinar_id)  # again: an import may have ended before the tombstone
-    counts = [await forget_in(store, lead, known.webinar_id) for known in found]
-    await _mark(store, lead, webinar_id)  # again: events may have been appended until the records were gone
+    counts: list[Forgotten] = []
+    for start in range(0, len(found), TOGETHER):
+        counts += await _forget_together(store, lead, found[start : start + TOGETHER])
+    # again: events may have been appended until the records were gone; and replicas must have all of it
+    await _mark(store.run_replicated, store, lead, webinar_id)
     return [known.webinar_id for known in found], Forgotten(*map(sum, zip(Forgotten(), *counts, strict=True)))
 
 
-async def _mark(store: Store, lead: int, webinar_id: str | None) -> None:
-    """Leave tombstones, and queue the erasure of all stream entries up to now; waits for replicas."""
+async def _forget_together(store: Store, lead: int, found: list[KnownIn]) -> list[Forgotten]:
+    """What was deleted in each of these webinars. Raises the first error, once none of them goes on."""
+    works = (forget_in(store, lead, known.webinar_id) for known in found)
+    done = await asyncio.gather(*works, return_exceptions=True)
+    for result in done:
+        if isinstance(result, BaseException):
+            raise result
+    return [result for result in done if not isinstance(result, BaseException)]
+
+
+async def _mark(run: RunScript, store: Store, lead: int, webinar_id: str | None) -> None:
+    """Leave tombstones, and queue the erasure of all stream entries up to now."""
     keys, member = store.keys, f"{lead} {webinar_id}" if webinar_id else str(lead)
     for tag in _tags(store, webinar_id):
         places = [keys.forgotten(tag), keys.erasures(tag), keys.events(tag)]
         async with deadline():
-            await store.run_replicated(Script.read("tombstone"), places, [member, TOMBSTONE_SECONDS])
+            await run(Script.read("tombstone"), places, [member, TOMBSTONE_SECONDS])
 
 
 def _tags(store: Store, webinar_id: str | None) -> tuple[str, ...]:
