@@ -14,6 +14,7 @@ from room_server.state import roster
 from room_server.state.redis.pipeline import pairs
 from tests.support import AT, Site, room
 from tests.terminal import COMMANDS, Terminal
+from tests.test_docs import ROOT, rows
 
 NEW = "2030-11-22T18:00:00+03:00"
 
@@ -112,6 +113,16 @@ def test_every_hook_of_the_site_is_in_the_table_with_commands_that_are_there() -
     assert ACTS.keys() == SITE_HOOKS.keys()
     assert {command for act in ACTS.values() for command in act.commands} <= known
     assert {case.hook for case in CASES} | {"core_lead_forget", "core_site_check"} == ACTS.keys()
+
+
+def test_the_page_for_sites_has_the_table() -> None:
+    listed: dict[str, set[str]] = {}
+    for cells in rows((ROOT / "docs" / "site.md").read_text("utf-8")):
+        names, commands = (re.findall(r"`([a-z_ ]+)`", cell) for cell in cells[:2])
+        for at, name in enumerate(names):
+            listed[name] = {commands[at]} if len(names) == len(commands) > 1 else set(commands)
+
+    assert {name: listed.get(name) for name in ACTS} == {name: set(act.commands) for name, act in ACTS.items()}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.hook} {'-'.join(case.payload)}")
