@@ -86,9 +86,7 @@ class Hooks:
         _check_internal(name)
         if actor.role is not Role.SYSTEM:
             self._throttle.check(actor.person)
-        hook = decode(name, await read_body(request, name))
-        async with deadline(_seconds(name)):
-            return await self._apply(name, actor, hook)
+        return await self._apply(name, actor, decode(name, await read_body(request, name)))
 
     async def _handle_signed(self, request: Request, name: str) -> bytes:
         """The same for a request of the site's backend, which repeats a request under the same `webhook-id`."""
@@ -109,7 +107,8 @@ class Hooks:
             change = await self._transactions.apply(Command(id=new_id(), actor=actor, hook=hook))
             return msgspec.json.encode(answer_to(hook, change))
         permissions.check_send(actor, hook)
-        return msgspec.json.encode(await ACTS[name].do(self._transactions, actor, hook))
+        async with deadline(_seconds(name)):
+            return msgspec.json.encode(await ACTS[name].do(self._transactions, actor, hook))
 
 
 def _seconds(name: str) -> float:
