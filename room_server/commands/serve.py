@@ -100,7 +100,7 @@ def demo(host: str, port: int, fresh: bool, **flags: Any) -> None:
 @click.command()
 @state_options
 def worker(**flags: Any) -> None:
-    """Evaluate ended webinars and send their messages; any number of workers may run. Waits while Redis is away.
+    """Evaluate ended webinars, send their messages, tell the site; any number of workers may run. Waits for Redis.
 
     Without ROOM_SERVER_TELEGRAM_TOKEN messages end as dry_run: `room-server outbox list --text` shows them.
 

@@ -37,7 +37,7 @@ class Client:
 
     def __init__(self, url: str, secrets: Sequence[bytes], http: httpx.AsyncClient, fault: str = "") -> None:
         self.receiver = Receiver.of(url)
-        self._url = url
+        self._url = httpx.URL(url).copy_with(userinfo=b"")  # libraries log it
         self._secrets = secrets
         self._http = http
         self._fault = fault
@@ -119,6 +119,7 @@ async def open_client(url: str, secrets: Sequence[bytes]) -> AsyncIterator[Clien
     except UnusableProxy as error:
         fault = str(error)
     async with httpx.AsyncClient(
+        auth=_login(url),
         proxy=proxy,
         trust_env=False,  # it would read the proxies again, and fail at what it cannot read
         verify=httpx.create_ssl_context(),
@@ -126,3 +127,9 @@ async def open_client(url: str, secrets: Sequence[bytes]) -> AsyncIterator[Clien
         limits=httpx.Limits(keepalive_expiry=KEEP_SECONDS),
     ) as http:
         yield Client(url, secrets, http, fault)
+
+
+def _login(url: str) -> httpx.BasicAuth | None:
+    """What the address has as user and password."""
+    parts = httpx.URL(url)
+    return httpx.BasicAuth(parts.username, parts.password) if parts.userinfo else None

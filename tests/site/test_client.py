@@ -1,7 +1,9 @@
 """One try, and what every kind of answer is taken for: against a real server that behaves so."""
 
 import asyncio
+import base64
 import gzip
+import logging
 import ssl
 import subprocess
 import time
@@ -97,14 +99,18 @@ async def test_a_cookie_is_not_sent_back(heard: SiteReceiver) -> None:
     assert [request.headers.get("cookie") for request in heard.requests] == [None, None]
 
 
-async def test_user_and_password_of_the_address_are_sent_and_not_told(heard: SiteReceiver) -> None:
-    url = heard.url.replace("//", "//me:hunter2@")
-    made = await answered(heard, answer(503))
-    async with open_client(url, [b"k" * 32]) as client:
-        await client.post(batch(1))
-        assert "hunter2" not in f"{client.receiver}{made}"
+async def test_user_and_password_of_the_address_are_sent_and_not_told(
+    heard: SiteReceiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    heard.next.append(answer(503))
+    async with open_client(heard.url.replace("//", "//me:p%40:hunter2@"), [b"k" * 32]) as client:
+        made = await client.post(batch(1))
+        assert "hunter2" not in f"{client.receiver}{made}{caplog.text}"
+    (request,) = heard.requests
 
-    assert heard.requests[-1].headers["authorization"].startswith("Basic ")
+    assert base64.b64decode(request.headers["authorization"].removeprefix("Basic ")) == b"me:p@:hunter2"
+    assert "@" not in request.headers["host"]
 
 
 async def test_nobody_there_and_a_name_that_nobody_knows_are_a_site_that_is_down() -> None:
