@@ -96,7 +96,8 @@ class SiteEvents:
     async def claim(self, tag: str, most: int = MOST, *, peek: bool = False) -> Claim | None:
         """The lease and the next events. None: another worker has the lease, or with `peek`, there is nothing new.
 
-        With `peek` a lease that this worker has is not renewed.
+        With `peek` a lease that this worker has is not renewed. Events are handed out once replicas have them, where
+        these are waited for: the site is never told of what a fail-over may undo.
         """
         reply = await self._run_claim(tag, LEASE_MS, most, peek)
         match reply:
@@ -104,6 +105,9 @@ class SiteEvents:
                 return Claim(now, None)
             case [b"claimed", now, raw, lost, entries]:
                 progress = self.store.records.read(_PROGRESS, raw, f"the progress of {self.receiver.label}")
+                if entries and self.store.replicated is not self.store.pipeline:
+                    async with deadline():
+                        await self.store.call_replicated("EXISTS", self.store.keys.events(tag))
                 return Claim(now, progress, raw, lost, tuple(_entry(*entry) for entry in entries))
         return None
 

@@ -8,14 +8,15 @@ from room_server.core.decision_types import Command
 from room_server.core.messages import Entered
 from room_server.core.room import Status
 from room_server.jobs.erasure import forget
+from room_server.state.redis.pipeline import pairs
 from room_server.state.site_events import standings
 from tests.cluster import free_ports
 from tests.conftest import CLUSTER_PARTITIONS
 from tests.core.builders import stop
 from tests.site.receiver import Behaviour, Heard, SiteReceiver, answer, half, site_receiver, take, take_and_crash
-from tests.site.sending import HOUR, Sending, sending
+from tests.site.sending import HOUR, Sending, known, sending
 from tests.state.acts import done
-from tests.support import AT, OPERATOR, eventually, room, transactions
+from tests.support import AT, OPERATOR, eventually, room, transactions, wait_until
 
 DAY = 24 * HOUR
 
@@ -187,6 +188,25 @@ async def test_an_event_of_a_forgotten_lead_is_not_sent(events: Sending) -> None
 
     assert "client_webinar_entered:demo:2" not in events.site.table
     assert (standing.progress.gone, standing.lost) == (1, 0)
+
+
+async def test_nothing_is_sent_that_replicas_do_not_have(events: Sending, caplog: pytest.LogCaptureFixture) -> None:
+    """A fail-over could undo it, and the site would know of what never was. The first worker sees no replica."""
+    await known(events.store, events.site.url)
+    ids = await events.enter(3)
+    await events.later(11)  # no worker has the lease any more
+    async with events.delivering(replicas=1):
+        await wait_until(lambda: "events for the site wait" in caplog.text, "it is told")
+        await eventually(lambda: handed_out(events), "the events are handed out")
+        assert await eventually(lambda: still(events, 0), "nothing is sent")
+    async with events.delivering():
+        await events.heard(*ids)
+
+
+async def handed_out(events: Sending) -> bool:
+    """Whether a worker has events in its hand."""
+    (group,) = await events.store.call("XINFO", "GROUPS", events.store.keys.events(events.tag))
+    return bool(dict(pairs(group))[b"pending"])
 
 
 async def test_on_a_cluster_each_webinar_is_heard_in_order(cluster_url: str, heard: SiteReceiver) -> None:
