@@ -44,6 +44,7 @@ from room_server.process import vital
 from room_server.rate_limit import PerAddress
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.startup import State, log_server_problems, wait_for_state
+from room_server.telegram.deep_links import OfferedLinks
 from room_server.telemetry import logs, multiprocess, prometheus, tracing
 from room_server.telemetry.multiprocess import Slot
 from room_server.telemetry.prometheus import P
@@ -217,7 +218,7 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
         counts_feed=CountsFeed(hub, counts.visible),
         heartbeat=heartbeat,
         hooks=hooks,
-        rooms=Rooms(store, authenticator, settings.max_reads_per_person),
+        rooms=Rooms(store, authenticator, settings.max_reads_per_person, OfferedLinks(settings, store).url),
         links=Links(store, settings),
         counts=counts,
         attendance=Attendance(store, authenticator, settings.max_reads_per_person),

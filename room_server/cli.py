@@ -10,6 +10,7 @@ from room_server.commands.attendance import attendance
 from room_server.commands.clone import clone
 from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
+from room_server.commands.partner import partner
 from room_server.commands.roster import roster
 from room_server.commands.serve import demo, web, worker
 from room_server.commands.site import site
@@ -48,7 +49,7 @@ def main() -> None:
     """
 
 
-for command in (demo, web, worker, webinar, roster, attendance, outbox, site, lead, token):
+for command in (demo, web, worker, webinar, roster, attendance, outbox, site, lead, partner, token):
     main.add_command(command)
 for command in (*status.COMMANDS, clone):
     webinar.add_command(command)

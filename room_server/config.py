@@ -45,6 +45,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     site_events_secret: str = ""
     telegram_token: str | None = None
     telegram_base_url: str = "https://api.telegram.org"
+    telegram_updates: Literal["poll", "webhook", "off"] = "poll"
     evaluation_grace: Seconds = 120
     allowed_origins: str = ""
     public_url: str | None = None
@@ -170,6 +171,8 @@ def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
             yield f"{PREFIX}{name.upper()}: {error}"
     if "site_events_url" in values.keys() - wrong:
         yield from _secret_problems(values)
+    if values.get("telegram_updates") == "webhook" and "public_url" not in values:
+        yield f"{PREFIX}TELEGRAM_UPDATES: a webhook needs {PREFIX}PUBLIC_URL, the address at which Telegram finds us"
     if values.get("replicas") and "redis_url" not in values:
         yield f"{PREFIX}REPLICAS: the embedded server has no replicas; it goes with {PREFIX}REDIS_URL"
 

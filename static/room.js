@@ -12,6 +12,7 @@ import { watchPlayer } from './player.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
 import { announce, followConnection, showStatus, showTrouble, stateInWords } from './shell.js';
 import { Tabs } from './tabs.js';
+import { TelegramOffer } from './telegram.js';
 
 const VIEWS = { draft: 'before', scheduled: 'before', live: 'stage', paused: 'stage', finished: 'after', archived: 'after' };
 
@@ -154,12 +155,15 @@ function enter(token) {
   const attendee = attendeeOf(webinarId, token);
   const attendance = attendee && attendanceOf(attendee);
   if (attendee) reportClick = clickReporter(attendee);
+  let offer = attendee && new TelegramOffer(webinarId, token);
   const connection = new RoomConnection({
     webinarId,
     token,
     onState: (newer) => {
       showState(newer);
       attendance?.follow(newer);
+      offer?.offer(); // once the room is shown: it comes first
+      offer = null;
     },
     onStatus: (changed) => followConnection(changed, token),
   });

@@ -79,6 +79,10 @@ export default {
   'length.hours': '{hours} h {minutes} min',
   'length.minutes': '{minutes} min',
 
+  'telegram.connect': 'Connect Telegram',
+  'telegram.why': 'Reminders and materials of the webinar arrive there.',
+  'telegram.connected': 'Telegram is connected.',
+
   'announce.cta': 'An offer appeared: {label}',
 
   'schedule.now': 'Live now',

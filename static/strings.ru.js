@@ -79,6 +79,10 @@ export default {
   'length.hours': '{hours} ч {minutes} мин',
   'length.minutes': '{minutes} мин',
 
+  'telegram.connect': 'Подключить Telegram',
+  'telegram.why': 'Напоминания и материалы вебинара придут туда.',
+  'telegram.connected': 'Telegram подключён.',
+
   'announce.cta': 'Появилось предложение: {label}',
 
   'schedule.now': 'Сейчас в эфире',

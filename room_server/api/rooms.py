@@ -2,6 +2,7 @@
 that asks; `GET /webinars`, the public schedule.
 """
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import msgspec
@@ -11,14 +12,15 @@ from starlette.responses import Response
 
 from room_server.api import responses
 from room_server.auth import Authenticator
+from room_server.core.bindings import Person, lead
 from room_server.core.messages import LeadId, WebinarId
 from room_server.core.permissions import Reading, check_read, check_visible
-from room_server.core.room import Participation, Status
+from room_server.core.room import Participation, RosterEntry, Status
 from room_server.core.wire import ROOM_VERSION
 from room_server.errors import BadInput
 from room_server.rate_limit import Throttle
 from room_server.shared_read import SharedRead
-from room_server.state import webinars
+from room_server.state import bindings, webinars
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
@@ -45,8 +47,12 @@ class Schedule(Struct, frozen=True):
     webinars: list[Card]
 
 
+LinkOf = Callable[[Person], Awaitable[str | None]]
+"""The link that connects a person's Telegram; None without a bot. Raises StateUnavailable."""
+
+
 class TelegramStanding(Struct, frozen=True):
-    """Whether the lead's Telegram is connected; `url` is where it connects it, null where that cannot be done."""
+    """Whether the lead's Telegram is connected; `url` is where it connects it, null once it is, or without a bot."""
 
     connected: bool = False
     url: str | None = None
@@ -67,8 +73,9 @@ class Standing(Struct, frozen=True, kw_only=True):
 class Rooms:
     """The endpoints. A person may ask `per_person` times a second, with bursts of four times as many."""
 
-    def __init__(self, store: Store, authenticator: Authenticator, per_person: int) -> None:
+    def __init__(self, store: Store, authenticator: Authenticator, per_person: int, telegram: LinkOf) -> None:
         self._store = store
+        self._telegram = telegram
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 4 * per_person)
         self._schedule = SharedRead(self._read_schedule, SCHEDULE_SECONDS)
@@ -107,8 +114,17 @@ class Rooms:
             entered_at=stored.entered_at,
             completed_at=stored.completed_at,
             attended=stored.attended,
+            telegram=await self._connection(lead_id, facts.entry),
         )
         return responses.json(answer, headers={"Cache-Control": "private, no-store", "Vary": "Authorization"})
+
+    async def _connection(self, lead_id: int, entry: RosterEntry | None) -> TelegramStanding:
+        if entry is not None and entry.candidate_chat_id is not None:
+            return TelegramStanding(connected=True)
+        person = lead(lead_id)
+        if await bindings.chats_of(self._store, [person]):
+            return TelegramStanding(connected=True)
+        return TelegramStanding(url=await self._telegram(person))
 
     async def schedule(self, _: Request) -> Response:
         """Upcoming, live and past webinars, never drafts or unlisted ones. Raises StateUnavailable."""

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,12 +13,14 @@ import uvloop
 
 from room_server import config
 from room_server.config import Settings
+from room_server.core.bindings import Person
 from room_server.core.messages import Actor, Role, WebinarId
 from room_server.core.room import PublicRoom, Room
 from room_server.errors import webinar_unknown
-from room_server.state import webinars
+from room_server.state import bot, webinars
 from room_server.state.startup import open_state
 from room_server.state.store import Store
+from room_server.telegram.deep_links import open_links
 from room_server.transactions import Transactions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -180,3 +182,12 @@ async def listed(store: Store) -> list[PublicRoom]:
         partitions = f"{len(store.unavailable)} of {len(store.keys.tags)} partitions do not answer"
         click.echo(f"warning: {partitions}; their webinars are missing here", err=True)
     return rooms
+
+
+async def telegram_urls(made: Settings, store: Store, people: Iterable[Person]) -> dict[Person, str]:
+    """The links that connect these people's Telegram; none while no worker has found out the bot's name."""
+    name = await bot.name(store)
+    if name is None:
+        return {}
+    links = await open_links(made, store)
+    return {person: links.url(name, person) for person in people}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import click
@@ -19,6 +19,7 @@ from room_server.commands.common import (
     run,
     settings,
     state_options,
+    telegram_urls,
     webinar_argument,
     with_store,
     with_transactions,
@@ -26,6 +27,7 @@ from room_server.commands.common import (
 from room_server.commands.roster_file import RosterFile
 from room_server.commands.token import Span
 from room_server.config import PREFIX, Settings
+from room_server.core.bindings import Person, lead
 from room_server.core.messages import MAX_LEAD_ID, Role
 from room_server.core.registration import Lead
 from room_server.core.site_hooks import WithdrawLeads
@@ -94,8 +96,8 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
         click.echo(f"{done.removed} leads removed")
     if done.left_out:
         click.echo(f"{len(done.left_out)} leads left out: `lead forget` was told to forget them less than a day ago")
-    for lead, until in done.left_out:
-        click.echo(f"lead {lead} can be imported again after {until:%Y-%m-%d %H:%M:%S} UTC")
+    for lead_id, until in done.left_out:
+        click.echo(f"lead {lead_id} can be imported again after {until:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @roster.command()
@@ -130,12 +132,13 @@ def withdraw(webinar_id: str, lead_ids: tuple[int, ...], **flags: Any) -> None:
 )
 @state_options
 def links(webinar_id: str, valid: int, **flags: Any) -> None:
-    """Print one personal link per lead, as CSV: lead_id, link, short_url.
+    """Print personal links of each lead, as CSV: lead_id, link, short_url, telegram_url.
 
     Each holds until 14 days after the planned time, so links outlive a webinar that is moved by less than that.
     short_url leads to the same room, for mailers that drop what follows the # of a link. Each call makes new ones; the
     old ones hold too, up to twenty per lead. `lead forget` ends them. Whoever has a link enters as that lead: mail each
-    to its owner only.
+    to its owner only. telegram_url opens the bot, which then knows the lead's chat, for all webinars; it is empty until
+    a worker has found out the bot's name.
 
     \b
     Examples:
@@ -145,18 +148,29 @@ def links(webinar_id: str, valid: int, **flags: Any) -> None:
     made = with_token_secret(settings(**flags))
     if made.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links")
-    expires_at, codes = run(_registered(made, webinar_id, timedelta(seconds=valid)))
-    seconds = expires_at - int(time.time())
+    found = run(_links(made, webinar_id, timedelta(seconds=valid)))
+    seconds = found.expires_at - int(time.time())
     base = (made.public_url or _local_url()).rstrip("/")
-    click.echo("lead_id,link,short_url")
-    for lead, code in codes.items():
-        claims = {"sub": str(lead), "role": Role.ATTENDEE, "webinar_id": webinar_id}
+    click.echo("lead_id,link,short_url,telegram_url")
+    for lead_id, code in found.codes.items():
+        claims = {"sub": str(lead_id), "role": Role.ATTENDEE, "webinar_id": webinar_id}
         token = quote(auth.issue(made, claims, seconds))
-        click.echo(f"{lead},{base}/room/{webinar_id}#token={token},{base}/r/{code}")
+        telegram = found.telegram.get(lead(lead_id), "")
+        click.echo(f"{lead_id},{base}/room/{webinar_id}#token={token},{base}/r/{code},{telegram}")
 
 
-async def _registered(made: Settings, webinar_id: str, valid: timedelta) -> tuple[int, dict[int, str]]:
-    """Until when links hold (Unix seconds), and a new short link's code for each lead, by lead."""
+class Links(NamedTuple):
+    """What the links of a webinar's leads are made of."""
+
+    expires_at: int
+    """Until when they hold, Unix seconds."""
+    codes: dict[int, str]
+    """Of each lead's new short link."""
+    telegram: dict[Person, str]
+
+
+async def _links(made: Settings, webinar_id: str, valid: timedelta) -> Links:
+    """Make them, for every lead on the roster. Raises click.ClickException, Unknown, StateUnavailable."""
     async with open_state(made) as state:
         valid_until = (await load_room(state.store, webinar_id)).scheduled_at + valid
         expires_at = int(valid_until.timestamp())
@@ -164,7 +178,8 @@ async def _registered(made: Settings, webinar_id: str, valid: timedelta) -> tupl
             ended = f"{valid_until:%Y-%m-%d %H:%M} UTC, counted from its planned time"
             raise click.ClickException(f"links of {webinar_id} would have ended at {ended}; see --valid")
         leads = sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
-        return expires_at, await short_links.save(state.store, webinar_id, leads, expires_at)
+        codes = await short_links.save(state.store, webinar_id, leads, expires_at)
+        return Links(expires_at, codes, await telegram_urls(made, state.store, map(lead, leads)))
 
 
 def _local_url() -> str:

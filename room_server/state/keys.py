@@ -26,8 +26,10 @@ OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates
 """Kinds of keys of a partition that `commit.lua` writes."""
 OF_THE_SITE = ("receivers", "receiver", "parked")
 """Kinds of keys of a partition about the receivers of its events."""
-PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, *OF_THE_SITE, "due", "erasures")
-"""Kinds of keys without a time to live: they live as long as their webinar or their partition."""
+OF_THE_BOT = ("bindings", "chats", "secret")
+"""Kinds of keys of the bot and of the people who write to it, without a time to live."""
+PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, *OF_THE_SITE, *OF_THE_BOT, "due", "erasures")
+"""Kinds of keys without a time to live: they live as long as their webinar, their partition or the bot."""
 
 
 def hashed(key: str) -> str:
@@ -185,6 +187,16 @@ class Keys:
     def check(tag: str, digest: str) -> str:
         """String with a time to live: the event of the site's check whose nonce has this hash was appended."""
         return f"rs:{{{tag}}}:check:{digest}"
+
+    @staticmethod
+    def bot(kind: str) -> str:
+        """A key of the bot; all of them are in one slot.
+
+        `bindings`: hash, `lead:42` or `partner:7` -> the person's chat, JSON. `chats`: hash, chat id -> whose it is and
+        whether it wants messages, JSON. `secret`: string, a random key for links if there is no TOKEN_SECRET. `name`:
+        string with a time to live, the bot's user name.
+        """
+        return f"rs:{{telegram}}:{kind}"
 
     def of_commit(self, webinar_id: str, commit_id: str) -> dict[str, str]:
         """The keys that `commit.lua` reads and writes, by the names that it uses for them."""

@@ -137,3 +137,11 @@ async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
             entry = store.records.readable(ENTRY, raw, f"a roster entry of {webinar_id}")
             if entry is not None:
                 yield entry
+
+
+async def partners(store: Store) -> set[int]:
+    """The partners on the rosters of all webinars. Raises StateUnavailable."""
+    async with deadline():
+        found = await store.call_all([("ZRANGE", store.keys.webinars(tag), 0, -1) for tag in store.keys.tags])
+    names = [name.decode() for webinars in found for name in webinars]
+    return {entry.partner_id for name in names async for entry in entries(store, name) if entry.partner_id is not None}

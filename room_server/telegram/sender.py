@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -39,6 +40,8 @@ TROUBLE_SECONDS = 30.0
 """Pause of a message after a server error: it is tried only once more, so rather when Telegram has recovered."""
 HALTED_SECONDS = 1.0
 """Pause of a message after its token was refused: then another worker with a valid token may send it."""
+USER_NAME = re.compile(r"[A-Za-z0-9_]{1,64}")
+"""A user name of Telegram as it may stand in a link."""
 _written: ContextVar[list[str]] = ContextVar("what of the request in this context was begun to be written")
 SILENCED_LOGGERS = ("httpx", "httpcore", "telegram")
 """Loggers of libraries that would log the token (in URLs) or names and chat ids (in answers that are no JSON)."""
@@ -56,6 +59,8 @@ class Sender:
         self.status = status
         self._way = f" through the proxy of {proxy}" if proxy else ""
         self._is_warned = False
+        self.name = ""
+        """The bot's user name, once Telegram has told it."""
 
     @property
     def halted(self) -> bool:
@@ -73,7 +78,7 @@ class Sender:
             return True
         try:
             async with asyncio.timeout(STEP_SECONDS):
-                await self._bot.get_me()
+                name = (await self._bot.get_me()).username
         except InvalidToken:
             self._halt()
         except Exception as error:  # whatever it is, it must not end the worker
@@ -84,6 +89,7 @@ class Sender:
             self._is_warned = True
             return False
         else:
+            self.name = name if isinstance(name, str) and USER_NAME.fullmatch(name) else ""
             if not self.halted:
                 self.status = "ok"
         return True
@@ -168,8 +174,8 @@ class Request(HTTPXRequest):
         match answer := HTTPXRequest.parse_json_payload(payload):
             case {"ok": True, "result": {"message_id": int(number)}}:
                 return {"result": {"message_id": number, "date": 1, "chat": {"id": 1, "type": "private"}}}
-            case {"ok": True, "result": {"is_bot": True, "id": int(number)}}:
-                return {"result": {"id": number, "is_bot": True, "first_name": ""}}
+            case {"ok": True, "result": {"is_bot": True, "id": int(number), **more}}:
+                return {"result": {"id": number, "is_bot": True, "first_name": "", "username": more.get("username")}}
             case {"ok": True}:
                 raise TelegramError("the answer tells of no message")
         return answer

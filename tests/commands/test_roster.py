@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from room_server.auth import Authenticator
+from room_server.core.bindings import lead
 from room_server.core.messages import Role
-from room_server.state import short_links
+from room_server.state import bot, short_links
 from room_server.state.startup import open_state
-from tests.support import settings_for
+from room_server.telegram.deep_links import DeepLinks
+from tests.commands.aftermath import on
+from tests.support import TOKEN_SECRET, settings_for
 from tests.terminal import Terminal
 
 PUBLIC = ("--public-url", "https://rooms.example.org/")
@@ -188,7 +191,9 @@ def test_links_of_a_webinar_long_past_are_refused(launch: Terminal) -> None:
     launch.says("webinar", "set", "launch", "--at", (datetime.now(UTC) - 14 * DAY).isoformat())
 
     assert "would have ended at" in launch.refuses("roster", "links", "launch", *PUBLIC)
-    assert launch.says("roster", "links", "launch", *PUBLIC, "--valid", "15d") == "lead_id,link,short_url\n"
+    assert (
+        launch.says("roster", "links", "launch", *PUBLIC, "--valid", "15d") == "lead_id,link,short_url,telegram_url\n"
+    )
 
 
 def test_links_of_no_webinar_are_refused(terminal: Terminal) -> None:
@@ -196,7 +201,7 @@ def test_links_of_no_webinar_are_refused(terminal: Terminal) -> None:
 
 
 def test_an_empty_roster_has_no_links(launch: Terminal) -> None:
-    assert launch.says("roster", "links", "launch", *PUBLIC) == "lead_id,link,short_url\n"
+    assert launch.says("roster", "links", "launch", *PUBLIC) == "lead_id,link,short_url,telegram_url\n"
 
 
 async def test_each_link_has_a_short_one_that_leads_to_the_same(
@@ -206,7 +211,7 @@ async def test_each_link_has_a_short_one_that_leads_to_the_same(
     said = await asyncio.to_thread(launch.says, "roster", "links", "launch", *PUBLIC)
 
     rows = list(csv.DictReader(said.splitlines()))
-    assert list(rows[0]) == ["lead_id", "link", "short_url"]
+    assert list(rows[0]) == ["lead_id", "link", "short_url", "telegram_url"]
     async with open_state(settings_for(valkey_url)) as state:
         for row in rows:
             host, _, code = row["short_url"].rpartition("/r/")
@@ -215,3 +220,14 @@ async def test_each_link_has_a_short_one_that_leads_to_the_same(
                 "https://rooms.example.org",
                 ("launch", short_links.Claims(int(row["lead_id"]), int((at + 14 * DAY).timestamp()))),
             )
+
+
+def test_each_lead_has_a_link_to_the_bot_once_a_worker_knows_its_name(launch: Terminal, tmp_path: Path) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 1, 2))
+    unknown = launch.says("roster", "links", "launch", *PUBLIC)
+    on(str(launch.environment["ROOM_SERVER_REDIS_URL"]), lambda store: bot.keep_name(store, "a_bot"))
+    rows = list(csv.DictReader(launch.says("roster", "links", "launch", *PUBLIC).splitlines()))
+
+    links = DeepLinks((TOKEN_SECRET.encode(),))
+    assert [row["telegram_url"] for row in csv.DictReader(unknown.splitlines())] == ["", ""]
+    assert [row["telegram_url"] for row in rows] == [links.url("a_bot", lead(1)), links.url("a_bot", lead(2))]

@@ -36,6 +36,7 @@ NAMES = {
     "check": (KEYS.check("p2", "digest"), "rs:{p2}:check:digest"),
     "probe": (KEYS.probe("p2"), "rs:{p2}:probe"),
     "channel": (KEYS.channel("p2"), "rs:{p2}:rooms"),
+    "bot": (KEYS.bot("bindings"), "rs:{telegram}:bindings"),
     "pace": (KEYS.pace("bot"), "rs:{pace}:bot"),
     "webhook": (KEYS.webhook("digest"), "rs:webhook:digest"),
     "nodes": (KEYS.nodes("p2"), "rs:{p2}:nodes"),
