@@ -30,6 +30,7 @@ from room_server.api.links import Links
 from room_server.api.metrics import Metrics
 from room_server.api.pages import FrameSources
 from room_server.api.rooms import Rooms
+from room_server.api.telegram_updates import TelegramUpdates
 from room_server.auth import Authenticator
 from room_server.channels.drain import Drain, drain_on_sigterm, ended_at_once
 from room_server.channels.handshake import Admission
@@ -44,7 +45,9 @@ from room_server.process import vital
 from room_server.rate_limit import PerAddress
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.startup import State, log_server_problems, wait_for_state
+from room_server.state.store import Store
 from room_server.telegram.deep_links import OfferedLinks
+from room_server.telegram.updates import Updates
 from room_server.telemetry import logs, multiprocess, prometheus, tracing
 from room_server.telemetry.multiprocess import Slot
 from room_server.telemetry.prometheus import P
@@ -68,6 +71,7 @@ class WebProcess(Struct, kw_only=True):
     counts_feed: CountsFeed
     heartbeat: Heartbeat
     hooks: Hooks
+    telegram_updates: TelegramUpdates
     rooms: Rooms
     links: Links
     counts: Counts
@@ -96,6 +100,7 @@ class Endpoint:
 
 
 ROUTES: list[BaseRoute] = [
+    Route("/hooks/telegram_update", Endpoint(lambda web: web.telegram_updates.receive), methods=["POST"]),
     Route("/hooks/{name}", Endpoint(lambda web: web.hooks.receive), methods=["POST"]),
     Route("/rooms/{webinar_id}/state", Endpoint(lambda web: web.rooms.state), methods=[]),  # all: it answers 405 itself
     Route("/rooms/{webinar_id}/me", Endpoint(lambda web: web.rooms.standing), methods=["GET"]),
@@ -189,6 +194,23 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
     }
 
 
+def collected(web: WebProcess, conflicts: int) -> prometheus.Samples:
+    """What this process counts; `conflicts` are its commits that failed because the records had changed."""
+    return {
+        **web.hooks.metrics(),
+        **web.telegram_updates.metrics(),
+        **socket_metrics(web.hub, web.admission, web.listener),
+        (P + "heartbeat_age_seconds",): time.monotonic() - web.heartbeat.announced_at,
+        (P + "commit_conflicts_total",): conflicts,
+    }
+
+
+def connect_telegram(settings: Settings, store: Store) -> tuple[OfferedLinks, TelegramUpdates]:
+    """The links to the bot that pages offer, and the endpoint that hears who has pressed one."""
+    offered = OfferedLinks(settings, store)
+    return offered, TelegramUpdates(offered.webhook_secrets, Updates(store, offered.links).take_raw)
+
+
 def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     """Make the objects of a web process. `slot` is its place among the workers of this host, if there are several."""
     store, authenticator = state.store, Authenticator(settings)
@@ -197,19 +219,12 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     reader = Reader(store, hub, transactions.renew)
     listener = Listener(state.client, store.keys, hub, reader)
     hooks = Hooks(transactions, authenticator, settings.max_hooks_per_person)
+    offered, telegram_updates = connect_telegram(settings, store)
     admission = Admission(settings, hub, timers, authenticator.token)
     counts = Counts(store, authenticator, settings.max_reads_per_person)
     heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counts(), "hooks": hooks.by_code()})
 
-    def collect() -> prometheus.Samples:
-        return {
-            **hooks.metrics(),
-            **socket_metrics(hub, admission, listener),
-            (P + "heartbeat_age_seconds",): time.monotonic() - heartbeat.announced_at,
-            (P + "commit_conflicts_total",): transactions.conflicts,
-        }
-
-    return WebProcess(
+    web = WebProcess(
         hub=hub,
         timers=timers,
         reader=reader,
@@ -218,13 +233,15 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
         counts_feed=CountsFeed(hub, counts.visible),
         heartbeat=heartbeat,
         hooks=hooks,
-        rooms=Rooms(store, authenticator, settings.max_reads_per_person, OfferedLinks(settings, store).url),
+        telegram_updates=telegram_updates,
+        rooms=Rooms(store, authenticator, settings.max_reads_per_person, offered.url),
         links=Links(store, settings),
         counts=counts,
         attendance=Attendance(store, authenticator, settings.max_reads_per_person),
-        metrics=Metrics(settings, store, collect, slot),
+        metrics=Metrics(settings, store, lambda: collected(web, transactions.conflicts), slot),
         health=Health(store, listener.away, lambda: admission.draining),
         openapi=Document(openapi.document, settings.public_url),
         asyncapi=Document(asyncapi.document, settings.public_url),
         frame_sources=FrameSources(store),
     )
+    return web

@@ -19,6 +19,7 @@ from room_server.core.messages import Actor, Entered, SetCtaVisibility, SetStatu
 from room_server.core.room import Room
 from room_server.errors import Conflict, Refusal, StateUnavailable, webinar_unknown
 from room_server.ids import new_epoch
+from room_server.state import bindings
 from room_server.state.records import Loaded, Target
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
@@ -106,15 +107,24 @@ class Transactions:
         async with deadline():
             loaded, change = assumed, accepted(decision, assumed)
             if loaded is None or change is None:
-                loaded = await self.store.load_to_decide(target, replicated)
+                loaded = await self._with_chats(await self.store.load_to_decide(target, replicated))
                 change = _decided(decision, loaded.facts)
             for _ in range(ATTEMPTS):
                 stored = await self.store.commit(loaded, change, self._evaluation_in(change), replicated)
                 if stored is None:
                     return change
                 self.conflicts += 1
-                loaded, change = stored, _decided(decision, stored.facts)
+                loaded = await self._with_chats(stored)
+                change = _decided(decision, loaded.facts)
         raise StateUnavailable(f"the webinar changed {ATTEMPTS} times while this was decided; repeat the request")
+
+    async def _with_chats(self, loaded: Loaded) -> Loaded:
+        """The facts with the chats that the lead and its partner are bound to, if messages may follow."""
+        facts = loaded.facts
+        if not loaded.target.lead or facts.room is None or facts.room.finished_at is None:
+            return loaded
+        (bound,) = await bindings.bound_chats(self.store, [(int(loaded.target.lead), facts.entry)])
+        return replace(loaded, facts=replace(facts, bound=bound))
 
     def _assumed(self, command: Command, target: Target) -> Loaded | None:
         """Facts that are likely: the room is as this process's copy, and a lead who enters has not entered before."""
@@ -128,9 +138,11 @@ class Transactions:
         finished_at = change.room.finished_at
         if not change.arm_evaluation or finished_at is None:
             return None
-        own = change.room.grace
-        grace = self._grace if own is None else timedelta(seconds=own)
-        return max(finished_at + grace - utc_now(), timedelta())
+        return max(finished_at + self.grace_of(change.room) - utc_now(), timedelta())
+
+    def grace_of(self, room: Room) -> timedelta:
+        """The time from the room's end to its evaluation."""
+        return self._grace if room.grace is None else timedelta(seconds=room.grace)
 
 
 def accepted(decision: Decision, assumed: Loaded | None) -> Change | None:

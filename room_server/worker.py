@@ -7,24 +7,29 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
 from room_server.clock import utc_now
-from room_server.config import Settings
+from room_server.config import PREFIX, Settings
 from room_server.errors import Refusal, UnreadableRecord
-from room_server.jobs import erased_entries, retention
+from room_server.jobs import binding_retention, erased_entries, retention
 from room_server.jobs.evaluation import Evaluations
+from room_server.jobs.late_bindings import LateBindings
 from room_server.jobs.live_limit import LiveLimit
 from room_server.process import vital
 from room_server.site.worker import deliver, forget_unseen
+from room_server.state import bot
 from room_server.state.evaluation_schedule import ScheduledEvaluation
 from room_server.state.heartbeat import Heartbeat, node_name
 from room_server.state.outbox import Outbox
 from room_server.state.startup import State
 from room_server.state.store import Store
 from room_server.telegram import texts
-from room_server.telegram.sender import open_sender
+from room_server.telegram.calls import open_calls
+from room_server.telegram.receiver import Receiver
+from room_server.telegram.replies import ReplySender
+from room_server.telegram.sender import Sender, open_sender
 from room_server.telegram.worker import Worker, pause
 from room_server.telemetry import tracing
 from room_server.transactions import Transactions
@@ -37,6 +42,8 @@ LIMIT_EVERY = 30.0
 """Seconds between two looks for webinars that nobody has stopped."""
 ERASE_EVERY = 5.0
 """Seconds between two looks for forgotten leads."""
+BINDINGS_EVERY = 1.0
+"""Seconds between two looks for people who were bound to a chat."""
 TIDY_EVERY = 600.0
 """Seconds between two runs of retention."""
 
@@ -45,7 +52,7 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
     """Evaluate and deliver until `stopping` is set; what is in hand is finished first. Raises ConfigurationError."""
     texts.check_standard()
     owner, transactions = node_name(), Transactions(state.store, settings.evaluation_grace)
-    async with open_sender(settings) as sender, asyncio.TaskGroup() as tasks:
+    async with open_sender(settings) as sender, receiving(settings, state, sender), asyncio.TaskGroup() as tasks:
         worker = Worker(Outbox(state.store), sender, owner, stopping)
         heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0, "telegram": sender.status})
         beating = tasks.create_task(heartbeat.beat())
@@ -55,7 +62,47 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
         if settings.live_hours:
             tasks.create_task(limit_live(LiveLimit(transactions, settings.live_hours), stopping))
         tasks.create_task(erase(state.store, stopping))
+        tasks.create_task(look_for_bindings(LateBindings(transactions), stopping))
         tasks.create_task(tidy(state.store, settings, stopping))
+
+
+async def may_receive(settings: Settings, state: State, sender: Sender) -> bool:
+    """Whether this worker can receive updates. A person whose link cannot be verified would be refused by mistake."""
+    if settings.telegram_updates == "off":
+        with suppress(Refusal):
+            await bot.drop_name(state.store)
+        return False
+    if not settings.telegram_token or sender.status == "proxy_unusable":
+        return False
+    if not settings.token_secrets() and not settings.token_public_key:
+        logger.warning(
+            "%sTOKEN_SECRET is not set for this worker, so it cannot tell whose links are pressed and receives no "
+            "updates of the bot; give it the secret of the web processes",
+            PREFIX,
+        )
+        return False
+    return True
+
+
+@asynccontextmanager
+async def receiving(settings: Settings, state: State, sender: Sender) -> AsyncIterator[None]:
+    """Receive the updates of the bot and send its replies, as long as the block runs.
+
+    Whatever is wrong with that stops no evaluation and no delivery.
+    """
+    if not await may_receive(settings, state, sender):
+        yield
+        return
+    stopping = asyncio.Event()
+    async with open_calls(settings) as calls, asyncio.TaskGroup() as tasks:
+        replying = tasks.create_task(ReplySender(state.store, sender, calls).run(stopping))
+        receiver = tasks.create_task(Receiver(settings, state.store, sender, node_name()).run(calls))
+        try:
+            yield
+        finally:
+            receiver.cancel()
+            stopping.set()
+            await asyncio.wait([replying, receiver])
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
@@ -112,6 +159,16 @@ async def erase(store: Store, stopping: asyncio.Event) -> None:
         await pause(stopping, ERASE_EVERY)
 
 
+async def look_for_bindings(late: LateBindings, stopping: asyncio.Event) -> None:
+    """Send what found no chat to whom was bound since."""
+    while not stopping.is_set():
+        try:
+            await late.check()
+        except Refusal as refusal:
+            logger.warning("it cannot be seen whom messages wait for: %s", refusal.detail)
+        await pause(stopping, BINDINGS_EVERY)
+
+
 async def tidy(store: Store, settings: Settings, stopping: asyncio.Event) -> None:
     """Delete webinars whose retention is over, consumers of workers that died, receivers that no setting names."""
     outbox, days = Outbox(store), settings.retention_days
@@ -119,6 +176,7 @@ async def tidy(store: Store, settings: Settings, stopping: asyncio.Event) -> Non
         try:
             if days:
                 await retention.expire(store, utc_now() - timedelta(days=days), stopping)
+                await binding_retention.expire(store, utc_now() - timedelta(days=days))
             await outbox.tidy()
             await forget_unseen(store, settings.site_urls())
         except Refusal as refusal:

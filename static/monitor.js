@@ -14,7 +14,7 @@ import { History } from './sparkline.js';
 const STALE_MS = 5000;
 const ACCEPTED = 'ok';
 const ON_THE_WAY = ['queued', 'sending', 'held', 'doubtful'];
-const AT_THE_END = ['sent', 'dry_run', 'no_chat', 'undeliverable', 'parked'];
+const AT_THE_END = ['sent', 'dry_run', 'no_chat', 'opted_out', 'undeliverable', 'parked'];
 const WORRYING = ['doubtful', 'undeliverable', 'parked'];
 
 const total = new History();

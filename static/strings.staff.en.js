@@ -128,6 +128,7 @@ export default {
   'delivery.sent': 'Sent',
   'delivery.dry_run': 'Not sent: no bot token',
   'delivery.no_chat': 'No chat',
+  'delivery.opted_out': 'Turned off by the person',
   'delivery.undeliverable': 'Chat cannot be reached',
   'delivery.parked': 'Parked until decided',
   'monitor.site': 'Events to the site',

@@ -128,6 +128,7 @@ export default {
   'delivery.sent': 'Отправлены',
   'delivery.dry_run': 'Без отправки: нет токена бота',
   'delivery.no_chat': 'Нет чата',
+  'delivery.opted_out': 'Человек отключил',
   'delivery.undeliverable': 'Чат недоступен',
   'delivery.parked': 'Отложены до решения',
   'monitor.site': 'События для сайта',

@@ -33,6 +33,8 @@ OPEN = {
     "/demo/recording": "/demo/recording",
 }
 """What everybody may read, whatever token comes along: the route, and one address on it."""
+TELEGRAM = "/hooks/telegram_update"
+"""What only Telegram's secret opens."""
 BY_CODE = "/links"
 """What only the code of a short link opens."""
 READ = {

@@ -34,6 +34,7 @@ from tests.callers import (
     READERS,
     ROLES,
     SENT,
+    TELEGRAM,
     WATCHED,
 )
 from tests.raw import BINARY, CLOSE, TEXT, connecting, handshake, in_room, masked, upgrade
@@ -119,7 +120,7 @@ def test_every_route_hook_socket_and_role_is_in_the_table() -> None:
     routes = [*ROUTES, *pages.routes()]
     assert all(isinstance(route, Route | Mount) for route in routes)
     paths = {route.path for route in routes if isinstance(route, Route | Mount)}
-    assert paths == {*OPEN, *READ, SCRAPED, BY_CODE, "/hooks/{name}"}
+    assert paths == {*OPEN, *READ, SCRAPED, BY_CODE, TELEGRAM, "/hooks/{name}"}
     assert {socket.address for socket in SOCKETS.values()} == set(WATCHED)
     assert {*ACCEPTED, *EMITTED} == set(SENT)
     assert {role.value for role in Role} == set(ROLES)
@@ -138,6 +139,12 @@ async def test_no_token_opens_a_short_link(site: Site) -> None:
     for role, credential in EVERYBODY:
         answer = await site.http.get(BY_CODE, headers=headers(site, role, credential))
         assert answer.status_code in {404, 429}, (role, credential)
+
+
+async def test_no_token_takes_telegrams_place(site: Site) -> None:
+    for role, credential in EVERYBODY:
+        answer = await site.http.post(TELEGRAM, content=b"{}", headers=headers(site, role, credential))
+        assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), (role, credential)
 
 
 async def test_every_role_reads_what_it_may(site: Site) -> None:

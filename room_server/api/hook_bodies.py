@@ -15,11 +15,13 @@ from room_server.core.site_hooks import SITE_HOOKS, RegisterLeads, SiteHook
 from room_server.errors import BadInput, Refusal
 from room_server.operations.webinars import check_plan
 
+TELEGRAM_UPDATE = "telegram_update"
+"""The hook by which Telegram itself tells of something (see api.telegram_updates)."""
 ACCEPTED: dict[str, type[Inbound | SiteHook]] = {**INBOUND, **SITE_HOOKS}
 """Every hook that may come in, by name."""
 MAX_BODY = 16 * 1024
 """Bytes of a hook's body, if MAX_BODIES does not name the hook."""
-MAX_BODIES = {"core_roster_register": 256 * 1024}
+MAX_BODIES = {"core_roster_register": 256 * 1024, TELEGRAM_UPDATE: 256 * 1024}
 MAX_FAULTS = 6 * registration.MAX_LEADS
 """Most wrong fields that an answer names: all of them, unless there are too many leads."""
 _DECODERS: dict[str, msgspec.json.Decoder[Inbound | SiteHook]] = {
@@ -56,7 +58,7 @@ def _too_large(most: int) -> Refusal:
 
 def decode(name: str, body: bytes) -> Inbound | SiteHook:
     """The typed hook. Raises BadInput: `malformed_body` when it is no JSON object, else what is wrong with a field."""
-    _check_syntax(body)
+    check_syntax(body)
     try:
         hook = _DECODERS[name].decode(body)
     except msgspec.ValidationError as error:
@@ -82,7 +84,7 @@ def _check_leads(faults: Iterator[tuple[str, str]]) -> None:
         raise BadInput("invalid_payload", "; ".join([*told, *more]), field=found[0][0])
 
 
-def _check_syntax(body: bytes) -> None:
+def check_syntax(body: bytes) -> None:
     """Raises BadInput when the body is no JSON object. The typed decoder would stop at a wrong field before that."""
     if body.lstrip(b" \t\r\n")[:1] != b"{":
         raise BadInput("malformed_body", "the body is not a JSON object")

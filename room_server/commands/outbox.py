@@ -21,6 +21,7 @@ from room_server.core.decision_types import Facts
 from room_server.core.delivery import ENDED, RETRIABLE, Delivery, finish, restart
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.errors import UnreadableRecord
+from room_server.state.bindings import with_chats
 from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
@@ -102,7 +103,7 @@ def list_(webinar_id: str | None, text: bool, everything: bool, **options: Any) 
 @_filter_options
 @state_options
 def retry(webinar_id: str, **options: Any) -> None:
-    """Send parked, undeliverable, dry-run and chatless messages on their way again, to where the roster says now.
+    """Send parked, undeliverable, dry-run, opted-out and chatless messages on their way again, to the present chat.
 
     A parked message may have arrived before: Telegram cannot tell.
 
@@ -131,7 +132,7 @@ def _retried(delivery: Delivery, facts: Facts) -> Delivery | None:
     """The message as if it were new; None where it would end at once, as for a lead that still has no chat."""
     if delivery.status not in RETRIABLE or facts.room is None:
         return None
-    again = restart(delivery, facts.recording, facts.entry, utc_now())
+    again = restart(delivery, facts, utc_now())
     return None if again.status in ENDED else again
 
 
@@ -163,7 +164,8 @@ def _edit_all(webinar_id: str, options: dict[str, Any], edit: Edit) -> None:
 
 async def _edit_one(store: Store, webinar_id: str, stored: StoredDelivery, edit: Edit) -> bool:
     """Whether the message was changed: it was not if `edit` leaves it, or if a worker changed it first."""
-    new = edit(stored.delivery, await store.load(webinar_id, stored.delivery.lead_id))
+    lead_id = stored.delivery.lead_id
+    new = edit(stored.delivery, await with_chats(store, lead_id, await store.load(webinar_id, lead_id)))
     if new is None:
         return False
     then = FollowOn(wakes=new.status is DeliveryStatus.QUEUED)

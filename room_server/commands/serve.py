@@ -108,7 +108,7 @@ def worker(**flags: Any) -> None:
     Example:
       ROOM_SERVER_TELEGRAM_TOKEN=123:abc room-server worker
     """
-    made = settings(**flags)
+    made = given if (given := settings(**flags)).redis_url else with_token_secret(given)
     logs.configure(made.log_format)
     tracing.configure(os.environ)
 

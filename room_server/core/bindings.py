@@ -23,6 +23,12 @@ class Person(Struct, frozen=True, order=True):
         return f"{self.kind}:{self.id}"
 
 
+def person_of(name: str) -> Person:
+    """The person with this name. Raises ValueError."""
+    kind, _, number = name.partition(":")
+    return Person(PersonKind(kind), int(number))
+
+
 def lead(lead_id: int) -> Person:
     """A lead."""
     return Person(PersonKind.LEAD, lead_id)
@@ -58,3 +64,19 @@ class BoundChats(Struct, frozen=True, kw_only=True):
 
     candidate: int | None = None
     partner: int | None = None
+
+
+class Chat(Struct, frozen=True, omit_defaults=True):
+    """What is known of a private chat: whose it is, and whether it wants messages."""
+
+    people: tuple[str, ...] = ()
+    """The names of those who are bound to it."""
+    locale: str = "ru"
+    opted_out: bool = False
+    """Whether it sent /stop, and no /start since."""
+    blocked: bool = False
+    """Whether it has blocked the bot."""
+    as_of: tuple[int, int] = (0, 0)
+    """Time (Unix seconds) and number of the update that last said what it wants: updates may come in any order."""
+    at: datetime | None = None
+    """When it last changed, or was last found to be of use (see jobs.binding_retention)."""

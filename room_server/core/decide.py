@@ -43,6 +43,7 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
         participation=facts.participation,
         entry=facts.entry,
         recording=facts.recording,
+        bound=facts.bound,
         command_id=command.id,
         actor_name=command.actor.name if command.actor.lead_id else None,
         now=now,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from room_server.core.bindings import BoundChats
 from room_server.core.messages import Actor, ClientHook, CoreHook, Event, Message
 from room_server.core.room import Participation, Recording, Room, RosterEntry
 
@@ -44,6 +45,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     entry: RosterEntry | None = None
     named_recording: Recording | None = None
     """A recording that was named after the room was archived; its messages use this one."""
+    bound: BoundChats = BoundChats()
+    """The chats to which the lead and its partner are bound, as far as the roster has none."""
 
     @property
     def recording(self) -> Recording:
@@ -58,6 +61,7 @@ class DecisionContext(Struct, frozen=True, kw_only=True):
     participation: Participation | None
     entry: RosterEntry | None
     recording: Recording
+    bound: BoundChats
     command_id: str
     actor_name: str | None
     now: datetime

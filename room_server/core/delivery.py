@@ -3,7 +3,7 @@
     held ◀─recording──▶ queued ◀──later──┐
                           │ claim        │
                           ▼              │
-                       sending ──────────┴─▶ sent · dry_run · undeliverable · no_chat · parked (tried too often)
+                       sending ──────────┴─▶ sent · dry_run · undeliverable · no_chat · opted_out · parked
                           │ outcome unknown
                           ▼
                        doubtful ──claim──▶ sending ──unknown again──▶ parked
@@ -36,11 +36,19 @@ DOUBT_PAUSE = 2.0
 
 CLAIMABLE = frozenset({DeliveryStatus.QUEUED, DeliveryStatus.DOUBTFUL})
 RETRIABLE = frozenset(
-    {DeliveryStatus.DRY_RUN, DeliveryStatus.NO_CHAT, DeliveryStatus.UNDELIVERABLE, DeliveryStatus.PARKED}
+    {
+        *(DeliveryStatus.DRY_RUN, DeliveryStatus.NO_CHAT, DeliveryStatus.OPTED_OUT),
+        *(DeliveryStatus.UNDELIVERABLE, DeliveryStatus.PARKED),
+    }
 )
 """What `outbox retry` may queue again."""
 ENDED = RETRIABLE | {DeliveryStatus.SENT}
-FINAL_OUTCOMES = {"sent": DeliveryStatus.SENT, "dry_run": DeliveryStatus.DRY_RUN, "final": DeliveryStatus.UNDELIVERABLE}
+FINAL_OUTCOMES = {
+    "sent": DeliveryStatus.SENT,
+    "dry_run": DeliveryStatus.DRY_RUN,
+    "final": DeliveryStatus.UNDELIVERABLE,
+    "opted_out": DeliveryStatus.OPTED_OUT,
+}
 """Outcomes that end a delivery, and its status then."""
 NOT_TRIED = frozenset({"flood", "halted", "late", "unconfirmed"})
 """Outcomes of a claim that do not count as a try."""
@@ -63,7 +71,17 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The result of one try."""
 
     kind: Literal[
-        "sent", "dry_run", "final", "refused", "flood", "migrated", "unknown", "halted", "late", "unconfirmed"
+        "sent",
+        "dry_run",
+        "final",
+        "opted_out",
+        "refused",
+        "flood",
+        "migrated",
+        "unknown",
+        "halted",
+        "late",
+        "unconfirmed",
     ]
     """Nothing was sent when it is `late` (its slot is far off, or its text is outdated) or `unconfirmed` (it is unknown
     whether the claim is durable)."""
@@ -147,17 +165,19 @@ def may_still_record(claimed: Delivery, current: Delivery) -> bool:
     return is_doubted and (current.doubts, current.attempts) == (claimed.doubts + 1, claimed.attempts)
 
 
-def restart(delivery: Delivery, recording: Recording, entry: RosterEntry | None, now: datetime) -> Delivery:
-    """The message as if it were new, by the present roster and recording: one that was held or is retried."""
-    chat_id = chat_of(delivery.kind, entry) if entry else delivery.chat_id
-    status, error = first_status(delivery.kind, chat_id, recording)
+def restart(delivery: Delivery, facts: Facts, now: datetime) -> Delivery:
+    """The message as if it were new, by the present roster, bindings and recording: it was held, or is retried."""
+    entry, chat_id = facts.entry, chat_of(delivery.kind, facts.entry, facts.bound)
+    if chat_id is None and entry is None:
+        chat_id = delivery.chat_id
+    status, error = first_status(delivery.kind, chat_id, facts.recording)
     locale = entry.locale if entry else delivery.locale
     return replace(delivery, status=status, error=error, chat_id=chat_id, locale=locale, attempts=0, doubts=0, at=now)
 
 
-def has_chat_now(delivery: Delivery, entry: RosterEntry | None) -> bool:
-    """Whether a message that ended without a chat has one since: its lead, or the lead's chat, came to the roster."""
-    return delivery.status is DeliveryStatus.NO_CHAT and entry is not None and chat_of(delivery.kind, entry) is not None
+def has_chat_now(delivery: Delivery, facts: Facts) -> bool:
+    """Whether a message that ended without a chat has one since: its lead or partner was bound, or is on the roster."""
+    return delivery.status is DeliveryStatus.NO_CHAT and chat_of(delivery.kind, facts.entry, facts.bound) is not None
 
 
 def is_moved(delivery: Delivery, recording: Recording) -> bool:
@@ -169,14 +189,14 @@ def is_moved(delivery: Delivery, recording: Recording) -> bool:
     return delivery.status in CLAIMABLE and recording.url is None
 
 
-def moved(delivery: Delivery, recording: Recording, entry: RosterEntry | None, now: datetime) -> Delivery:
+def moved(delivery: Delivery, facts: Facts, now: datetime) -> Delivery:
     """A message for which `is_moved` is true, in its new status: queued, held or ended.
 
     One that is `sending` is not moved; if its try fails, it is looked at then.
     """
     if delivery.status is DeliveryStatus.HELD:
-        return restart(delivery, recording, entry, now)
-    return finish(delivery, *first_status(delivery.kind, delivery.chat_id, recording), now)
+        return restart(delivery, facts, now)
+    return finish(delivery, *first_status(delivery.kind, delivery.chat_id, facts.recording), now)
 
 
 def finish(delivery: Delivery, status: DeliveryStatus, error: str | None, now: datetime) -> Delivery:
@@ -196,7 +216,7 @@ def replacement(field: str, facts: Facts, error: str, now: datetime) -> Delivery
         kind=MessageKind(kind),
         status=DeliveryStatus.PARKED,
         attended=participation is not None and participation.attended is True,
-        chat_id=chat_of(MessageKind(kind), entry),
+        chat_id=chat_of(MessageKind(kind), entry, facts.bound),
         locale=entry.locale,
         error=error,
         at=now,

@@ -1,8 +1,12 @@
 """The three Telegram listeners: which message goes to whom, and in which status it begins. `telegram/` sends it."""
 
+from room_server.core.bindings import BoundChats
 from room_server.core.decision_types import DecisionContext, Reaction
 from room_server.core.messages import AttendanceClassified, DeliveryStatus, Message, MessageKind, PostWebinarRoute
 from room_server.core.room import Recording, RosterEntry
+
+TO_PARTNERS = frozenset({MessageKind.ATTENDANCE})
+"""The messages that the partner gets; all others are the candidate's."""
 
 
 def notify_partner(event: AttendanceClassified, context: DecisionContext) -> Reaction:
@@ -22,7 +26,7 @@ def recording_follow_up(event: PostWebinarRoute, context: DecisionContext) -> Re
 
 def _message(event: AttendanceClassified, context: DecisionContext, kind: MessageKind) -> Reaction:
     entry = context.entry
-    chat_id = chat_of(kind, entry) if entry else None
+    chat_id = chat_of(kind, entry, context.bound)
     status, error = first_status(kind, chat_id, context.recording)
     message = Message(
         lead_id=event.lead_id,
@@ -36,9 +40,12 @@ def _message(event: AttendanceClassified, context: DecisionContext, kind: Messag
     return Reaction(messages=(message,))
 
 
-def chat_of(kind: MessageKind, entry: RosterEntry) -> int | None:
-    """The chat of a message: the partner's for the attendance, the candidate's for the others."""
-    return entry.partner_chat_id if kind is MessageKind.ATTENDANCE else entry.candidate_chat_id
+def chat_of(kind: MessageKind, entry: RosterEntry | None, bound: BoundChats) -> int | None:
+    """The chat of a message: the partner's or the candidate's, by the roster, else the one that is bound to it."""
+    known = entry or RosterEntry(lead_id=1)
+    if kind in TO_PARTNERS:
+        return bound.partner if known.partner_chat_id is None else known.partner_chat_id
+    return bound.candidate if known.candidate_chat_id is None else known.candidate_chat_id
 
 
 def first_status(kind: MessageKind, chat_id: int | None, recording: Recording) -> tuple[DeliveryStatus, str | None]:

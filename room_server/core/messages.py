@@ -181,7 +181,7 @@ class MessageKind(StrEnum):
 
 
 class DeliveryStatus(StrEnum):
-    """The status of a message (docs/telegram.md); the last five end its delivery. See core.delivery."""
+    """The status of a message (docs/telegram.md); the last six end its delivery. See core.delivery."""
 
     QUEUED = "queued"
     SENDING = "sending"
@@ -190,6 +190,7 @@ class DeliveryStatus(StrEnum):
     SENT = "sent"
     DRY_RUN = "dry_run"
     NO_CHAT = "no_chat"
+    OPTED_OUT = "opted_out"
     UNDELIVERABLE = "undeliverable"
     PARKED = "parked"
 

@@ -118,8 +118,6 @@ class RosterEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Annotated[str, Meta(max_length=200)] = ""
     candidate_chat_id: ChatId | None = None
     partner_chat_id: ChatId | None = None
-    partner_id: LeadId | None = None
-    """The partner's number in the CRM."""
     locale: Locale = "ru"
     partner_id: LeadId | None = None
     """The partner's number in the CRM."""

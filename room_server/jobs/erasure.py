@@ -17,6 +17,7 @@ from room_server.core.room import PublicRoom, Status
 from room_server.errors import Conflict, StateUnavailable, webinar_unknown
 from room_server.ids import new_id
 from room_server.jobs import erased_entries
+from room_server.state import connections, webinars
 from room_server.state.commits import DONE_SECONDS
 from room_server.state.outbox import FollowOn, Outbox
 from room_server.state.redis.pipeline import Script
@@ -66,7 +67,7 @@ async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) ->
 
     Raises StillRunning when one of them is live or paused, Unknown, UnreadableRecord, StateUnavailable.
     """
-    ids = [webinar_id] if webinar_id else await _all_webinars(store)
+    ids = [webinar_id] if webinar_id else await webinars.all_ids(store)
     found: list[KnownIn] = []
     for start in range(0, len(ids), LOOKUP_BATCH):
         found += await _known_in(store, lead, ids[start : start + LOOKUP_BATCH])
@@ -80,7 +81,8 @@ async def webinars_of(store: Store, lead: int, webinar_id: str | None = None) ->
 
 
 async def forget(store: Store, lead: int, webinar_id: str | None = None) -> Forgotten:
-    """Delete what is stored of the lead, in one webinar or in all: records, short links, messages, stream entries.
+    """Delete what is stored of the lead, in one webinar or in all: records, short links, messages, stream entries; in
+    all of them also the binding to its chat.
 
     Raises Unknown, StillRunning, StateUnavailable; what was deleted until then stays deleted.
     """
@@ -96,6 +98,8 @@ async def forget_records(store: Store, lead: int, webinar_id: str | None = None)
     """
     await webinars_of(store, lead, webinar_id)  # raises before anything is written
     await _mark(store.run, store, lead, webinar_id)
+    if webinar_id is None:
+        await connections.forget(store, lead, TOMBSTONE_SECONDS)
     found = await webinars_of(store, lead, webinar_id)  # again: an import may have ended before the tombstone
     counts: list[Forgotten] = []
     for start in range(0, len(found), TOGETHER):
@@ -154,12 +158,6 @@ async def forget_in(store: Store, lead: int, webinar_id: str, seconds: float = S
         await _discard_expired_leases(store, webinar_id, fields)
         await asyncio.sleep(POLL_SECONDS)  # bounded by `until`
     raise StateUnavailable(f"messages of {webinar_id} to lead {lead} are being sent again and again; stop the workers")
-
-
-async def _all_webinars(store: Store) -> list[str]:
-    async with deadline():
-        found = await store.call_all([("ZRANGE", store.keys.webinars(tag), 0, -1) for tag in store.keys.tags])
-    return [name.decode() for names in found for name in names]
 
 
 async def _known_in(store: Store, lead: int, ids: list[str]) -> list[KnownIn]:

@@ -8,19 +8,24 @@ done after a full pass that found none. Two at once do no harm.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from room_server.clock import utc_now
+from room_server.core.bindings import BoundChats
 from room_server.core.decision_types import Command, Evaluate, Facts
 from room_server.core.delivery import CLAIMABLE, Delivery, has_chat_now, is_moved, moved, restart
 from room_server.core.messages import Actor, DeliveryStatus, Role
-from room_server.core.room import Recording, Status
+from room_server.core.room import Room, RosterEntry, Status
 from room_server.errors import UnreadableRecord
 from room_server.ids import new_id
+from room_server.state import bindings
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.evaluation_schedule import EvaluationSchedule, ScheduledEvaluation
 from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
-from room_server.state.records import ENTRY, PARTICIPATION, LeadRecords
+from room_server.state.records import ENTRY, PARTICIPATION, LeadRecords, Loaded
 from room_server.state.redis.retry import deadline
 from room_server.telemetry.tracing import request_id
 from room_server.transactions import Transactions
@@ -29,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 TOGETHER = 32
 """Leads that are classified at once; few, since hooks use the same Redis."""
+WAITS_FOR_BINDING = timedelta(days=1)
 ACTOR = Actor(role=Role.SYSTEM, subject="evaluation")
 
 Result = TypeVar("Result")
@@ -58,7 +64,7 @@ class Evaluations:
                 request_id.set(facts.room.request_id)  # log and messages name the request that ended the webinar
                 while found := await self.sweep(due.webinar_id, facts):
                     classified += found
-                await self._move(due.webinar_id, facts.recording)
+                await self._move(due.webinar_id, facts)
             if self._stopping.is_set() or await self.schedule.finish(due):
                 return classified
             due = await self.schedule.pending(due.webinar_id) or due
@@ -70,21 +76,34 @@ class Evaluations:
             for start in range(0, len(found), TOGETHER):
                 if self._stopping.is_set():
                     return classified
-                acts = [self._classify(webinar_id, facts, lead) for lead in found[start : start + TOGETHER]]
+                batch = found[start : start + TOGETHER]
+                seen = [one for lead in batch if (one := self._seen(webinar_id, facts, lead)) is not None]
+                chats = await bindings.bound_chats(self._store, [(_lead(one), one.facts.entry) for one in seen])
+                acts = [
+                    self._classify(replace(one, facts=replace(one.facts, bound=bound)))
+                    for one, bound in zip(seen, chats, strict=True)
+                ]
                 classified += sum(await _all(acts))
         return classified
 
-    async def _classify(self, webinar_id: str, facts: Facts, lead: LeadRecords) -> bool:
+    def _seen(self, webinar_id: str, facts: Facts, lead: LeadRecords) -> Loaded | None:
+        """The facts of one lead; None when they cannot be read, which is logged: one lead must not stop the others."""
         try:
-            hook = Evaluate(webinar_id, int(lead.id))
-            command = Command(id=new_id(), actor=ACTOR, hook=hook)
-            seen = self._store.with_records(webinar_id, facts, lead)
-            return not (await self._transactions.apply(command, seen)).duplicate
+            int(lead.id)
+            return self._store.with_records(webinar_id, facts, lead)
         except UnreadableRecord:
-            return False  # one lead must not stop the others; state.records logs it
+            return None
         except ValueError:
             logger.error("a lead of %s has an id that is no number, and is not classified", webinar_id)
-            return False
+            return None
+
+    async def _classify(self, seen: Loaded) -> bool:
+        hook = Evaluate(seen.target.webinar_id, _lead(seen))
+        try:
+            command = Command(id=new_id(), actor=ACTOR, hook=hook)
+            return not (await self._transactions.apply(command, seen)).duplicate
+        except UnreadableRecord:
+            return False  # it was damaged meanwhile
 
     async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[LeadRecords]]:
         """Leads without a classification, in slices: those on the roster, then any others that entered."""
@@ -98,37 +117,56 @@ class Evaluations:
             leads = [LeadRecords(lead, record, b"") for lead, record in found.items()]
             yield [lead for lead in leads if _is_open(lead)]
 
-    async def _move(self, webinar_id: str, recording: Recording) -> None:
+    async def _move(self, webinar_id: str, facts: Facts) -> None:
         """Move messages on that waited for a recording, or that had no chat and may have one since."""
         found: list[StoredDelivery] = []
         async for stored in self._outbox.deliveries(webinar_id):
-            if stored.delivery.status is DeliveryStatus.NO_CHAT or is_moved(stored.delivery, recording):
+            if stored.delivery.status is DeliveryStatus.NO_CHAT or is_moved(stored.delivery, facts.recording):
                 found.append(stored)
             if self._stopping.is_set():
                 return
             if len(found) == TOGETHER:
-                await self._move_batch(webinar_id, recording, found)
+                await self._move_batch(webinar_id, facts, found)
                 found = []
-        await self._move_batch(webinar_id, recording, found)
+        await self._move_batch(webinar_id, facts, found)
 
-    async def _move_batch(self, webinar_id: str, recording: Recording, found: list[StoredDelivery]) -> None:
+    async def _move_batch(self, webinar_id: str, facts: Facts, found: list[StoredDelivery]) -> None:
         if not found:
             return
         leads = [stored.delivery.lead_id for stored in found]
         async with deadline():
-            entries = await self._store.call("HMGET", self._store.keys.roster(webinar_id), *leads)
+            raws = await self._store.call("HMGET", self._store.keys.roster(webinar_id), *leads)
+        what = f"a roster entry of {webinar_id}"
+        entries = [self._store.records.readable(ENTRY, raw, what) if raw else None for raw in raws]
+        chats = await self._late_chats(facts, list(zip(leads, entries, strict=True)))
         moves = []
-        for stored, raw in zip(found, entries, strict=True):
-            entry = self._store.records.readable(ENTRY, raw, f"a roster entry of {webinar_id}") if raw else None
+        for stored, entry, bound in zip(found, entries, chats, strict=True):
+            known = replace(facts, entry=entry, bound=bound)
             delivery, now = stored.delivery, utc_now()
-            if has_chat_now(delivery, entry):
-                moves.append(self._update(webinar_id, stored, restart(delivery, recording, entry, now)))
-            elif is_moved(delivery, recording):
-                moves.append(self._update(webinar_id, stored, moved(delivery, recording, entry, now)))
+            if has_chat_now(delivery, known):
+                moves.append(self._update(webinar_id, stored, restart(delivery, known, now)))
+            elif is_moved(delivery, known.recording):
+                moves.append(self._update(webinar_id, stored, moved(delivery, known, now)))
         await _all(moves)
+
+    async def _late_chats(self, facts: Facts, leads: list[tuple[int, RosterEntry | None]]) -> list[BoundChats]:
+        """The chats to which these leads and their partners are bound, as long as messages wait for that."""
+        room = facts.room
+        if room is None or not binds_in_time(room, self._transactions.grace_of(room), utc_now()):
+            return [BoundChats()] * len(leads)
+        return await bindings.bound_chats(self._store, leads)
 
     async def _update(self, webinar_id: str, stored: StoredDelivery, wanted: Delivery) -> None:
         await self._outbox.update(webinar_id, stored, wanted, FollowOn(wakes=wanted.status in CLAIMABLE))
+
+
+def binds_in_time(room: Room, grace: timedelta, now: datetime) -> bool:
+    """Whether messages without a chat still wait for somebody to be bound: until a day after the evaluation."""
+    return room.finished_at is not None and now <= room.finished_at + grace + WAITS_FOR_BINDING
+
+
+def _lead(seen: Loaded) -> int:
+    return int(seen.target.lead)
 
 
 def _is_open(lead: LeadRecords) -> bool:

@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from room_server.core.bindings import Binding, BoundChats, Person, lead, partner
+from room_server.core.bindings import Binding, BoundChats, Chat, Person, lead, partner
+from room_server.core.decision_types import Facts
 from room_server.core.room import RosterEntry
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 _BINDING = msgspec.json.Decoder(Binding)
+_CHAT = msgspec.json.Decoder(Chat)
 
 
 async def chats_of(store: Store, people: Sequence[Person]) -> dict[Person, int]:
@@ -20,6 +23,19 @@ async def chats_of(store: Store, people: Sequence[Person]) -> dict[Person, int]:
         found = await store.call("HMGET", store.keys.bot("bindings"), *map(str, people))
     known = (store.records.readable(_BINDING, raw, "a binding") if raw else None for raw in found)
     return {person: one.chat_id for person, one in zip(people, known, strict=True) if one is not None}
+
+
+async def chat(store: Store, chat_id: int) -> Chat:
+    """What is known of a chat. Raises StateUnavailable, UnreadableRecord."""
+    async with deadline():
+        raw = await store.call("HGET", store.keys.bot("chats"), chat_id)
+    return store.records.read(_CHAT, raw, "a chat") if raw else Chat()
+
+
+async def with_chats(store: Store, lead_id: int, facts: Facts) -> Facts:
+    """The facts of a lead with the chats to which it and its partner are bound. Raises StateUnavailable."""
+    (bound,) = await bound_chats(store, [(lead_id, facts.entry)])
+    return replace(facts, bound=bound)
 
 
 async def bound_chats(store: Store, leads: Sequence[tuple[int, RosterEntry | None]]) -> list[BoundChats]:

@@ -2,6 +2,7 @@
 
 import secrets
 
+from room_server.state.redis.pipeline import Script
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
@@ -34,3 +35,17 @@ async def random_secret(store: Store) -> bytes:
         await store.call_replicated("SET", store.keys.bot("secret"), secrets.token_hex(32), "NX")
         found: bytes = await store.call_replicated("GET", store.keys.bot("secret"))
     return found
+
+
+async def hold_receiver(store: Store, owner: str, seconds: float) -> bool:
+    """Take or prolong the right to receive the updates; False while another process has it. Raises StateUnavailable."""
+    async with deadline():
+        lease = [owner, round(seconds * 1000)]
+        return bool(await store.run(Script.read("hold_lease"), [store.keys.bot("receiver")], lease))
+
+
+async def release_receiver(store: Store, owner: str) -> None:
+    """Give that right up. Raises StateUnavailable."""
+    if await hold_receiver(store, owner, 1.0):
+        async with deadline():
+            await store.call("DEL", store.keys.bot("receiver"))

@@ -49,6 +49,13 @@ class EvaluationSchedule:
             score = await self._store.call("ZSCORE", self._key(webinar_id), webinar_id)
         return None if score is None else ScheduledEvaluation(webinar_id, float(score))
 
+    async def add(self, webinar_id: str) -> None:
+        """Schedule an evaluation of a webinar that has ended, at once or when the one that is scheduled is due."""
+        keys, tag = self._store.keys, self._store.keys.tag(webinar_id)
+        async with deadline():
+            places = [keys.evaluations(tag), keys.clock(tag)]
+            await self._store.run(Script.read("arm_evaluation"), places, [webinar_id])
+
     async def finish(self, done: ScheduledEvaluation) -> bool:
         """Remove a finished evaluation; False, and nothing is removed, if it was scheduled again meanwhile."""
         async with deadline():

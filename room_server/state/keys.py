@@ -26,7 +26,7 @@ OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates
 """Kinds of keys of a partition that `commit.lua` writes."""
 OF_THE_SITE = ("receivers", "receiver", "parked")
 """Kinds of keys of a partition about the receivers of its events."""
-OF_THE_BOT = ("bindings", "chats", "secret")
+OF_THE_BOT = ("bindings", "chats", "secret", "replies", "replies_due", "bound", "bound_seen")
 """Kinds of keys of the bot and of the people who write to it, without a time to live."""
 PERMANENT = (*OF_A_WEBINAR, *OF_A_COMMIT, *OF_THE_SITE, *OF_THE_BOT, "due", "erasures")
 """Kinds of keys without a time to live: they live as long as their webinar, their partition or the bot."""
@@ -193,8 +193,14 @@ class Keys:
         """A key of the bot; all of them are in one slot.
 
         `bindings`: hash, `lead:42` or `partner:7` -> the person's chat, JSON. `chats`: hash, chat id -> whose it is and
-        whether it wants messages, JSON. `secret`: string, a random key for links if there is no TOKEN_SECRET. `name`:
-        string with a time to live, the bot's user name.
+        whether it wants messages, JSON. `secret`: string, a random key for links if there is no TOKEN_SECRET.
+        `replies`: hash, name -> a reply that waits, JSON, and `<name> tries`, how often it was taken; `replies_due`:
+        sorted set, name -> when it is due. `bound`: string, counts who was bound; `bound_seen`: of how many of them the
+        messages were looked at.
+
+        With a time to live: `name`, the bot's user name; `receiver`, who receives the updates; `update:<number>`, one
+        that counts already; `asked:<chat>`, how many replies the chat asked for in this minute; `tidied`, that the
+        bindings were looked through today.
         """
         return f"rs:{{telegram}}:{kind}"
 

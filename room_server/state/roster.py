@@ -12,6 +12,7 @@ from room_server.core.registration import Lead, merged
 from room_server.core.room import RosterEntry
 from room_server.errors import RoomServerError, StateUnavailable, webinar_unknown
 from room_server.ids import new_id
+from room_server.state import webinars
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import DONE_SECONDS
 from room_server.state.records import ENTRY
@@ -141,7 +142,13 @@ async def entries(store: Store, webinar_id: str) -> AsyncIterator[RosterEntry]:
 
 async def partners(store: Store) -> set[int]:
     """The partners on the rosters of all webinars. Raises StateUnavailable."""
-    async with deadline():
-        found = await store.call_all([("ZRANGE", store.keys.webinars(tag), 0, -1) for tag in store.keys.tags])
-    names = [name.decode() for webinars in found for name in webinars]
+    names = await webinars.all_ids(store)
     return {entry.partner_id for name in names async for entry in entries(store, name) if entry.partner_id is not None}
+
+
+async def locale_of(store: Store, webinar_ids: Sequence[str], lead_id: int) -> str | None:
+    """The lead's language by the first of these rosters that has it; None: none has. Raises StateUnavailable."""
+    async with deadline():
+        found = await store.call_all([("HGET", store.keys.roster(name), lead_id) for name in webinar_ids])
+    entries_found = (store.records.readable(ENTRY, raw, "a roster entry") for raw in found if raw)
+    return next((entry.locale for entry in entries_found if entry is not None), None)

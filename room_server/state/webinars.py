@@ -40,6 +40,13 @@ async def delivery_counts(store: Store) -> dict[str, int]:
     return {status: count for status, count in sorted(summed.items()) if count}
 
 
+async def all_ids(store: Store) -> list[str]:
+    """The ids of all webinars. Raises StateUnavailable, also when a single partition does not answer."""
+    async with deadline():
+        found = await store.call_all([("ZRANGE", store.keys.webinars(tag), 0, -1) for tag in store.keys.tags])
+    return [name.decode() for names in found for name in names]
+
+
 async def latest(store: Store, listed_only: bool = False) -> list[PublicRoom]:
     """The public state of at most LISTED webinars, the latest scheduled time first. Raises StateUnavailable.
 

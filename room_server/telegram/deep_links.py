@@ -85,6 +85,10 @@ class OfferedLinks:
             self._links = await open_links(self._settings, self._store)
         return self._links
 
+    async def webhook_secrets(self) -> list[str]:
+        """The secrets of which Telegram sends one; none without a webhook. Raises StateUnavailable."""
+        return (await self.links()).webhook_secrets if self._settings.telegram_updates == "webhook" else []
+
     async def _read_name(self) -> str:
         return await bot.name(self._store) or ""
 

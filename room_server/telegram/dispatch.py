@@ -18,6 +18,7 @@ from room_server.core.delivery import LEASE, Delivery, Outcome, Transition
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import Recording
 from room_server.errors import StateUnavailable, UnreadableRecord
+from room_server.state import bindings
 from room_server.state.outbox import FollowOn, Outbox, OutboxEntry, StoredDelivery
 from room_server.telegram import texts
 from room_server.telegram.pacing import SendRateLimiter
@@ -99,8 +100,20 @@ class Dispatch:
         elif delivery.chat_id is None:
             ended = deliveries.finish(delivery, DeliveryStatus.NO_CHAT, None, now)
             await self._record(work, Transition(delivery=ended))
+        elif (unwanted := await self._unwanted(delivery.chat_id)) is not None:
+            await self._record(work, deliveries.apply_outcome(delivery, unwanted, now))
         elif (message := await self._compose(work, delivery.chat_id)) is not None:
             await self._send(work, message)
+
+    async def _unwanted(self, chat_id: int) -> Outcome | None:
+        """The outcome of a message to a chat that wants none; None: it may be sent. Raises StateUnavailable."""
+        try:
+            chat = await bindings.chat(self._outbox.store, chat_id)
+        except UnreadableRecord:
+            return None  # state.records logs it; Telegram knows who has blocked the bot
+        if chat.opted_out:
+            return Outcome(kind="opted_out")
+        return Outcome(kind="final", error="the chat has blocked the bot") if chat.blocked else None
 
     async def _record(self, work: Work, transition: Transition) -> StoredDelivery | None:
         """Write a transition and acknowledge the entry; None when another worker changed the record first."""
@@ -115,7 +128,7 @@ class Dispatch:
             if facts.room is None:
                 instead = self._parked(work, "there is no such webinar")
             elif deliveries.is_moved(delivery, facts.recording):
-                instead = deliveries.moved(delivery, facts.recording, facts.entry, self._now())
+                instead = deliveries.moved(delivery, facts, self._now())
             else:
                 return OutgoingMessage(chat_id, texts.compose(delivery, facts.room, facts), facts.recording)
         except UnreadableRecord as refusal:
@@ -177,6 +190,8 @@ class Dispatch:
                     break
             if not await self._is_current(work, message):
                 return Outcome(kind="late")
+            if (unwanted := await self._unwanted(message.chat_id)) is not None:
+                return unwanted
         except (StateUnavailable, ValueError):  # Redis does not answer, or the room's record cannot be read
             return Outcome(kind="late", seconds=RETRY_SECONDS)
         if lease_ends - clock() < LEAST_SECONDS:

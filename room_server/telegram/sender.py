@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 import httpx
-from telegram import Bot
+from telegram import Bot, InlineKeyboardMarkup
 from telegram.constants import ParseMode
 from telegram.error import (
     BadRequest,
@@ -94,7 +94,9 @@ class Sender:
                 self.status = "ok"
         return True
 
-    async def send(self, chat_id: int, text: str, seconds: float) -> Outcome:
+    async def send(
+        self, chat_id: int, text: str, seconds: float, buttons: InlineKeyboardMarkup | None = None
+    ) -> Outcome:
         """The outcome of one try, whatever happens; it takes no longer than `seconds`."""
         if self.is_dry_run:
             return Outcome(kind="dry_run")
@@ -104,7 +106,7 @@ class Sender:
         _written.set(written)
         try:
             async with asyncio.timeout(seconds):
-                message = await self._bot.send_message(chat_id, text, parse_mode=ParseMode.HTML)
+                message = await self._bot.send_message(chat_id, text, parse_mode=ParseMode.HTML, reply_markup=buttons)
             return Outcome(kind="sent", message_id=message.message_id)
         except InvalidToken:
             self._halt()
@@ -219,7 +221,7 @@ async def open_sender(settings: Settings) -> AsyncIterator[Sender]:
 
 def _request(setting: ProxySetting | None) -> Request:
     return Request(
-        connection_pool_size=IN_FLIGHT + 1,  # the check of the token
+        connection_pool_size=2 * IN_FLIGHT + 1,  # messages, replies, the check of the token
         connect_timeout=STEP_SECONDS,
         read_timeout=STEP_SECONDS,
         write_timeout=STEP_SECONDS,

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from room_server.core.bindings import BoundChats
 from room_server.core.decide import decide
 from room_server.core.decision_types import Cancel, Change, Command, DecisionContext, Evaluate, Facts, OperatorAction
 from room_server.core.messages import (
@@ -145,7 +146,7 @@ def routed(route: Route) -> PostWebinarRoute:
 def context(status: str = "finished", **fields: Any) -> DecisionContext:
     """What a listener is given: an entered lead of the roster, unless said otherwise."""
     known: dict[str, Any] = {"room": room(status), "participation": entered(), "entry": entry()}
-    known |= {"command_id": "c-1", "actor_name": None, "now": NOW} | fields
+    known |= {"bound": BoundChats(), "command_id": "c-1", "actor_name": None, "now": NOW} | fields
     return DecisionContext(**({"recording": known["room"].recording} | known))
 
 

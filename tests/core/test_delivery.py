@@ -27,13 +27,23 @@ from room_server.core.delivery import (
     may_still_record,
     moved,
     replacement,
-    restart,
 )
 from room_server.core.messages import DeliveryStatus, MessageKind
-from room_server.core.room import Participation, Recording, RosterEntry
-from tests.core.builders import CANDIDATE_CHAT, LEAD, NOW, PARTNER_CHAT, at, entry
+from room_server.core.room import Participation, Recording
+from tests.core.builders import CANDIDATE_CHAT, LEAD, NOW, at, entry
 
-STATUSES = ["queued", "sending", "held", "doubtful", "sent", "dry_run", "no_chat", "undeliverable", "parked"]
+STATUSES = [
+    "queued",
+    "sending",
+    "held",
+    "doubtful",
+    "sent",
+    "dry_run",
+    "no_chat",
+    "opted_out",
+    "undeliverable",
+    "parked",
+]
 NEW_CHAT = 9003
 
 
@@ -210,38 +220,6 @@ def test_a_message_is_never_sent_a_third_time_with_an_unknown_outcome(between: s
     assert claim(known, "w1", NOW) is None
 
 
-@pytest.mark.parametrize(
-    ("kind", "recording", "known", "after_status", "chat_id"),
-    [
-        ("follow_up", None, {"candidate_chat_id": NEW_CHAT}, "queued", NEW_CHAT),
-        ("follow_up", None, {"candidate_chat_id": 0}, "queued", 0),
-        ("follow_up", None, {"candidate_chat_id": None}, "no_chat", None),
-        ("follow_up", None, None, "queued", CANDIDATE_CHAT),
-        ("attendance", None, {"candidate_chat_id": NEW_CHAT}, "queued", PARTNER_CHAT),
-        ("attendance", None, {"partner_chat_id": None}, "no_chat", None),
-        ("recording", "https://example.org/r", {"candidate_chat_id": NEW_CHAT}, "queued", NEW_CHAT),
-        ("recording", None, {}, "held", CANDIDATE_CHAT),
-    ],
-)
-@pytest.mark.parametrize("status", ["held", "parked", "undeliverable", "dry_run", "no_chat"])
-def test_a_restarted_message_follows_the_present_roster_and_recording(
-    status: str, kind: str, recording: str | None, known: dict[str, Any] | None, after_status: str, chat_id: int | None
-) -> None:
-    before = delivery(status, kind=MessageKind(kind), attempts=40, doubts=2, error="timeout")
-    standing: RosterEntry | None = None if known is None else entry(**known)
-
-    after = restart(before, Recording(url=recording), standing, NOW)
-
-    first = {"attempts": 0, "doubts": 0, "error": None, "at": NOW}
-    assert after == replace(before, status=DeliveryStatus(after_status), chat_id=chat_id, **first)
-
-
-def test_a_recording_that_will_never_be_is_not_waited_for() -> None:
-    after = restart(delivery("held", kind=MessageKind.RECORDING), Recording(is_expected=False), entry(), NOW)
-
-    assert (after.status, after.error) == (DeliveryStatus.UNDELIVERABLE, "no_recording")
-
-
 @pytest.mark.parametrize("status", ["held", "sending", "queued", "parked"])
 @pytest.mark.parametrize("after_status", ["undeliverable", "parked", "no_chat"])
 def test_a_message_that_ends_has_an_error_and_no_owner(status: str, after_status: str) -> None:
@@ -273,8 +251,8 @@ def test_a_worker_whose_lease_expired_may_record_its_outcome_until_another_tries
     assert may_still_record(claimed, replace(claimed, **current)) is may
 
 
-def test_five_statuses_end_a_delivery_and_all_but_sent_may_be_retried() -> None:
-    assert {status.value for status in RETRIABLE} == {"dry_run", "no_chat", "undeliverable", "parked"}
+def test_six_statuses_end_a_delivery_and_all_but_sent_may_be_retried() -> None:
+    assert {status.value for status in RETRIABLE} == {"dry_run", "no_chat", "opted_out", "undeliverable", "parked"}
     assert RETRIABLE | {DeliveryStatus.SENT} == ENDED
 
 
@@ -293,6 +271,7 @@ CELLS: dict[str, tuple[str, str, str]] = {
     "sent": ("sent", "sent", "sent"),
     "dry_run": ("dry_run", "dry_run", "dry_run"),
     "final": ("undeliverable", "undeliverable", "undeliverable"),
+    "opted_out": ("opted_out", "opted_out", "opted_out"),
     "refused": ("queued in 1", "doubtful in 1", "parked"),
     "flood": ("queued in 7", "doubtful in 7", "queued in 7"),
     "halted": ("queued in 7", "doubtful in 7", "queued in 7"),
@@ -309,6 +288,7 @@ CLAIMS = {
     "sent": "refused",
     "dry_run": "refused",
     "no_chat": "refused",
+    "opted_out": "refused",
     "undeliverable": "refused",
     "parked": "refused",
 }
@@ -355,7 +335,8 @@ def test_a_change_of_the_recording_moves_messages_that_wait_for_it(
 ) -> None:
     """Those that are being sent or have ended stay as they are."""
     known = delivery(status, kind=MessageKind.RECORDING, doubts=1)
-    after_move = moved(known, recording, entry(), NOW) if is_moved(known, recording) else known
+    facts = Facts(named_recording=recording, entry=entry())
+    after_move = moved(known, facts, NOW) if is_moved(known, recording) else known
 
     assert is_moved(known, recording) == (status != after)
     assert (after_move.status, after_move.error) == (

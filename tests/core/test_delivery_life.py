@@ -7,9 +7,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from room_server.core.bindings import BoundChats
+from room_server.core.decision_types import Facts
 from room_server.core.delivery import MAX_ATTEMPTS, MAX_DOUBTS, RETRIABLE, claim, doubt, has_chat_now, restart
 from room_server.core.messages import DeliveryStatus, MessageKind
-from room_server.core.room import Recording, RosterEntry
+from room_server.core.room import RosterEntry
 from tests.core.builders import NOW
 from tests.core.test_delivery import CELLS, NEW_CHAT, applied, delivery
 
@@ -45,7 +47,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def an_operator_retries(self) -> None:
         self.unknown = 0
-        self.current = restart(self.current, Recording(), None, NOW)
+        self.current = restart(self.current, Facts(), NOW)
 
     @invariant()
     def only_a_message_that_is_sent_has_an_owner(self) -> None:
@@ -88,4 +90,18 @@ def test_only_a_message_that_ended_without_a_chat_may_have_one_now(
 ) -> None:
     entry = None if fields is None else RosterEntry(lead_id=1, **fields)
 
-    assert has_chat_now(delivery(status, kind=MessageKind(kind), chat_id=None), entry) is has
+    assert has_chat_now(delivery(status, kind=MessageKind(kind), chat_id=None), Facts(entry=entry)) is has
+
+
+@pytest.mark.parametrize(
+    ("kind", "bound", "has"),
+    [
+        ("follow_up", BoundChats(candidate=5), True),
+        ("attendance", BoundChats(partner=5), True),
+        ("attendance", BoundChats(candidate=5), False),
+    ],
+)
+def test_whoever_is_bound_has_a_chat_on_the_roster_or_not(kind: str, bound: BoundChats, has: bool) -> None:
+    for entry in (None, RosterEntry(lead_id=1)):
+        facts = Facts(entry=entry, bound=bound)
+        assert has_chat_now(delivery("no_chat", kind=MessageKind(kind), chat_id=None), facts) is has

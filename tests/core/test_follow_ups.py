@@ -2,8 +2,9 @@
 
 import pytest
 
+from room_server.core.bindings import BoundChats
 from room_server.core.decision_types import Reaction
-from room_server.core.follow_ups import first_status, follow_up, notify_partner, recording_follow_up
+from room_server.core.follow_ups import chat_of, first_status, follow_up, notify_partner, recording_follow_up
 from room_server.core.messages import DeliveryStatus, Message, MessageKind, Route
 from room_server.core.room import Recording
 from tests.core.builders import CANDIDATE_CHAT, LEAD, PARTNER_CHAT, classified, context, entry, room, routed
@@ -118,3 +119,23 @@ def test_a_message_begins_where_its_chat_and_recording_let_it(
 def test_a_chat_id_of_zero_is_not_a_missing_one() -> None:
     expected = (DeliveryStatus.QUEUED, None)
     assert expected == first_status(MessageKind.FOLLOW_UP, 0, Recording())
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry_fields", "bound", "chat"),
+    [
+        ("follow_up", {"candidate_chat_id": 1}, BoundChats(candidate=2, partner=3), 1),
+        ("follow_up", {"candidate_chat_id": None}, BoundChats(candidate=2, partner=3), 2),
+        ("follow_up", None, BoundChats(candidate=2), 2),
+        ("follow_up", {"candidate_chat_id": 0}, BoundChats(candidate=2), 0),
+        ("attendance", {"partner_chat_id": 1}, BoundChats(candidate=2, partner=3), 1),
+        ("attendance", {"partner_chat_id": None}, BoundChats(candidate=2, partner=3), 3),
+        ("attendance", {"partner_chat_id": None}, BoundChats(candidate=2), None),
+    ],
+)
+def test_the_rosters_chat_comes_before_the_one_that_is_bound(
+    kind: str, entry_fields: dict[str, int | None] | None, bound: BoundChats, chat: int | None
+) -> None:
+    known = None if entry_fields is None else entry(**entry_fields)
+
+    assert chat_of(MessageKind(kind), known, bound) == chat

@@ -56,3 +56,18 @@ async def test_an_evaluation_that_was_scheduled_again_stays(any_state: State) ->
     assert not await schedule.finish(due._replace(at=due.at - 1))
     assert await schedule.finish(due)
     assert await schedule.pending(WEBINAR) is None
+
+
+async def test_another_evaluation_is_due_at_once_and_never_before_the_one_that_is_scheduled(any_state: State) -> None:
+    store = any_state.store
+    await prepare(store)
+    await done(store, stop(), 0)
+    schedule, due = EvaluationSchedule(store), await pending(store)
+    await schedule.add(WEBINAR)
+    running = await schedule.finish(due)
+    again = await pending(store)
+    await schedule.finish(again)
+    await schedule.add(WEBINAR)
+
+    assert (running, again.at > due.at) == (False, True)
+    assert (await pending(store)).at == pytest.approx(await redis_ms(any_state), abs=60_000)

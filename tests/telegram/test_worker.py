@@ -8,8 +8,9 @@ import pytest
 from starlette.responses import Response
 
 from room_server.clock import utc_now
+from room_server.core.decision_types import Facts
 from room_server.core.delivery import restart
-from room_server.core.room import Recording, RosterEntry
+from room_server.core.room import RosterEntry
 from room_server.state import webinars
 from room_server.state.outbox import GROUP
 from room_server.state.redis.pipeline import pairs
@@ -148,7 +149,7 @@ async def test_a_message_whose_record_cannot_be_read_is_parked_and_can_be_retrie
 
     assert (parked.status, parked.attended, parked.chat_id) == ("parked", False, 11)
     assert str(parked.error).startswith("its record cannot be read: ")
-    assert restart(parked, Recording(), RosterEntry(lead_id=11, partner_chat_id=11), utc_now()).status == "queued"
+    assert restart(parked, Facts(entry=RosterEntry(lead_id=11, partner_chat_id=11)), utc_now()).status == "queued"
     counts = await webinars.delivery_counts(outgoing.store)
     assert counts["parked"] == 1
     assert counts.get("queued", 0) == (0 if b"queued" in record else 1)  # a count without a record that says so stays

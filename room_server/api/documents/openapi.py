@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from importlib.metadata import version
 
-from room_server.api import attendance, links
+from room_server.api import attendance, links, telegram_updates
 from room_server.api.documents import operations, webhooks
 from room_server.api.documents.document import TITLE, Json, ref, schema_of, schemas
 from room_server.api.documents.operations import Answer, Operation
@@ -85,6 +85,12 @@ SECURITY: dict[str, Json] = {
         "scheme": "bearer",
         "description": "`ROOM_SERVER_METRICS_TOKEN`; where it is not set, whoever is on the same machine may ask.",
     },
+    operations.TELEGRAM: {
+        "type": "apiKey",
+        "in": "header",
+        "name": telegram_updates.HEADER,
+        "description": "Telegram, by the secret that the worker gave it with the webhook.",
+    },
     **{
         f"webhook_{part}": {"type": "apiKey", "in": "header", "name": f"webhook-{part}", "description": text}
         for part, text in {
@@ -99,6 +105,7 @@ CALLERS: dict[str, Json] = {
     operations.ANONYMOUS: {},
     operations.SCRAPER: {operations.SCRAPER: []},
     operations.TOKEN: {operations.TOKEN: []},
+    operations.TELEGRAM: {operations.TELEGRAM: []},
     operations.SIGNATURE: {f"webhook_{part}": [] for part in ("id", "timestamp", "signature")},
 }
 PARAMETERS: dict[str, Json] = {

@@ -12,6 +12,7 @@ from room_server.api.documents.refusals import codes_of
 from room_server.api.health import Alive, Readiness
 from room_server.api.hook_answers import ANSWERS
 from room_server.api.hook_bodies import ACCEPTED
+from room_server.api.hook_bodies import TELEGRAM_UPDATE as TELEGRAM_UPDATE_HOOK
 from room_server.api.links import HEADER, Link
 from room_server.api.pages import PAGES
 from room_server.api.rooms import Schedule, Standing
@@ -23,6 +24,7 @@ from room_server.core.site_hooks import SiteHook
 COMMON_CODES = ("malformed_request", "request_timeout", "head_too_large", "too_many_requests", "internal_error")
 """Codes with which any request may be refused."""
 TOKEN, SIGNATURE, SCRAPER, ANONYMOUS = "token", "signature", "metrics_token", "nobody"
+TELEGRAM = "telegram_secret"
 
 
 class Answer(NamedTuple):
@@ -83,6 +85,15 @@ INTERNAL = Operation(
     answers={},
     codes=("unauthenticated", "hook_internal", "hook_unknown", "body_too_large"),
     callers=(TOKEN, SIGNATURE),
+    tag="hooks",
+)
+TELEGRAM_UPDATE = Operation(
+    id=TELEGRAM_UPDATE_HOOK,
+    description="Telegram tells of an update, where `ROOM_SERVER_TELEGRAM_UPDATES` is `webhook`. The body is an object "
+    "`Update` of the Bot API, up to 256 KiB; whatever a well-formed one holds is taken.",
+    answers={200: Answer("It was taken.", dict)},
+    codes=("malformed_body", "unauthenticated", "body_too_large", "state_unavailable"),
+    callers=(TELEGRAM,),
     tag="hooks",
 )
 UNCHANGED = Answer("The caller has it already.", media=(), headers=("Cache-Control", "ETag"))
@@ -206,6 +217,7 @@ FILES = {
 }
 OPERATIONS: dict[str, dict[str, Operation]] = {
     **{path: {"post": operation} for path, operation in HOOKS.items()},
+    f"/hooks/{TELEGRAM_UPDATE_HOOK}": {"post": TELEGRAM_UPDATE},
     "/hooks/{name}": {"post": INTERNAL},
     **{path: {"get": operation} for path, operation in {**READING, **DOCUMENTS, **FILES}.items()},
 }

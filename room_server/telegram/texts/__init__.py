@@ -1,7 +1,8 @@
 """The texts of the messages: one TOML file per language beside this one, overridden by a webinar's own texts.
 
 A template is Telegram HTML with the placeholders {name}, {title} and {link}; the values are escaped. Templates are
-checked before any message is sent, since Telegram refuses a message for one wrong tag.
+checked before any message is sent, since Telegram refuses a message for one wrong tag. The table `bot` of a file has
+what the bot itself replies.
 """
 
 import html
@@ -9,9 +10,11 @@ import re
 import tomllib
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 
+from room_server.core.connecting import Reply
 from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
 from room_server.core.messages import MessageKind
@@ -29,9 +32,20 @@ _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
 @lru_cache(maxsize=len(LOCALES))
+def _file(locale: str) -> dict[str, Any]:
+    return tomllib.loads(files(__package__).joinpath(f"{locale}.toml").read_text("utf-8"))
+
+
+@lru_cache(maxsize=len(LOCALES))
 def standard(locale: str) -> dict[str, str]:
     """The texts that come with the product, by name."""
-    return tomllib.loads(files(__package__).joinpath(f"{locale}.toml").read_text("utf-8"))
+    return {name: text for name, text in _file(locale).items() if name != "bot"}
+
+
+def words(locale: str) -> dict[str, str]:
+    """What the bot replies, by name; the same for all webinars."""
+    found: dict[str, str] = _file(locale)["bot"]
+    return found
 
 
 def compose(delivery: Delivery, room: Room, facts: Facts) -> str:
@@ -41,6 +55,11 @@ def compose(delivery: Delivery, room: Room, facts: Facts) -> str:
     template = texts[text_name(delivery)].strip()
     values = {"name": name_of(facts) or texts["someone"], "title": room.title, "link": link or ""}
     return _PLACEHOLDER.sub(lambda found: html.escape(values[found[1]]), template if link else _without_link(template))
+
+
+def reply(waiting: Reply) -> str:
+    """A reply of the bot, as Telegram HTML."""
+    return words(waiting.locale)[waiting.text].strip()
 
 
 def name_of(facts: Facts) -> str:
@@ -76,10 +95,11 @@ def parse(raw: bytes) -> dict[str, dict[str, str]]:
 def check_standard() -> None:
     """Raises ConfigurationError when the texts that come with the product were edited wrongly."""
     found = []
-    names = {locale: standard(locale).keys() for locale in LOCALES}
+    names = {locale: {*standard(locale), *(f"bot.{name}" for name in words(locale))} for locale in LOCALES}
     for locale in LOCALES:
-        found += [f"{locale}.{name} is missing" for other in names.values() for name in other - names[locale]]
+        found += [f"{locale}.{name} is missing" for other in names.values() for name in sorted(other - names[locale])]
         found += problems({locale: standard(locale)})
+        found += [f"{locale}.bot.{name}: {one}" for name, text in words(locale).items() for one in html_problems(text)]
     if found:
         raise ConfigurationError("the Telegram texts cannot be used: " + "; ".join(found))
 

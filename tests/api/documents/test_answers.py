@@ -16,17 +16,19 @@ from room_server.api.documents import openapi
 from room_server.api.documents.operations import COMMON_CODES, HOOKS, OPERATIONS
 from room_server.api.hook_bodies import ACCEPTED, MAX_BODIES, MAX_BODY
 from room_server.api.links import HEADER
+from room_server.api.telegram_updates import HEADER as SECRET
 from room_server.core.room import RosterEntry, Status
 from room_server.core.site_hooks import SITE_HOOKS
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE
 from room_server.protocols.upgrade import MAX_REQUEST_HEAD
 from room_server.state import roster, short_links
+from room_server.telegram.deep_links import DeepLinks
 from tests.api.documents.checking import Json, Reader, path_of, resolved
 from tests.outage import own_redis
 from tests.protocols.test_bounded_http import Hasty
 from tests.raw import connecting
-from tests.support import AT, HOOK_SECRET, Site, eventually, next_state, room, serving, settings_for
+from tests.support import AT, HOOK_SECRET, TOKEN_SECRET, Site, eventually, next_state, room, serving, settings_for
 from tests.test_refusals import REFUSALS, running, send
 
 ORIGIN = "https://site.example"
@@ -34,6 +36,8 @@ DOCUMENT = openapi.document(None)
 READER = Reader(DOCUMENT)
 ROWS = [(path, method, row) for path, methods in OPERATIONS.items() for method, row in methods.items()]
 CODES = {(path, code) for path, _, row in ROWS for code in row.codes}
+HOOKED: dict[str, Any] = {"telegram_updates": "webhook", "public_url": "https://rooms.example.org"}
+STOPPED = b'{"update_id": 1, "message": {"chat": {"id": 11, "type": "private"}, "text": "/stop"}}'
 OF_THE_TRANSFER = {"connection", "content-encoding", "content-length", "content-type", "date", "transfer-encoding"}
 
 
@@ -179,6 +183,13 @@ async def sign(site: Site) -> None:
     assert (await site.http.post("/hooks/client_webinar_entered", content=body, headers=headers)).status_code == 200
 
 
+async def tell(site: Site, *bodies: bytes) -> None:
+    """Telegram tells of something."""
+    secret = DeepLinks((TOKEN_SECRET.encode(),)).webhook_secrets[0]
+    for body in bodies:
+        await site.http.post("/hooks/telegram_update", content=body, headers={SECRET: secret})
+
+
 async def read(site: Site) -> None:
     """All that can be read, without and with `If-None-Match`."""
     await roster.import_roster(site.store, "live", [RosterEntry(lead_id=42)], replace=False)
@@ -213,10 +224,8 @@ async def read(site: Site) -> None:
 
 
 async def test_every_answer_is_in_the_document_and_everything_in_the_document_is_answered(valkey_url: str) -> None:
-    async with witnessed(valkey_url, allowed_origins=ORIGIN, max_hooks_per_person=0, max_reads_per_person=0) as (
-        site,
-        witness,
-    ):
+    unlimited = {"max_hooks_per_person": 0, "max_reads_per_person": 0}
+    async with witnessed(valkey_url, allowed_origins=ORIGIN, **unlimited, **HOOKED) as (site, witness):
         await prepare(site)
         await running(site)
         for case in REFUSALS:
@@ -226,6 +235,7 @@ async def test_every_answer_is_in_the_document_and_everything_in_the_document_is
         await hold(site)
         await operate(site)
         await sign(site)
+        await tell(site, STOPPED, b"[]", b" " * (MAX_BODIES["telegram_update"] + 1))
         await read(site)
 
     assert {(path, method, status) for path, method, row in ROWS for status in row.answers} <= witness.seen
@@ -252,7 +262,7 @@ async def test_our_own_fault_is_answered_as_the_document_says(valkey_url: str) -
 
 
 async def test_without_redis_everything_is_answered_as_the_document_says() -> None:
-    async with own_redis() as redis, witnessed(redis.url) as (site, witness):
+    async with own_redis() as redis, witnessed(redis.url, **HOOKED) as (site, witness):
         await redis.kill()
         await asyncio.gather(
             site.entered(42),
@@ -268,6 +278,7 @@ async def test_without_redis_everything_is_answered_as_the_document_says() -> No
             site.http.get("/links", headers={HEADER: "x" * 22}),
             site.http.get("/monitor/counts", headers=site.bearer("monitor", "*")),
             site.http.get("/readyz"),
+            tell(site, STOPPED),
         )
 
     assert witness.codes == {(path, code) for path, code in CODES if code == "state_unavailable"}

@@ -87,7 +87,7 @@ def test_every_way_to_authenticate_is_described() -> None:
 
     assert named == set(DOCUMENT["components"]["securitySchemes"])
     headers = {scheme.get("name") for scheme in DOCUMENT["components"]["securitySchemes"].values()} - {None}
-    assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature", "X-Telegram-Bot-Api-Secret-Token"}
 
 
 def test_the_two_documents_name_each_other_and_what_a_socket_speaks() -> None:
