@@ -98,14 +98,14 @@ async def forget_records(store: Store, lead: int, webinar_id: str | None = None)
     """
     await webinars_of(store, lead, webinar_id)  # raises before anything is written
     await _mark(store.run, store, lead, webinar_id)
-    if webinar_id is None:
-        await connections.forget(store, lead, TOMBSTONE_SECONDS)
     found = await webinars_of(store, lead, webinar_id)  # again: an import may have ended before the tombstone
     counts: list[Forgotten] = []
     for start in range(0, len(found), TOGETHER):
         counts += await _forget_together(store, lead, found[start : start + TOGETHER])
     # again: events may have been appended until the records were gone; and replicas must have all of it
     await _mark(store.run_replicated, store, lead, webinar_id)
+    if webinar_id is None:
+        await connections.forget(store, lead, TOMBSTONE_SECONDS)
     return [known.webinar_id for known in found], Forgotten(*map(sum, zip(Forgotten(), *counts, strict=True)))
 
 

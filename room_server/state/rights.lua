@@ -13,7 +13,7 @@ for _, call in ipairs({
   {'SET', key, '1', 'EX', 10}, {'GET', key}, {'EXISTS', key}, {'EXPIRE', key, 10}, {'PERSIST', key},
   {'PEXPIRE', key, 10000}, {'RENAME', key, key}, {'TIME'}, {'INFO', 'server'}, {'SPUBLISH', channel, ''},
   {'HDEL', key, '1'}, {'HEXISTS', key, '1'}, {'HGET', key, '1'}, {'HGETALL', key}, {'HINCRBY', key, '1', 1},
-  {'HKEYS', key}, {'HLEN', key}, {'HMGET', key, '1'}, {'HSCAN', key, 0}, {'HSET', key, '1', '1'}, {'HVALS', key},
+  {'HKEYS', key}, {'HLEN', key}, {'INCR', key}, {'HMGET', key, '1'}, {'HSCAN', key, 0}, {'HSET', key, '1', '1'}, {'HVALS', key},
   {'XACK', key, 'g', '0-1'}, {'XADD', key, '*', '1', '1'}, {'XAUTOCLAIM', key, 'g', 'c', 0, '0'},
   {'XCLAIM', key, 'g', 'c', 0, '0-1'}, {'XDEL', key, '0-1'}, {'XGROUP', 'CREATE', key, 'g', '0'},
   {'XGROUP', 'DELCONSUMER', key, 'g', 'c'}, {'XGROUP', 'SETID', key, 'g', '$'}, {'XGROUP', 'DESTROY', key, 'g'},
