@@ -12,12 +12,14 @@ from room_server.auth import Authenticator
 from room_server.core.bindings import lead
 from room_server.core.messages import Role
 from room_server.state import bot, short_links
+from room_server.state.redis.pipeline import pairs
 from room_server.state.startup import open_state
 from room_server.telegram.deep_links import DeepLinks
 from tests.commands.aftermath import on
 from tests.support import TOKEN_SECRET, settings_for
 from tests.terminal import Terminal
 
+ENTERED = b'{"lead_id":2,"entered_at":"2026-11-22T18:00:00Z"}'
 PUBLIC = ("--public-url", "https://rooms.example.org/")
 DAY = timedelta(days=1)
 PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
@@ -231,3 +233,33 @@ def test_each_lead_has_a_link_to_the_bot_once_a_worker_knows_its_name(launch: Te
     links = DeepLinks((TOKEN_SECRET.encode(),))
     assert [row["telegram_url"] for row in csv.DictReader(unknown.splitlines())] == ["", ""]
     assert [row["telegram_url"] for row in rows] == [links.url("a_bot", lead(1)), links.url("a_bot", lead(2))]
+
+
+def test_leads_are_withdrawn_and_those_who_have_entered_are_named(
+    launch: Terminal, valkey_url: str, tmp_path: Path
+) -> None:
+    launch.says("roster", "import", "launch", leads(tmp_path, 1, 2, 3))
+    on(valkey_url, lambda store: store.call("HSET", store.keys.participations("launch"), 2, ENTERED))
+
+    assert launch.says("roster", "withdraw", "launch", "1", "2", "9").splitlines() == [
+        "1 leads withdrawn from launch",
+        "stay, because they have entered: 2",
+    ]
+    assert held(launch) == [2, 3]
+    assert "there is no webinar nowhere" in launch.refuses("roster", "withdraw", "nowhere", "1")
+    assert "Invalid value" in launch.misunderstands("roster", "withdraw", "launch", "0")
+
+
+def test_a_column_that_is_missing_leaves_what_is_known_and_an_empty_cell_clears_it(
+    launch: Terminal, valkey_url: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "leads.csv"
+    for text in ("lead_id,name,chat_id\n1,Anna,7\n2,Ivan,8\n", "lead_id,name\n1,\n2,Vanya\n"):
+        file.write_text(text)
+        launch.says("roster", "import", "launch", str(file))
+    stored = on(valkey_url, lambda store: store.call("HGETALL", store.keys.roster("launch")))
+
+    assert dict(pairs(stored)) == {
+        b"1": b'{"lead_id":1,"candidate_chat_id":7}',
+        b"2": b'{"lead_id":2,"name":"Vanya","candidate_chat_id":8}',
+    }
