@@ -37,7 +37,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """
 
     redis_url: str | None = None
-    data_dir: str = ".room-server"
+    data_dir: Annotated[str, Meta(min_length=1)] = ".room-server"
     token_secret: str = ""
     token_public_key: str = ""
     hook_secret: str = ""

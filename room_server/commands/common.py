@@ -38,15 +38,34 @@ class Text(click.ParamType[str]):
         self._expected = expected
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text, unchanged."""
+        """The text, unchanged. A byte that is no UTF-8 is a surrogate here (PEP 383), which nothing can store."""
         try:
             text: str = msgspec.convert(value, self._kind)
-        except msgspec.ValidationError:
+            text.encode()
+        except (msgspec.ValidationError, UnicodeEncodeError):
             self.fail(f"{value!r} is not {self._expected}", param, ctx)
         return text
 
 
 ID = Text("ID", WebinarId, "a webinar id: 1-64 of A-Z a-z 0-9 _ -")
+
+
+class Host(click.ParamType[str]):
+    """A name or an address to listen on, also in the brackets that an IPv6 address has in a URL."""
+
+    name = "HOST"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The host without brackets. An empty one would mean all addresses, which nobody may choose by mistake."""
+        host = str(value).strip()
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        try:
+            is_name = bool(host.encode("idna")) and host.isprintable()
+        except UnicodeError:
+            is_name = False
+        if not is_name:
+            self.fail(f"{value!r} is no host; write 127.0.0.1, 0.0.0.0, :: or a name", param, ctx)
+        return host
 
 
 class Port(click.ParamType[int]):

@@ -88,7 +88,13 @@ class RosterFile:
             raise InputFileError([f"the file was changed meanwhile: {count} leads, then {read}; nothing was imported"])
 
     def _entries(self) -> Iterator[tuple[int, Lead | str]]:
-        """Each row's number, and its lead or what is wrong with it."""
+        """Each row's number, and its lead or what is wrong with it. Raises InputFileError."""
+        try:
+            yield from self._rows()
+        except OSError as error:
+            raise InputFileError([f"it cannot be read: {error.strerror}"]) from error
+
+    def _rows(self) -> Iterator[tuple[int, Lead | str]]:
         rows, found = spreadsheet.read(self._file)
         self.found = found
         columns, ignored = self._columns(next(rows, None))

@@ -17,7 +17,7 @@ from room_server import process
 from room_server.app import create_app
 from room_server.auth import Authenticator
 from room_server.channels.drain import ended_at_once
-from room_server.commands.common import Command, Port, run, settings, state_options, with_options
+from room_server.commands.common import Command, Host, Port, run, settings, state_options, with_options
 from room_server.commands.web_workers import CANNOT_START, run_workers
 from room_server.config import PREFIX, Settings
 from room_server.demo_site import with_own_site
@@ -37,7 +37,7 @@ def listen_options(command: Command) -> Command:
     """`--host` and `--port`."""
     return with_options(
         command,
-        click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen; 0.0.0.0 for all."),
+        click.option("--host", type=Host(), default="127.0.0.1", show_default=True, help="Address; 0.0.0.0 for all."),
         click.option("--port", type=Port(), default=8000, show_default=True, envvar="PORT", show_envvar=True,
                      help="0 takes any that is free."),
     )  # fmt: skip
@@ -45,7 +45,7 @@ def listen_options(command: Command) -> Command:
 
 @click.command()
 @listen_options
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that share it.")
+@click.option("--workers", type=click.IntRange(1, 1000), default=1, show_default=True, help="Processes that share it.")
 @state_options
 def web(host: str, port: int, workers: int, **flags: Any) -> None:
     """Serve hooks, rooms, sockets and pages. Waits while Redis is away.
@@ -209,4 +209,4 @@ def _address_errors(host: str, port: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise click.ClickException(f"port {port} of {host} cannot be had: {error.strerror}; try --port") from error
+        raise click.ClickException(f"--port {port} of --host {host} cannot be had: {error.strerror}") from error

@@ -197,7 +197,7 @@ def _matching(url: str | None, known: list[Receiver]) -> list[Receiver]:
     ]
     if not found:
         names = ", ".join(receiver.url for receiver in known) or "none"
-        raise click.ClickException(f"there is no such receiver; known: {names}")
+        raise click.ClickException(f"no receiver has this URL; known: {names}")
     return found
 
 

@@ -172,16 +172,24 @@ def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     if options.pop("tz") and not options["scheduled_at"]:
         raise click.UsageError("--tz is the zone of --at, which is missing")
     if options.get("texts"):
-        try:
-            options["texts"] = texts.parse(options["texts"].read_bytes())
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--texts") from error
+        options["texts"] = _texts_in(options["texts"])
     origins = options.pop("frame_origins", ())
     if NO_ORIGIN in origins and len(origins) > 1:
         raise click.BadParameter("none goes with no other origin", param_hint="--frame-origin")
     if origins:
         options["frame_origins"] = tuple(one for one in origins if one != NO_ORIGIN)
     return flags, {name: value for name, value in options.items() if value is not None}
+
+
+def _texts_in(file: Path) -> dict[str, dict[str, str]]:
+    """The texts in a file. Raises click.BadParameter."""
+    try:
+        with file.open("rb") as opened:
+            return texts.parse(opened.read(texts.MAX_FILE + 1))
+    except OSError as error:
+        raise click.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="--texts") from error
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--texts") from error
 
 
 @webinar.command(name="list")

@@ -85,12 +85,12 @@ def origin(address: str) -> str | None:
 def frame_origin(address: str) -> str | None:
     """The same for an address that has a scheme, a host and perhaps a port, and nothing else; None for any other."""
     try:
-        parts = urlsplit(address)
+        is_origin = address.isprintable() and _is_origin(urlsplit(address))
     except ValueError:
         return None
-    return origin(address) if _is_origin(parts) else None
+    return origin(address) if is_origin else None
 
 
 def _is_origin(parts: SplitResult) -> bool:
-    is_page = parts.scheme in {"http", "https"}
-    return is_page and parts.path in {"", "/"} and not (parts.query or parts.fragment or "@" in parts.netloc)
+    is_page = parts.scheme in {"http", "https"} and parts.path in {"", "/"}
+    return is_page and parts.port != 0 and not (parts.query or parts.fragment or "@" in parts.netloc)

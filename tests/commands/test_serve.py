@@ -148,7 +148,7 @@ async def test_a_port_in_use_is_one_clear_message(tmp_path: Path, command: str) 
         status, out, complaints = await finished(command, "--data-dir", str(tmp_path), PORT=str(port))
 
     assert (status, out) == (1, "")
-    assert complaints == f"Error: port {port} of 127.0.0.1 cannot be had: Address already in use; try --port\n"
+    assert complaints == f"Error: --port {port} of --host 127.0.0.1 cannot be had: Address already in use\n"
 
 
 @contextlib.contextmanager
@@ -192,7 +192,10 @@ def test_what_cannot_be_run_is_one_clear_message(
     [
         (("--port", "70000"), "Invalid value for '--port'"),
         (("--workers", "0"), "Invalid value for '--workers'"),
-        (("--host", "no.such.host.invalid"), "port 8000 of no.such.host.invalid cannot be had"),
+        (("--workers", "1001"), "Invalid value for '--workers'"),
+        (("--host", "no.such.host.invalid"), "--port 8000 of --host no.such.host.invalid cannot be had: "),
+        (("--host", "192.0.2.1"), "--port 8000 of --host 192.0.2.1 cannot be had: "),
+        (("--host", ""), "Invalid value for '--host': '' is no host"),
     ],
 )
 def test_an_address_that_cannot_be_is_named(valkey_url: str, words: tuple[str, ...], complaint: str) -> None:

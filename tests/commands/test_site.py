@@ -159,7 +159,7 @@ async def test_an_unknown_receiver_and_a_missing_setting_are_named(events: Sendi
 
     for words in (("retry", "https://x.example"), ("skip", "https://x.example"), ("test", "https://x.example")):
         said = await site(events, *words, status=1)
-        assert said == f"Error: there is no such receiver; known: {events.site.url}\n"
+        assert said == f"Error: no receiver has this URL; known: {events.site.url}\n"
     assert await site(events, "test", url=" ", status=1) == (
         "Error: ROOM_SERVER_SITE_EVENTS_URL is not set: there is nobody to send to\n"
     )

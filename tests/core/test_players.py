@@ -3,7 +3,7 @@
 import pytest
 
 from room_server.core.planning import Plan, amend, new_room
-from room_server.core.players import check_player, origin
+from room_server.core.players import check_player, frame_origin, origin
 from room_server.errors import BadInput
 from tests.core.builders import WEBINAR, at, room
 
@@ -106,3 +106,10 @@ def test_planning_refuses_a_page_to_watch_on_and_leaves_rooms_that_have_one_alon
 )
 def test_an_origin_is_written_so_that_it_ends_no_directive(address: str, expected: str | None) -> None:
     assert expected == origin(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["http://h\nx", "http://h\tx", "http://h:0", "http://[", "http://u@h", "ftp://h", "http://h/x"]
+)
+def test_what_is_more_or_less_than_an_origin_is_none(address: str) -> None:
+    assert frame_origin(address) is None

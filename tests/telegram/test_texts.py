@@ -13,6 +13,7 @@ from room_server.core.room import Participation, Room, RosterEntry
 from room_server.telegram import texts
 from room_server.telegram.texts import (
     LOCALES,
+    MAX_FILE,
     MAX_MESSAGE,
     compose,
     name_of,
@@ -207,6 +208,8 @@ def test_own_texts_come_as_toml_or_json() -> None:
     ("raw", "word"),
     [
         (b"[ru", "expected TOML or JSON"),
+        (b"a = " + b"[" * 100_000, "expected TOML or JSON"),
+        (b"#" * (MAX_FILE + 1), "a file of texts has at most 262144 bytes"),
         (b'{"ru": 1}', "expected TOML or JSON"),
         (b"\xff", "expected TOML or JSON"),
         (b'{"ru": {"recording": 5}}', "expected TOML or JSON"),

@@ -25,6 +25,8 @@ from room_server.telegram.markup import html_problems
 LOCALES = ("ru", "en")
 MAX_MESSAGE = 4096
 """Most characters of a message (Bot API, sendMessage)."""
+MAX_FILE = 256 * 1024
+"""Most bytes of a file with a webinar's own texts: several times what all of them may hold."""
 MAX_VALUE = {"name": 200, "title": 200, "link": 2000}
 """Most characters of a placeholder's value (core.room)."""
 _PLACEHOLDER = re.compile(r"\{(name|title|link)\}")
@@ -81,11 +83,13 @@ def parse(raw: bytes) -> dict[str, dict[str, str]]:
 
     Raises ValueError, naming every text that cannot be used.
     """
+    if len(raw) > MAX_FILE:
+        raise ValueError(f"a file of texts has at most {MAX_FILE} bytes")
     try:
         text = raw.decode("utf-8-sig")
         decoded = msgspec.json.decode(text) if text.lstrip().startswith("{") else tomllib.loads(text)
         texts = msgspec.convert(decoded, dict[str, dict[str, str]])
-    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"expected TOML or JSON, locale -> name -> text: {error}") from error
     if found := problems(texts):
         raise ValueError("; ".join(found))
