@@ -145,10 +145,13 @@ async def test_the_words_come_without_any_script_after_a_while(visitors: Visitor
     visitors.wrong = []  # the browser's word on the script that is no script
 
 
-async def test_whoever_has_switched_scripts_off_is_told_so(visitors: Visitors) -> None:
-    page = await visitors.open("/room/w", java_script_enabled=False)
-    await expect(page.locator("noscript")).to_be_visible()
-    assert "Включите JavaScript." in await page.locator("noscript").inner_text()
+@pytest.mark.parametrize("path", OLD)
+async def test_whoever_has_switched_scripts_off_is_told_so_where_it_is_seen(visitors: Visitors, path: str) -> None:
+    page = await visitors.open(path, java_script_enabled=False, **PHONE)
+    told = page.locator("noscript")
+    await expect(told).to_be_in_viewport()
+    assert "Включите JavaScript." in await told.inner_text()
+    await expect(page.locator(".connection:empty")).not_to_be_visible()
 
 
 async def test_a_page_that_has_started_says_nothing_of_this(site: Site, visitors: Visitors) -> None:
