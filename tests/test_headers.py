@@ -117,7 +117,8 @@ async def test_no_header_is_our_fault(valkey_url: str, soak: bool) -> None:
             for (what, _), answer in zip(asked, answers, strict=True):
                 status = int(answer[9:12] or 0)
                 met.add(status)
-                if status >= 500 or SECRET in answer:
+                is_repeated = SECRET in answer and name != "origin"  # a refusal names the site that is refused
+                if status >= 500 or is_repeated:
                     wrong[what, name, value[:40]] = answer[:300]
         assert await web.end() == (0, "")
 
