@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 CORES  := $(shell getconf _NPROCESSORS_ONLN)
 .DEFAULT_GOAL := help
 export PYTHONDONTWRITEBYTECODE := # the tests start hundreds of processes: none compiles what another has compiled
-.PHONY: help demo test soak check bench chaos rehearsal screenshots lock clean
+.PHONY: help demo test soak check bench chaos rehearsal screenshots wordpress plugin lock clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -13,7 +13,7 @@ help: ## what can be made
 demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRESH=1 begins anew)
 	@$(BIN)/room-server demo $(if $(filter-out 0,$(FRESH)),--fresh)
 
-test: $(VENV)/dev browser ## all tests, on real servers, sockets and a real browser
+test: $(VENV)/dev browser php ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n $$(( $(CORES) * 3 )) --dist worksteal  # many of them wait
 
 soak: $(VENV)/dev browser clocks ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
@@ -36,10 +36,18 @@ check: $(VENV)/dev ## style, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	sh scripts/check-plugin
 	$(BIN)/python -m pytest -q tests/test_architecture.py
 
-screenshots: $(VENV)/dev browser ## the pictures of the README, from a running demo
+screenshots: $(VENV)/dev browser php ## the pictures of the README and of docs/wordpress.md, from what runs
 	$(BIN)/python scripts/screenshots.py
+	PYTHONPATH=. $(BIN)/python scripts/wordpress_screenshots.py
+
+wordpress: $(VENV)/dev php ## a WordPress with the plugin, and a room server beside it, to look at; Ctrl-C ends all
+	@$(BIN)/python -m tests.wordpress
+
+plugin: ## the WordPress plugin as an archive: dist/room-server.zip
+	@$(PYTHON) scripts/plugin.py dist/room-server.zip
 
 lock: ## pin the newest versions that fit (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet --upgrade \
@@ -48,7 +56,7 @@ lock: ## pin the newest versions that fit (needs uv)
 	    pyproject.toml --group build -c requirements/dev.txt -o requirements/run.txt
 
 clean: ## remove what was installed and made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis dist
+	rm -rf $(VENV) .wordpress .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis dist
 
 $(BIN)/python:
 	@sh scripts/make-venv $(PYTHON) $(VENV)
@@ -66,6 +74,11 @@ $(VENV)/dev: requirements/dev.txt pyproject.toml | $(BIN)/python
 .PHONY: browser
 browser:
 	@sh scripts/install-system chromium faketime redis-server php-cli php-sqlite3
+
+.PHONY: php
+php:
+	@sh scripts/install-system php-cli php-curl php-mbstring php-mysql php-xml mariadb-client-core mariadb-server-core phpunit php-codesniffer gettext
+	@sh scripts/install-wordpress .wordpress/core
 
 .PHONY: clocks
 clocks:
