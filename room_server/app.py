@@ -29,7 +29,7 @@ from room_server.api.hooks import Hooks
 from room_server.api.links import Links
 from room_server.api.metrics import Metrics
 from room_server.api.pages import FrameSources
-from room_server.api.rooms import Rooms
+from room_server.api.rooms import Calls, Rooms
 from room_server.api.telegram_updates import TelegramUpdates
 from room_server.auth import Authenticator
 from room_server.channels.drain import Drain, drain_on_sigterm, ended_at_once
@@ -39,6 +39,7 @@ from room_server.channels.keepalive import TimerWheel
 from room_server.channels.listener import Listener
 from room_server.channels.reader import CountsFeed, Reader
 from room_server.channels.socket_metrics import socket_metrics
+from room_server.channels.watch_recorder import WatchRecorder
 from room_server.channels.writer import Writer
 from room_server.config import Settings
 from room_server.process import vital
@@ -69,6 +70,7 @@ class WebProcess(Struct, kw_only=True):
     listener: Listener
     admission: Admission
     counts_feed: CountsFeed
+    watch: WatchRecorder
     heartbeat: Heartbeat
     hooks: Hooks
     telegram_updates: TelegramUpdates
@@ -188,6 +190,7 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
         "read": web.reader.run(),
         "broadcast": web.hub.broadcast_loop(),
         "counts": web.counts_feed.push(),
+        "watch": web.watch.run(),
         "timers": web.timers.run(),
         "heartbeat": web.heartbeat.beat(),
         "metrics": web.metrics.watch(),
@@ -200,6 +203,7 @@ def collected(web: WebProcess, conflicts: int) -> prometheus.Samples:
         **web.hooks.metrics(),
         **web.telegram_updates.metrics(),
         **socket_metrics(web.hub, web.admission, web.listener),
+        **web.watch.metrics(),
         (P + "heartbeat_age_seconds",): time.monotonic() - web.heartbeat.announced_at,
         (P + "commit_conflicts_total",): conflicts,
     }
@@ -216,6 +220,7 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     store, authenticator = state.store, Authenticator(settings)
     transactions = Transactions(store, settings.evaluation_grace)
     hub, timers = Hub(store, Writer(settings.socket_writer)), TimerWheel()
+    watch = WatchRecorder(store, hub)
     reader = Reader(store, hub, transactions.renew)
     listener = Listener(state.client, store.keys, hub, reader)
     hooks = Hooks(transactions, authenticator, settings.max_hooks_per_person)
@@ -231,10 +236,11 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
         listener=listener,
         admission=admission,
         counts_feed=CountsFeed(hub, counts.visible),
+        watch=watch,
         heartbeat=heartbeat,
         hooks=hooks,
         telegram_updates=telegram_updates,
-        rooms=Rooms(store, authenticator, settings.max_reads_per_person, offered.url),
+        rooms=Rooms(store, authenticator, settings.max_reads_per_person, Calls(offered.url, watch.polled)),
         links=Links(store, settings),
         counts=counts,
         attendance=Attendance(store, authenticator, settings.max_reads_per_person),

@@ -13,6 +13,7 @@ import click
 from room_server.commands import status
 from room_server.commands.attendance import attendance
 from room_server.commands.clone import clone
+from room_server.commands.explain import explain
 from room_server.commands.lead import lead
 from room_server.commands.outbox import outbox
 from room_server.commands.partner import partner
@@ -106,3 +107,4 @@ for command in (demo, web, worker, webinar, roster, attendance, outbox, site, le
     main.add_command(command)
 for command in (*status.COMMANDS, clone):
     webinar.add_command(command)
+attendance.add_command(explain)

@@ -55,6 +55,7 @@ PROBLEMS: dict[str, Problem] = {
     "webinar_state_invalid_cancel": Problem(409, "Only a webinar that has not begun can be cancelled"),
     "webinar_state_invalid_cta": Problem(409, "The CTA cannot be switched in this state"),
     "webinar_state_locked": Problem(409, "An archived webinar never changes"),
+    "webinar_rule_locked": Problem(409, "The rule for attendance is fixed once a webinar has begun"),
     "webinar_not_live": Problem(409, "A webinar can be entered only while it is live"),
     "webinar_not_finished": Problem(409, "Participation can be completed only when the webinar is finished"),
     "lead_not_entered": Problem(409, "This lead has not entered the webinar"),

@@ -4,6 +4,7 @@ that asks; `GET /webinars`, the public schedule.
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -16,7 +17,7 @@ from room_server.core.bindings import Person, lead
 from room_server.core.messages import LeadId, WebinarId
 from room_server.core.permissions import Reading, check_read, check_visible
 from room_server.core.room import Participation, RosterEntry, Status
-from room_server.core.wire import ROOM_VERSION
+from room_server.core.wire import ROOM_VERSION, RoomVersion
 from room_server.errors import BadInput
 from room_server.rate_limit import Throttle
 from room_server.shared_read import SharedRead
@@ -51,6 +52,13 @@ LinkOf = Callable[[Person], Awaitable[str | None]]
 """The link that connects a person's Telegram; None without a bot. Raises StateUnavailable."""
 
 
+class Calls(NamedTuple):
+    """What other parts of the process do for these endpoints."""
+
+    telegram: LinkOf
+    seen: Callable[[RoomVersion, int], None]
+
+
 class TelegramStanding(Struct, frozen=True):
     """Whether the lead's Telegram is connected; `url` is where it connects it, null once it is, or without a bot."""
 
@@ -71,13 +79,17 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class Rooms:
-    """The endpoints. A person may ask `per_person` times a second, with bursts of four times as many."""
+    """The endpoints. A person may ask `per_person` times a second, with bursts of four times as many.
 
-    def __init__(self, store: Store, authenticator: Authenticator, per_person: int, telegram: LinkOf) -> None:
+    `calls.seen` is called with each state that a lead reads: a page without a socket is watched by that.
+    """
+
+    def __init__(self, store: Store, authenticator: Authenticator, per_person: int, calls: Calls) -> None:
         self._store = store
-        self._telegram = telegram
+        self._telegram = calls.telegram
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 4 * per_person)
+        self._seen = calls.seen
         self._schedule = SharedRead(self._read_schedule, SCHEDULE_SECONDS)
 
     async def state(self, request: Request) -> Response:
@@ -94,6 +106,8 @@ class Rooms:
         (text,) = await self._store.public_texts([webinar_id])
         version = self._store.records.read(ROOM_VERSION, text, f"the state of {webinar_id}") if text else None
         check_visible(actor, webinar_id, version.status if version else None)
+        if version is not None and actor.lead_id is not None:
+            self._seen(version, actor.lead_id)
         tag = f'"{version.epoch}.{version.version}"' if version else ""
         headers = {"ETag": tag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
         return responses.conditional(request, text or b"", headers)

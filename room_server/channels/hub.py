@@ -5,6 +5,7 @@ to the sockets in slices. A room is read when its first socket comes: `read_queu
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 
 from room_server.channels.frames import RoomState, room_state
+from room_server.channels.seen_slots import SeenSlots
 from room_server.channels.subscribers import (
     BroadcastStats,
     ReadQueue,
@@ -22,12 +24,15 @@ from room_server.channels.subscribers import (
 )
 from room_server.channels.writer import Writer
 from room_server.core.permissions import HIDDEN_FROM, is_hidden
+from room_server.core.room import Status
 from room_server.errors import CloseCode, Refusal
 from room_server.state.store import Store
+from room_server.state.watch import Broadcast
 from room_server.telemetry import tracing
 
 SLICE = 250
 """Sockets that are written to before other tasks run, so that hooks stay fast during a broadcast."""
+ON_AIR = frozenset({Status.LIVE, Status.PAUSED})
 TURNS = 4
 """Turns of the event loop after each slice: a hook takes several."""
 
@@ -45,6 +50,10 @@ class Hub:
         self.scope_added = asyncio.Event()
         """Set when a monitor comes for counts that nobody got before."""
         self.tally = BroadcastStats()
+        self.seen = SeenSlots()
+        """The slots that leads were seen in, until they are stored."""
+        self.air_ended = asyncio.Event()
+        """Set when a room goes off the air."""
         self._to_broadcast: set[str] = set()
         """Names of the groups whose newest state is not written yet."""
         self._to_request: dict[str, Iterator[list[Subscriber]]] = {}
@@ -79,18 +88,32 @@ class Hub:
 
     def join(self, group: SubscriberGroup, subscriber: Subscriber) -> None:
         """Add an admitted socket. Join before writing its snapshot: a change between the two would be lost."""
-        group.subscribers[subscriber] = None
+        group.subscribers[subscriber] = subscriber.heard_at
         group.roles[subscriber.actor.role] += 1
 
     def leave(self, group: SubscriberGroup, subscriber: Subscriber) -> None:
         """Remove a socket, and the group with its last one."""
         group.waiting.discard(subscriber)
         if subscriber in group.subscribers:
+            self.see(group, subscriber)
             del group.subscribers[subscriber]
             group.roles[subscriber.actor.role] -= 1
         if not group.subscribers and not group.waiting and self.groups.get(group.name) is group:
             del self.groups[group.name]
             self.tally.add_past(group.receipts)
+
+    def see(self, group: SubscriberGroup, subscriber: Subscriber) -> None:
+        """Note that the socket's lead was there until the peer was heard last: before that moment it was open.
+
+        The socket's time and the one that is kept here are the same object, so that keeping it costs no memory.
+        """
+        since, until = group.subscribers[subscriber], subscriber.heard_at
+        if until is since:
+            return
+        group.subscribers[subscriber] = until
+        lead, started_at = subscriber.actor.lead_id, group.air.broadcast
+        if lead is not None and started_at is not None:
+            self.seen.add(Broadcast(group.name, started_at), lead, group.air.slots(since, until))
 
     def counts(self) -> dict[str, Any]:
         """The sockets of this process by room and role, and the receipts of each room's newest change."""
@@ -131,7 +154,11 @@ class Hub:
                 group.receipts = Receipts(state, len(group.subscribers), asyncio.get_running_loop().time())
             self._to_broadcast.add(name)
             self._wake_broadcast.set()
+        was_on_air = group.state is not None and group.state.head.status in ON_AIR
         group.set_state(state)
+        group.air.hear(state.head, asyncio.get_running_loop().time(), time.time())
+        if was_on_air and state.head.status not in ON_AIR:
+            self.air_ended.set()
         waiting, group.waiting = group.waiting, set()
         for subscriber in waiting:
             subscriber.admit(group)

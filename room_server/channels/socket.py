@@ -7,6 +7,7 @@ A broadcast is written by `Writer` straight to the kernel; a peer that reads too
 import time
 from asyncio import BaseTransport, Protocol, Transport
 from math import inf
+from operator import attrgetter
 from typing import Any, cast
 
 from uvicorn.config import Config
@@ -34,6 +35,7 @@ class RoomSocket(Protocol):
     actor: Actor  # set when the handshake has passed its checks
     _transport: Transport
     descriptor: int  # for Writer and write(2); -1 if only the transport may write: TLS, behind, closing, gone
+    heard_at = property(attrgetter("_deadlines.last_received"), doc="See Subscriber.")
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         self._admission: Admission = app_state["web"].admission
@@ -88,6 +90,7 @@ class RoomSocket(Protocol):
             return
         if self._transport.is_closing():
             return  # connection_lost follows
+        self._deadlines.last_received = self._admission.clock()
         self._admission.hub.join(group, self)
         self._admission.answered["accepted"] += 1
         self._transport.set_write_buffer_limits(high=0)
@@ -95,7 +98,6 @@ class RoomSocket(Protocol):
         self.sent = self._confirmed = group.state
         write_one(self, self._answer + group.state.frame)
         self._answer = None
-        self._deadlines.last_received = self._admission.clock()
         self._schedule(self._deadlines.last_received)
 
     def refuse(self, refusal: Refusal) -> None:

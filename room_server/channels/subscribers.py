@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Protocol
 
+from room_server.channels.air_time import AirTime
 from room_server.channels.frames import RoomState
 from room_server.channels.writer import Peer
 from room_server.core.messages import Actor
@@ -38,6 +39,10 @@ class Subscriber(Peer, Protocol):
     actor: Actor
     sent: RoomState | None
     """The state that was written last."""
+
+    @property
+    def heard_at(self) -> float:
+        """When the peer was heard last, or admitted, in seconds of the loop's clock."""
 
     def push(self, state: RoomState) -> None:
         """Write the state now or, to a peer that is behind in reading, the newest one as soon as it has caught up."""
@@ -117,7 +122,7 @@ class BroadcastStats:
 class SubscriberGroup:
     """The sockets of one room in this process, or those that get the counts of one scope."""
 
-    __slots__ = ("name", "past_epochs", "receipts", "roles", "state", "subscribers", "waiting")
+    __slots__ = ("air", "name", "past_epochs", "receipts", "roles", "state", "subscribers", "waiting")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -126,12 +131,15 @@ class SubscriberGroup:
         """The newest state, changed by `set_state` only; None before the first read."""
         self.past_epochs: tuple[str, ...] = ()
         """The epochs that were replaced, the latest last."""
-        self.subscribers: dict[Subscriber, None] = {}
+        self.subscribers: dict[Subscriber, float] = {}
+        """Each open socket, and until when its lead is known to have been there (see `Hub.see`)."""
         self.waiting: set[Subscriber] = set()
         """Sockets whose handshake waits for the first state."""
         self.roles: Counter[str] = Counter()
         self.receipts: Receipts | None = None
         """Of the newest change that was broadcast."""
+        self.air = AirTime()
+        """When the room was on air."""
 
     def set_state(self, state: RoomState) -> None:
         """Take a newer state and remember the epoch that it replaces."""

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from room_server.attendance_report import Summary
+from room_server.core.attendance_rule import AttendedBy
 from room_server.core.room import Recording, Room, Visibility
 from room_server.state.evaluation_schedule import ScheduledEvaluation
 
@@ -22,7 +23,7 @@ def describe_room(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
     if room.finished_at:
         yield "finished", _moment(room.finished_at)
     if room.started_at:
-        yield "on air", str(_on_air(room, now))
+        yield "on air", str(timedelta(seconds=room.on_air_ms_at(now) // 1000))
     yield "CTA", _cta(room)
     yield "player", room.player_url or "none"
     if room.frame_origins:
@@ -32,10 +33,22 @@ def describe_room(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
         yield "schedule", "does not show it"
     if room.grace is not None:
         yield "grace", f"{room.grace} s from the end to the evaluation"
+    yield "counts", describe_rule(room)
     if room.texts:
         yield "own texts", ", ".join(f"{locale}: {' '.join(sorted(texts))}" for locale, texts in room.texts.items())
     if room.description:
         yield "about", " ".join(room.description.split())
+
+
+def describe_rule(room: Room) -> str:
+    """What a lead must do to count as attended."""
+    watched = f"at least {room.min_watch} of the time on air" if str(room.min_watch).endswith("%") else room.min_watch
+    return {
+        AttendedBy.COMPLETED: "staying to the end",
+        AttendedBy.WATCHED: f"watching {watched}",
+        AttendedBy.BOTH: f"staying to the end and watching {watched}",
+        AttendedBy.EITHER: f"staying to the end or watching {watched}",
+    }[room.attended_by]
 
 
 class WebinarReport(NamedTuple):
@@ -73,12 +86,6 @@ def describe_progress(report: WebinarReport) -> Iterator[tuple[str, str]]:
 
 def _moment(at: datetime) -> str:
     return f"{at:%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _on_air(room: Room, now: datetime) -> timedelta:
-    """The time on air without pauses, in whole seconds."""
-    ran = now - room.on_air_since if room.on_air_since else timedelta()
-    return timedelta(seconds=room.on_air_ms // 1000 + max(0, int(ran.total_seconds())))
 
 
 def _cta(room: Room) -> str:

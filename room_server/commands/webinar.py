@@ -22,6 +22,7 @@ from room_server.commands.common import (
     with_transactions,
 )
 from room_server.commands.summary import WebinarReport, describe_progress, describe_room, progress
+from room_server.core.attendance_rule import AttendedBy, MinWatch
 from room_server.core.planning import PlanWebinar
 from room_server.core.players import frame_origin
 from room_server.core.room import Description, Label, PublicRoom, Room, Status, Title, Url
@@ -35,6 +36,7 @@ from room_server.transactions import Transactions
 TITLE = Text("TEXT", Title, "a title of 1 to 200 characters")
 DESCRIPTION = Text("TEXT", Description, "a description of at most 4000 characters")
 LABEL = Text("TEXT", Label, "a label of 1 to 80 characters")
+MIN_WATCH = Text("SHARE", MinWatch, "a share like 60% (1% to 100%) or minutes like 30m")
 NO_ORIGIN = "none"
 URL = Text("URL", Url, "an address that begins with http:// or https://")
 
@@ -81,6 +83,10 @@ def _plan_options(command: Any) -> Any:
                      help="Whether the public schedule leaves it out; whoever has a link gets in."),
         click.option("--grace", type=click.IntRange(0, 10**8), metavar="SECONDS",
                      help="From its end to its evaluation [default: the setting EVALUATION_GRACE]."),
+        click.option("--attended-by", type=click.Choice([rule.value for rule in AttendedBy]),
+                     help="What makes a lead attended: completing (the default), watch time, both, or either."),
+        click.option("--min-watch", type=MIN_WATCH, metavar="SHARE",
+                     help="The watch time that counts, such as 60% of the time on air, or 30m."),
         click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
                      help="Telegram texts of this webinar's own, TOML or JSON: locale -> name -> text."),
     )  # fmt: skip

@@ -1,16 +1,18 @@
 """Client Webinar Tracker v2, Client Webinar Event Emitter and Client Webinar Attendance Service.
 
-One listener for each of these modules, and the rules of docs/domain.md, "Classification": a lead that entered and
-completed has attended; the evaluation classifies any other lead as not attended. A classification never changes.
+One listener for each of these modules, and the rules of docs/domain.md, "Classification": by default a lead that
+entered and completed has attended, and the evaluation classifies any other lead as not attended. Under a rule that
+looks at watch time (core.attendance_rule) the evaluation classifies everybody. A classification never changes.
 """
 
 from typing import TypeVar
 
 from msgspec.structs import replace
 
-from room_server.core.decision_types import DecisionContext, Reaction
+from room_server.core import attendance_rule, watch_time
+from room_server.core.decision_types import DecisionContext, Facts, Reaction
 from room_server.core.messages import AttendanceClassified, Completed, CtaClicked, Entered, WebinarCompleted
-from room_server.core.room import Participation, Status, Visibility
+from room_server.core.room import Participation, Room, Status, Visibility
 from room_server.errors import Conflict
 
 Session = TypeVar("Session", Entered, Completed)
@@ -80,8 +82,36 @@ def emit_completed(hook: Completed, context: DecisionContext) -> Reaction:
 
 
 def classify_completed(hook: WebinarCompleted, context: DecisionContext) -> Reaction:
-    """Attendance service: a lead that entered and completed has attended."""
+    """Attendance service: a lead that entered and completed has attended, unless watch time counts as well."""
+    if attendance_rule.is_evaluated_only(context.room.attended_by):
+        return Reaction()
     return classify(hook.lead_id, True, context)
+
+
+def has_watched_enough(room: Room, slots: int) -> bool:
+    """Whether a lead with these slots has the watch time that the room's rule asks for."""
+    watched = watch_time.watched_ms(slots, room.on_air_ms)
+    return (
+        room.min_watch is not None
+        and watched > 0
+        and watched >= attendance_rule.needed_ms(room.min_watch, room.on_air_ms)
+    )
+
+
+def evaluate(lead_id: int, facts: Facts, context: DecisionContext) -> Reaction:
+    """Classify a lead of a webinar that is over by its rule; an empty reaction when there is nothing to classify.
+
+    That is a lead that is not on the roster and never entered: it was erased or withdrawn meanwhile, or it only clicked
+    or was only seen; unless what was seen counts.
+    """
+    room = context.room
+    is_seen = bool(facts.slots) and attendance_rule.counts_unannounced(room.attended_by)
+    has_entered = context.participation is not None and context.participation.entered_at is not None
+    if context.entry is None and not has_entered and not is_seen:
+        return Reaction()
+    completed = context.participation is not None and context.participation.completed_at is not None
+    attended = attendance_rule.has_attended(room.attended_by, completed, has_watched_enough(room, facts.slots))
+    return classify(lead_id, attended, context)
 
 
 def classify(lead_id: int, attended: bool, context: DecisionContext) -> Reaction:

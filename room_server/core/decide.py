@@ -58,7 +58,7 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
         case Entered() | Completed() | CtaClicked():
             return _reported(hook, context)
         case Evaluate():
-            return _evaluated(hook, context)
+            return _evaluated(hook, facts, context)
         case _:
             assert_never(hook)
 
@@ -129,13 +129,11 @@ def _clicked(hook: CtaClicked, context: DecisionContext) -> Change:
     return run_listeners((hook,), context)
 
 
-def _evaluated(hook: Evaluate, context: DecisionContext) -> Change:
-    """Classify a lead without a classification as not attended. Raises Conflict before the end of the webinar."""
+def _evaluated(hook: Evaluate, facts: Facts, context: DecisionContext) -> Change:
+    """Classify a lead without a classification. Raises Conflict before the end of the webinar."""
     if context.room.status not in {Status.FINISHED, Status.ARCHIVED}:
         raise Conflict("webinar_not_finished", f"the webinar is {context.room.status}")
-    if context.entry is None and (context.participation is None or context.participation.entered_at is None):
-        return _unchanged(context)  # the lead was erased or withdrawn meanwhile, or it only clicked
-    reaction = attendance.classify(hook.lead_id, False, context)
+    reaction = attendance.evaluate(hook.lead_id, facts, context)
     if reaction.participation is None:
         return _unchanged(context)
     return run_listeners(reaction.emit, replace(context, participation=reaction.participation))

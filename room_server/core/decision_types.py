@@ -47,6 +47,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """A recording that was named after the room was archived; its messages use this one."""
     bound: BoundChats = BoundChats()
     """The chats to which the lead and its partner are bound, as far as the roster has none."""
+    slots: int = 0
+    """The slots of the time on air that the lead was seen in (core.watch_time)."""
 
     @property
     def recording(self) -> Recording:

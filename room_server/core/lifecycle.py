@@ -3,7 +3,7 @@
 Everything that affects a transition is in this file. A transition without an entry is refused.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
 from msgspec.structs import replace
@@ -83,10 +83,7 @@ def _clock(room: Room, target: Status, now: datetime) -> Room:
     """The room with its time on air. It runs in `live` only, and does not shrink when the clock is set back."""
     if target is Status.LIVE:
         return replace(room, on_air_since=now)
-    if room.on_air_since is None:
-        return room
-    ran = max(timedelta(), now - room.on_air_since) // timedelta(milliseconds=1)
-    return replace(room, on_air_ms=room.on_air_ms + ran, on_air_since=None)
+    return replace(room, on_air_ms=room.on_air_ms_at(now), on_air_since=None)
 
 
 def cancel(room: Room, now: datetime) -> Room:

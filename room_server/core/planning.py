@@ -7,6 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict, force_setattr, replace
 
+from room_server.core.attendance_rule import AttendedBy, MinWatch, is_evaluated_only
 from room_server.core.decision_types import Change, Facts
 from room_server.core.messages import WebinarId
 from room_server.core.players import check_address, check_player, frame_origin
@@ -35,6 +36,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     texts: dict[str, dict[str, str]] | UnsetType | None = UNSET
     unlisted: bool | UnsetType | None = UNSET
     grace: GivenGrace | UnsetType | None = UNSET
+    attended_by: AttendedBy | UnsetType | None = UNSET
+    min_watch: MinWatch | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         if isinstance(self.grace, str):
@@ -50,9 +53,17 @@ class PlanWebinar(Plan, frozen=True, kw_only=True):
     """Whether nobody is to be told. No message tells of a new time yet, so it changes nothing."""
 
 
-CLEARED: dict[str, Any] = {"description": "", "frame_origins": (), "texts": {}, "unlisted": False}
+CLEARED: dict[str, Any] = {
+    "description": "",
+    "frame_origins": (),
+    "texts": {},
+    "unlisted": False,
+    "attended_by": AttendedBy.COMPLETED,
+}
 """What a field is once it is cleared; any other is None."""
 RESCHEDULABLE = frozenset({Status.DRAFT, Status.SCHEDULED})
+RULE_FIELDS = frozenset({"attended_by", "min_watch"})
+"""The fields that are locked once a webinar has begun: people would be counted by another rule than they came under."""
 RECORDING_FIELDS = frozenset({"recording_url", "no_recording"})
 """The fields that may be set for an archived webinar: its messages use them."""
 
@@ -85,14 +96,16 @@ def new_room(webinar_id: str, epoch: str, plan: Plan, draft: bool) -> Room:
         missing = "title" if plan.title is UNSET else "scheduled_at"
         refusal = f"a new webinar needs a title and a time: {missing} is missing"
         raise BadInput("invalid_payload", refusal, field=missing)
-    return _checked(
-        {
-            "webinar_id": webinar_id,
-            "epoch": epoch,
-            "version": 1,
-            "status": Status.DRAFT if draft else Status.SCHEDULED,
-            **fields_of(plan),
-        }
+    return _with_rule_checked(
+        _checked(
+            {
+                "webinar_id": webinar_id,
+                "epoch": epoch,
+                "version": 1,
+                "status": Status.DRAFT if draft else Status.SCHEDULED,
+                **fields_of(plan),
+            }
+        )
     )
 
 
@@ -145,7 +158,9 @@ def amend(room: Room, plan: Plan) -> Room:
             refusal = f"the time cannot be moved while the webinar is {room.status}"
             raise Conflict("webinar_state_invalid_rewind", refusal)
         fields["cancelled_at"] = None
-    return replace(_checked({**asdict(room), **fields}), version=room.version + 1)
+    if fields.keys() & RULE_FIELDS and room.status not in RESCHEDULABLE:
+        raise Conflict("webinar_rule_locked", "the rule for attendance cannot be changed once a webinar has begun")
+    return replace(_with_rule_checked(_checked({**asdict(room), **fields})), version=room.version + 1)
 
 
 def fields_of(plan: Plan) -> dict[str, Any]:
@@ -179,6 +194,14 @@ def _origin(place: int, address: str) -> str:
         refusal = f"{name}: {address} is not an origin like https://player.example.org"
         raise BadInput("invalid_payload", refusal, field=name)
     return found
+
+
+def _with_rule_checked(room: Room) -> Room:
+    """The room. Raises BadInput when its rule looks at watch time, and it is not said how much."""
+    if is_evaluated_only(room.attended_by) and room.min_watch is None:
+        detail = f"min_watch: attended_by {room.attended_by} needs a minimum such as 60% or 30m"
+        raise BadInput("invalid_payload", detail, field="min_watch")
+    return room
 
 
 def _checked(fields: dict[str, Any]) -> Room:

@@ -1,12 +1,13 @@
 """The records of a webinar: room, participation, roster entry; and the public state of a room."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
+from room_server.core.attendance_rule import AttendedBy, MinWatch
 from room_server.core.messages import LeadId, Route, WebinarId
 
 
@@ -83,8 +84,16 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Whether the public schedule leaves it out; whoever has a link gets in."""
     grace: Grace | None = None
     """None: the setting EVALUATION_GRACE."""
+    attended_by: AttendedBy = AttendedBy.COMPLETED
+    min_watch: MinWatch | None = None
+    """How much a lead must have watched; set unless `attended_by` is COMPLETED."""
     request_id: str = ""
     """The request that led to this version, for the log; set when it is stored."""
+
+    def on_air_ms_at(self, now: datetime) -> int:
+        """The time on air until `now`, without pauses."""
+        ran = max(now - self.on_air_since, timedelta()) if self.on_air_since else timedelta()
+        return self.on_air_ms + ran // timedelta(milliseconds=1)
 
     @property
     def recording(self) -> Recording:

@@ -1,5 +1,7 @@
 """What travels between this server and its clients and is named in more than one place: tokens, subprotocol, frames."""
 
+from datetime import datetime
+
 import msgspec
 from msgspec import Struct
 
@@ -18,6 +20,9 @@ class RoomVersion(Struct, frozen=True):
     epoch: str
     version: int
     status: Status
+    started_at: datetime | None = None
+    on_air_ms: int = 0
+    on_air_since: datetime | None = None
 
 
 ROOM_VERSION = msgspec.json.Decoder(RoomVersion)

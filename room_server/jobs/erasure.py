@@ -146,6 +146,7 @@ async def forget_in(store: Store, lead: int, webinar_id: str, seconds: float = S
             *(key(webinar_id) for key in records),
             keys.fates(tag),
             keys.due(tag),
+            keys.watch(webinar_id),
         ]
         async with deadline():
             result, *counts = await store.run_replicated(
@@ -168,15 +169,16 @@ async def _known_in(store: Store, lead: int, ids: list[str]) -> list[KnownIn]:
             ("HEXISTS", keys.roster(name), lead),
             ("HEXISTS", keys.participations(name), lead),
             ("HEXISTS", keys.links(name), f"lead:{lead}"),
+            ("HEXISTS", keys.watch(name), lead),
             ("HMGET", keys.deliveries(name), *_fields(lead)),
         ]
     async with deadline():
         replies = await store.call_all(commands)
-    rows = zip(ids, *(replies[column::5] for column in range(5)), strict=True)
+    rows = zip(ids, *(replies[column::6] for column in range(6)), strict=True)
     return [
         KnownIn(name, store.records.read(_ROOM, text, f"the state of {name}").status)
-        for name, text, listed, took_part, has_links, messages in rows
-        if text and (listed or took_part or has_links or any(messages))
+        for name, text, listed, took_part, has_links, was_seen, messages in rows
+        if text and (listed or took_part or has_links or was_seen or any(messages))
     ]
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: after the end of a webinar, every lead without a classification is classified as not attended.
+"""Evaluation: after the end of a webinar, every lead without a classification is classified by the webinar's rule.
 
 The schedule is a sorted set. The stop of a webinar, a later roster import and a later recording add to it, in the same
 script as their own change. An evaluation that is broken off starts again and skips leads that are classified. It is
@@ -7,13 +7,14 @@ done after a full pass that found none. Two at once do no harm.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from room_server.clock import utc_now
+from room_server.core.attendance_rule import counts_unannounced, is_evaluated_only
 from room_server.core.bindings import BoundChats
 from room_server.core.decision_types import Command, Evaluate, Facts
 from room_server.core.delivery import CLAIMABLE, Delivery, has_chat_now, is_moved, moved, restart
@@ -62,22 +63,22 @@ class Evaluations:
             facts = await self._store.load(due.webinar_id)
             if facts.room is not None and facts.room.status in {Status.FINISHED, Status.ARCHIVED}:
                 request_id.set(facts.room.request_id)  # log and messages name the request that ended the webinar
-                while found := await self.sweep(due.webinar_id, facts):
+                while found := await self.sweep(facts.room, facts):
                     classified += found
                 await self._move(due.webinar_id, facts)
             if self._stopping.is_set() or await self.schedule.finish(due):
                 return classified
             due = await self.schedule.pending(due.webinar_id) or due
 
-    async def sweep(self, webinar_id: str, facts: Facts) -> int:
+    async def sweep(self, room: Room, facts: Facts) -> int:
         """One full pass over a room's leads; how many it classified. Raises StateUnavailable."""
         classified = 0
-        async for found in self._unclassified(webinar_id):
+        async for found in self._unclassified(room):
             for start in range(0, len(found), TOGETHER):
                 if self._stopping.is_set():
                     return classified
                 batch = found[start : start + TOGETHER]
-                seen = [one for lead in batch if (one := self._seen(webinar_id, facts, lead)) is not None]
+                seen = [one for lead in batch if (one := self._seen(room.webinar_id, facts, lead)) is not None]
                 chats = await bindings.bound_chats(self._store, [(_lead(one), one.facts.entry) for one in seen])
                 acts = [
                     self._classify(replace(one, facts=replace(one.facts, bound=bound)))
@@ -105,17 +106,40 @@ class Evaluations:
         except UnreadableRecord:
             return False  # it was damaged meanwhile
 
-    async def _unclassified(self, webinar_id: str) -> AsyncIterator[list[LeadRecords]]:
-        """Leads without a classification, in slices: those on the roster, then any others that entered."""
-        keys = self._store.keys
-        async for found in hash_slices(self._store, keys.roster(webinar_id)):
-            async with deadline():
-                known = await self._store.call("HMGET", keys.participations(webinar_id), *found)
-            leads = [LeadRecords(lead, record or b"", found[lead]) for lead, record in zip(found, known, strict=True)]
-            yield [lead for lead in leads if _is_open(lead)]
-        async for found in hash_slices(self._store, keys.participations(webinar_id)):
-            leads = [LeadRecords(lead, record, b"") for lead, record in found.items()]
-            yield [lead for lead in leads if _is_open(lead)]
+    async def _unclassified(self, room: Room) -> AsyncIterator[list[LeadRecords]]:
+        """Leads without a classification, in slices: those on the roster, any others that entered, any that was seen.
+
+        Their slots are read if the room's rule looks at them.
+        """
+        keys, name = self._store.keys, room.webinar_id
+        async for found in hash_slices(self._store, keys.roster(name)):
+            known = await self._fields(keys.participations(name), found)
+            yield await self._with_slots(
+                room, [LeadRecords(lead, record, found[lead]) for lead, record in zip(found, known, strict=True)]
+            )
+        async for found in hash_slices(self._store, keys.participations(name)):
+            yield await self._with_slots(room, [LeadRecords(lead, record, b"") for lead, record in found.items()])
+        if counts_unannounced(room.attended_by):
+            async for found in hash_slices(self._store, keys.watch(name)):
+                known = await self._fields(keys.participations(name), found)
+                yield [
+                    LeadRecords(lead, b"", b"", slots)
+                    for (lead, slots), record in zip(found.items(), known, strict=True)
+                    if not record
+                ]
+
+    async def _with_slots(self, room: Room, leads: list[LeadRecords]) -> list[LeadRecords]:
+        """Those of the leads that are not classified, with the slots that they were seen in, if these count."""
+        waiting = [lead for lead in leads if _is_open(lead)]
+        if not waiting or not is_evaluated_only(room.attended_by):
+            return waiting
+        slots = await self._fields(self._store.keys.watch(room.webinar_id), [lead.id for lead in waiting])
+        return [lead._replace(slots=seen) for lead, seen in zip(waiting, slots, strict=True)]
+
+    async def _fields(self, key: str, leads: Iterable[bytes]) -> list[bytes]:
+        """The values of these leads in a hash; empty where there is none."""
+        async with deadline():
+            return [value or b"" for value in await self._store.call("HMGET", key, *leads)]
 
     async def _move(self, webinar_id: str, facts: Facts) -> None:
         """Move messages on that waited for a recording, or that had no chat and may have one since."""

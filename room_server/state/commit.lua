@@ -5,7 +5,8 @@ KEYS  as named by ARGV 2 (see Keys.of_commit)
 ARGV  1 seconds that `done` is kept   2 the names of KEYS, msgpack   3 the commit, msgpack (see commits.Commit)
       4 the participation that must be stored ('' = none)   5 the same for the roster entry, if it is compared
 Returns {'committed'}: now, or before, if the reply of the first try was lost
-      | {'conflict', record, participation, entry, recording} as they are stored; false where there is none.
+      | {'conflict', record, participation, entry, recording, bitmap of slots} as they are stored; false where there is
+        none.
 --]]
 -- include steady.lua
 local keep, names, commit = tonumber(ARGV[1]), cmsgpack.unpack(ARGV[2]), cmsgpack.unpack(ARGV[3])
@@ -31,9 +32,11 @@ if lead ~= '' then
   entry = redis.call('HGET', key.roster, lead) or ''
 end
 if stamp ~= commit.expected_stamp or participation ~= expected_participation
-  or (commit.compares_entry and entry ~= expected_entry) then
+  or (commit.compares_entry and entry ~= expected_entry)
+  or (commit.needs_slots and redis.call('HEXISTS', key.watch, lead) == 0) then
   local stored = redis.call('HMGET', key.room, 'record', 'recording')
-  return {'conflict', stored[1], participation ~= '' and participation, entry ~= '' and entry, stored[2]}
+  local slots = lead ~= '' and redis.call('HGET', key.watch, lead)
+  return {'conflict', stored[1], participation ~= '' and participation, entry ~= '' and entry, stored[2], slots}
 end
 
 redis.call('SET', key.done, '1', 'EX', keep)

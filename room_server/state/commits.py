@@ -77,6 +77,8 @@ class Commit(Struct, frozen=True, kw_only=True):
     """The stored room must have it; empty: there must be no such webinar."""
     compares_entry: bool
     """Whether the roster entry must be unchanged: it must if there are messages, whose chats it names."""
+    needs_slots: bool
+    """Whether the lead must still have been seen: all that is known of it, unless it was erased meanwhile."""
     room: RoomWrite | None
     participation: str | None
     recording: str | None
@@ -107,6 +109,10 @@ def commit_of(loaded: Loaded, change: Change, evaluation_in: timedelta | None) -
         lead=loaded.target.lead,
         expected_stamp=_stamp(before.room) if before.room else "",
         compares_entry=bool(change.messages),
+        needs_slots=writes_participation
+        and bool(before.slots)
+        and before.participation is None
+        and before.entry is None,
         room=None if change.room is before.room else _room(change.room),
         participation=_json(change.participation) if writes_participation else None,
         recording=None if change.named_recording is None else _json(change.named_recording),

@@ -2,7 +2,7 @@
 Delete everything that one webinar has of one lead, in one step: no waiting message is sent, and the counters stay
 right.
 
-KEYS  1 done   2 room   3 roster   4 participations   5 deliveries   6 tally   7 links   8 fates   9 due
+KEYS  1 done   2 room   3 roster   4 participations   5 deliveries   6 tally   7 links   8 fates   9 due   10 watch
 ARGV  1 seconds that `done` is kept   2 webinar   3 lead   4… fields of deliveries that may be the lead's
 Returns {'forgotten', roster entries, participations, messages}: how many were deleted, now, or before, if the reply of
         the first try was lost
@@ -10,7 +10,7 @@ Returns {'forgotten', roster entries, participations, messages}: how many were d
       | {'sending'}: a message is just being sent; nothing was deleted.
 --]]
 local done, room, roster, participations = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local deliveries, tally, links, fates, due = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9]
+local deliveries, tally, links, fates, due, watch = KEYS[5], KEYS[6], KEYS[7], KEYS[8], KEYS[9], KEYS[10]
 local keep, webinar, lead = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
 local answered = redis.call('GET', done)
@@ -22,7 +22,8 @@ end
 local participation = redis.call('HGET', participations, lead)
 local public = redis.call('HGET', room, 'public')
 local status = public and cjson.decode(public)['status']
-if (status == 'live' or status == 'paused') and (participation or redis.call('HEXISTS', roster, lead) == 1) then
+local is_known = participation or redis.call('HEXISTS', roster, lead) == 1 or redis.call('HEXISTS', watch, lead) == 1
+if (status == 'live' or status == 'paused') and is_known then
   return {'running'}
 end
 local found = {}
@@ -38,6 +39,7 @@ for digest in string.gmatch(redis.call('HGET', links, 'lead:' .. lead) or '', '%
   redis.call('HDEL', links, digest)
 end
 redis.call('HDEL', links, 'lead:' .. lead)
+redis.call('HDEL', watch, lead)
 local messages = 0
 for field, fate in pairs(found) do
   if fate then

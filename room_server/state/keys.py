@@ -18,7 +18,7 @@ PREFIX = "rs:"
 PARTITIONS = "rs:partitions"
 """String: the number of partitions that this Redis was first started with."""
 
-OF_A_ROOM = ("room", "participations", "roster", "deliveries", "tally")
+OF_A_ROOM = ("room", "participations", "roster", "deliveries", "tally", "watch")
 """Kinds of keys of a webinar that `commit.lua` reads or writes."""
 OF_A_WEBINAR = (*OF_A_ROOM, "links")
 """Kinds of keys that are deleted with their webinar."""
@@ -83,7 +83,7 @@ def _of_partition(kind: str) -> Callable[[str], str]:
 class Keys:
     """The keys of a Redis with `partitions` partitions.
 
-    The attributes are functions that give a key: six of them from a webinar's id, `done` and `staged` from that and a
+    The attributes are functions that give a key: seven of them from a webinar's id, `done` and `staged` from that and a
     second id, all others from a partition's tag (`check` also from a hash). Renaming a kind would lose what is stored.
     """
 
@@ -103,6 +103,8 @@ class Keys:
         """Hash: `lead:kind` -> delivery of that message, JSON."""
         self.tally = self._of_webinar("tally")
         """Hash of counters: leads that `entered`, were `classified`, `attended`."""
+        self.watch = self._of_webinar("watch")
+        """Hash: lead id -> the slots of the time on air that the lead was seen in, a bitmap (core.watch_time)."""
         self.links = self._of_webinar("links")
         """Hash of short links: SHA-256 of a code -> claims, JSON; `lead:` and a lead's id -> its hashes, by spaces."""
         self.done = self._of_id("done")

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 from msgspec import Struct
 
+from room_server.core import watch_time
 from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
 from room_server.core.room import Participation, Recording, Room, RosterEntry
@@ -53,6 +54,7 @@ class LeadRecords(NamedTuple):
     id: bytes
     participation: bytes
     entry: bytes
+    slots: bytes = b""
 
 
 class Records:
@@ -75,13 +77,17 @@ class Records:
         return None
 
     def facts(self, webinar_id: str, replies: Sequence[bytes | None]) -> Facts:
-        """The facts in a reply of `load.lua`: room, participation, roster entry, recording. Raises UnreadableRecord."""
-        room, participation, entry, recording = replies
+        """The facts in a reply of `load.lua`: room, participation, roster entry, recording, slots.
+
+        Raises UnreadableRecord.
+        """
+        room, participation, entry, recording, slots = replies
         return Facts(
             room=self.read(ROOM, room, f"the room of {webinar_id}") if room else None,
             participation=self.read(PARTICIPATION, participation, f"a lead of {webinar_id}") if participation else None,
             entry=self.read(ENTRY, entry, f"a roster entry of {webinar_id}") if entry else None,
             named_recording=self.read(RECORDING, recording, f"the recording of {webinar_id}") if recording else None,
+            slots=watch_time.from_bytes(slots) if slots else 0,
         )
 
     def unreadable(self, what: str, error: Exception) -> UnreadableRecord:

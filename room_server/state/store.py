@@ -89,7 +89,7 @@ class Store:
     async def load_to_decide(self, target: Target, replicated: bool = True) -> Loaded:
         """The same, with the bytes to compare; with `replicated`, once all that was read has reached the replicas."""
         keys, name = self.keys, target.webinar_id
-        places = [keys.room(name), keys.participations(name), keys.roster(name)]
+        places = [keys.room(name), keys.participations(name), keys.roster(name), keys.watch(name)]
         run = self.run_replicated if replicated else self.run
         with tracing.span("load"):
             return self._loaded(target, await run(self._loading, places, [target.lead]))
@@ -117,7 +117,7 @@ class Store:
 
     def with_records(self, webinar_id: str, facts: Facts, lead: LeadRecords) -> Loaded:
         """The facts of a room together with the records of one lead, as just read. Raises UnreadableRecord."""
-        read = self.records.facts(webinar_id, [None, lead.participation, lead.entry, None])
+        read = self.records.facts(webinar_id, [None, lead.participation, lead.entry, None, lead.slots])
         known = replace(read, room=facts.room, named_recording=facts.named_recording)
         target = Target(webinar_id, lead.id.decode())
         return Loaded(target=target, facts=known, participation=lead.participation, entry=lead.entry)

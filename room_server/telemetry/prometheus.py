@@ -63,6 +63,8 @@ FAMILIES: dict[str, Family] = {
     P + "gaps_healed_total": Family(
         COUNTER, "Rooms whose newer state a re-read found before, or instead of, its message."
     ),
+    P + "watch_pending_leads": Family(GAUGE, "Leads whose watch time is not stored yet; it grows while Redis is away."),
+    P + "watch_flush_seconds": Family(HISTOGRAM, "Storing the watch time of one process, every few seconds."),
     P + "hooks_total": Family(COUNTER, "Hooks answered: ok, or the refusal's code.", ("hook", "code")),
     P + "hook_seconds": Family(HISTOGRAM, "From a hook's head to its answer, durable.", ("hook",)),
     P + "commit_conflicts_total": Family(COUNTER, "Commits that found other records than they were decided on."),

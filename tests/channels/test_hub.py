@@ -30,7 +30,7 @@ class Peer:
 
     def __init__(self, hub: Hub, role: Role = Role.ATTENDEE) -> None:
         self.actor = Actor(role=role, subject="1")
-        self.descriptor = -1
+        self.descriptor, self.heard_at = -1, 0.0
         self.sent: RoomState | None = None
         self.pushed: list[RoomState] = []
         self.refused: list[str] = []

@@ -134,3 +134,17 @@ def test_a_broadcast_is_logged_once_with_what_joins_it_to_its_commit(caplog: pyt
     assert facts.pop("ms") >= 2000
     assert facts == {"webinar": "w", "epoch": "e", "version": 7, "sockets": 3}
     assert (sum(stats.writing.counts), stats.writing.seconds >= 2) == (1, True)
+
+
+async def test_that_a_peer_was_heard_is_kept_in_an_object_that_the_socket_has_anyway(site: Site) -> None:
+    """Or each socket would take the memory of another number."""
+    await site.transactions.create(room())
+    async with site.socket() as socket:
+        await next_state(socket)
+        hub = site.inside.hub
+        ((peer, since),) = hub.groups["w"].subscribers.items()
+        assert since is peer.heard_at
+        await (await socket.ping())
+        assert since is not peer.heard_at
+        hub.see(hub.groups["w"], peer)
+        assert hub.groups["w"].subscribers[peer] is peer.heard_at

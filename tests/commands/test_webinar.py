@@ -295,3 +295,24 @@ def test_a_move_beyond_the_end_of_the_links_is_told(launch: Terminal, at: str, i
     warning = "warning: links that `roster links` made for the old time end at 2026-12-06 15:00 UTC"
     assert (result.exit_code, warning in result.stderr) == (0, is_told)
     assert is_told == ("room-server roster links launch" in result.stderr)
+
+
+def test_the_rule_for_attendance_is_kept_shown_and_locked_by_the_start(launch: Terminal) -> None:
+    launch.says("webinar", "set", "launch", "--attended-by", "either", "--min-watch", "60%")
+    record = shown(launch)
+
+    assert (record["attended_by"], record["min_watch"]) == ("either", "60%")
+    assert "watching at least 60% of the time on air" in launch.says("webinar", "show", "launch")
+
+
+def test_a_rule_that_cannot_be_is_refused(launch: Terminal) -> None:
+    assert "needs a minimum such as 60% or 30m" in launch.refuses(
+        "webinar", "set", "launch", "--attended-by", "watched"
+    )
+
+
+@pytest.mark.parametrize("words", [("--attended-by", "seen"), ("--min-watch", "0%"), ("--min-watch", "101%")])
+def test_a_rule_that_nobody_knows_is_named(launch: Terminal, words: tuple[str, ...]) -> None:
+    said = launch.misunderstands("webinar", "set", "launch", *words)
+    assert words[0] in said
+    assert words[1] in said

@@ -9,11 +9,14 @@ from room_server.core.attendance import (
     classify,
     classify_completed,
     emit_completed,
+    evaluate,
+    has_watched_enough,
     name_session,
     track_completed,
     track_entered,
 )
-from room_server.core.decision_types import Reaction
+from room_server.core.attendance_rule import AttendedBy
+from room_server.core.decision_types import Facts, Reaction
 from room_server.core.messages import AttendanceClassified, WebinarCompleted
 from room_server.core.room import Participation
 from room_server.errors import Conflict
@@ -29,7 +32,9 @@ from tests.core.builders import (
     context,
     enter,
     entered,
+    entry,
     missed,
+    room,
 )
 
 NOT_LIVE = "webinar_not_live"
@@ -178,3 +183,78 @@ def test_the_first_classification_stands(was_there: bool, known: Participation) 
 
 def test_entered_and_completed_is_attended() -> None:
     assert classify(LEAD, True, context()) == classify_completed(DONE, context())
+
+
+WATCHED_RULES = [AttendedBy.WATCHED, AttendedBy.BOTH, AttendedBy.EITHER]
+ENOUGH, TOO_LITTLE = 2**60 - 1, 2**59 - 1
+"""Of the 120 slots of ten minutes: 60 are half of them."""
+
+
+def evaluated(rule: AttendedBy, slots: int, **known: Participation | None) -> bool | None:
+    """How a lead with these slots is classified where half of the time on air is asked for; None: it is not."""
+    standing = room("finished", attended_by=rule, min_watch="50%")
+    facts = Facts(room=standing, participation=known.get("participation"), slots=slots)
+    reaction = evaluate(LEAD, facts, context(room=standing, participation=facts.participation, entry=None))
+    return reaction.participation.attended if reaction.participation else None
+
+
+def test_enough_is_what_the_rule_asks_for() -> None:
+    for min_watch, slots, expected in (
+        ("50%", ENOUGH, True),
+        ("50%", TOO_LITTLE, False),
+        ("5m", ENOUGH, True),
+        ("5m", TOO_LITTLE, False),
+        ("11m", 2**120 - 1, False),  # longer than the webinar was
+        (None, 2**120 - 1, False),
+    ):
+        assert has_watched_enough(room("finished", min_watch=min_watch), slots) is expected
+
+
+def test_nobody_has_watched_enough_of_nothing() -> None:
+    assert has_watched_enough(room("finished", min_watch="1%", on_air_ms=0), 0) is False
+
+
+@pytest.mark.parametrize("rule", WATCHED_RULES)
+def test_a_completion_classifies_nobody_where_watch_time_counts(rule: AttendedBy) -> None:
+    assert classify_completed(DONE, context(room=room("finished", attended_by=rule, min_watch="1%"))) == Reaction()
+
+
+@pytest.mark.parametrize(
+    ("rule", "slots", "completed", "expected"),
+    [
+        (AttendedBy.COMPLETED, ENOUGH, False, False),
+        (AttendedBy.WATCHED, ENOUGH, False, True),
+        (AttendedBy.WATCHED, TOO_LITTLE, True, False),
+        (AttendedBy.BOTH, ENOUGH, True, True),
+        (AttendedBy.BOTH, ENOUGH, False, False),
+        (AttendedBy.BOTH, TOO_LITTLE, True, False),
+        (AttendedBy.EITHER, ENOUGH, False, True),
+        (AttendedBy.EITHER, TOO_LITTLE, True, True),
+        (AttendedBy.EITHER, TOO_LITTLE, False, False),
+    ],
+)
+def test_the_evaluation_classifies_by_the_rule(rule: AttendedBy, slots: int, completed: bool, expected: bool) -> None:
+    known = entered(completed_at=at(-30) if completed else None)
+    assert evaluated(rule, slots, participation=known) is expected
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [(AttendedBy.COMPLETED, None), (AttendedBy.WATCHED, True), (AttendedBy.BOTH, None), (AttendedBy.EITHER, True)],
+)
+def test_who_never_said_that_it_entered_may_have_watched_all_the_same(rule: AttendedBy, expected: bool | None) -> None:
+    assert evaluated(rule, ENOUGH) is expected
+
+
+@pytest.mark.parametrize("rule", AttendedBy)
+def test_of_whom_nothing_is_known_nothing_is_classified(rule: AttendedBy) -> None:
+    assert evaluated(rule, 0) is None
+
+
+@pytest.mark.parametrize("rule", AttendedBy)
+def test_who_is_on_the_roster_and_never_came_has_not_attended(rule: AttendedBy) -> None:
+    standing = room("finished", attended_by=rule, min_watch="1%")
+    facts = Facts(room=standing, entry=entry())
+    assert evaluate(LEAD, facts, context(room=standing, participation=None)) == classify(
+        LEAD, False, context(room=standing, participation=None)
+    )

@@ -9,6 +9,7 @@ import pytest
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from room_server.core.attendance_rule import AttendedBy
 from room_server.core.decision_types import Change, Facts
 from room_server.core.planning import RECORDING_FIELDS, Plan, PlanWebinar, amend, amended, clone, new_room, planned
 from room_server.core.room import Recording, Room, Status
@@ -33,6 +34,7 @@ PLANS: list[dict[str, Any]] = [
     {"grace": 0},
 ]
 """Whatever may be said at any time before the archive."""
+RULE: dict[str, Any] = {"attended_by": AttendedBy.WATCHED, "min_watch": "60%"}
 
 
 @pytest.mark.parametrize(("draft", "status"), [(True, Status.DRAFT), (False, Status.SCHEDULED)])
@@ -359,3 +361,39 @@ def test_a_grace_may_be_a_text_of_its_digits() -> None:
 def test_what_cannot_be_cleared_is_refused_by_name(field: str) -> None:
     with pytest.raises(msgspec.ValidationError, match=field):
         msgspec.json.decode(f'{{"webinar_id":"demo","{field}":null}}', type=PlanWebinar)
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_the_rule_for_attendance_is_locked_once_a_webinar_has_begun(status: str) -> None:
+    wanted = "ok" if status in {"draft", "scheduled"} else "webinar_rule_locked"
+    before = room(status)
+
+    assert code_of(lambda: amend(before, Plan(**RULE))) == (LOCKED if status == "archived" else wanted)
+    assert code_of(lambda: amend(before, Plan(attended_by=AttendedBy.COMPLETED))) in {"ok", LOCKED}  # it is so already
+
+
+def test_a_rule_is_kept_with_its_minimum_and_copied_by_a_clone() -> None:
+    ruled = new_room(WEBINAR, "e1", replace(PLAN, **RULE), draft=False)
+    stricter = amend(ruled, Plan(min_watch="90m"))
+
+    assert (ruled.attended_by, ruled.min_watch) == (AttendedBy.WATCHED, "60%")
+    assert (stricter.attended_by, stricter.min_watch, stricter.version) == (AttendedBy.WATCHED, "90m", 2)
+    copied = clone(ruled, "another", "e2", at(60))
+    assert (copied.attended_by, copied.min_watch) == (AttendedBy.WATCHED, "60%")
+
+
+@pytest.mark.parametrize("rule", [AttendedBy.WATCHED, AttendedBy.BOTH, AttendedBy.EITHER])
+def test_a_rule_that_looks_at_watch_time_needs_a_minimum(rule: AttendedBy) -> None:
+    planned = replace(PLAN, attended_by=rule)
+    with pytest.raises(BadInput, match="needs a minimum such as 60% or 30m") as refusal:
+        new_room(WEBINAR, "e1", planned, draft=False)
+    with pytest.raises(BadInput, match="needs a minimum such as 60% or 30m"):
+        amend(room("draft"), Plan(attended_by=rule))
+
+    assert (refusal.value.code, refusal.value.field) == ("invalid_payload", "min_watch")
+
+
+@pytest.mark.parametrize("min_watch", ["0%", "101%", "half"])
+def test_a_minimum_is_one_that_can_be_reached(min_watch: str) -> None:
+    with pytest.raises(BadInput, match="min_watch"):
+        new_room(WEBINAR, "e1", replace(PLAN, attended_by=AttendedBy.WATCHED, min_watch=min_watch), draft=False)

@@ -350,7 +350,7 @@ async def test_a_reply_that_was_lost_is_given_again(store: Store) -> None:
     keys, tag = store.keys, store.keys.tag("w")
     webinars_of = [
         *(keys.done("w", "id"), keys.room("w"), keys.roster("w"), keys.participations("w")),
-        *(keys.deliveries("w"), keys.tally("w"), keys.links("w"), keys.fates(tag), keys.due(tag)),
+        *(keys.deliveries("w"), keys.tally("w"), keys.links("w"), keys.fates(tag), keys.due(tag), keys.watch("w")),
     ]
     script, arguments = Script.read("forget"), [60, "w", LEAD, f"{LEAD}:attendance", f"{LEAD}:follow_up"]
     replies = [await store.run(script, webinars_of, arguments) for _ in range(2)]

@@ -142,6 +142,7 @@ async def test_a_conflict_writes_nothing_and_returns_the_stored_records(any_stat
         msgspec.json.encode(known.participation),
         msgspec.json.encode(known.entry),
         None,
+        None,
     ]
     assert await everything(any_state) == before
 
@@ -157,7 +158,7 @@ async def test_a_deleted_room_is_a_conflict(any_store: Store) -> None:
     change = builders.decided(builders.enter(), builders.facts("live"))
 
     assert await send(any_store, await planned(any_store, change, before=builders.facts("live"))) == [
-        *(b"conflict", None, None, None, None)
+        *(b"conflict", None, None, None, None, None)
     ]
 
 

@@ -16,6 +16,7 @@ NAMES = {
     "roster": (KEYS.roster("w"), "rs:{p2}:roster:w"),
     "deliveries": (KEYS.deliveries("w"), "rs:{p2}:deliveries:w"),
     "tally": (KEYS.tally("w"), "rs:{p2}:tally:w"),
+    "watch": (KEYS.watch("w"), "rs:{p2}:watch:w"),
     "links": (KEYS.links("w"), "rs:{p2}:links:w"),
     "link": (KEYS.link("digest"), "rs:link:digest"),
     "done": (KEYS.done("w", "id"), "rs:{p2}:done:id"),

@@ -40,8 +40,8 @@ def test_a_readable_record_is_returned() -> None:
     raw = [msgspec.json.encode(one) for one in (builders.room(), builders.entered(), builders.entry(), named)]
     facts = Facts(room=builders.room(), participation=builders.entered(), entry=builders.entry(), named_recording=named)
 
-    assert Records().facts(WEBINAR, raw) == facts
-    assert Records().facts(WEBINAR, [None, None, None, None]) == Facts()
+    assert Records().facts(WEBINAR, [*raw, b"\x05"]) == msgspec.structs.replace(facts, slots=0b101)
+    assert Records().facts(WEBINAR, [None, None, None, None, None]) == Facts()
     assert Records().readable(ENTRY, raw[2], "an entry") == builders.entry()
 
 

@@ -45,7 +45,7 @@ class Outgoing:
         if (await self.store.load("w")).room is None:
             await transactions(self.store).create(standing)
         await roster.import_roster(self.store, "w", entries, replace=False)
-        await Evaluations(transactions(self.store)).sweep("w", Facts(room=standing))
+        await Evaluations(transactions(self.store)).sweep(standing, Facts(room=standing))
 
     async def evaluated(self) -> None:
         """What the evaluation still has to do is done."""
