@@ -20,16 +20,13 @@ from starlette.types import Receive, Scope, Send
 
 from room_server import config, process
 from room_server.api import health, pages, responses
-from room_server.api.attendance import Attendance
-from room_server.api.counts import Counts
 from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.document import Document
 from room_server.api.health import Health
 from room_server.api.hooks import Hooks
-from room_server.api.links import Links
 from room_server.api.metrics import Metrics
-from room_server.api.pages import FrameSources
-from room_server.api.rooms import Calls, Rooms
+from room_server.api.readings import Readings, readings
+from room_server.api.rooms import Calls
 from room_server.api.telegram_updates import TelegramUpdates
 from room_server.auth import Authenticator
 from room_server.channels.drain import Drain, drain_on_sigterm, ended_at_once
@@ -73,16 +70,12 @@ class WebProcess(Struct, kw_only=True):
     watch: WatchRecorder
     heartbeat: Heartbeat
     hooks: Hooks
+    read: Readings
     telegram_updates: TelegramUpdates
-    rooms: Rooms
-    links: Links
-    counts: Counts
-    attendance: Attendance
     metrics: Metrics
     health: Health
     openapi: Document
     asyncapi: Document
-    frame_sources: FrameSources
 
 
 class Endpoint:
@@ -104,12 +97,15 @@ class Endpoint:
 ROUTES: list[BaseRoute] = [
     Route("/hooks/telegram_update", Endpoint(lambda web: web.telegram_updates.receive), methods=["POST"]),
     Route("/hooks/{name}", Endpoint(lambda web: web.hooks.receive), methods=["POST"]),
-    Route("/rooms/{webinar_id}/state", Endpoint(lambda web: web.rooms.state), methods=[]),  # all: it answers 405 itself
-    Route("/rooms/{webinar_id}/me", Endpoint(lambda web: web.rooms.standing), methods=["GET"]),
-    Route("/links", Endpoint(lambda web: web.links.answer), methods=["GET"]),
-    Route("/webinars", Endpoint(lambda web: web.rooms.schedule), methods=["GET"]),
-    Route("/webinars/{webinar_id}/attendance", Endpoint(lambda web: web.attendance.answer), methods=["GET"]),
-    Route("/monitor/counts", Endpoint(lambda web: web.counts.answer), methods=["GET"]),
+    Route(
+        "/rooms/{webinar_id}/state", Endpoint(lambda web: web.read.rooms.state), methods=[]
+    ),  # all: it answers 405 itself
+    Route("/rooms/{webinar_id}/me", Endpoint(lambda web: web.read.rooms.standing), methods=["GET"]),
+    Route("/links", Endpoint(lambda web: web.read.links.answer), methods=["GET"]),
+    Route("/webinars", Endpoint(lambda web: web.read.rooms.schedule), methods=["GET"]),
+    Route("/webinars/{webinar_id}/attendance", Endpoint(lambda web: web.read.attendance.answer), methods=["GET"]),
+    Route("/webinars/{webinar_id}/report", Endpoint(lambda web: web.read.reports.answer), methods=["GET"]),
+    Route("/monitor/counts", Endpoint(lambda web: web.read.counts.answer), methods=["GET"]),
     Route("/healthz", health.alive, methods=["GET"]),
     Route("/readyz", Endpoint(lambda web: web.health.ready), methods=["GET"]),
     Route("/metrics", Endpoint(lambda web: web.metrics.answer), methods=["GET"], middleware=pages.COMPRESSED),
@@ -226,7 +222,7 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
     hooks = Hooks(transactions, authenticator, settings.max_hooks_per_person)
     offered, telegram_updates = connect_telegram(settings, store)
     admission = Admission(settings, hub, timers, authenticator.token)
-    counts = Counts(store, authenticator, settings.max_reads_per_person)
+    read = readings(settings, store, authenticator, Calls(offered.url, watch.polled))
     heartbeat = Heartbeat(store, node_name(), lambda: {"kind": "web", **hub.counts(), "hooks": hooks.by_code()})
 
     web = WebProcess(
@@ -235,19 +231,15 @@ def assemble(settings: Settings, state: State, slot: Slot | None) -> WebProcess:
         reader=reader,
         listener=listener,
         admission=admission,
-        counts_feed=CountsFeed(hub, counts.visible),
+        counts_feed=CountsFeed(hub, read.counts.visible),
         watch=watch,
         heartbeat=heartbeat,
         hooks=hooks,
         telegram_updates=telegram_updates,
-        rooms=Rooms(store, authenticator, settings.max_reads_per_person, Calls(offered.url, watch.polled)),
-        links=Links(store, settings),
-        counts=counts,
-        attendance=Attendance(store, authenticator, settings.max_reads_per_person),
         metrics=Metrics(settings, store, lambda: collected(web, transactions.conflicts), slot),
         health=Health(store, listener.away, lambda: admission.draining),
         openapi=Document(openapi.document, settings.public_url),
         asyncapi=Document(asyncapi.document, settings.public_url),
-        frame_sources=FrameSources(store),
+        read=read,
     )
     return web

@@ -18,12 +18,16 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Struct
 
+from room_server.clock import utc_now
+from room_server.core import watch_time
+from room_server.core.broadcast import Watched, watched
 from room_server.core.delivery import Delivery
 from room_server.core.messages import DeliveryStatus, MessageKind, Route
 from room_server.core.room import Participation, RosterEntry
+from room_server.core.watch_time import Segment
 from room_server.errors import webinar_unknown
 from room_server.state.bulk_reads import hash_fields
-from room_server.state.records import DELIVERY, ENTRY, PARTICIPATION
+from room_server.state.records import DELIVERY, ENTRY, PARTICIPATION, ROOM
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
@@ -31,7 +35,8 @@ SLICE = 200
 """Leads whose rows are read and written at once, about 6 ms of this process's time."""
 COLUMNS = ["lead_id", "name", "entered_at", "completed_at", "attended", "route"]
 MESSAGE_COLUMNS = ["status", "at", "error"]
-HEADER = [*COLUMNS, *(f"{kind}_{what}" for kind in MessageKind for what in MESSAGE_COLUMNS)]
+WATCHED_COLUMNS = ["watched_s", "watched_share", "first_seen_at", "last_seen_at", "cta_clicked_at", "segment"]
+HEADER = [*COLUMNS, *(f"{kind}_{what}" for kind in MessageKind for what in MESSAGE_COLUMNS), *WATCHED_COLUMNS]
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 """What a spreadsheet would take for the beginning of a formula (OWASP, CSV Injection), also in its full-width form."""
 
@@ -55,6 +60,13 @@ class AttendanceRow(Struct, frozen=True, kw_only=True):
     attended: bool | None
     route: Route | None
     messages: list[MessageRow]
+    watched_s: int = 0
+    watched_share: float = 0.0
+    """Of the time on air: 0 to 1."""
+    first_seen_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    cta_clicked_at: datetime | None = None
+    segment: Segment = Segment.ABSENT
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -88,9 +100,14 @@ async def rows_of(store: Store, webinar_id: str, leads: Sequence[int]) -> list[A
     """
     keys, records = store.keys, store.records
     fields = [f"{lead}:{kind}" for lead in leads for kind in MessageKind]
-    asked = [(keys.roster, leads), (keys.participations, leads), (keys.deliveries, fields)]
+    asked = [
+        *((keys.roster, leads), (keys.participations, leads), (keys.deliveries, fields), (keys.watch, leads)),
+        (keys.room, ["record"]),
+    ]
     async with deadline():
         replies = await store.call_all([("HMGET", key(webinar_id), *names) for key, names in asked])
+    (record,), now = replies[4], utc_now()
+    room = records.read(ROOM, record, f"the room of {webinar_id}") if record else None
     entries = [raw and records.readable(ENTRY, raw, f"a roster entry of {webinar_id}") for raw in replies[0]]
     known = [raw and records.readable(PARTICIPATION, raw, f"a lead of {webinar_id}") for raw in replies[1]]
     messages: defaultdict[int, dict[MessageKind, Delivery]] = defaultdict(dict)
@@ -98,11 +115,16 @@ async def rows_of(store: Store, webinar_id: str, leads: Sequence[int]) -> list[A
         delivery = records.readable(DELIVERY, raw, f"a message of {webinar_id}")
         if delivery is not None:
             messages[delivery.lead_id][delivery.kind] = delivery
-    found = zip(leads, entries, known, strict=True)
+    found = zip(leads, entries, known, replies[3], strict=True)
     return [
-        _row(entry or RosterEntry(lead_id=lead), part or Participation(lead_id=lead), messages[lead])
-        for lead, entry, part in found
-        if entry or (part and part.entered_at)
+        _row(
+            entry or RosterEntry(lead_id=lead),
+            part or Participation(lead_id=lead),
+            messages[lead],
+            watched(room, watch_time.from_bytes(bitmap or b""), now),
+        )
+        for lead, entry, part, bitmap in found
+        if entry or (part and (part.entered_at or part.attended is not None))
     ]
 
 
@@ -167,10 +189,13 @@ def cells(row: AttendanceRow) -> list[Any]:
     return [
         *(getattr(row, name) for name in COLUMNS),
         *(getattr(messages.get(kind), what, None) for kind in MessageKind for what in MESSAGE_COLUMNS),
+        *(getattr(row, name) for name in WATCHED_COLUMNS),
     ]
 
 
-def _row(entry: RosterEntry, part: Participation, messages: Mapping[MessageKind, Delivery]) -> AttendanceRow:
+def _row(
+    entry: RosterEntry, part: Participation, messages: Mapping[MessageKind, Delivery], seen: Watched
+) -> AttendanceRow:
     return AttendanceRow(
         lead_id=entry.lead_id,
         name=entry.name or part.name or "",
@@ -183,6 +208,12 @@ def _row(entry: RosterEntry, part: Participation, messages: Mapping[MessageKind,
             for kind in MessageKind
             if kind in messages
         ],
+        watched_s=seen.watched_ms // 1000,
+        watched_share=seen.share,
+        first_seen_at=seen.first_at,
+        last_seen_at=seen.last_at,
+        cta_clicked_at=part.cta_clicked_at,
+        segment=seen.segment,
     )
 
 

@@ -82,6 +82,7 @@ def links(settings: Settings, address: str) -> Iterator[str]:
         ("attendee", f"room/{WEBINAR}", Role.ATTENDEE, "1"),
         ("attendee 2", f"room/{WEBINAR}", Role.ATTENDEE, "2"),
         ("speaker", f"speaker/{WEBINAR}", Role.SPEAKER, auth.new_subject(Role.SPEAKER)),
+        ("report", f"report/{WEBINAR}", Role.ORGANIZER, auth.new_subject(Role.ORGANIZER)),
         ("monitor", "monitor", Role.MONITOR, auth.new_subject(Role.MONITOR)),
     ):
         claims = {"sub": subject, "role": role, "webinar_id": "*" if role is Role.MONITOR else WEBINAR}

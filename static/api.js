@@ -107,6 +107,31 @@ export const getStanding = (webinarId, token) => get(
 
 export const getCounts = (token) => get('/monitor/counts', (body) => Array.isArray(body?.rooms), { token });
 
+/** The organizer's report of a webinar. */
+export const getReport = (webinarId, token) => get(
+  `/webinars/${encodeURIComponent(webinarId)}/report`,
+  (body) => body?.webinar_id === webinarId && Array.isArray(body.audience),
+  { token },
+);
+
+/** Has the browser keep the attendance as a CSV file; returns whether it came whole. It has no deadline: it may be long. */
+export async function saveAttendance(webinarId, token) {
+  try {
+    const response = await fetch(`/webinars/${encodeURIComponent(webinarId)}/attendance`, {
+      headers: { Accept: 'text/csv', Authorization: `Bearer ${token}` }, cache: 'no-store', redirect: 'error',
+    });
+    if (!response.ok || !(response.headers.get('content-type') ?? '').startsWith('text/csv')) return false;
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(await response.blob());
+    link.download = `attendance-${webinarId}.csv`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 export const getSchedule = () => get('/webinars', (body) => Array.isArray(body?.webinars));
 
 /** The webinar and the token of a short link. The code goes in a header: addresses stand in logs, headers do not. */

@@ -6,7 +6,7 @@ import { RoomConnection } from './connection.js';
 import { offerLink } from './device.js';
 import { closeDialog, openDialog } from './dialog.js';
 import { byId, setText, showView } from './dom.js';
-import { start, t, tOr } from './i18n.js';
+import { lang, start, t, tOr } from './i18n.js';
 import { Preview } from './preview.js';
 import { reachText } from './reach.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
@@ -127,6 +127,17 @@ async function act(action) {
   if (document.activeElement === document.body) buttonOf(action).focus(); // being disabled took the focus away
 }
 
+/** How the webinar went, once it is over: the headline of the organizer's report. */
+function showOutcome({ outcome, evaluation } = {}) {
+  byId('outcome').hidden = !outcome;
+  if (!outcome) return;
+  const words = Object.fromEntries(Object.entries(outcome).map(([name, count]) => [name, count.toLocaleString(lang)]));
+  const isOpen = evaluation && evaluation.done < evaluation.total;
+  const isFinished = connection.state?.status === 'finished';
+  if (isFinished) setText(byId('hint'), isOpen ? t('console.outcome.open', evaluation) : t('console.hint.over'));
+  setText(byId('outcome'), t('console.outcome', words));
+}
+
 async function showConnections() {
   const answer = await getCounts(token);
   const { status, body } = answer;
@@ -135,6 +146,7 @@ async function showConnections() {
   const number = document.querySelector('[data-connections]');
   number.dataset.connections = room?.total ?? 0;
   setText(number, String(room?.total ?? 0));
+  showOutcome(room);
   byId('reach').hidden = !room?.reach;
   if (room?.reach) setText(byId('reach-text'), reachText(room.reach));
   const isRefused = status !== 200 && isFinal(answer);

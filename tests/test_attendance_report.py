@@ -10,13 +10,16 @@ import pytest
 from room_server import attendance_report
 from room_server.attendance_report import AttendanceRow, Summary
 from room_server.core.messages import DeliveryStatus, MessageKind
-from room_server.core.room import RosterEntry
+from room_server.core.room import Participation, RosterEntry, Stretch
+from room_server.core.watch_time import Segment, span
 from room_server.state import roster
 from room_server.state.outbox import FollowOn, Outbox
 from room_server.state.store import Store
+from room_server.state.watch import Broadcast, add
 from tests.core import builders
 from tests.core.builders import WEBINAR, complete, enter, evaluate, stop
 from tests.state.acts import done, prepare
+from tests.support import transactions
 
 
 async def after(store: Store) -> list[AttendanceRow]:
@@ -53,6 +56,12 @@ async def test_a_line_holds_what_the_design_says_and_nothing_else(store: Store) 
             {"kind": "attendance", "status": "queued", "at": times[2], "error": None},
             {"kind": "follow_up", "status": "queued", "at": times[3], "error": None},
         ],
+        "watched_s": 0,
+        "watched_share": 0.0,
+        "first_seen_at": None,
+        "last_seen_at": None,
+        "cta_clicked_at": None,
+        "segment": "absent",
     }
     assert all(time.endswith("Z") for time in times)
 
@@ -95,6 +104,21 @@ async def test_a_message_tells_when_and_why_it_ended(store: Store) -> None:
     assert (message.kind, message.status, message.at, message.error) == (
         MessageKind.FOLLOW_UP, DeliveryStatus.UNDELIVERABLE, builders.NOW, "Forbidden",
     )  # fmt: skip
+
+
+async def test_a_lead_has_what_it_watched_and_when(store: Store) -> None:
+    """Ten minutes on air; it was seen in the second and in the ninth."""
+    begin, clicked = builders.at(-1800), builders.at(-1300)
+    ended = builders.room("finished", stretches=(Stretch(0, begin),))
+    await transactions(store).create(ended)
+    await add(store, Broadcast(WEBINAR, begin), {5: span(60_000, 120_000) | span(480_000, 540_000)})
+    known = Participation(lead_id=5, entered_at=begin, cta_clicked_at=clicked)
+    await store.call("HSET", store.keys.participations(WEBINAR), 5, msgspec.json.encode(known))
+
+    (row,) = await attendance_report.attendance(store, WEBINAR)
+    watched = (row.watched_s, row.watched_share, row.first_seen_at, row.last_seen_at, row.cta_clicked_at, row.segment)
+    assert watched == (120, 0.2, builders.at(-1740), builders.at(-1260), clicked, Segment.LEFT_EARLY)
+    assert attendance_report.cells(row)[-6:] == list(watched)
 
 
 async def test_the_summary_counts_them(store: Store) -> None:

@@ -114,7 +114,7 @@ async def test_a_fresh_demo_begins_again_under_a_new_epoch(site: Site) -> None:
     assert facts.room.epoch != old.epoch
 
 
-def test_the_links_are_those_of_two_attendees_the_speaker_and_the_monitor() -> None:
+def test_the_links_are_those_of_two_attendees_the_speaker_the_organizer_and_the_monitor() -> None:
     settings = Settings(token_secret="s" * 32)
     lines = [line.split() for line in demo.links(settings, ADDRESS)]
 
@@ -128,6 +128,7 @@ def test_the_links_are_those_of_two_attendees_the_speaker_and_the_monitor() -> N
         ("/room/demo", Role.ATTENDEE, "demo", 1),
         ("/room/demo", Role.ATTENDEE, "demo", 2),
         ("/speaker/demo", Role.SPEAKER, "demo", None),
+        ("/report/demo", Role.ORGANIZER, "demo", None),
         ("/monitor", Role.MONITOR, "*", None),
     ]
 
@@ -138,7 +139,7 @@ def test_each_speaker_and_monitor_is_a_person_of_its_own() -> None:
     persons = [Authenticator(settings).token(unquote(token)).person for token in tokens]
 
     assert sorted(set(persons))[:2] == ["attendee:1", "attendee:2"]
-    assert len(set(persons)) == 6
+    assert len(set(persons)) == 8
 
 
 def test_the_links_hold_a_day_as_the_readme_says() -> None:

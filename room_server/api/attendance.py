@@ -89,7 +89,7 @@ class Attendance:
     async def answer(self, request: Request) -> Response:
         """A page, or all as CSV. Raises Refusal."""
         webinar_id = request.path_params["webinar_id"]
-        actor = await self._caller(request)
+        actor = await caller(self._store, self._authenticator, request)
         check_read(actor, Reading.ATTENDANCE, webinar_id)
         if actor.role is not Role.SYSTEM:
             self._throttle.check(actor.person)
@@ -100,18 +100,6 @@ class Attendance:
         if asked is None:
             return self._stream(webinar_id, [] if request.method == "HEAD" else leads)
         return responses.json(await self._page(webinar_id, leads, asked), headers=HEADERS)
-
-    async def _caller(self, request: Request) -> Actor:
-        """The caller, by a token or by a signature over an empty body. Raises Unauthenticated, StateUnavailable.
-
-        No signature covers the address, so an id that was used for one address is refused for any other.
-        """
-        if not is_signed(request.headers):
-            return self._authenticator.bearer(request.headers)
-        actor = self._authenticator.signed(request.headers, b"")
-        reading = StoredAnswer(idempotency.digest(request.scope["path"], b""), b"")
-        await idempotency.remember(self._store, request.headers["webhook-id"], reading)
-        return actor
 
     async def _leads(self, webinar_id: str) -> Sequence[int]:
         """All leads, ascending."""
@@ -136,6 +124,19 @@ class Attendance:
         content = attendance_report.as_csv(attendance_report.slices(self._store, webinar_id, leads))
         name = f'attachment; filename="attendance-{webinar_id}.csv"'
         return CsvStream(content, headers={**HEADERS, "Content-Disposition": name}, media_type=CSV)
+
+
+async def caller(store: Store, authenticator: Authenticator, request: Request) -> Actor:
+    """The caller, by a token or by a signature over an empty body. Raises Unauthenticated, StateUnavailable.
+
+    No signature covers the address, so an id that was used for one address is refused for any other.
+    """
+    if not is_signed(request.headers):
+        return authenticator.bearer(request.headers)
+    actor = authenticator.signed(request.headers, b"")
+    reading = StoredAnswer(idempotency.digest(request.scope["path"], b""), b"")
+    await idempotency.remember(store, request.headers["webhook-id"], reading)
+    return actor
 
 
 def asked_for(query: QueryParams) -> Asked:

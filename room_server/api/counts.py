@@ -29,6 +29,8 @@ FRESH_SECONDS = 0.5
 SHOWN = frozenset({Status.LIVE, Status.PAUSED, Status.FINISHED})
 """Rooms that are shown even when nobody is connected; finished ones only while they are evaluated."""
 
+OVER = frozenset({Status.FINISHED, Status.ARCHIVED})
+
 
 class Evaluation(Struct, frozen=True):
     """How far a pending evaluation is."""
@@ -36,6 +38,14 @@ class Evaluation(Struct, frozen=True):
     due_at: datetime
     done: int
     total: int
+
+
+class Outcome(Struct, frozen=True):
+    """What became of a webinar that is over: leads that entered, that count as attended, that clicked the CTA."""
+
+    entered: int
+    stayed: int
+    clicked: int
 
 
 class RoomCount(Struct, frozen=True):
@@ -47,6 +57,7 @@ class RoomCount(Struct, frozen=True):
     roles: dict[str, int]
     reach: Reach | None
     evaluation: Evaluation | None
+    outcome: Outcome | None
 
 
 class NodeCount(Struct, frozen=True):
@@ -132,7 +143,8 @@ class Counts:
         if status is Status.FINISHED and not (roles or evaluation):
             return None
         reach = merge(node.reach[webinar_id] for node in nodes if webinar_id in node.reach)
-        return RoomCount(webinar_id, status, roles.total(), dict(sorted(roles.items())), reach, evaluation)
+        outcome = Outcome(*await webinars.outcome(self._store, webinar_id)) if status in OVER else None
+        return RoomCount(webinar_id, status, roles.total(), dict(sorted(roles.items())), reach, evaluation, outcome)
 
     async def _evaluation(self, webinar_id: str) -> Evaluation | None:
         due = await EvaluationSchedule(self._store).pending(webinar_id)

@@ -32,13 +32,14 @@ PAGES = {
     "/room/{webinar_id}": "room.html",
     "/speaker/{webinar_id}": "speaker.html",
     "/r/{code}": SHORT_LINK,
+    "/report/{webinar_id}": "report.html",
     "/monitor": "monitor.html",
     "/demo/player": "demo-player.html",
     "/demo/cta": "demo-cta.html",
     "/demo/recording": "demo-recording.html",
 }
 WITH_PLAYER = ("room.html", "speaker.html")
-"""The pages of one webinar, with a frame for its player."""
+"""The pages with a frame for the webinar's player."""
 NO_SOURCE = "'none'"
 ANY_SOURCE = "http: https:"
 """For a host that no policy can name, such as an IPv6 address (CSP 3, 2.3.1)."""
@@ -52,6 +53,8 @@ _POLICY = (
 _WEBINAR_ID = re.compile("[A-Za-z0-9_-]{1,64}")
 _CODE = re.compile(CODE.pattern + "(?![A-Za-z0-9_-])")
 """A short link's code, whatever a mailer has put behind it; whether it leads anywhere is asked by the page."""
+_IS_LAWFUL = {"webinar_id": _WEBINAR_ID.fullmatch, "code": _CODE.match}
+"""By the name of a parameter in a page's address."""
 _HOST = re.compile(r"[A-Za-z0-9._-]+(:\d{1,5})?")
 
 
@@ -126,13 +129,10 @@ def routes() -> list[BaseRoute]:
 def _page(path: Path) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
         frames = NO_SOURCE
-        if path.name in WITH_PLAYER:
-            webinar_id = request.path_params["webinar_id"]
-            if not _WEBINAR_ID.fullmatch(webinar_id):
-                raise Unknown("not_found", "there is nothing at this address")
-            frames = await request.state.web.frame_sources.of(webinar_id)
-        elif path.name == SHORT_LINK and not _CODE.match(request.path_params["code"]):
+        if not all(_IS_LAWFUL[name](value) for name, value in request.path_params.items()):
             raise Unknown("not_found", "there is nothing at this address")
+        if path.name in WITH_PLAYER:
+            frames = await request.state.web.read.frame_sources.of(request.path_params["webinar_id"])
         request.state.sources = _sources(request.headers.get("host", ""), frames)
         return FileResponse(path, headers=HEADERS)
 

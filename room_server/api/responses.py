@@ -26,13 +26,13 @@ NOT_FOUND, UNAVAILABLE = "not-found.html", "unavailable.html"
 _ENCODINGS = 3
 """How often an address may have been percent-encoded, at most."""
 _PAGE = re.compile(
-    r"/+(?:(rooms?|speaker|r)/+([A-Za-z0-9_-]{1,64})|(monitor))(?![A-Za-z0-9_-])(.*)", re.DOTALL | re.IGNORECASE
+    r"/+(?:(rooms?|speaker|report|r)/+([A-Za-z0-9_-]{1,64})|(monitor))(?![A-Za-z0-9_-])(.*)", re.DOTALL | re.IGNORECASE
 )
 _TOKEN = re.compile(r"(?<![\w-])(?:3D)?(eyJ[\w-]*\.[\w-]+\.[\w-]+)", re.ASCII)
 """A JWT: its first letters are those of every JSON object in base64. No part of the text is scanned twice."""
 _STUCK = re.compile(r"""[\s/.,:;!?#&=*<>()\[\]{}'"«»“”…]*""")
 """What sticks to the end of a link in a text."""
-_FOLDERS = ("/room/", "/speaker/", "/r/", "/static/")
+_FOLDERS = ("/room/", "/speaker/", "/report/", "/r/", "/static/")
 
 
 def json(content: Any, status: int = 200, headers: Mapping[str, str] = NO_STORE) -> Response:

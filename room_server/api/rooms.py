@@ -13,7 +13,9 @@ from starlette.responses import Response
 
 from room_server.api import responses
 from room_server.auth import Authenticator
+from room_server.clock import utc_now
 from room_server.core.bindings import Person, lead
+from room_server.core.broadcast import watched
 from room_server.core.messages import LeadId, WebinarId
 from room_server.core.permissions import Reading, check_read, check_visible
 from room_server.core.room import Participation, RosterEntry, Status
@@ -74,7 +76,8 @@ class Standing(Struct, frozen=True, kw_only=True):
     entered_at: datetime | None
     completed_at: datetime | None
     attended: bool | None
-    watched_s: int = 0
+    watched_s: int
+    """The watch time that the server saw, in seconds; it comes half a minute late."""
     telegram: TelegramStanding = TelegramStanding()
 
 
@@ -128,6 +131,7 @@ class Rooms:
             entered_at=stored.entered_at,
             completed_at=stored.completed_at,
             attended=stored.attended,
+            watched_s=watched(facts.room, facts.slots, utc_now()).watched_ms // 1000,
             telegram=await self._connection(lead_id, facts.entry),
         )
         return responses.json(answer, headers={"Cache-Control": "private, no-store", "Vary": "Authorization"})

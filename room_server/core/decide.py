@@ -52,7 +52,7 @@ def decide(command: Command, facts: Facts, now: datetime) -> Change:
         case SetStatus():
             return _changed(context, lifecycle.move(context.room, STATUS_WORDS[hook.status], now), (hook,))
         case SetCtaVisibility():
-            return _changed(context, lifecycle.show_cta(context.room, hook.visible), (hook,))
+            return _changed(context, lifecycle.show_cta(context.room, hook.visible, now), (hook,))
         case OperatorAction() | Cancel():
             return _acted(hook, context)
         case Entered() | Completed() | CtaClicked():

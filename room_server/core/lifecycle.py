@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
+from room_server.core import broadcast
 from room_server.core.room import Room, Status, Visibility
 from room_server.errors import Conflict
 
@@ -82,7 +83,7 @@ def move(room: Room, trigger: Trigger, now: datetime) -> Room:
 def _clock(room: Room, target: Status, now: datetime) -> Room:
     """The room with its time on air. It runs in `live` only, and does not shrink when the clock is set back."""
     if target is Status.LIVE:
-        return replace(room, on_air_since=now)
+        return replace(broadcast.went_live(room, now), on_air_since=now)
     return replace(room, on_air_ms=room.on_air_ms_at(now), on_air_since=None)
 
 
@@ -97,11 +98,12 @@ def cancel(room: Room, now: datetime) -> Room:
     return replace(room, cancelled_at=now, version=room.version + 1)
 
 
-def show_cta(room: Room, visible: bool) -> Room:
-    """The room with its CTA shown or hidden; the same object when it is so already. Raises Conflict."""
+def show_cta(room: Room, visible: bool, now: datetime) -> Room:
+    """The room with its CTA shown or hidden at `now`; the same object when it is so already. Raises Conflict."""
     if code := CTA_REFUSALS.get(room.status):
         raise Conflict(code, f"the CTA cannot be switched while the webinar is {room.status}")
     wanted = Visibility.VISIBLE if visible else Visibility.HIDDEN
     if room.cta_visibility is wanted:
         return room
-    return replace(room, cta_visibility=wanted, version=room.version + 1)
+    switched = broadcast.cta_switched(room, visible, now)
+    return replace(switched, cta_visibility=wanted, version=room.version + 1)

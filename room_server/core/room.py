@@ -53,6 +53,20 @@ class Recording(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.url is not None or not self.is_expected
 
 
+class Stretch(Struct, frozen=True, array_like=True):
+    """An uninterrupted time on air: the time on air at its beginning, and when that was."""
+
+    from_ms: int
+    since: datetime
+
+
+class Span(Struct, frozen=True, array_like=True):
+    """From when until when something was shown, in ms of the time on air; it still is while `until_ms` is None."""
+
+    from_ms: int
+    until_ms: int | None = None
+
+
 class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The private record of one webinar. `version` grows with each change, `epoch` is made with the room."""
 
@@ -67,6 +81,10 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     finished_at: datetime | None = None
     on_air_ms: int = 0
     on_air_since: datetime | None = None
+    stretches: tuple[Stretch, ...] = ()
+    """On air, between pauses; the latest last."""
+    cta_shown: tuple[Span, ...] = ()
+    """When the CTA was shown on air; the latest last."""
     cta_visibility: Visibility = Visibility.HIDDEN
     cta_label: Label | None = None
     cta_url: Url | None = None

@@ -188,6 +188,8 @@ def _counters(before: Facts, change: Change) -> Iterator[str]:
     if any(isinstance(event, Entered) for event in change.events):
         yield "entered"
     known, after = before.participation, change.participation
+    if after is not None and after.cta_clicked_at is not None and (known is None or known.cta_clicked_at is None):
+        yield "clicked"
     if after is not None and after.attended is not None and (known is None or known.attended is None):
         yield "classified"
         if after.attended:

@@ -57,7 +57,7 @@ if participation then
   local classified = fields['attended'] ~= nil and fields['attended'] ~= cjson.null
   for counter, counted in pairs({
     entered = fields['entered_at'] ~= nil, classified = classified,
-    attended = fields['attended'] == true,
+    attended = fields['attended'] == true, clicked = fields['cta_clicked_at'] ~= nil,
   }) do
     if counted then
       redis.call('HINCRBY', tally, counter, -1)

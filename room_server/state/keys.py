@@ -102,7 +102,7 @@ class Keys:
         self.deliveries = self._of_webinar("deliveries")
         """Hash: `lead:kind` -> delivery of that message, JSON."""
         self.tally = self._of_webinar("tally")
-        """Hash of counters: leads that `entered`, were `classified`, `attended`."""
+        """Hash of counters: leads that `entered`, were `classified`, `attended`, `clicked` the CTA."""
         self.watch = self._of_webinar("watch")
         """Hash: lead id -> the slots of the time on air that the lead was seen in, a bitmap (core.watch_time)."""
         self.links = self._of_webinar("links")

@@ -31,6 +31,14 @@ async def evaluation_progress(store: Store, webinar_id: str) -> tuple[int, int]:
     return int(done or 0), max(int(listed), int(known))
 
 
+async def outcome(store: Store, webinar_id: str) -> tuple[int, int, int]:
+    """How many leads entered, attended, and clicked the CTA. Raises StateUnavailable."""
+    async with deadline():
+        counts = await store.call("HMGET", store.keys.tally(webinar_id), "entered", "attended", "clicked")
+    entered, attended, clicked = (int(count or 0) for count in counts)
+    return entered, attended, clicked
+
+
 async def delivery_counts(store: Store) -> dict[str, int]:
     """How many messages have each status, in the partitions that are available. Raises StateUnavailable."""
     found = await ask_each(store, {tag: [("HGETALL", store.keys.fates(tag))] for tag in store.keys.tags})

@@ -86,7 +86,8 @@ async def test_a_page_says_of_each_lead_what_the_command_line_says(anywhere: Sit
     assert answer.json() == {"webinar_id": "w", "leads": msgspec.to_builtins(rows), "next": None}
     assert [(row.lead_id, row.attended) for row in rows] == [(10, False), (20, False), (30, True), (40, False)]
     assert list(answer.json()["leads"][0]) == [
-        *("lead_id", "name", "entered_at", "completed_at", "attended", "route", "messages")
+        *("lead_id", "name", "entered_at", "completed_at", "attended", "route", "messages"),
+        *attendance_report.WATCHED_COLUMNS,
     ]
 
 

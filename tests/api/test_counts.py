@@ -106,6 +106,21 @@ async def test_a_pending_evaluation_shows_its_progress(site: Site) -> None:
     assert (await counts(site))["deliveries"] == {"no_chat": 6}
 
 
+async def test_a_webinar_that_is_over_has_its_outcome(site: Site) -> None:
+    await site.transactions.create(room(status=Status.LIVE))
+    for lead in (1, 2, 3):
+        await site.entered(lead)
+    assert (await counts(site))["rooms"][0]["outcome"] is None
+    await site.status("stop")
+    await site.completed(1)
+    await site.store.call("HINCRBY", site.store.keys.tally("w"), "clicked", 1)
+
+    async def counted() -> bool:
+        return bool((await counts(site))["rooms"][0]["outcome"] == {"entered": 3, "stayed": 1, "clicked": 1})
+
+    await eventually(counted, "the outcome is that of its leads")
+
+
 async def test_rooms_without_anybody_are_shown_while_they_are_on_air(site: Site) -> None:
     await site.transactions.create(room(status=Status.LIVE, on_air_since=utc_now()))
     await site.transactions.create(replace(room("later"), status=Status.SCHEDULED))

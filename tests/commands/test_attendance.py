@@ -18,7 +18,13 @@ HEADER = [
     *("attendance_status", "attendance_at", "attendance_error"),
     *("follow_up_status", "follow_up_at", "follow_up_error"),
     *("recording_status", "recording_at", "recording_error"),
+    *("watched_s", "watched_share", "first_seen_at", "last_seen_at", "cta_clicked_at", "segment"),
 ]
+UNSEEN = {
+    "watched_s": 0, "watched_share": 0.0, "first_seen_at": None, "last_seen_at": None, "cta_clicked_at": None,
+    "segment": "absent",
+}  # fmt: skip
+"""Of who had no socket."""
 PEOPLE = [
     RosterEntry(lead_id=1, name="Анна", partner_chat_id=900, candidate_chat_id=101),
     RosterEntry(lead_id=2, name="Борис", candidate_chat_id=102),
@@ -63,6 +69,7 @@ def test_json_is_what_the_design_says(terminal: Terminal, valkey_url: str) -> No
     at = [message["at"] for message in third["messages"]]
     assert first | {"messages": []} == {
         "lead_id": 1, "name": "Анна", **times, "attended": True, "route": "attended", "messages": [],
+        **UNSEEN,
     }  # fmt: skip
     assert third == {
         "lead_id": 3,
@@ -76,6 +83,7 @@ def test_json_is_what_the_design_says(terminal: Terminal, valkey_url: str) -> No
             {"kind": "follow_up", "status": "no_chat", "at": at[1], "error": None},
             {"kind": "recording", "status": "no_chat", "at": at[2], "error": None},
         ],
+        **UNSEEN,
     }
 
 

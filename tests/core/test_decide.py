@@ -276,7 +276,8 @@ def test_the_answer_to_an_attendees_hook_is_the_same_for_a_draft_and_no_webinar(
 def test_a_start_is_emitted_and_changes_the_room_alone() -> None:
     change = decided(start(), facts("scheduled"), "speaker")
 
-    live = replace(room("scheduled"), status=change.room.status, version=8, started_at=NOW, on_air_since=NOW)
+    began = {"started_at": NOW, "on_air_since": NOW, "stretches": change.room.stretches}
+    live = replace(room("scheduled"), status=change.room.status, version=8, **began)
     assert Change(room=live, participation=None, events=(start(),)) == change
 
 

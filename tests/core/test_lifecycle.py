@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from room_server.core.lifecycle import Trigger, cancel, move, show_cta
-from room_server.core.room import Room, Status, Visibility
+from room_server.core.room import Room, Status, Stretch, Visibility
 from room_server.errors import Conflict
 from tests.core.builders import NOW, STATUSES, at, code_of, code_with_detail, room, visible
 from tests.core.sequences import bounded
@@ -127,7 +127,8 @@ def test_a_move_makes_exactly_one_version(trigger: str, status: str) -> None:
 def test_a_move_touches_only_status_version_and_clocks(trigger: str, status: str) -> None:
     after = moved(visible(status), trigger)
 
-    clocks = {name: getattr(after, name) for name in ("started_at", "finished_at", "on_air_ms", "on_air_since")}
+    names = ("started_at", "finished_at", "on_air_ms", "on_air_since", "stretches", "cta_shown")
+    clocks = {name: getattr(after, name) for name in names}
     assert replace(visible(status), status=after.status, version=after.version, **clocks) == after
 
 
@@ -140,7 +141,8 @@ def test_schedule_and_archive_touch_no_clock() -> None:
 
 
 def test_a_start_sets_the_start_and_the_clock_on_air() -> None:
-    expected = replace(room("scheduled"), status=Status.LIVE, version=8, started_at=NOW, on_air_since=NOW)
+    began = {"started_at": NOW, "on_air_since": NOW, "stretches": (Stretch(0, NOW),)}
+    expected = replace(room("scheduled"), status=Status.LIVE, version=8, **began)
     assert expected == moved(room("scheduled"), "start")
 
 
@@ -151,7 +153,9 @@ def test_a_pause_keeps_the_time_on_air_and_halts_the_clock() -> None:
 
 
 def test_a_resume_runs_the_clock_again_and_keeps_the_first_start() -> None:
-    expected = replace(room("paused"), status=Status.LIVE, version=8, on_air_since=NOW)
+    expected = replace(
+        room("paused"), status=Status.LIVE, version=8, on_air_since=NOW, stretches=(Stretch(600_000, NOW),)
+    )
     assert expected == moved(room("paused"), "resume")
 
 
@@ -213,8 +217,8 @@ def test_time_on_air_is_the_sum_of_the_stretches_in_live(clock: list[int]) -> No
 def test_a_switch_of_the_cta_in_every_status_has_the_outcome_of_the_canon(status: str, outcome: str) -> None:
     hidden, shown = room(status), visible(status)
 
-    assert outcome == outcome_of(hidden, lambda: show_cta(hidden, True))
-    assert outcome == outcome_of(shown, lambda: show_cta(shown, False))
+    assert outcome == outcome_of(hidden, lambda: show_cta(hidden, True, NOW))
+    assert outcome == outcome_of(shown, lambda: show_cta(shown, False, NOW))
 
 
 @pytest.mark.parametrize("status", ["scheduled", "live", "paused"])
@@ -222,14 +226,15 @@ def test_a_switch_of_the_cta_touches_only_the_cta_and_the_version(status: str) -
     shown = replace(room(status), version=8, cta_visibility=Visibility.VISIBLE)
     hidden = replace(room(status), version=8, cta_visibility=Visibility.HIDDEN)
 
-    assert shown == show_cta(room(status), True)
-    assert hidden == show_cta(visible(status), False)
+    switched = show_cta(room(status), True, NOW)
+    assert replace(shown, cta_shown=switched.cta_shown) == switched
+    assert hidden == show_cta(visible(status), False, NOW)
 
 
 @pytest.mark.parametrize("status", ["scheduled", "live", "paused"])
 def test_a_cta_that_is_so_already_stays_the_same_room(status: str) -> None:
     for state, shown in ((visible(status), True), (room(status), False)):
-        assert state is show_cta(state, shown)
+        assert state is show_cta(state, shown, NOW)
 
 
 CANCEL_OUTCOMES = {

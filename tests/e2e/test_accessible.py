@@ -8,6 +8,7 @@ from playwright.async_api import Page, expect
 
 from room_server.core.room import Room, RosterEntry, Status
 from room_server.state import roster
+from tests.e2e.test_report import watched
 from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, shows
 from tests.support import Site, next_state
 
@@ -60,6 +61,21 @@ async def test_room_and_console_in_every_state(
         await page.goto(f"http://{site.address}/{page_name}/{status}#token={token}")
         await shows(page, status=status, connection="open")
         assert await findings(page) == [], status
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_the_report_in_every_state(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
+    page = await visitors.blank(**look)
+    token = site.token("organizer", "*")
+    for status in Status:
+        await site.transactions.create(full(site, status))
+    await watched(site, full(site, Status.ARCHIVED))
+    for status in Status:
+        await page.goto(f"http://{site.address}/report/{status}#token={token}")
+        await shows(page, status=status)
+        assert await findings(page) == [], status
+    await page.click("summary")
+    assert await findings(page) == []
 
 
 @pytest.mark.parametrize("look", LOOKS)

@@ -158,6 +158,16 @@ def test_each_thing_is_counted_once(known: Facts, hook: builders.Hook, counted: 
     assert made(known, builders.decided(hook, known, role)).counters == counted
 
 
+def test_a_first_click_is_counted_and_what_follows_it_is_not() -> None:
+    before, clicked = builders.entered(), builders.entered(cta_clicked_at=builders.NOW)
+    known = [builders.facts("live", participation=one) for one in (None, before, clicked)]
+    changes = [Change(room=facts.room, participation=clicked) for facts in known if facts.room]
+
+    assert [made(facts, change).counters for facts, change in zip(known, changes, strict=True)] == [
+        ["clicked"], ["clicked"], [],
+    ]  # fmt: skip
+
+
 def test_nothing_to_write_is_empty() -> None:
     known = builders.facts("live")
 

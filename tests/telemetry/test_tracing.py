@@ -52,7 +52,7 @@ async def test_a_failure_is_answered_and_logged_with_its_requests_id(
     site: Site, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The traceback is logged by uvicorn, outside of all of our middleware."""
-    site.inside.rooms = "rubbish in place of the part that answers"
+    site.inside.read.rooms = "rubbish in place of the part that answers"
     with caplog.filtering(asked := Asked()):
         answer = await site.state()
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from room_server.api import attendance, links, telegram_updates
 from room_server.api.documents import operations, webhooks
 from room_server.api.documents.document import TITLE, Json, ref, schema_of, schemas
-from room_server.api.documents.operations import Answer, Operation
+from room_server.api.documents.operation import Answer, Operation
 from room_server.core.messages import EMITTED, MAX_LEAD_ID, WebinarId
 from room_server.errors import PROBLEMS
 from room_server.problems import MEDIA_TYPE, ProblemDetails

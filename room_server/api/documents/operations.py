@@ -4,10 +4,11 @@ The codes of a hook's row are in refusals.py.
 """
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 from room_server.api.attendance import AttendancePage
 from room_server.api.counts import Counted
+from room_server.api.documents.operation import Answer, Operation
 from room_server.api.documents.refusals import codes_of
 from room_server.api.health import Alive, Readiness
 from room_server.api.hook_answers import ANSWERS
@@ -20,42 +21,12 @@ from room_server.core.messages import EMITTED, Inbound, Role
 from room_server.core.permissions import MAY_READ, MAY_SEND, Reading
 from room_server.core.room import PublicRoom
 from room_server.core.site_hooks import SiteHook
+from room_server.webinar_report import Report
 
 COMMON_CODES = ("malformed_request", "request_timeout", "head_too_large", "too_many_requests", "internal_error")
 """Codes with which any request may be refused."""
 TOKEN, SIGNATURE, SCRAPER, ANONYMOUS = "token", "signature", "metrics_token", "nobody"
 TELEGRAM = "telegram_secret"
-
-
-class Answer(NamedTuple):
-    """A successful answer. `kind` is the type of its JSON, `dict` for any object; without `media` there is no body.
-
-    Media types other than JSON are text.
-    """
-
-    description: str
-    kind: type | None = None
-    media: tuple[str, ...] = ("application/json",)
-    headers: tuple[str, ...] = ("Cache-Control",)
-
-
-class Operation(NamedTuple):
-    """One method of one path. `codes` are its problems, without COMMON_CODES."""
-
-    id: str
-    description: str
-    answers: dict[int, Answer]
-    codes: tuple[str, ...] = ()
-    body: type | None = None
-    """The type of the body."""
-    callers: tuple[str, ...] = ()
-    """The ways to authenticate of which one is needed; none needs none."""
-    roles: frozenset[Role] = frozenset()
-    request_headers: tuple[str, ...] = ()
-    """Headers of the request that change the answer."""
-    query: tuple[str, ...] = ()
-    """Parameters of the query; none is needed."""
-    tag: str = "rooms"
 
 
 def description_of(kind: type[Any]) -> str:
@@ -149,6 +120,14 @@ READING: dict[str, Operation] = {
         callers=(TOKEN, SIGNATURE),
         roles=MAY_READ[Reading.ATTENDANCE],
         query=("after", "limit"),
+    ),
+    "/webinars/{webinar_id}/report": Operation(
+        id="report",
+        description="What became of a webinar: who came, stayed and clicked, and how many were there when.",
+        answers={200: Answer("The report; it is up to five seconds old.", Report, headers=("Cache-Control", "Vary"))},
+        codes=("unauthenticated", "forbidden_role", "forbidden_webinar", "webinar_unknown", "state_unavailable"),
+        callers=(TOKEN, SIGNATURE),
+        roles=MAY_READ[Reading.ATTENDANCE],
     ),
     "/monitor/counts": Operation(
         id="counts",

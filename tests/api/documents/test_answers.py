@@ -207,8 +207,11 @@ async def read(site: Site) -> None:
     for query in ("", "?limit=1", "?limit=x"):
         await site.http.get(f"{report}{query}", headers=site.bearer("organizer", "live"))
     await site.http.get(report, headers={**site.bearer("organizer", "live"), "Accept": "text/csv"})
-    await site.http.get("/webinars/nowhere/attendance", headers=site.bearer("system", "*"))
-    for path in ("/rooms/{webinar_id}/state", "/rooms/{webinar_id}/me", "/monitor/counts", report):
+    whole = "/webinars/live/report"
+    await site.http.get(whole, headers=site.bearer("organizer", "live"))
+    for path in ("attendance", "report"):
+        await site.http.get(f"/webinars/nowhere/{path}", headers=site.bearer("system", "*"))
+    for path in ("/rooms/{webinar_id}/state", "/rooms/{webinar_id}/me", "/monitor/counts", report, whole):
         address = path.format(webinar_id="live")
         for headers in ({}, site.bearer("guest", "*"), site.bearer("attendee", "*"), site.bearer("speaker", "other")):
             await site.http.get(address, headers=headers)
@@ -219,7 +222,8 @@ async def read(site: Site) -> None:
     await site.http.get("/rooms/nowhere/state", headers=site.bearer("speaker", "*"))
     await site.http.get("/rooms/nowhere/me", headers=site.bearer("attendee", "*"))
     await site.http.get("/rooms/live/me", headers=site.bearer("attendee", "other"))
-    await site.http.get(report, headers=site.bearer("organizer", "other"))
+    for path in (report, whole):
+        await site.http.get(path, headers=site.bearer("organizer", "other"))
     site.inside.admission.draining = True
     await site.http.get("/readyz")
 
@@ -256,7 +260,7 @@ async def test_too_many_requests_are_answered_as_the_document_says(valkey_url: s
 
 async def test_our_own_fault_is_answered_as_the_document_says(valkey_url: str) -> None:
     async with witnessed(valkey_url) as (site, witness):
-        site.inside.rooms = "rubbish in place of the part that answers"
+        site.inside.read.rooms = "rubbish in place of the part that answers"
         await site.state()
 
     assert {code for _, code in witness.codes} == {"internal_error"}
@@ -276,6 +280,7 @@ async def test_without_redis_everything_is_answered_as_the_document_says() -> No
             site.http.get("/rooms/w/me", headers=site.bearer("attendee")),
             site.http.get("/webinars"),
             site.http.get("/webinars/w/attendance", headers=site.bearer("organizer")),
+            site.http.get("/webinars/w/report", headers=site.bearer("organizer")),
             site.http.get("/links", headers={HEADER: "x" * 22}),
             site.http.get("/monitor/counts", headers=site.bearer("monitor", "*")),
             site.http.get("/readyz"),

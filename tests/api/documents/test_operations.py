@@ -3,7 +3,8 @@
 from starlette.routing import Mount, Route
 
 from room_server.api import pages
-from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, Operation, description_of, kinds
+from room_server.api.documents.operation import Operation
+from room_server.api.documents.operations import HOOKS, OPERATIONS, OTHER_METHODS, description_of, kinds
 from room_server.api.hook_bodies import ACCEPTED
 from room_server.app import ROUTES
 from room_server.core.messages import EMITTED, INBOUND, Role
