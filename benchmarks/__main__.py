@@ -20,6 +20,7 @@ from benchmarks import (
     report,
     scaling,
     site_events,
+    watching,
 )
 from benchmarks.report import Findings
 from benchmarks.size import Size
@@ -34,6 +35,7 @@ PARTS: dict[str, Callable[[Size], Findings]] = {
     "nonreaders": nonreaders.find,
     "evaluation": evaluation.find,
     "site": site_events.find,
+    "watching": watching.find,
     "scaling": scaling.find,
 }
 SIDE_BY_SIDE = ("fanout", "memory")

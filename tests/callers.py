@@ -26,6 +26,7 @@ OPEN = {
     "/": "/",
     "/room/{webinar_id}": "/room/live",
     "/speaker/{webinar_id}": "/speaker/live",
+    "/report/{webinar_id}": "/report/live",
     "/monitor": "/monitor",
     "/r/{code}": "/r/" + "x" * 22,
     "/demo/player": "/demo/player",
@@ -42,6 +43,7 @@ READ = {
     "/rooms/{webinar_id}/me": ("/rooms/live/me", ATTENDEES, True),
     "/monitor/counts": ("/monitor/counts", COUNTERS, False),
     "/webinars/{webinar_id}/attendance": ("/webinars/live/attendance", REPORTED, True),
+    "/webinars/{webinar_id}/report": ("/webinars/live/report", REPORTED, True),
 }
 WATCHED = {
     "/rooms/{webinar_id}/socket": ("/rooms/live/socket", READERS, True),

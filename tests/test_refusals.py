@@ -152,6 +152,9 @@ REFUSALS = [
         for more in ({"scheduled_at": "2030-01-01T00:00:00Z"}, {"draft": True})
     ),
     Case(409, "webinar_state_invalid_rewind", PLAN, {"webinar_id": "scheduled", "draft": True}, SYSTEM),
+    Case(409, "webinar_rule_locked", PLAN, {"webinar_id": "live", "attended_by": "both", "min_watch": "30m"}, SYSTEM),
+    Case(422, "invalid_payload", PLAN, {"webinar_id": "scheduled", "attended_by": "watched"}, SYSTEM),
+    Case(422, "invalid_payload", PLAN, {"webinar_id": "scheduled", "min_watch": "101%"}, SYSTEM),
     Case(409, "lead_in_running_webinar", "core_lead_forget", {"lead_id": 7}, SYSTEM),
     Case(422, "invalid_payload", PLAN, {"webinar_id": "nowhere", "title": "New"}, SYSTEM),
     Case(422, "invalid_payload", PLAN, {"webinar_id": "nowhere", "scheduled_at": "2030-01-01T00:00:00Z"}, SYSTEM),

@@ -17,7 +17,7 @@ from tests.outage import own_redis
 from tests.support import PATIENCE, TOKEN_SECRET, wait_until
 from tests.terminal import COMMAND, WAITS, Running, Starting, Terminal, finished, launched, running, starting
 
-LINKS = ["schedule", "attendee", "attendee 2", "speaker", "monitor"]
+LINKS = ["schedule", "attendee", "attendee 2", "speaker", "report", "monitor"]
 
 
 def demo(data: Path, *words: str, **environment: str) -> contextlib.AbstractAsyncContextManager[Running]:

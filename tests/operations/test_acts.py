@@ -43,6 +43,12 @@ CASES = [
         {"player_url": "https://youtu.be/x"},
         ("webinar", "set", "ID", "--player-url", "https://youtu.be/x"),
     ),
+    Case(
+        "core_webinar_plan",
+        {"attended_by": "both", "min_watch": "30m"},
+        ("webinar", "set", "ID", "--attended-by", "both", "--min-watch", "30m"),
+    ),
+    Case("core_webinar_plan", {"attended_by": "watched"}, ("webinar", "set", "ID", "--attended-by", "watched")),
     Case("core_webinar_pause", {}, ("webinar", "pause", "ID")),
     Case("core_webinar_resume", {}, ("webinar", "resume", "ID")),
     Case("core_webinar_archive", {}, ("webinar", "archive", "ID")),
@@ -83,6 +89,7 @@ async def records(site: Site, name: str) -> dict[str, Any]:
     record = msgspec.json.decode(await site.store.call("HGET", keys.room(name), "record") or b"{}")
     for field in ("webinar_id", "epoch", "request_id"):
         record.pop(field, None)
+    record["stretches"] = [from_ms for from_ms, _ in record.get("stretches", [])]
     record |= {moment: "then" for moment in ("started_at", "on_air_since", "cancelled_at") if record.get(moment)}
     hashes = {kind: await site.store.call("HGETALL", getattr(keys, kind)(name)) for kind in ("roster", "tally")}
     known = await site.store.call("HKEYS", keys.participations(name))

@@ -46,7 +46,7 @@ CONFLICTS: dict[type[Inbound | SiteHook], tuple[str, ...]] = {
     Entered: ("webinar_not_live",),
     Completed: ("webinar_not_finished", "lead_not_entered"),
     CtaClicked: ("cta_not_visible",),
-    PlanWebinar: ("webinar_state_invalid_rewind", "webinar_state_locked"),
+    PlanWebinar: ("webinar_state_invalid_rewind", "webinar_state_locked", "webinar_rule_locked"),
     PauseWebinar: _refusals([Trigger.PAUSE]),
     ResumeWebinar: _refusals([Trigger.RESUME]),
     ArchiveWebinar: _refusals([Trigger.ARCHIVE]),

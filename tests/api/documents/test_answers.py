@@ -217,7 +217,7 @@ async def read(site: Site) -> None:
             await site.http.get(address, headers=headers)
     await site.http.get("/metrics", headers={"X-Forwarded-For": "192.0.2.1"})
     await site.http.get("/metrics", headers={"Accept": "application/openmetrics-text"})
-    for address in ("/static/none.js", "/room/a b", "/speaker/a b", "/r/none", "/links"):
+    for address in ("/static/none.js", "/room/a b", "/speaker/a b", "/report/a b", "/r/none", "/links"):
         await site.http.get(address)
     await site.http.get("/rooms/nowhere/state", headers=site.bearer("speaker", "*"))
     await site.http.get("/rooms/nowhere/me", headers=site.bearer("attendee", "*"))
