@@ -159,6 +159,7 @@ export default {
   'hook.webinar_state_invalid_rewind': 'cannot be moved any more',
   'hook.webinar_state_invalid_cancel': 'has begun already',
   'hook.cta_not_visible': 'button is hidden',
+  'hook.webinar_rule_locked': 'the rule is fixed by now',
   'hook.lead_in_running_webinar': 'lead is in a running webinar',
   'hook.webinar_state_locked': 'webinar is archived',
   'hook.webinar_not_live': 'not live yet, or any more',

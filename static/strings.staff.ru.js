@@ -159,6 +159,7 @@ export default {
   'hook.webinar_state_invalid_rewind': 'перенести уже нельзя',
   'hook.webinar_state_invalid_cancel': 'уже начался',
   'hook.cta_not_visible': 'кнопка скрыта',
+  'hook.webinar_rule_locked': 'правило уже не сменить',
   'hook.lead_in_running_webinar': 'лид на идущем вебинаре',
   'hook.webinar_state_locked': 'вебинар в архиве',
   'hook.webinar_not_live': 'ещё или уже не в эфире',

@@ -29,7 +29,7 @@ class Visibility(StrEnum):
     VISIBLE = "visible"
 
 
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x1f]+(?!\n)$", max_length=2000)]
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x1f\x85]+(?!\n)$", max_length=2000)]
 """An absolute http(s) address; pages make it a link or a frame, so no other scheme is allowed."""
 Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d{1,5})?(?!\n)$", max_length=255)]
 """An origin in the form of a Content-Security-Policy; it becomes part of that header."""
