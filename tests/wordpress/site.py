@@ -40,6 +40,9 @@ FAST = [
     for name in ("opcache.enable=1", "opcache.enable_cli=1", f"opcache.file_cache={COMPILED}", "opcache.jit=off")
 ]
 """PHP keeps what it has compiled, so that a process need not do it again."""
+PROGRAMS = ("php", "phpunit", "phpcs", "msgfmt", "mariadbd", "mariadb-install-db")
+PATH = f"{os.environ.get('PATH', '')}:/usr/sbin"
+"""Where programs are: MariaDB stands where only root looks."""
 SMALL = [
     "--innodb-buffer-pool-size=32M",
     "--innodb-log-file-size=8M",
@@ -209,12 +212,12 @@ def prepared() -> Path:
     """The folder of a database in which WordPress is installed. Made once, by whichever process comes first."""
     sources = [PHP / "install.php", PHP / "wp-config.php", ROOT / "scripts" / "install-wordpress"]
     version = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
+    needs_programs()
     COMPILED.mkdir(parents=True, exist_ok=True)
     with (KEPT / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         folder = KEPT / f"database-{version}"
         if not folder.is_dir() or not CORE.is_dir():
-            needs_programs()
             subprocess.run(["sh", str(ROOT / "scripts" / "install-wordpress"), str(CORE)], check=True)
             shutil.copy(PHP / "wp-config.php", CORE)
             for old in KEPT.glob("database-*"):
@@ -224,8 +227,8 @@ def prepared() -> Path:
 
 
 def needs_programs() -> None:
-    """Fail, and say what to do, where PHP or MariaDB is missing."""
-    missing = [name for name in ("php", "mariadbd", "mariadb-install-db") if shutil.which(name) is None]
+    """Fail, and say what to do, where a program is missing."""
+    missing = [name for name in PROGRAMS if shutil.which(name, path=PATH) is None]
     assert not missing, f"{', '.join(missing)} is missing: `make test` installs it by apt, as root or with sudo"
 
 
@@ -259,7 +262,8 @@ def running_database(folder: Path) -> Iterator[Database]:
     """MariaDB on a folder, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="rs-") as near:
         path = Path(near) / "s"
-        command = ["mariadbd", "--no-defaults", *as_this_user(), f"--datadir={folder}", f"--socket={path}", *SMALL]
+        program = str(shutil.which("mariadbd", path=PATH))
+        command = [program, "--no-defaults", *as_this_user(), f"--datadir={folder}", f"--socket={path}", *SMALL]
         with (Path(near) / "log").open("w") as log:
             process = subprocess.Popen(
                 [*command, f"--pid-file={near}/pid"], stdout=log, stderr=log, start_new_session=True

@@ -111,6 +111,20 @@ async def test_an_event_that_comes_twice_at_once_runs_once(site: WordPress) -> N
     assert [said[1]["lead_id"] for said in site.heard() if said[0] == "post_webinar_route"] == list(range(1, 21))
 
 
+async def test_without_locks_in_the_database_an_event_still_runs_once(site: WordPress) -> None:
+    """Only their order is not kept then. Each pauses before it claims an event, so that they do collide."""
+    site.listen(ALL)
+    site.listen(
+        "add_filter( 'query', function ( $sql ) { $sql = preg_replace( '/(GET|RELEASE)_LOCK.*/', 'NULL', $sql );"
+        "if ( false !== strpos( $sql, \"'running', ran_at\" ) ) { usleep( 20000 ); } return $sql; } );"
+    )
+    batch = [route(lead) for lead in range(1, 11)]
+
+    await asyncio.gather(*(tell(site, *batch) for _ in range(4)))
+
+    assert sorted(said[1]["lead_id"] for said in site.heard() if said[0] == "post_webinar_route") == list(range(1, 11))
+
+
 async def all_are(site: WordPress, state: str) -> bool:
     await site.cron()
     return {row["state"] for row in await site.rows("events", "state")} == {state}
