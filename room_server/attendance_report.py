@@ -10,7 +10,7 @@ import io
 import re
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,7 +22,7 @@ from room_server.clock import utc_now
 from room_server.core import watch_time
 from room_server.core.broadcast import Watched, watched
 from room_server.core.delivery import Delivery
-from room_server.core.messages import DeliveryStatus, MessageKind, Route
+from room_server.core.messages import AFTER_THE_END, MESSAGE_NAMES, DeliveryStatus, MessageKind, Route
 from room_server.core.room import Participation, RosterEntry
 from room_server.core.watch_time import Segment
 from room_server.errors import webinar_unknown
@@ -36,7 +36,7 @@ SLICE = 200
 COLUMNS = ["lead_id", "name", "entered_at", "completed_at", "attended", "route"]
 MESSAGE_COLUMNS = ["status", "at", "error"]
 WATCHED_COLUMNS = ["watched_s", "watched_share", "first_seen_at", "last_seen_at", "cta_clicked_at", "segment"]
-HEADER = [*COLUMNS, *(f"{kind}_{what}" for kind in MessageKind for what in MESSAGE_COLUMNS), *WATCHED_COLUMNS]
+HEADER = [*COLUMNS, *(f"{kind}_{what}" for kind in AFTER_THE_END for what in MESSAGE_COLUMNS), *WATCHED_COLUMNS]
 FORMULA = re.compile(r"[\t\r\n]|\s*[=+\-@＝＋－＠]")
 """What a spreadsheet would take for the beginning of a formula (OWASP, CSV Injection), also in its full-width form."""
 
@@ -99,7 +99,7 @@ async def rows_of(store: Store, webinar_id: str, leads: Sequence[int]) -> list[A
     Records that cannot be read are logged and left out.
     """
     keys, records = store.keys, store.records
-    fields = [f"{lead}:{kind}" for lead in leads for kind in MessageKind]
+    fields = [f"{lead}:{name}" for lead in leads for name in MESSAGE_NAMES]
     asked = [
         *((keys.roster, leads), (keys.participations, leads), (keys.deliveries, fields), (keys.watch, leads)),
         (keys.room, ["record"]),
@@ -110,11 +110,11 @@ async def rows_of(store: Store, webinar_id: str, leads: Sequence[int]) -> list[A
     room = records.read(ROOM, record, f"the room of {webinar_id}") if record else None
     entries = [raw and records.readable(ENTRY, raw, f"a roster entry of {webinar_id}") for raw in replies[0]]
     known = [raw and records.readable(PARTICIPATION, raw, f"a lead of {webinar_id}") for raw in replies[1]]
-    messages: defaultdict[int, dict[MessageKind, Delivery]] = defaultdict(dict)
+    messages: defaultdict[int, list[Delivery]] = defaultdict(list)
     for raw in filter(None, replies[2]):
         delivery = records.readable(DELIVERY, raw, f"a message of {webinar_id}")
         if delivery is not None:
-            messages[delivery.lead_id][delivery.kind] = delivery
+            messages[delivery.lead_id].append(delivery)
     found = zip(leads, entries, known, replies[3], strict=True)
     return [
         _row(
@@ -188,14 +188,12 @@ def cells(row: AttendanceRow) -> list[Any]:
     messages = {message.kind: message for message in row.messages}
     return [
         *(getattr(row, name) for name in COLUMNS),
-        *(getattr(messages.get(kind), what, None) for kind in MessageKind for what in MESSAGE_COLUMNS),
+        *(getattr(messages.get(kind), what, None) for kind in AFTER_THE_END for what in MESSAGE_COLUMNS),
         *(getattr(row, name) for name in WATCHED_COLUMNS),
     ]
 
 
-def _row(
-    entry: RosterEntry, part: Participation, messages: Mapping[MessageKind, Delivery], seen: Watched
-) -> AttendanceRow:
+def _row(entry: RosterEntry, part: Participation, messages: Sequence[Delivery], seen: Watched) -> AttendanceRow:
     return AttendanceRow(
         lead_id=entry.lead_id,
         name=entry.name or part.name or "",
@@ -203,11 +201,7 @@ def _row(
         completed_at=part.completed_at,
         attended=part.attended,
         route=part.route,
-        messages=[
-            MessageRow(kind, messages[kind].status, messages[kind].at or part.classified_at, messages[kind].error)
-            for kind in MessageKind
-            if kind in messages
-        ],
+        messages=[MessageRow(one.kind, one.status, one.at or _begun(one, part), one.error) for one in messages],
         watched_s=seen.watched_ms // 1000,
         watched_share=seen.share,
         first_seen_at=seen.first_at,
@@ -215,6 +209,11 @@ def _row(
         cta_clicked_at=part.cta_clicked_at,
         segment=seen.segment,
     )
+
+
+def _begun(message: Delivery, part: Participation) -> datetime | None:
+    """When a message came to be that was not touched since."""
+    return part.classified_at if message.kind in AFTER_THE_END else part.entered_at
 
 
 def _csv(lines: Iterable[list[Any]], delimiter: str, tz: ZoneInfo | None) -> bytes:

@@ -20,6 +20,7 @@ from room_server.commands.partner import partner
 from room_server.commands.roster import roster
 from room_server.commands.serve import demo, web, worker
 from room_server.commands.site import site
+from room_server.commands.telegram import telegram
 from room_server.commands.token import token
 from room_server.commands.webinar import webinar
 from room_server.errors import RoomServerError
@@ -103,7 +104,7 @@ def main() -> None:
     """
 
 
-for command in (demo, web, worker, webinar, roster, attendance, outbox, site, lead, partner, token):
+for command in (demo, web, worker, webinar, roster, attendance, outbox, telegram, site, lead, partner, token):
     main.add_command(command)
 for command in (*status.COMMANDS, clone):
     webinar.add_command(command)

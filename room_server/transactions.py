@@ -13,6 +13,7 @@ from datetime import timedelta
 from msgspec.structs import replace
 
 from room_server.clock import utc_now
+from room_server.core.announcements import rescheduled
 from room_server.core.decide import decide
 from room_server.core.decision_types import Change, Command, Facts
 from room_server.core.messages import Actor, Entered, SetCtaVisibility, SetStatus
@@ -121,7 +122,8 @@ class Transactions:
     async def _with_chats(self, loaded: Loaded) -> Loaded:
         """The facts with the chats that the lead and its partner are bound to, if messages may follow."""
         facts = loaded.facts
-        if not loaded.target.lead or facts.room is None or facts.room.finished_at is None:
+        room = facts.room
+        if not loaded.target.lead or room is None or not (room.finished_at or room.tell_arrivals):
             return loaded
         (bound,) = await bindings.bound_chats(self.store, [(int(loaded.target.lead), facts.entry)])
         return replace(loaded, facts=replace(facts, bound=bound))
@@ -131,6 +133,8 @@ class Transactions:
         if not isinstance(command.hook, SetStatus | SetCtaVisibility | Entered):
             return None
         room = self.store.copies.get(target.webinar_id)
+        if room is not None and room.tell_arrivals and isinstance(command.hook, Entered):
+            return None  # the roster says whom to tell
         return Loaded(target=target, facts=Facts(room=room)) if room else None
 
     def _evaluation_in(self, change: Change) -> timedelta | None:
@@ -158,4 +162,7 @@ def accepted(decision: Decision, assumed: Loaded | None) -> Change | None:
 
 def _decided(decision: Decision, facts: Facts) -> Change:
     with tracing.span("decide"):
-        return decision(facts)
+        change = decision(facts)
+    if change.room is facts.room:
+        return change
+    return replace(change, schedule=rescheduled(facts.room, change.room, change.notice, utc_now()))

@@ -14,6 +14,7 @@ from room_server.clock import utc_now
 from room_server.config import PREFIX, Settings
 from room_server.errors import Refusal, UnreadableRecord
 from room_server.jobs import binding_retention, erased_entries, retention
+from room_server.jobs.announcements import Announcements
 from room_server.jobs.evaluation import Evaluations
 from room_server.jobs.late_bindings import LateBindings
 from room_server.jobs.live_limit import LiveLimit
@@ -62,6 +63,7 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
         if settings.live_hours:
             tasks.create_task(limit_live(LiveLimit(transactions, settings.live_hours), stopping))
         tasks.create_task(erase(state.store, stopping))
+        tasks.create_task(announce(Announcements(state.store, stopping), state.store.keys.tags, stopping))
         tasks.create_task(look_for_bindings(LateBindings(transactions), stopping))
         tasks.create_task(tidy(state.store, settings, stopping))
 
@@ -157,6 +159,23 @@ async def erase(store: Store, stopping: asyncio.Event) -> None:
             except Refusal as refusal:
                 logger.warning("events of forgotten leads cannot be erased now, and will be soon: %s", refusal.detail)
         await pause(stopping, ERASE_EVERY)
+
+
+async def announce(announcements: Announcements, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
+    """Make the announcements that are due; a partition that does not answer delays no other."""
+
+    async def watch(tag: str) -> None:
+        while not stopping.is_set():
+            try:
+                with tracing.working_for(""):
+                    await announcements.run_due(tag)
+            except Refusal as refusal:
+                logger.warning("what is due to be announced waits: %s", refusal.detail)
+            await pause(stopping, POLL_SECONDS)
+
+    async with asyncio.TaskGroup() as partitions:
+        for tag in tags:
+            partitions.create_task(watch(tag))
 
 
 async def look_for_bindings(late: LateBindings, stopping: asyncio.Event) -> None:

@@ -20,6 +20,7 @@ from room_server.commands.common import (
 from room_server.core.decision_types import Facts
 from room_server.core.delivery import ENDED, RETRIABLE, Delivery, finish, restart
 from room_server.core.messages import DeliveryStatus, MessageKind
+from room_server.core.room import Room
 from room_server.errors import UnreadableRecord
 from room_server.state.bindings import with_chats
 from room_server.state.outbox import FollowOn, Outbox, StoredDelivery
@@ -100,6 +101,25 @@ def list_(webinar_id: str | None, text: bool, everything: bool, **options: Any) 
 
 @outbox.command()
 @webinar_argument
+@click.option("--locale", type=click.Choice(texts.LOCALES), help="Only in this language.")
+@state_options
+def preview(webinar_id: str, locale: str | None, **flags: Any) -> None:
+    """Show every message of a webinar as a lead would get it, with its HTML.
+
+    \b
+    Examples:
+      room-server outbox preview launch
+      room-server outbox preview launch --locale en
+    """
+    room: Room = with_store(flags, lambda store: load_room(store, webinar_id))
+    for one in (locale,) if locale else texts.LOCALES:
+        for name, text in texts.samples(room, one):
+            click.echo(f"{one} {name}")
+            click.echo("\n".join(f"    {line}" for line in text.splitlines()))
+
+
+@outbox.command()
+@webinar_argument
 @_filter_options
 @state_options
 def retry(webinar_id: str, **options: Any) -> None:
@@ -176,7 +196,7 @@ def _line(webinar_id: str, delivery: Delivery) -> str:
     at = f"{delivery.at:%Y-%m-%d %H:%M:%S}Z" if delivery.at else "-"
     doubts = f" (may have arrived {delivery.doubts} times)" if delivery.doubts else ""
     return (
-        f"{webinar_id:<20} lead {delivery.lead_id:<10} {delivery.kind:<11} {delivery.status:<14} {at:<21} "
+        f"{webinar_id:<20} lead {delivery.lead_id:<10} {delivery.name:<14} {delivery.status:<14} {at:<21} "
         f"{delivery.error or ''}{doubts}"
     )
 
@@ -189,5 +209,5 @@ async def _text(store: Store, webinar_id: str, delivery: Delivery) -> str:
         return f"    ({refusal.detail})"
     if facts.room is None:
         return "    (the webinar is gone)"
-    text = texts.compose(delivery, facts.room, facts)
+    text = texts.compose(delivery, facts, utc_now())
     return "\n".join(f"    {line}" for line in text.splitlines())

@@ -30,11 +30,13 @@ def _transition_command(trigger: Trigger, explanation: str) -> click.Command:
 
 @click.command()
 @webinar_argument
+@click.option("--silent", is_flag=True, help="Do not tell registered leads.")
 @state_options
-def cancel(webinar_id: str, **flags: Any) -> None:
+def cancel(webinar_id: str, silent: bool, **flags: Any) -> None:
     """Call a webinar off before it has begun.
 
-    The pages say so, it cannot be started, and nobody is evaluated. A new time brings it back: `webinar set --at`.
+    The pages say so, it cannot be started, and nobody is evaluated. Registered leads are told by Telegram, unless
+    --silent. A new time brings it back: `webinar set --at`.
 
     \b
     Example:
@@ -42,7 +44,7 @@ def cancel(webinar_id: str, **flags: Any) -> None:
     """
 
     async def work(transactions: Transactions) -> None:
-        done = await webinars.cancel(transactions, OPERATOR, CancelWebinar(webinar_id=webinar_id))
+        done = await webinars.cancel(transactions, OPERATOR, CancelWebinar(webinar_id=webinar_id, silent=silent))
         click.echo(f"{webinar_id} is{' already' if done.duplicate else ''} cancelled")
 
     with_transactions(flags, work)

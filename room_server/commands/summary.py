@@ -34,8 +34,7 @@ def describe_room(room: Room, now: datetime) -> Iterator[tuple[str, str]]:
     if room.grace is not None:
         yield "grace", f"{room.grace} s from the end to the evaluation"
     yield "counts", describe_rule(room)
-    if room.texts:
-        yield "own texts", ", ".join(f"{locale}: {' '.join(sorted(texts))}" for locale, texts in room.texts.items())
+    yield from _messages(room)
     if room.description:
         yield "about", " ".join(room.description.split())
 
@@ -49,6 +48,15 @@ def describe_rule(room: Room) -> str:
         AttendedBy.BOTH: f"staying to the end and watching {watched}",
         AttendedBy.EITHER: f"staying to the end or watching {watched}",
     }[room.attended_by]
+
+
+def _messages(room: Room) -> Iterator[tuple[str, str]]:
+    if room.remind:
+        yield "reminders", ", ".join(room.remind)
+    if room.tell_arrivals:
+        yield "arrivals", "are told to partners"
+    if room.texts:
+        yield "own texts", ", ".join(f"{locale}: {' '.join(sorted(texts))}" for locale, texts in room.texts.items())
 
 
 class WebinarReport(NamedTuple):

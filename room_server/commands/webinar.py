@@ -1,6 +1,5 @@
 """`room-server webinar`: plans webinars and shows them. The role is `system`."""
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,48 +10,23 @@ from room_server.clock import utc_now
 from room_server.commands.common import (
     LINK_VALIDITY,
     OPERATOR,
-    Text,
     at_options,
     listed,
     load_room,
     state_options,
     webinar_argument,
-    with_options,
     with_store,
     with_transactions,
 )
+from room_server.commands.plan_options import TITLE, plan_options, split
 from room_server.commands.summary import WebinarReport, describe_progress, describe_room, progress
-from room_server.core.attendance_rule import AttendedBy, MinWatch
 from room_server.core.planning import PlanWebinar
-from room_server.core.players import frame_origin
-from room_server.core.room import Description, Label, PublicRoom, Room, Status, Title, Url
+from room_server.core.room import PublicRoom, Room, Status
 from room_server.errors import webinar_unknown
 from room_server.operations import webinars
 from room_server.state.evaluation_schedule import EvaluationSchedule
 from room_server.state.store import Store
-from room_server.telegram import texts
 from room_server.transactions import Transactions
-
-TITLE = Text("TEXT", Title, "a title of 1 to 200 characters")
-DESCRIPTION = Text("TEXT", Description, "a description of at most 4000 characters")
-LABEL = Text("TEXT", Label, "a label of 1 to 80 characters")
-MIN_WATCH = Text("SHARE", MinWatch, "a share like 60% (1% to 100%) or minutes like 30m")
-NO_ORIGIN = "none"
-URL = Text("URL", Url, "an address that begins with http:// or https://")
-
-
-class FrameOrigin(click.ParamType[str]):
-    """An http(s) origin, converted to the form of a Content-Security-Policy; or `none`."""
-
-    name = "ORIGIN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value == NO_ORIGIN:
-            return NO_ORIGIN
-        found = frame_origin(value)
-        if found is None:
-            self.fail(f"{value!r} is not an origin like https://player.example.org", param, ctx)
-        return found
 
 
 @click.group()
@@ -67,37 +41,12 @@ def webinar() -> None:
     """
 
 
-def _plan_options(command: Any) -> Any:
-    return with_options(
-        command,
-        click.option("--description", type=DESCRIPTION, metavar="TEXT",
-                     help="A few sentences for the schedule and the waiting room."),
-        click.option("--cta-label", type=LABEL, metavar="TEXT", help="What the call to action says."),
-        click.option("--cta-url", type=URL, metavar="URL", help="Where the call to action leads."),
-        click.option("--player-url", type=URL, metavar="URL", help="The player's page, shown while live and paused."),
-        click.option("--frame-origin", "frame_origins", type=FrameOrigin(), multiple=True, metavar="ORIGIN",
-                     help="Another origin that the player leads to; may be repeated; none takes all back."),
-        click.option("--recording-url", type=URL, metavar="URL",
-                     help="Shown, and sent to those who were not there, at the end."),
-        click.option("--unlisted/--listed", default=None,
-                     help="Whether the public schedule leaves it out; whoever has a link gets in."),
-        click.option("--grace", type=click.IntRange(0, 10**8), metavar="SECONDS",
-                     help="From its end to its evaluation [default: the setting EVALUATION_GRACE]."),
-        click.option("--attended-by", type=click.Choice([rule.value for rule in AttendedBy]),
-                     help="What makes a lead attended: completing (the default), watch time, both, or either."),
-        click.option("--min-watch", type=MIN_WATCH, metavar="SHARE",
-                     help="The watch time that counts, such as 60% of the time on air, or 30m."),
-        click.option("--texts", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-                     help="Telegram texts of this webinar's own, TOML or JSON: locale -> name -> text."),
-    )  # fmt: skip
-
-
 @webinar.command()
 @webinar_argument
 @click.option("--title", required=True, type=TITLE, metavar="TEXT")
 @at_options(required=True, help="When it is to begin, with its offset or beside --tz.")
 @click.option("--draft", is_flag=True, help="Keep it off the schedule until `webinar schedule`.")
-@_plan_options
+@plan_options
 @state_options
 def create(webinar_id: str, draft: bool, **options: Any) -> None:
     """Make a webinar; it is scheduled at once unless it is a draft.
@@ -110,7 +59,7 @@ def create(webinar_id: str, draft: bool, **options: Any) -> None:
       room-server webinar create launch --title "Launch" --at 2030-11-22T15:00:00Z --draft \\
         --player-url https://example.org/player --cta-label "Join" --cta-url https://example.org/join
     """
-    flags, fields = _split(options)
+    flags, fields = split(options)
     planned = PlanWebinar(webinar_id=webinar_id, draft=draft, **fields)
 
     async def work(transactions: Transactions) -> None:
@@ -125,27 +74,30 @@ def create(webinar_id: str, draft: bool, **options: Any) -> None:
 @click.option("--title", type=TITLE, metavar="TEXT")
 @at_options(help="Only before it has begun.")
 @click.option("--no-recording", is_flag=True, default=None, help="There will be none: nobody waits for it any more.")
-@_plan_options
+@click.option("--silent", is_flag=True, help="Do not tell registered leads of a new time.")
+@plan_options
 @state_options
 def set_(webinar_id: str, **options: Any) -> None:
     """Change what is said of a webinar.
 
-    A new time brings a cancelled webinar back. An archived webinar never changes; only its
+    A new time brings a cancelled webinar back, and registered leads are told of it by Telegram,
+    unless --silent is given. An archived webinar never changes; only its
     recording may still be named, or called off, for its messages that wait.
 
     \b
     Examples:
       room-server webinar set launch --title "The launch" --at 2030-11-23T18:00:00+03:00
       room-server webinar set launch --no-recording
+      room-server webinar set launch --remind 24h,1h,start --tell-arrivals
     """
-    no_recording = options.pop("no_recording")
-    flags, fields = _split(options)
+    no_recording, silent = options.pop("no_recording"), options.pop("silent")
+    flags, fields = split(options)
     if no_recording and "recording_url" in fields:
         raise click.UsageError("--recording-url and --no-recording contradict each other")
     if no_recording:
         fields["recording_url"] = None
-    plan = PlanWebinar(webinar_id=webinar_id, **fields)
-    if plan == PlanWebinar(webinar_id=webinar_id):
+    plan = PlanWebinar(webinar_id=webinar_id, silent=silent, **fields)
+    if not fields:
         raise click.UsageError("say what to change, for example --title")
 
     async def work(transactions: Transactions) -> None:
@@ -170,32 +122,6 @@ def _warn_of_links(before: Room, after: Room) -> None:
             f"one; make new ones: room-server roster links {after.webinar_id}",
             err=True,
         )
-
-
-def _split(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The state options, and the fields of a plan that the others set. Raises click.BadParameter."""
-    flags = {name: options.pop(name) for name in ("redis_url", "data_dir")}
-    if options.pop("tz") and not options["scheduled_at"]:
-        raise click.UsageError("--tz is the zone of --at, which is missing")
-    if options.get("texts"):
-        options["texts"] = _texts_in(options["texts"])
-    origins = options.pop("frame_origins", ())
-    if NO_ORIGIN in origins and len(origins) > 1:
-        raise click.BadParameter("none goes with no other origin", param_hint="--frame-origin")
-    if origins:
-        options["frame_origins"] = tuple(one for one in origins if one != NO_ORIGIN)
-    return flags, {name: value for name, value in options.items() if value is not None}
-
-
-def _texts_in(file: Path) -> dict[str, dict[str, str]]:
-    """The texts in a file. Raises click.BadParameter."""
-    try:
-        with file.open("rb") as opened:
-            return texts.parse(opened.read(texts.MAX_FILE + 1))
-    except OSError as error:
-        raise click.BadParameter(f"{file} cannot be read: {error.strerror}", param_hint="--texts") from error
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--texts") from error
 
 
 @webinar.command(name="list")

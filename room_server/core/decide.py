@@ -19,6 +19,7 @@ from room_server.core.messages import (
     CtaClicked,
     Entered,
     Event,
+    MessageKind,
     Role,
     SetCtaVisibility,
     SetStatus,
@@ -76,7 +77,9 @@ def _check_actor(command: Command) -> None:
 def _acted(hook: OperatorAction | Cancel, context: DecisionContext) -> Change:
     """What the operator does. A stop is the same event as one by the speaker; the rest is no event."""
     if isinstance(hook, Cancel):
-        return _changed(context, lifecycle.cancel(context.room, context.now), ())
+        change = _changed(context, lifecycle.cancel(context.room, context.now), ())
+        is_told = not (change.duplicate or hook.silent or change.room.status is Status.DRAFT)
+        return replace(change, notice=MessageKind.CANCELLED if is_told else None)
     trigger = Trigger(hook.trigger)
     stop = (SetStatus(hook.webinar_id, "stop"),) if trigger is Trigger.STOP else ()
     return _changed(context, lifecycle.move(context.room, trigger, context.now), stop)

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from msgspec import Struct
 
+from room_server.core.announcements import Schedule
 from room_server.core.bindings import BoundChats
-from room_server.core.messages import Actor, ClientHook, CoreHook, Event, Message
+from room_server.core.messages import Actor, ClientHook, CoreHook, Event, Message, MessageKind
 from room_server.core.room import Participation, Recording, Room, RosterEntry
 
 
@@ -17,9 +18,10 @@ class OperatorAction(Struct, frozen=True):
 
 
 class Cancel(Struct, frozen=True):
-    """The operator calls a webinar off before it has begun."""
+    """The operator calls a webinar off before it has begun; `silent`: nobody is told."""
 
     webinar_id: str
+    silent: bool = False
 
 
 class Evaluate(Struct, frozen=True):
@@ -90,6 +92,10 @@ class Change(Struct, frozen=True, kw_only=True):
     named_recording: Recording | None = None
     """To store beside the record of an archived room; None: no change."""
     arm_evaluation: bool = False
+    notice: MessageKind | None = None
+    """What registered leads are to be told of the change: `moved` or `cancelled`."""
+    schedule: Schedule = Schedule()
+    """What the change does to the schedule of announcements; set when it is stored."""
     duplicate: bool = False
     actor: Actor | None = None
     """Whose command led to it; set when it is stored."""

@@ -19,9 +19,10 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from room_server.core.announcements import ANNOUNCEMENTS, REMINDERS
 from room_server.core.decision_types import Facts
 from room_server.core.follow_ups import chat_of, first_status
-from room_server.core.messages import DeliveryStatus, Message, MessageKind
+from room_server.core.messages import AFTER_THE_END, MOMENTS, DeliveryStatus, Message, MessageKind
 from room_server.core.room import Recording, RosterEntry
 
 LEASE = timedelta(seconds=8)
@@ -177,7 +178,9 @@ def restart(delivery: Delivery, facts: Facts, now: datetime) -> Delivery:
 
 def has_chat_now(delivery: Delivery, facts: Facts) -> bool:
     """Whether a message that ended without a chat has one since: its lead or partner was bound, or is on the roster."""
-    return delivery.status is DeliveryStatus.NO_CHAT and chat_of(delivery.kind, facts.entry, facts.bound) is not None
+    if delivery.status is not DeliveryStatus.NO_CHAT or delivery.kind not in AFTER_THE_END:
+        return False
+    return chat_of(delivery.kind, facts.entry, facts.bound) is not None
 
 
 def is_moved(delivery: Delivery, recording: Recording) -> bool:
@@ -205,11 +208,15 @@ def finish(delivery: Delivery, status: DeliveryStatus, error: str | None, now: d
 
 
 def replacement(field: str, facts: Facts, error: str, now: datetime) -> Delivery:
-    """A parked message in place of one whose record cannot be read; `field` is its `lead:kind`, `facts` the lead's.
+    """A parked message in place of one whose record cannot be read; `field` is its `lead:name`, `facts` the lead's.
 
-    Raises ValueError when the field names no lead or no kind.
+    Raises ValueError when the field names no lead or no message. What tells of a planned time tells of the present one.
     """
-    lead, _, kind = field.partition(":")
+    lead, _, name = field.partition(":")
+    kind, moment = name, None
+    if name in REMINDERS:
+        kind, moment = MessageKind.REMINDER.value, MOMENTS[REMINDERS.index(name)]
+    tells_time = name in ANNOUNCEMENTS and facts.room is not None
     participation, entry = facts.participation, facts.entry or RosterEntry(lead_id=int(lead))
     return Delivery(
         lead_id=int(lead),
@@ -219,6 +226,8 @@ def replacement(field: str, facts: Facts, error: str, now: datetime) -> Delivery
         chat_id=chat_of(MessageKind(kind), entry, facts.bound),
         locale=entry.locale,
         error=error,
+        moment=moment,
+        planned_at=facts.room.scheduled_at if tells_time and facts.room else None,
         at=now,
     )
 

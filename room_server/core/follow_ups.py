@@ -1,11 +1,18 @@
-"""The three Telegram listeners: which message goes to whom, and in which status it begins. `telegram/` sends it."""
+"""The Telegram listeners: which message goes to whom, and in which status it begins. `telegram/` sends it."""
 
 from room_server.core.bindings import BoundChats
 from room_server.core.decision_types import DecisionContext, Reaction
-from room_server.core.messages import AttendanceClassified, DeliveryStatus, Message, MessageKind, PostWebinarRoute
+from room_server.core.messages import (
+    AttendanceClassified,
+    DeliveryStatus,
+    Entered,
+    Message,
+    MessageKind,
+    PostWebinarRoute,
+)
 from room_server.core.room import Recording, RosterEntry
 
-TO_PARTNERS = frozenset({MessageKind.ATTENDANCE})
+TO_PARTNERS = frozenset({MessageKind.ATTENDANCE, MessageKind.ARRIVAL})
 """The messages that the partner gets; all others are the candidate's."""
 
 
@@ -22,6 +29,24 @@ def follow_up(event: PostWebinarRoute, context: DecisionContext) -> Reaction:
 def recording_follow_up(event: PostWebinarRoute, context: DecisionContext) -> Reaction:
     """Post Webinar Recording Follow-up Telegram: the recording, to a candidate who did not attend."""
     return Reaction() if event.route == "attended" else _message(event, context, MessageKind.RECORDING)
+
+
+def tell_arrival(event: Entered, context: DecisionContext) -> Reaction:
+    """Tells the partner that the lead has entered, if the webinar is set to, and the lead has a partner."""
+    entry = context.entry
+    has_partner = entry is not None and (entry.partner_chat_id is not None or entry.partner_id is not None)
+    if not context.room.tell_arrivals or not has_partner:
+        return Reaction()
+    chat_id = chat_of(MessageKind.ARRIVAL, entry, context.bound)
+    message = Message(
+        lead_id=event.lead_id,
+        kind=MessageKind.ARRIVAL,
+        status=DeliveryStatus.NO_CHAT if chat_id is None else DeliveryStatus.QUEUED,
+        attended=False,
+        chat_id=chat_id,
+        locale=entry.locale if entry else "ru",
+    )
+    return Reaction(messages=(message,))
 
 
 def _message(event: AttendanceClassified, context: DecisionContext, kind: MessageKind) -> Reaction:

@@ -29,7 +29,7 @@ Listener = Callable[[Any, DecisionContext], Reaction]
 LISTENERS: dict[type[Event], tuple[Listener, ...]] = {
     SetStatus: (),
     SetCtaVisibility: (),
-    Entered: (attendance.track_entered,),
+    Entered: (attendance.track_entered, follow_ups.tell_arrival),
     Completed: (attendance.track_completed, attendance.emit_completed),
     CtaClicked: (attendance.track_cta_clicked,),
     WebinarCompleted: (attendance.classify_completed,),

@@ -172,12 +172,33 @@ STREAMED: dict[str, type[Event | SiteChecked]] = {**INBOUND, **EMITTED, "core_si
 NAMES: dict[type[Event], str] = {kind: name for name, kind in {**INBOUND, **EMITTED}.items()}
 
 
+Moment = Literal["24h", "1h", "15m", "start"]
+"""When a reminder is due: so long before the planned time, or at the start itself."""
+MOMENTS: tuple[Moment, ...] = ("24h", "1h", "15m", "start")
+
+
 class MessageKind(StrEnum):
-    """The messages that may follow the classification of a lead."""
+    """What a message tells: the first three follow the classification of a lead, the others come before."""
 
     ATTENDANCE = "attendance"
     FOLLOW_UP = "follow_up"
     RECORDING = "recording"
+    REMINDER = "reminder"
+    ARRIVAL = "arrival"
+    MOVED = "moved"
+    CANCELLED = "cancelled"
+
+
+AFTER_THE_END = (MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP, MessageKind.RECORDING)
+"""The messages that follow the classification."""
+MESSAGE_NAMES = (
+    *AFTER_THE_END,
+    *(f"{MessageKind.REMINDER}_{moment}" for moment in MOMENTS),
+    *(MessageKind.ARRIVAL, MessageKind.MOVED, MessageKind.CANCELLED),
+)
+"""What messages of one lead in one webinar there may be: their kinds, and of reminders the moment, too."""
+URGENT = frozenset({MessageKind.ATTENDANCE.value, MessageKind.ARRIVAL.value, f"{MessageKind.REMINDER}_start"})
+"""The names of messages for which somebody waits: they go before all others."""
 
 
 class DeliveryStatus(StrEnum):
@@ -206,5 +227,14 @@ class Message(Struct, frozen=True, kw_only=True):
     locale: str
     error: str | None = None
     """Why it was not sent."""
+    moment: Moment | None = None
+    """Of a reminder."""
+    planned_at: datetime | None = None
+    """Of what tells of a planned time: that time. Such a message is sent once for each."""
     request_id: str = ""
     """The request that led to it, for the log; set when it is stored."""
+
+    @property
+    def name(self) -> str:
+        """The kind, and of a reminder the moment: one of MESSAGE_NAMES."""
+        return f"{self.kind}_{self.moment}" if self.moment else self.kind.value

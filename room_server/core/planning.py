@@ -9,7 +9,7 @@ from msgspec.structs import asdict, force_setattr, replace
 
 from room_server.core.attendance_rule import AttendedBy, MinWatch, is_evaluated_only
 from room_server.core.decision_types import Change, Facts
-from room_server.core.messages import WebinarId
+from room_server.core.messages import MOMENTS, MessageKind, Moment, WebinarId
 from room_server.core.players import check_address, check_player, frame_origin
 from room_server.core.room import Description, Grace, Label, Recording, Room, Status, Title, Url
 from room_server.errors import BadInput, Conflict
@@ -38,6 +38,8 @@ class Plan(Struct, frozen=True, kw_only=True):
     grace: GivenGrace | UnsetType | None = UNSET
     attended_by: AttendedBy | UnsetType | None = UNSET
     min_watch: MinWatch | UnsetType | None = UNSET
+    remind: Annotated[tuple[Moment, ...], Meta(max_length=len(MOMENTS))] | UnsetType | None = UNSET
+    tell_arrivals: bool | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
         if isinstance(self.grace, str):
@@ -50,7 +52,7 @@ class PlanWebinar(Plan, frozen=True, kw_only=True):
     webinar_id: WebinarId
     draft: bool | UnsetType = UNSET
     silent: bool = False
-    """Whether nobody is to be told. No message tells of a new time yet, so it changes nothing."""
+    """Whether registered leads are not told of a new time."""
 
 
 CLEARED: dict[str, Any] = {
@@ -58,6 +60,8 @@ CLEARED: dict[str, Any] = {
     "frame_origins": (),
     "texts": {},
     "unlisted": False,
+    "remind": (),
+    "tell_arrivals": False,
     "attended_by": AttendedBy.COMPLETED,
 }
 """What a field is once it is cleared; any other is None."""
@@ -76,9 +80,16 @@ def planned(facts: Facts, hook: PlanWebinar, epoch: str) -> Change:
     if facts.room is None:
         return Change(room=new_room(hook.webinar_id, epoch, hook, hook.draft is True), participation=None)
     change = amended(facts.room, facts.recording, hook)
+    if not hook.silent and is_moved(facts.room, change.room):
+        change = replace(change, notice=MessageKind.MOVED)
     if hook.draft is not UNSET and hook.draft is not (facts.room.status is Status.DRAFT):
         change = replace(change, room=_published(facts.room, change.room))
     return replace(change, duplicate=change.room is facts.room and change.named_recording is None)
+
+
+def is_moved(before: Room, after: Room) -> bool:
+    """Whether the change gives another time to a webinar that is published."""
+    return before.status is Status.SCHEDULED and before.scheduled_at != after.scheduled_at
 
 
 def _published(before: Room, after: Room) -> Room:
@@ -182,6 +193,8 @@ def fields_of(plan: Plan) -> dict[str, Any]:
         check_player(plan.player_url)
     if plan.frame_origins:
         fields["frame_origins"] = tuple(_origin(place, one) for place, one in enumerate(plan.frame_origins))
+    if plan.remind:
+        fields["remind"] = tuple(moment for moment in MOMENTS if moment in plan.remind)
     if plan.recording_url is not UNSET:
         fields["no_recording"] = plan.recording_url is None
     return fields

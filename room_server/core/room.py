@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from room_server.core.attendance_rule import AttendedBy, MinWatch
-from room_server.core.messages import LeadId, Route, WebinarId
+from room_server.core.messages import LeadId, Moment, Route, WebinarId
 
 
 class Status(StrEnum):
@@ -105,6 +105,10 @@ class Room(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attended_by: AttendedBy = AttendedBy.COMPLETED
     min_watch: MinWatch | None = None
     """How much a lead must have watched; set unless `attended_by` is COMPLETED."""
+    remind: tuple[Moment, ...] = ()
+    """When registered leads are reminded, in the order of MOMENTS."""
+    tell_arrivals: bool = False
+    """Whether partners are told when their leads enter."""
     request_id: str = ""
     """The request that led to this version, for the log; set when it is stored."""
 

@@ -37,7 +37,7 @@ class CancelWebinar(Struct, frozen=True, kw_only=True):
 
     webinar_id: WebinarId
     silent: bool = False
-    """Whether nobody is to be told. No message tells of it yet, so it changes nothing."""
+    """Whether registered leads are not told."""
 
 
 class RegisterLeads(Struct, frozen=True, kw_only=True):

@@ -89,7 +89,8 @@ async def erase_entries(store: Store, tag: str, selects: Selects, until: str = "
 
 
 async def _erase_messages(store: Store, tag: str, selects: Selects, until: str) -> int:
-    return await _erase(store, store.keys.outbox(tag), lambda at, values: selects(_message(at, values)), until)
+    streams = (store.keys.outbox(tag), store.keys.urgent(tag))
+    return sum([await _erase(store, key, lambda at, values: selects(_message(at, values)), until) for key in streams])
 
 
 async def _erase_events(store: Store, tag: str, selects: Selects, until: str) -> int:

@@ -12,7 +12,7 @@ import msgspec
 
 from room_server.clock import utc_now
 from room_server.core.delivery import LEASE, finish, lease_expired
-from room_server.core.messages import DeliveryStatus, MessageKind
+from room_server.core.messages import MESSAGE_NAMES, DeliveryStatus
 from room_server.core.room import PublicRoom, Status
 from room_server.errors import Conflict, StateUnavailable, webinar_unknown
 from room_server.ids import new_id
@@ -193,7 +193,7 @@ async def _discard_expired_leases(store: Store, webinar_id: str, fields: list[st
 
 
 def _fields(lead: int) -> Iterator[str]:
-    return (f"{lead}:{kind}" for kind in MessageKind)
+    return (f"{lead}:{name}" for name in MESSAGE_NAMES)
 
 
 def _still_running(lead: int, webinar_id: str) -> StillRunning:

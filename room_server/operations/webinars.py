@@ -113,6 +113,6 @@ async def archive(transactions: Transactions, actor: Actor, hook: ArchiveWebinar
 
 async def cancel(transactions: Transactions, actor: Actor, hook: CancelWebinar) -> Cancelled:
     """Call a webinar off before it has begun."""
-    change = await transactions.apply(Command(id=new_id(), actor=actor, hook=Cancel(hook.webinar_id)))
+    change = await transactions.apply(Command(id=new_id(), actor=actor, hook=Cancel(hook.webinar_id, hook.silent)))
     room = change.room
     return Cancelled(room.webinar_id, change.duplicate, room.status, room.version, room.cancelled_at)

@@ -77,8 +77,16 @@ for _, message in ipairs(commit.messages) do
   redis.call('HSET', key.deliveries, message.field, message.record)
   redis.call('HINCRBY', key.fates, message.status, 1)
   if message.status == 'queued' then
-    redis.call('XADD', key.outbox, '*', 'webinar', commit.webinar_id, 'field', message.field, 'at', since)
+    local stream = message.urgent and key.urgent or key.outbox
+    redis.call('XADD', stream, '*', 'webinar', commit.webinar_id, 'field', message.field, 'at', since)
   end
+end
+for _, name in ipairs(commit.drops) do
+  redis.call('ZREM', key.announcements, commit.webinar_id .. ' ' .. name)
+end
+for _, announcement in ipairs(commit.adds) do
+  local at = string.format('%.0f', announcement.at)
+  redis.call('ZADD', key.announcements, at, commit.webinar_id .. ' ' .. announcement.name)
 end
 for _, counter in ipairs(commit.counters) do
   redis.call('HINCRBY', key.tally, counter, 1)

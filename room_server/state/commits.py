@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.core.decision_types import Change, Facts
-from room_server.core.messages import INBOUND, NAMES, Actor, DeliveryStatus, Entered, Event, Message
+from room_server.core.messages import INBOUND, NAMES, URGENT, Actor, DeliveryStatus, Entered, Event, Message
 from room_server.core.room import Room, Status, public_text
 from room_server.ids import new_id
 from room_server.state.keys import Keys
@@ -62,6 +62,15 @@ class MessageWrite(Struct, frozen=True):
     field: str
     status: DeliveryStatus
     record: str
+    urgent: bool
+    """Whether it goes before the others."""
+
+
+class ScheduleWrite(Struct, frozen=True):
+    """An announcement that comes to the schedule, and when it is due, Unix ms."""
+
+    name: str
+    at: int
 
 
 class Commit(Struct, frozen=True, kw_only=True):
@@ -87,6 +96,9 @@ class Commit(Struct, frozen=True, kw_only=True):
     """Milliseconds from now, by the clock in Redis: clocks of hosts may differ."""
     events: list[EventWrite]
     messages: list[MessageWrite]
+    drops: list[str]
+    """Announcements that leave the schedule."""
+    adds: list[ScheduleWrite]
     counters: list[str]
     """Fields of the webinar's `tally` to increment."""
     request_id: str
@@ -119,6 +131,8 @@ def commit_of(loaded: Loaded, change: Change, evaluation_in: timedelta | None) -
         evaluation_in=None if evaluation_in is None else round(evaluation_in / timedelta(milliseconds=1)),
         events=[_event(event, change) for event in change.events],
         messages=[_message(message) for message in change.messages],
+        drops=list(change.schedule.drop),
+        adds=[ScheduleWrite(name, unix_ms(at)) for name, at in change.schedule.add],
         counters=list(_counters(before, change)),
         request_id=request_id.get(),
     )
@@ -145,7 +159,7 @@ def log_change(room: Room, actor: Actor | None) -> None:
 
 def field(message: Message) -> str:
     """The message's field in its webinar's `deliveries`."""
-    return f"{message.lead_id}:{message.kind}"
+    return f"{message.lead_id}:{message.name}"
 
 
 def unix_ms(at: datetime) -> int:
@@ -181,7 +195,7 @@ def _stamp(room: Room) -> str:
 
 def _message(message: Message) -> MessageWrite:
     record = _json(replace(message, request_id=request_id.get()))
-    return MessageWrite(field(message), message.status, record)
+    return MessageWrite(field(message), message.status, record, message.name in URGENT)
 
 
 def _counters(before: Facts, change: Change) -> Iterator[str]:

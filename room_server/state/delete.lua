@@ -1,12 +1,14 @@
 --[[
 Delete everything of a webinar in one step. It runs once: a repeat must not delete a new webinar with the same id.
 
-KEYS  1 done   2 webinars   3 evaluations   4 archived   5 fates   6 deliveries
-      7… the keys that are deleted with the webinar
+KEYS  1 done   2 webinars   3 evaluations   4 archived   5 fates   6 announcements   7 deliveries
+      8… the keys that are deleted with the webinar
 ARGV  1 seconds that `done` is kept   2 webinar   3 when it must have been archived, Unix ms ('' = any webinar)
+      4… names of announcements
 Returns 'deleted': now, or before, if the reply of the first try was lost | 'kept': it was not archived at that time.
 --]]
-local done, webinars, evaluations, archived, fates, deliveries = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local done, webinars, evaluations, archived, fates = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local announcements, deliveries = KEYS[6], KEYS[7]
 local keep, webinar, archived_at = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 
 if redis.call('EXISTS', done) == 1 then
@@ -22,7 +24,10 @@ for _, record in ipairs(redis.call('HVALS', deliveries)) do
     redis.call('HINCRBY', fates, fate, -1)
   end
 end
-redis.call('UNLINK', unpack(KEYS, 7))
+redis.call('UNLINK', unpack(KEYS, 8))
+for at = 4, #ARGV do
+  redis.call('ZREM', announcements, webinar .. ' ' .. ARGV[at])
+end
 redis.call('ZREM', webinars, webinar)
 redis.call('ZREM', evaluations, webinar)
 redis.call('ZREM', archived, webinar)

@@ -22,7 +22,7 @@ OF_A_ROOM = ("room", "participations", "roster", "deliveries", "tally", "watch")
 """Kinds of keys of a webinar that `commit.lua` reads or writes."""
 OF_A_WEBINAR = (*OF_A_ROOM, "links")
 """Kinds of keys that are deleted with their webinar."""
-OF_A_COMMIT = ("events", "outbox", "evaluations", "webinars", "archived", "fates", "clock")
+OF_A_COMMIT = ("events", "outbox", "urgent", "announcements", "evaluations", "webinars", "archived", "fates", "clock")
 """Kinds of keys of a partition that `commit.lua` writes."""
 OF_THE_SITE = ("receivers", "receiver", "parked")
 """Kinds of keys of a partition about the receivers of its events."""
@@ -116,6 +116,10 @@ class Keys:
     """Stream: the hooks of the partition's webinars, in order."""
     outbox = staticmethod(_of_partition("outbox"))
     """Stream: wakes the sender; `webinar`, `field` (of `deliveries`), `at` (since when it waits, ms by `clock`)."""
+    urgent = staticmethod(_of_partition("urgent"))
+    """Stream: the same for messages that go before the others."""
+    announcements = staticmethod(_of_partition("announcements"))
+    """Sorted set: `webinar name` of what registered leads are to be told -> when it is due, Unix ms."""
     due = staticmethod(_of_partition("due"))
     """Sorted set: `webinar field` of a message that waits -> when it is due, ms by `clock`."""
     fates = staticmethod(_of_partition("fates"))
@@ -224,4 +228,5 @@ class Keys:
         """The keys of `delete.lua`, in its order."""
         tag = self.tag(webinar_id)
         indices = [self.webinars(tag), self.evaluations(tag), self.archived(tag), self.fates(tag)]
+        indices.append(self.announcements(tag))
         return [self.done(webinar_id, commit_id), *indices, self.deliveries(webinar_id), *self.all_of(webinar_id)]

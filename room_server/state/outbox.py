@@ -1,8 +1,9 @@
 """The outbox: Telegram messages on their way, in every partition.
 
-The record of a delivery (`keys.deliveries`) is the truth. A stream with one consumer group hands entries to workers; a
-sorted set holds when a waiting message goes back to the stream. Both only say which record to look at. Each update is
-one script that compares the record first, so an update whose reply was lost may be repeated.
+The record of a delivery (`keys.deliveries`) is the truth. Two streams, each with a consumer group, hand entries to
+workers, one of them those of urgent messages; a sorted set holds when a waiting message goes back to its stream. All
+of these only say which record to look at. Each update is one script that compares the record first, so an update whose
+reply was lost may be repeated.
 """
 
 import logging
@@ -13,9 +14,11 @@ import msgspec
 from redis.exceptions import RedisError, ResponseError
 
 from room_server.core.delivery import Delivery
+from room_server.core.messages import URGENT
 from room_server.errors import StateUnavailable
 from room_server.state.bulk_reads import hash_slices
 from room_server.state.commits import field
+from room_server.state.keys import hashed
 from room_server.state.records import DELIVERY
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.redis.retry import deadline
@@ -33,9 +36,9 @@ DUE_BATCH = 200
 
 
 class OutboxEntry(NamedTuple):
-    """An entry of a partition's stream; `field` names the record in `keys.deliveries`, as `lead:kind`."""
+    """An entry of a partition's stream; `field` names the record in `keys.deliveries`, as `lead:name`."""
 
-    tag: str
+    stream: str
     id: str
     webinar_id: str
     field: str
@@ -75,37 +78,47 @@ class Outbox:
         self._remove_consumers = Script.read("remove_consumers")
         self._lag = Script.read("delivery_lag")
 
+    def streams(self, tag: str) -> tuple[str, str]:
+        """The streams of a partition: that of urgent messages, and that of all others."""
+        return self.store.keys.urgent(tag), self.store.keys.outbox(tag)
+
     async def open(self, tag: str) -> None:
-        """Make a partition's consumer group, if it is missing."""
-        try:
-            await self.store.pipeline.call("XGROUP", "CREATE", self.store.keys.outbox(tag), GROUP, "0", "MKSTREAM")
-        except (RedisError, OSError) as error:
-            if not (isinstance(error, ResponseError) and "BUSYGROUP" in str(error)):
-                raise StateUnavailable(f"the outbox cannot be opened: {error}") from error
+        """Make a partition's consumer groups, if they are missing."""
+        for stream in self.streams(tag):
+            try:
+                await self.store.pipeline.call("XGROUP", "CREATE", stream, GROUP, "0", "MKSTREAM")
+            except (RedisError, OSError) as error:
+                if not (isinstance(error, ResponseError) and "BUSYGROUP" in str(error)):
+                    raise StateUnavailable(f"the outbox cannot be opened: {error}") from error
 
     async def read_new(self, tag: str, owner: str, most: int) -> list[OutboxEntry]:
-        """New entries for the consumer `owner`."""
-        command = ("XREADGROUP", "GROUP", GROUP, owner, "COUNT", most, "STREAMS", self.store.keys.outbox(tag), ">")
+        """New entries for the consumer `owner`: at most so many of each stream, the urgent ones first."""
+        streams = self.streams(tag)
+        command = ("XREADGROUP", "GROUP", GROUP, owner, "COUNT", most, "STREAMS", *streams, ">", ">")
         async with deadline():
             reply = await self.store.call(*command)
-        if not reply:
-            return []
-        entries = next(iter(reply.values()))[0] if isinstance(reply, dict) else reply[0][1]  # RESP3, RESP2
-        return await self._usable(tag, entries)
+        if isinstance(reply, dict):  # RESP3
+            reply = [(stream, batches[0]) for stream, batches in reply.items()]
+        rows = dict(reply or [])
+        found: list[OutboxEntry] = []
+        for stream in streams:
+            found += await self._usable(stream, rows.get(stream.encode(), []))
+        return found
 
     async def claim_abandoned(self, tag: str, owner: str, most: int) -> list[OutboxEntry]:
-        """Entries of consumers that died, for the consumer `owner`."""
-        async with deadline():
-            arguments = [GROUP, owner, ABANDONED_MS, most]
-            entries = await self.store.run(self._claim_abandoned, [self.store.keys.outbox(tag)], arguments)
-        return await self._usable(tag, entries)
+        """Entries of consumers that died, for the consumer `owner`: at most so many of each stream."""
+        found: list[OutboxEntry] = []
+        for stream in self.streams(tag):
+            async with deadline():
+                entries = await self.store.run(self._claim_abandoned, [stream], [GROUP, owner, ABANDONED_MS, most])
+            found += await self._usable(stream, entries)
+        return found
 
     async def remove_consumers(self, owner: str, idle_ms: int = IDLE_CONSUMER_MS) -> None:
         """Remove the consumer `owner`, and those idle for `idle_ms`, unless they have pending entries."""
-        for tag in self.store.keys.tags:
+        for stream in (stream for tag in self.store.keys.tags for stream in self.streams(tag)):
             async with deadline():
-                arguments = [GROUP, owner, idle_ms]
-                await self.store.run(self._remove_consumers, [self.store.keys.outbox(tag)], arguments)
+                await self.store.run(self._remove_consumers, [stream], [GROUP, owner, idle_ms])
 
     async def tidy(self, idle_ms: int = IDLE_CONSUMER_MS) -> None:
         """Remove idle consumers without pending entries; make consumer groups that are missing."""
@@ -114,11 +127,11 @@ class Outbox:
         await self.remove_consumers("", idle_ms)
 
     async def enqueue_due(self, tag: str) -> int:
-        """Put messages that are due on the stream; how many."""
+        """Put messages that are due on their streams; how many."""
         keys = self.store.keys
         async with deadline():
-            touched = [keys.due(tag), keys.outbox(tag), keys.clock(tag)]
-            return int(await self.store.run(self._enqueue_due, touched, [DUE_BATCH]))
+            touched = [keys.due(tag), keys.outbox(tag), keys.clock(tag), keys.urgent(tag)]
+            return int(await self.store.run(self._enqueue_due, touched, [DUE_BATCH, *sorted(URGENT)]))
 
     async def lag(self, tag: str) -> float:
         """By how many seconds the first message of the partition is late; 0 when none is.
@@ -127,7 +140,8 @@ class Outbox:
         """
         keys = self.store.keys
         async with deadline():
-            late = await self.store.run(self._lag, [keys.outbox(tag), keys.due(tag), keys.clock(tag)], [])
+            places = [keys.outbox(tag), keys.due(tag), keys.clock(tag), keys.urgent(tag)]
+            late = await self.store.run(self._lag, places, [])
         return max(float(late) / 1000, 0.0)
 
     async def load(self, webinar_id: str, name: str) -> StoredDelivery | None:
@@ -153,10 +167,12 @@ class Outbox:
         again = "" if then.again_in is None else round(then.again_in * 1000)
         entry = then.entry.id if then.entry else ""
         wakes = "1" if then.wakes else "0"
+        own = keys.urgent(tag) if stored.delivery.name in URGENT else keys.outbox(tag)
+        places = [keys.deliveries(webinar_id), own, keys.due(tag), keys.fates(tag), keys.clock(tag)]
         async with deadline():
             reply = await self.store.run_replicated(
                 self._update,
-                [keys.deliveries(webinar_id), keys.outbox(tag), keys.due(tag), keys.fates(tag), keys.clock(tag)],
+                [*places, then.entry.stream if then.entry else own],
                 [field(stored.delivery), stored.raw, new.raw if new else b"", entry, GROUP, again, wakes, webinar_id],
             )
         if reply != 1:
@@ -165,10 +181,11 @@ class Outbox:
 
     async def acknowledge(self, entry: OutboxEntry) -> None:
         """Take an entry off the stream; the record stays."""
-        key = self.store.keys.outbox(entry.tag)
         async with deadline():
-            await self.store.call("XDEL", key, entry.id)  # first: XAUTOCLAIM drops pending ids that are deleted
-            await self.store.call("XACK", key, GROUP, entry.id)
+            await self.store.call(
+                "XDEL", entry.stream, entry.id
+            )  # first: XAUTOCLAIM drops pending ids that are deleted
+            await self.store.call("XACK", entry.stream, GROUP, entry.id)
 
     async def discard(self, entry: OutboxEntry, why: str) -> None:
         """Log and acknowledge an entry that leads to no message, so that it stops no other."""
@@ -183,12 +200,12 @@ class Outbox:
                 if delivery is not None:
                     yield StoredDelivery(delivery, raw)
 
-    async def _usable(self, tag: str, entries: list[Any]) -> list[OutboxEntry]:
-        """The entries that name a webinar of this partition and a message; others are discarded."""
-        usable = []
+    async def _usable(self, stream: str, entries: list[Any]) -> list[OutboxEntry]:
+        """The entries that name a webinar of the stream's partition and a message; others are discarded."""
+        usable, tag = [], hashed(stream)
         for number, fields in entries:
             values = {_text(name): _text(value) for name, value in pairs(fields or [])}
-            entry = OutboxEntry(tag, _text(number), values.get("webinar", ""), values.get("field", ""))
+            entry = OutboxEntry(stream, _text(number), values.get("webinar", ""), values.get("field", ""))
             if not entry.webinar_id or not entry.field:
                 await self.discard(entry, "it names no webinar or no message")
             elif self.store.keys.tag(entry.webinar_id) != tag:

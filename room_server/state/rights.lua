@@ -19,7 +19,7 @@ for _, call in ipairs({
   {'XGROUP', 'DELCONSUMER', key, 'g', 'c'}, {'XGROUP', 'SETID', key, 'g', '$'}, {'XGROUP', 'DESTROY', key, 'g'},
   {'XINFO', 'CONSUMERS', key, 'g'}, {'XINFO', 'GROUPS', key}, {'XINFO', 'STREAM', key}, {'XPENDING', key, 'g'},
   {'XRANGE', key, '-', '+'}, {'XREVRANGE', key, '+', '-'}, {'XREADGROUP', 'GROUP', 'g', 'c', 'STREAMS', key, '>'},
-  {'ZADD', key, 1, '1'},
+  {'ZADD', key, 1, '1'}, {'INCR', key}, {'MGET', key},
   {'ZCARD', key}, {'ZRANGE', key, 0, 0}, {'ZRANGEBYSCORE', key, 0, 0}, {'ZREM', key, '1'},
   {'ZREMRANGEBYSCORE', key, 0, 0}, {'ZREVRANGE', key, 0, 0}, {'ZREVRANGEBYSCORE', key, 0, 0}, {'ZSCORE', key, '1'},
   {'UNLINK', key},

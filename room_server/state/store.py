@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from room_server.core.announcements import ANNOUNCEMENTS
 from room_server.core.decision_types import Change, Facts
 from room_server.core.room import Room
 from room_server.ids import new_id
@@ -128,8 +129,9 @@ class Store:
         `archived_at` (Unix ms): nothing is deleted, and False returned, unless the webinar was archived at that time.
         """
         places = self.keys.to_delete(webinar_id, new_id())
+        arguments = [commits.DONE_SECONDS, webinar_id, archived_at, *ANNOUNCEMENTS]
         async with deadline():
-            reply = await self.run_replicated(self._deletion, places, [commits.DONE_SECONDS, webinar_id, archived_at])
+            reply = await self.run_replicated(self._deletion, places, arguments)
         self.copies.drop(webinar_id)
         return bool(reply == b"deleted")
 

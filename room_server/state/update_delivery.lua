@@ -1,7 +1,7 @@
 --[[
 Updates one delivery: compares the record, writes the new one, and takes it off the stream or sets when it is due.
 
-KEYS  1 deliveries   2 outbox   3 due   4 fates   5 clock
+KEYS  1 deliveries   2 the message's stream   3 due   4 fates   5 clock   6 the stream of the entry
 ARGV  1 field   2 the record that is expected   3 the new one ('' = as it is)
       4 stream entry to acknowledge and delete ('' = none)   5 consumer group
       6 in how many ms it is due again ('' = never)   7 '1' = put it on the stream   8 webinar
@@ -9,7 +9,7 @@ Returns 1 when the record is the new one (also when it was before: the reply of 
       record (false: none), and nothing is done: whoever changed it has set when it is due.
 --]]
 -- include steady.lua
-local deliveries, outbox, due, fates, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local deliveries, outbox, due, fates, clock, stream = unpack(KEYS)
 local field, expected, wanted, entry, group = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local again, wakes, webinar = ARGV[6], ARGV[7] == '1', ARGV[8]
 
@@ -32,7 +32,7 @@ if again ~= '' then
   redis.call('ZADD', due, string.format('%.0f', steady(clock) + tonumber(again)), webinar .. ' ' .. field)
 end
 if entry ~= '' then
-  redis.call('XACK', outbox, group, entry)
-  redis.call('XDEL', outbox, entry)
+  redis.call('XACK', stream, group, entry)
+  redis.call('XDEL', stream, entry)
 end
 return 1

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
+from room_server.core.announcements import is_outdated
 from room_server.core.delivery import LEASE, Delivery, Outcome, Transition
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import Recording
@@ -127,10 +128,12 @@ class Dispatch:
             facts = await self._outbox.store.load(work.entry.webinar_id, delivery.lead_id)
             if facts.room is None:
                 instead = self._parked(work, "there is no such webinar")
+            elif is_outdated(delivery, facts.room, self._now()):
+                instead = deliveries.finish(delivery, DeliveryStatus.UNDELIVERABLE, "outdated", self._now())
             elif deliveries.is_moved(delivery, facts.recording):
                 instead = deliveries.moved(delivery, facts, self._now())
             else:
-                return OutgoingMessage(chat_id, texts.compose(delivery, facts.room, facts), facts.recording)
+                return OutgoingMessage(chat_id, texts.compose(delivery, facts, self._now()), facts.recording)
         except UnreadableRecord as refusal:
             instead = self._parked(work, refusal.detail)
         except StateUnavailable:
@@ -199,14 +202,18 @@ class Dispatch:
         return await self._sender.send(message.chat_id, message.html, lease_ends - clock())
 
     async def _is_current(self, work: Work, message: OutgoingMessage) -> bool:
-        """Whether the recording is still the one that the text links.
+        """Whether the recording is still the one that the text links, and the plan still as the text tells it.
 
-        This is read after the claim. So once `webinar set` has answered, no message goes out with the old link, except
-        those whose request to Telegram has begun.
+        This is read after the claim. So once `webinar set` has answered, no message goes out with the old link or time,
+        except those whose request to Telegram has begun.
         """
-        if work.stored.delivery.kind is not MessageKind.RECORDING:
+        delivery = work.stored.delivery
+        if delivery.kind is not MessageKind.RECORDING and delivery.planned_at is None:
             return True
-        return (await self._outbox.store.load(work.entry.webinar_id)).recording == message.recording
+        facts = await self._outbox.store.load(work.entry.webinar_id)
+        if delivery.kind is MessageKind.RECORDING:
+            return facts.recording == message.recording
+        return facts.room is not None and not is_outdated(delivery, facts.room, self._now())
 
     async def _record_outcome(self, work: Work, transition: Transition) -> None:
         """Record an outcome, also when the lease expired meanwhile, unless the message was tried again since."""

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from room_server.core.decide import decide
 from room_server.core.decision_types import Change, Facts
+from room_server.core.messages import MessageKind
 from room_server.core.room import Participation, RosterEntry
 from room_server.errors import Unknown
 from tests.core.builders import (
@@ -204,7 +205,8 @@ def test_only_the_system_stops_and_cancels_without_the_hook(role: str) -> None:
 def test_cancelling_emits_nothing_and_evaluates_nobody() -> None:
     change = decided(cancel(), facts("scheduled"))
 
-    assert change == Change(room=room("scheduled", cancelled_at=NOW, version=8), participation=None)
+    cancelled = room("scheduled", cancelled_at=NOW, version=8)
+    assert change == Change(room=cancelled, participation=None, notice=MessageKind.CANCELLED)
     assert answer(command(cancel()), facts("scheduled", room=change.room)) == AGAIN
     assert answer(command(cancel()), Facts()) == UNKNOWN
 

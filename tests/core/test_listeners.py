@@ -47,11 +47,13 @@ TELEGRAM = "Client Webinar Attendance Telegram"
 ROUTING = "Post Webinar Routing Service"
 FOLLOW_UP = "Post Webinar Follow-up Telegram"
 RECORDING = "Post Webinar Recording Follow-up Telegram"
+ARRIVAL = "Arrival Telegram"
+"""Not the mission's: the partner is told that its lead has come."""
 
 MISSION: dict[str, set[str]] = {
     "core_webinar_set_status": set(),
     "core_webinar_set_cta_visibility": set(),
-    "client_webinar_entered": {TRACKER, SERVICE},
+    "client_webinar_entered": {TRACKER, SERVICE, ARRIVAL},
     "client_webinar_completed": {TRACKER, EMITTER, SERVICE},
     "client_webinar_cta_clicked": {TRACKER},
     "webinar_completed": {EMITTER, SERVICE},
@@ -84,6 +86,7 @@ MODULES = {
     routing.route: ROUTING,
     follow_ups.follow_up: FOLLOW_UP,
     follow_ups.recording_follow_up: RECORDING,
+    follow_ups.tell_arrival: ARRIVAL,
 }
 
 DONE = WebinarCompleted(webinar_id=WEBINAR, lead_id=LEAD, completed_at=at(0), session_id="s-1")

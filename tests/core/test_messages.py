@@ -312,7 +312,7 @@ def test_an_emitted_payload_has_the_fields_of_the_canon(hook: type[msgspec.Struc
 
 
 def test_roles_kinds_and_statuses_have_the_values_of_the_documents() -> None:
-    kinds = ["attendance", "follow_up", "recording"]
+    kinds = ["attendance", "follow_up", "recording", "reminder", "arrival", "moved", "cancelled"]
     on_the_way, ended = ["queued", "sending", "held", "doubtful"], ["sent", "dry_run", "no_chat", "opted_out"]
     statuses = [*on_the_way, *ended, "undeliverable", "parked"]
 

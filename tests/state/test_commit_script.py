@@ -73,7 +73,9 @@ async def test_one_step_writes_the_record_the_events_the_messages_and_the_counte
         b"classified": b"1",
         b"attended": b"1",
     }
-    assert await store.call("XLEN", keys.outbox(tag)) == sum(message.status == "queued" for message in change.messages)
+    queued = [message.name for message in change.messages if message.status == "queued"]
+    lengths = [await store.call("XLEN", key) for key in (keys.urgent(tag), keys.outbox(tag))]
+    assert lengths == [queued.count("attendance"), len(queued) - queued.count("attendance")]
 
 
 async def test_one_step_writes_the_room_its_public_text_and_the_schedules(any_state: State) -> None:

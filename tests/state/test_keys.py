@@ -23,6 +23,8 @@ NAMES = {
     "staged": (KEYS.staged("w", "token"), "rs:{p2}:staged:token"),
     "events": (KEYS.events("p2"), "rs:{p2}:events"),
     "outbox": (KEYS.outbox("p2"), "rs:{p2}:outbox"),
+    "urgent": (KEYS.urgent("p2"), "rs:{p2}:urgent"),
+    "announcements": (KEYS.announcements("p2"), "rs:{p2}:announcements"),
     "due": (KEYS.due("p2"), "rs:{p2}:due"),
     "clock": (KEYS.clock("p2"), "rs:{p2}:clock"),
     "fates": (KEYS.fates("p2"), "rs:{p2}:fates"),

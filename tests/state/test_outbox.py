@@ -50,7 +50,7 @@ def tag(outbox: Outbox) -> str:
 
 
 def stream(outbox: Outbox) -> str:
-    return outbox.store.keys.outbox(tag(outbox))
+    return outbox.store.keys.urgent(tag(outbox))
 
 
 async def taken(outbox: Outbox, most: int = 100) -> list[OutboxEntry]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
 from room_server.core.delivery import Delivery, Outcome, apply_outcome, claim
-from room_server.core.messages import DeliveryStatus, MessageKind
+from room_server.core.messages import AFTER_THE_END, DeliveryStatus
 from room_server.core.room import RosterEntry
 from room_server.protocols.bounded_http import bind
 from room_server.state.commits import unix_ms
@@ -59,7 +59,7 @@ async def test_a_message_without_a_chat_ends_as_no_chat_and_is_not_sent(outgoing
     async with outgoing.delivering():
         await outgoing.until(12, "sent")
 
-    assert [await outgoing.status(11, kind) for kind in MessageKind] == ["no_chat", "no_chat", "no_chat"]
+    assert [await outgoing.status(11, kind) for kind in AFTER_THE_END] == ["no_chat", "no_chat", "no_chat"]
     assert [sent.chat_id for sent in api.tries] == [12]
 
 
@@ -397,4 +397,4 @@ async def test_an_entry_is_done_with_as_asked(outgoing: Outgoing, standing: Any,
     await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
 
     assert await outgoing.status(11) == after
-    assert (await ask("XLEN", keys.outbox(tag)), await ask("ZCARD", keys.due(tag))) == (0, due)
+    assert (await ask("XLEN", keys.urgent(tag)), await ask("ZCARD", keys.due(tag))) == (0, due)

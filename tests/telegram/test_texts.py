@@ -5,10 +5,11 @@ import json
 import re
 
 import pytest
+from msgspec.structs import replace
 
 from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
-from room_server.core.messages import DeliveryStatus, MessageKind
+from room_server.core.messages import MOMENTS, DeliveryStatus, MessageKind
 from room_server.core.room import Participation, Room, RosterEntry
 from room_server.telegram import texts
 from room_server.telegram.texts import (
@@ -22,14 +23,14 @@ from room_server.telegram.texts import (
     standard,
     text_name,
 )
-from tests.support import room
+from tests.support import AT, room
 
 CTA = "https://example.org/offer?a=1&b=2"
 RECORDING = "https://example.org/recording"
 ROOM = room(title="Как <устроены> комнаты", cta_url=CTA, recording_url=RECORDING)
 KINDS = [
     *((kind, attended) for kind in (MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP) for attended in (True, False)),
-    (MessageKind.RECORDING, False),
+    *((kind, False) for kind in MessageKind if kind not in {MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP}),
 ]
 
 
@@ -39,7 +40,7 @@ def message(kind: MessageKind = MessageKind.FOLLOW_UP, attended: bool = True, lo
 
 def text_to(delivery: Delivery, webinar: Room, name: str) -> str:
     """The text to a lead of this name."""
-    return compose(delivery, webinar, Facts(room=webinar, entry=RosterEntry(lead_id=1, name=name)))
+    return compose(delivery, Facts(room=webinar, entry=RosterEntry(lead_id=1, name=name)), AT)
 
 
 TITLE = "Как &lt;устроены&gt; комнаты"
@@ -121,6 +122,7 @@ def test_the_rosters_name_goes_before_the_tokens(entry: str | None, participatio
 
 def test_every_message_has_a_text_in_every_language() -> None:
     needed = {text_name(message(kind, attended)) for kind, attended in KINDS} | {"someone"}
+    needed |= {text_name(replace(message(MessageKind.REMINDER), moment=moment)) for moment in MOMENTS}
 
     assert [set(standard(locale)) for locale in LOCALES] == [needed, needed]
 
@@ -167,11 +169,12 @@ def test_the_longest_own_text_that_is_let_through_is_one_that_telegram_takes() -
         ({"ru": {"follow_up_missed": "<b>{name}</b>, {title}"}, "en": {"someone": "Friend"}}, []),
         ({"de": {"someone": "Freund"}}, ["de: expected one of ru, en"]),
         ({"ru": {"greeting": "x"}},
-         ["ru.greeting: there is no such text; there are attendance_attended, attendance_missed, follow_up_attended, "
-          "follow_up_missed, recording, someone"]),
+         ["ru.greeting: there is no such text; there are arrival, attendance_attended, attendance_missed, cancelled, "
+          "follow_up_attended, follow_up_missed, moved, recording, reminder, reminder_start, someone"]),
         ({"ru": {"recording": "{nmae}: {link}"}},
-         ["ru.recording: {nmae} is no place; there are {name}, {title}, {link}"]),
-        ({"ru": {"recording": "{}"}}, ["ru.recording: {} is no place; there are {name}, {title}, {link}"]),
+         ["ru.recording: {nmae} is no place; there are {name}, {title}, {link}, {when}, {left}"]),
+        ({"ru": {"recording": "{}"}},
+         ["ru.recording: {} is no place; there are {name}, {title}, {link}, {when}, {left}"]),
         ({"ru": {"recording": ""}}, ["ru.recording: it says nothing"]),
         ({"en": {"recording": "<b>{link}"}}, ["en.recording: line 1: <b> is not closed"]),
         ({"en": {"follow_up_missed": "{link}"}},

@@ -44,7 +44,7 @@ async def outgoing(servers: Pair, api: BotApi) -> AsyncIterator[Outgoing]:
 async def waiting(outgoing: Outgoing) -> list[OutboxEntry]:
     """What is on the stream, left there for the workers."""
     tag = outgoing.store.keys.tags[0]
-    lines = await outgoing.store.call("XRANGE", outgoing.store.keys.outbox(tag), "-", "+")
+    lines = await outgoing.store.call("XRANGE", outgoing.store.keys.urgent(tag), "-", "+")
     said = [
         (number, {name.decode(): value.decode() for name, value in dict(fields).items()}) for number, fields in lines
     ]

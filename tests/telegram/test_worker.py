@@ -167,7 +167,7 @@ async def test_messages_that_wait_for_one_chat_delay_no_other_and_have_places_in
         before = len(api.texts(11))
         await wait_until(lambda: len(api.texts(11)) >= before + 2, "the chat gets its next ones")
         tag = outgoing.store.keys.tags[0]
-        stream = dict(pairs(await outgoing.store.call("XINFO", "STREAM", outgoing.store.keys.outbox(tag))))
+        stream = dict(pairs(await outgoing.store.call("XINFO", "STREAM", outgoing.store.keys.urgent(tag))))
 
     known = {name.decode() if isinstance(name, bytes) else name: value for name, value in stream.items()}
     assert before < 20
@@ -175,7 +175,7 @@ async def test_messages_that_wait_for_one_chat_delay_no_other_and_have_places_in
 
 
 async def test_a_group_that_was_lost_is_made_again(outgoing: Outgoing) -> None:
-    stream = outgoing.store.keys.outbox(outgoing.store.keys.tags[0])
+    stream = outgoing.store.keys.urgent(outgoing.store.keys.tags[0])
     await outgoing.put(11)
 
     async with outgoing.delivering():
@@ -186,7 +186,7 @@ async def test_a_group_that_was_lost_is_made_again(outgoing: Outgoing) -> None:
 
 
 async def test_a_worker_that_ends_removes_its_consumer(outgoing: Outgoing) -> None:
-    stream = outgoing.store.keys.outbox(outgoing.store.keys.tags[0])
+    stream = outgoing.store.keys.urgent(outgoing.store.keys.tags[0])
     await outgoing.put(11)
 
     async with outgoing.delivering():

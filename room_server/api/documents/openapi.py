@@ -89,7 +89,7 @@ SECURITY: dict[str, Json] = {
         "type": "apiKey",
         "in": "header",
         "name": telegram_updates.HEADER,
-        "description": "Telegram, by the secret that the worker gave it with the webhook.",
+        "description": "Telegram, by the secret of the webhook.",
     },
     **{
         f"webhook_{part}": {"type": "apiKey", "in": "header", "name": f"webhook-{part}", "description": text}

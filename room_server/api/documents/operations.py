@@ -60,8 +60,7 @@ INTERNAL = Operation(
 )
 TELEGRAM_UPDATE = Operation(
     id=TELEGRAM_UPDATE_HOOK,
-    description="Telegram tells of an update, where `ROOM_SERVER_TELEGRAM_UPDATES` is `webhook`. The body is an object "
-    "`Update` of the Bot API, up to 256 KiB; whatever a well-formed one holds is taken.",
+    description="Telegram tells of an `Update` of its Bot API. Whatever a well-formed body holds is taken.",
     answers={200: Answer("It was taken.", dict)},
     codes=("malformed_body", "unauthenticated", "body_too_large", "state_unavailable"),
     callers=(TELEGRAM,),

@@ -8,8 +8,11 @@ what the bot itself replies.
 import html
 import re
 import tomllib
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -17,8 +20,8 @@ import msgspec
 from room_server.core.connecting import Reply
 from room_server.core.decision_types import Facts
 from room_server.core.delivery import Delivery
-from room_server.core.messages import MessageKind
-from room_server.core.room import Room
+from room_server.core.messages import DeliveryStatus, MessageKind, Moment
+from room_server.core.room import Recording, Room, RosterEntry
 from room_server.errors import ConfigurationError
 from room_server.telegram.markup import html_problems
 
@@ -27,9 +30,13 @@ MAX_MESSAGE = 4096
 """Most characters of a message (Bot API, sendMessage)."""
 MAX_FILE = 256 * 1024
 """Most bytes of a file with a webinar's own texts: several times what all of them may hold."""
-MAX_VALUE = {"name": 200, "title": 200, "link": 2000}
+MAX_VALUE = {"name": 200, "title": 200, "link": 2000, "when": 30, "left": 20}
 """Most characters of a placeholder's value (core.room)."""
-_PLACEHOLDER = re.compile(r"\{(name|title|link)\}")
+SAMPLE_NAMES = {"ru": "Анна Смирнова", "en": "Ada Lovelace"}
+SAMPLE_RECORDING = "https://example.org/recording"
+"""Of samples, for a webinar that has no recording yet."""
+UNITS = {"ru": ("ч", "мин"), "en": ("h", "min")}
+_PLACEHOLDER = re.compile(rf"\{{({'|'.join(MAX_VALUE)})\}}")
 _BRACES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -50,13 +57,59 @@ def words(locale: str) -> dict[str, str]:
     return found
 
 
-def compose(delivery: Delivery, room: Room, facts: Facts) -> str:
-    """The message of a room to a lead, as Telegram HTML. Without a link, lines with {link} are left out."""
+def compose(delivery: Delivery, facts: Facts, now: datetime) -> str:
+    """The message of a room, which is there, to a lead, as Telegram HTML as it is right at `now`.
+
+    Without a link, lines with {link} are left out.
+    """
+    room = facts.room
+    assert room is not None  # noqa: S101 - the caller has looked
     texts = {**standard(delivery.locale), **room.texts.get(delivery.locale, {})}
     link = facts.recording.url if delivery.kind is MessageKind.RECORDING else room.cta_url
     template = texts[text_name(delivery)].strip()
-    values = {"name": name_of(facts) or texts["someone"], "title": room.title, "link": link or ""}
-    return _PLACEHOLDER.sub(lambda found: html.escape(values[found[1]]), template if link else _without_link(template))
+    values = {
+        "name": html.escape(name_of(facts) or texts["someone"]),
+        "title": html.escape(room.title),
+        "link": html.escape(link or ""),
+        "when": when(room.scheduled_at),
+        "left": left(room.scheduled_at - now, delivery.locale),
+    }
+    return _PLACEHOLDER.sub(lambda found: values[found[1]], template if link else _without_link(template))
+
+
+def samples(room: Room, locale: str) -> Iterator[tuple[str, str]]:
+    """Every message of a room in a language, by the name of its text: as on the day before, to a person of our own."""
+    entry = RosterEntry(lead_id=1, name=SAMPLE_NAMES[locale])
+    recording = room.recording if room.recording_url else Recording(url=SAMPLE_RECORDING)
+    facts = Facts(room=room, entry=entry, named_recording=recording)
+    kinds = [(kind, attended) for kind in MessageKind for attended in (True, False)]
+    moments: list[Moment | None] = [None, "start"]
+    made = dict[str, str]()
+    for (kind, attended), moment in product(kinds, moments):
+        sample = Delivery(
+            lead_id=1,
+            kind=kind,
+            status=DeliveryStatus.QUEUED,
+            attended=attended,
+            chat_id=1,
+            locale=locale,
+            moment=moment if kind is MessageKind.REMINDER else None,
+        )
+        made.setdefault(text_name(sample), compose(sample, facts, room.scheduled_at - timedelta(days=1)))
+    yield from made.items()
+
+
+def when(at: datetime) -> str:
+    """A moment, which Telegram shows in the reader's own time zone and language (Bot API, Date-time entity)."""
+    return f'<tg-time unix="{int(at.timestamp())}" format="wDt">{at:%d.%m.%Y, %H:%M} UTC</tg-time>'
+
+
+def left(span: timedelta, locale: str) -> str:
+    """A time to come, rounded to minutes: so a message that is late says how much of it is left."""
+    minutes = max(1, round(span / timedelta(minutes=1)))
+    hours, minutes = divmod(minutes, 60)
+    units = UNITS[locale]
+    return " ".join(f"{number} {unit}" for number, unit in zip((hours, minutes), units, strict=True) if number)
 
 
 def reply(waiting: Reply) -> str:
@@ -73,9 +126,9 @@ def name_of(facts: Facts) -> str:
 
 def text_name(delivery: Delivery) -> str:
     """The name of a message's text."""
-    if delivery.kind is MessageKind.RECORDING:
-        return "recording"
-    return f"{delivery.kind}_{'attended' if delivery.attended else 'missed'}"
+    if delivery.kind in {MessageKind.ATTENDANCE, MessageKind.FOLLOW_UP}:
+        return f"{delivery.kind}_{'attended' if delivery.attended else 'missed'}"
+    return "reminder_start" if delivery.moment == "start" else delivery.kind.value
 
 
 def parse(raw: bytes) -> dict[str, dict[str, str]]:
@@ -126,7 +179,7 @@ def _template_problems(name: str, template: str) -> list[str]:
         plain = 0 < len(template.strip()) <= MAX_VALUE["name"] and not set(template) & set("{}<>&")
         return [] if plain else [f"expected 1 to {MAX_VALUE['name']} characters without places and tags"]
     found = [
-        f"{{{place}}} is no place; there are {{name}}, {{title}}, {{link}}"
+        f"{{{place}}} is no place; there are {', '.join(f'{{{name}}}' for name in MAX_VALUE)}"
         for place in _BRACES.findall(template)
         if place not in MAX_VALUE
     ]
