@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from room_server.core.messages import MOMENTS, Message, MessageKind, Moment
-from room_server.core.room import Room, Status
+from room_server.core.room import Room, RosterEntry, Status
 
 BEFORE: dict[Moment, timedelta] = {
     "24h": timedelta(hours=24),
@@ -71,13 +71,14 @@ def is_announced(room: Room, name: str) -> bool:
     return name in reminders(room)
 
 
-def is_outdated(message: Message, room: Room, now: datetime) -> bool:
+def is_outdated(message: Message, room: Room, entry: RosterEntry | None, now: datetime) -> bool:
     """Whether the message says something that is not so any more, and must not be sent.
 
-    A reminder that would come after the planned time is, too, unless it tells of the start.
+    So does what tells of the plan to a lead that is not registered any more, and a reminder that would come after the
+    planned time, unless it tells of the start.
     """
     if message.planned_at is None:
         return False
-    if message.planned_at != room.scheduled_at or not is_announced(room, message.name):
+    if entry is None or message.planned_at != room.scheduled_at or not is_announced(room, message.name):
         return True
     return message.kind is MessageKind.REMINDER and message.moment != "start" and now >= room.scheduled_at

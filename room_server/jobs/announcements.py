@@ -73,8 +73,8 @@ class Announcements:
             room = (await self._store.load(due.webinar_id)).room
             if room is None or not is_announced(room, due.name):
                 return None
-            made = [_message(due.name, room, *row) for row in zip(entries, chats, strict=True)]
-            messages = [one for one in made if one is not None and not is_outdated(one, room, utc_now())]
+            made = [(_message(due.name, room, *row), row[0]) for row in zip(entries, chats, strict=True)]
+            messages = [one for one, entry in made if one and not is_outdated(one, room, entry, utc_now())]
             if not messages:
                 return announcements.Announced(is_stale=False)
             done = await announcements.queue(self._store, room, messages)

@@ -128,7 +128,7 @@ class Dispatch:
             facts = await self._outbox.store.load(work.entry.webinar_id, delivery.lead_id)
             if facts.room is None:
                 instead = self._parked(work, "there is no such webinar")
-            elif is_outdated(delivery, facts.room, self._now()):
+            elif is_outdated(delivery, facts.room, facts.entry, self._now()):
                 instead = deliveries.finish(delivery, DeliveryStatus.UNDELIVERABLE, "outdated", self._now())
             elif deliveries.is_moved(delivery, facts.recording):
                 instead = deliveries.moved(delivery, facts, self._now())
@@ -210,10 +210,10 @@ class Dispatch:
         delivery = work.stored.delivery
         if delivery.kind is not MessageKind.RECORDING and delivery.planned_at is None:
             return True
-        facts = await self._outbox.store.load(work.entry.webinar_id)
+        facts = await self._outbox.store.load(work.entry.webinar_id, delivery.lead_id)
         if delivery.kind is MessageKind.RECORDING:
             return facts.recording == message.recording
-        return facts.room is not None and not is_outdated(delivery, facts.room, self._now())
+        return facts.room is not None and not is_outdated(delivery, facts.room, facts.entry, self._now())
 
     async def _record_outcome(self, work: Work, transition: Transition) -> None:
         """Record an outcome, also when the lease expired meanwhile, unless the message was tried again since."""

@@ -120,7 +120,8 @@ class Receiver:
         for result in done:
             if isinstance(result, BaseException):
                 raise result
-        self._offset = max([self._offset, *(number + 1 for number in numbers)])
+        # an empty answer means that all are confirmed; after a quiet week Telegram may count from anywhere
+        self._offset = max([self._offset, *(number + 1 for number in numbers)]) if numbers else 0
 
     async def _take(self, updates: list[Update]) -> None:
         for update in updates:

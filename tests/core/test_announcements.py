@@ -18,7 +18,7 @@ from room_server.core.announcements import (
 from room_server.core.delivery import Delivery
 from room_server.core.messages import MESSAGE_NAMES, MOMENTS, DeliveryStatus, MessageKind, Moment
 from room_server.core.room import Room
-from tests.core.builders import NOW, room
+from tests.core.builders import NOW, entry, room
 
 TOMORROW = NOW + timedelta(days=1, hours=1)
 
@@ -127,14 +127,19 @@ def test_who_cancels_takes_the_reminders_back_and_tells_it() -> None:
     ],
 )
 def test_what_is_not_so_any_more_is_not_sent(sent: Delivery, now_is: Room, outdated: bool) -> None:
-    assert is_outdated(sent, now_is, NOW) is outdated
+    assert is_outdated(sent, now_is, entry(), NOW) is outdated
 
 
 def test_no_reminder_comes_after_the_planned_time_but_that_of_the_start() -> None:
     late = TOMORROW + timedelta(seconds=1)
 
-    assert is_outdated(message(MessageKind.REMINDER, "15m"), planned(), late)
-    assert not is_outdated(message(MessageKind.REMINDER, "start"), planned("live", started_at=NOW), late)
+    assert is_outdated(message(MessageKind.REMINDER, "15m"), planned(), entry(), late)
+    assert not is_outdated(message(MessageKind.REMINDER, "start"), planned("live", started_at=NOW), entry(), late)
+
+
+def test_who_was_withdrawn_hears_no_more_of_the_plan() -> None:
+    assert is_outdated(message(MessageKind.MOVED), planned(), None, NOW)
+    assert not is_outdated(message(MessageKind.FOLLOW_UP, planned_at=None), planned(), None, NOW)
 
 
 def test_every_announcement_is_a_message_with_a_name() -> None:
