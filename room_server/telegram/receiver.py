@@ -29,6 +29,8 @@ POLL_SECONDS = 5.0
 """How long Telegram waits for an update before it answers that there is none."""
 BATCH = 100
 """Most updates in one answer (Bot API, getUpdates)."""
+IDLE_SECONDS = 0.2
+"""After an empty answer, which a server that does not wait gives at once."""
 TOLD_EVERY = 3600.0
 """Seconds after which Telegram is told again where to send updates, and the bot's name is kept on."""
 RETRY_SECONDS = 1.0
@@ -79,7 +81,7 @@ class Receiver:
             await self._tell(calls)
             if self._settings.telegram_updates == "webhook":
                 return RETRY_SECONDS
-            await self._poll(calls)
+            idle = 0.0 if await self._poll(calls) else IDLE_SECONDS
         except StateUnavailable as refusal:
             logger.warning("updates of the bot wait: %s", refusal.detail)
             return RETRY_SECONDS
@@ -87,7 +89,7 @@ class Receiver:
             self._log(failure)
             return max(WAIT_SECONDS, failure.wait)
         self._recovered()
-        return 0.0
+        return idle
 
     async def _tell(self, calls: Calls) -> None:
         """Tell Telegram how we receive, and the other processes the bot's name, once in a while."""
@@ -105,8 +107,8 @@ class Receiver:
             await bot.keep_name(self._store, self._sender.name)
         self._told_at = time.monotonic()
 
-    async def _poll(self, calls: Calls) -> None:
-        """Ask for updates, and take them. Those that were taken are confirmed by the next question."""
+    async def _poll(self, calls: Calls) -> bool:
+        """Ask for updates, and take them; whether there were any. They are confirmed by the next question."""
         question = {"offset": self._offset, "limit": BATCH, "timeout": int(POLL_SECONDS), "allowed_updates": ALLOWED}
         found = await calls.call("getUpdates", question, POLL_SECONDS)
         try:
@@ -122,6 +124,7 @@ class Receiver:
                 raise result
         # an empty answer means that all are confirmed; after a quiet week Telegram may count from anywhere
         self._offset = max([self._offset, *(number + 1 for number in numbers)]) if numbers else 0
+        return bool(numbers)
 
     async def _take(self, updates: list[Update]) -> None:
         for update in updates:

@@ -176,7 +176,7 @@ class Request(HTTPXRequest):
         match answer := HTTPXRequest.parse_json_payload(payload):
             case {"ok": True, "result": {"message_id": int(number)}}:
                 return {"result": {"message_id": number, "date": 1, "chat": {"id": 1, "type": "private"}}}
-            case {"ok": True, "result": {"is_bot": True, "id": int(number), **more}}:
+            case {"ok": True, "result": {"id": int(number), "first_name": _, **more}}:
                 return {"result": {"id": number, "is_bot": True, "first_name": "", "username": more.get("username")}}
             case {"ok": True}:
                 raise TelegramError("the answer tells of no message")
