@@ -61,7 +61,7 @@ async def test_a_method_that_an_address_does_not_take_is_a_problem(site: Site) -
 
 
 async def test_our_own_fault_is_a_problem_and_the_process_goes_on(site: Site) -> None:
-    site.inside.counts = "rubbish in place of the part that answers"
+    site.inside.read.counts = "rubbish in place of the part that answers"
     answer = await site.http.get("/monitor/counts", headers=site.bearer("monitor", "*"))
     assert told(answer) == (500, "application/problem+json", "internal_error")
     assert "rubbish" not in answer.text
