@@ -35,6 +35,15 @@ OPEN_SOCKETS = """([tokens, count]) => {
         crowd.push(new WebSocket(`ws://${location.host}/rooms/demo/socket`, ['room.v1', `room.bearer.${token}`]));
     }
 }"""
+SEND_HOOKS = """([name, tokens]) => Promise.all(tokens.map((token) => fetch(`/hooks/${name}`, {
+    method: 'POST',
+    headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' },
+    body: JSON.stringify({
+        webinar_id: 'demo', lead_id: Number(JSON.parse(atob(token.split('.')[1])).sub), timestamp: 0, completed_at: 0,
+    }),
+})))"""
+CLICKS, STAYS = 11, 29
+"""How many of the attendees click the CTA, and how many stay to the end."""
 
 
 class Demo(NamedTuple):
@@ -117,14 +126,25 @@ def photograph(page: Page, name: str) -> None:
     page.screenshot(path=IMAGES / f"{name}.png", animations="disabled")
 
 
-def gather(crowd: Page, monitor: Page, running: Demo) -> None:
+def gather(crowd: Page, monitor: Page, tokens: list[str]) -> None:
     """Let attendees come and go while the monitor's clock runs ahead."""
-    issue = ["token", "issue", "--role", "attendee", "--webinar", "demo", "--lead"]
-    tokens = [running.run(*issue, str(lead)) for lead in range(101, 105)]
+    crowd.evaluate(SEND_HOOKS, ["client_webinar_entered", tokens])
     for count in itertools.chain.from_iterable(itertools.repeat(count, 3) for count in CROWD):
         crowd.evaluate(OPEN_SOCKETS, [tokens, count])
         monitor.clock.fast_forward(STEP_MS)
         monitor.wait_for_timeout(1100)  # the next push
+
+
+def end(crowd: Page, running: Demo, tokens: list[str]) -> Page:
+    """Some click, and most stay to the end; the report of all that, once everybody is classified."""
+    crowd.evaluate(SEND_HOOKS, ["client_webinar_cta_clicked", tokens[:CLICKS]])
+    tell(crowd, running, "demo", "stop")
+    crowd.evaluate(SEND_HOOKS, ["client_webinar_completed", tokens[:STAYS]])
+    context = crowd.context.browser
+    assert context is not None
+    report = opened(context, running.links["report"], height=1060)
+    expect(report.locator(".open")).to_have_count(0, timeout=90_000)
+    return report
 
 
 def main() -> None:
@@ -140,7 +160,9 @@ def main() -> None:
         monitor.goto(running.links["monitor"])
         room, speaker = opened(browser, running.links["attendee"]), opened(browser, running.links["speaker"])
         speaker.click('button[data-hook="start"]')
-        gather(crowd, monitor, running)
+        issue = ["token", "issue", "--role", "attendee", "--webinar", "demo", "--lead"]
+        tokens = [running.run(*issue, str(lead)) for lead in range(101, 101 + max(CROWD))]
+        gather(crowd, monitor, tokens)
         speaker.click('button[data-hook="cta"]')
         expect(room.locator("a[data-cta]")).to_be_visible()
         expect(speaker.locator("#reach-text")).to_contain_text(f"{CROWD[-1] + 2} of {CROWD[-1] + 2}")
@@ -151,6 +173,7 @@ def main() -> None:
         monitor.evaluate("import('/static/api.js').then((api) => api.learnClock())")
         expect(monitor.locator("[data-room=feedback] .evaluation")).to_contain_text("begins in")
         photograph(monitor, "monitor")
+        photograph(end(crowd, running, tokens), "report")
         crowd.reload()
         expect(crowd.locator("#past [data-webinar]")).to_have_count(2)
         photograph(crowd, "schedule")

@@ -33,7 +33,8 @@ export class Attendance {
    * @param {object} attendee
    * @param {object} attendee.on what is called when something is known
    * @param {(step: 'entered'|'completed') => void} attendee.on.step the server has this step
-   * @param {(counted: boolean) => void} attendee.on.counted how the server has classified this person
+   * @param {(counted: boolean, watchedS?: number) => void} attendee.on.counted how the server has classified this person, and
+   *   for how many seconds it has seen it on air, where it says so
    * @param {(isTrying: boolean) => void} attendee.on.trouble whether a report has long been without an answer
    */
   constructor({ webinarId, leadId, token, on }) {
@@ -105,7 +106,7 @@ export class Attendance {
       if (this.#state.epoch !== epoch || !this.#isOver) return false;
       standing = await this.#ask();
     }
-    if (typeof standing?.attended === 'boolean') this.#on.counted(standing.attended);
+    if (typeof standing?.attended === 'boolean') this.#on.counted(standing.attended, standing.watched_s);
     return true;
   }
 

@@ -95,15 +95,17 @@ function showAfter() {
   if (recording) byId('recording').href = recording;
 }
 
-function showCounted(counted) {
+function showCounted(counted, watchedS = 0) {
   document.body.dataset.counted = counted;
+  byId('watched').hidden = !(watchedS > 0);
+  setText(byId('watched'), t('after.watched', { length: formatLength(watchedS * 1000) }));
   byId('completed').hidden = !counted;
   byId('not-counted').hidden = counted;
 }
 
 function leaveAfter() {
   delete document.body.dataset.counted;
-  for (const id of ['completed', 'not-counted']) byId(id).hidden = true;
+  for (const id of ['completed', 'not-counted', 'watched']) byId(id).hidden = true;
 }
 
 function showState(newer) {

@@ -1,13 +1,19 @@
 """Whether a person was counted: the page says what the server has stored, never what its own tab believes."""
 
+from datetime import timedelta
+
 import msgspec
 from playwright.async_api import Page, expect
 
+from room_server.clock import utc_now
+from room_server.core.attendance_rule import AttendedBy
 from room_server.core.room import RosterEntry
+from room_server.core.watch_time import span
 from room_server.errors import Unknown
 from room_server.jobs.evaluation import Evaluations
 from room_server.problems import body
 from room_server.state import roster
+from room_server.state.watch import Broadcast, add
 from tests.e2e.visitors import Visitors, due, shows
 from tests.e2e.wire import Wire, answered
 from tests.support import Site, eventually, wait_until
@@ -204,3 +210,20 @@ async def test_a_new_webinar_under_the_same_id_begins_uncounted(site: Site, visi
 async def entered_again(site: Site) -> bool:
     participation = (await site.store.load("w", 42)).participation
     return participation is not None and participation.entered_at is not None
+
+
+async def test_who_watched_enough_is_counted_by_the_evaluation_and_told_how_long(
+    site: Site, visitors: Visitors
+) -> None:
+    """The phone may sleep at the stop: nothing that it does then matters under this rule."""
+    began = utc_now() - timedelta(minutes=10)
+    rule = {"attended_by": AttendedBy.WATCHED, "min_watch": "5m"}
+    await site.transactions.create(due(status="live", started_at=began, on_air_since=began, **rule))
+    for lead, minutes in ((42, 7), (43, 2)):
+        await add(site.store, Broadcast("w", began), {lead: span(0, minutes * 60_000)})
+    await site.status("stop")
+    await Evaluations(site.transactions).run_pending("w")
+    for lead, counted, told in ((42, "true", "Вы смотрели 7 мин."), (43, "false", "Вы смотрели 2 мин.")):
+        page = await visitors.attendee(lead)
+        await shows(page, status="finished", counted=counted)
+        await expect(page.locator("#watched")).to_have_text(told)
