@@ -140,9 +140,10 @@ def end(crowd: Page, running: Demo, tokens: list[str]) -> Page:
     crowd.evaluate(SEND_HOOKS, ["client_webinar_cta_clicked", tokens[:CLICKS]])
     tell(crowd, running, "demo", "stop")
     crowd.evaluate(SEND_HOOKS, ["client_webinar_completed", tokens[:STAYS]])
-    context = crowd.context.browser
-    assert context is not None
-    report = opened(context, running.links["report"], height=1060)
+    browser = crowd.context.browser
+    if browser is None:
+        raise RuntimeError("the crowd's browser is gone")
+    report = opened(browser, running.links["report"], height=1060)
     expect(report.locator(".open")).to_have_count(0, timeout=90_000)
     return report
 
