@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from room_server.clock import utc_now
 from room_server.core.announcements import rescheduled
+from room_server.core.attendance_rule import is_evaluated_only
 from room_server.core.decide import decide
 from room_server.core.decision_types import Change, Command, Facts
 from room_server.core.messages import Actor, Entered, SetCtaVisibility, SetStatus
@@ -28,6 +29,9 @@ from room_server.telemetry import tracing
 
 ATTEMPTS = 8
 """Most tries to commit one change; then the caller is asked to repeat the request."""
+
+SEEN_WITHIN = timedelta(seconds=5)
+"""The least grace where watch time counts: until then the processes have stored what they saw up to the end."""
 
 Decision = Callable[[Facts], Change]
 """The change for these facts. Raises Refusal. It may be called again, with newer facts."""
@@ -146,7 +150,8 @@ class Transactions:
 
     def grace_of(self, room: Room) -> timedelta:
         """The time from the room's end to its evaluation."""
-        return self._grace if room.grace is None else timedelta(seconds=room.grace)
+        grace = self._grace if room.grace is None else timedelta(seconds=room.grace)
+        return max(grace, SEEN_WITHIN) if is_evaluated_only(room.attended_by) else grace
 
 
 def accepted(decision: Decision, assumed: Loaded | None) -> Change | None:

@@ -7,6 +7,7 @@ runs ahead, so that ten minutes of it need no ten minutes.
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -83,7 +84,7 @@ def _links(process: subprocess.Popen[str]) -> Iterator[tuple[str, str]]:
 
 
 def fill(running: Demo) -> None:
-    """English texts for the demo, three more webinars, and a roster for two of them."""
+    """English texts for the demo, three more webinars, and a roster for three of them."""
     words = {"--title": "How to teach a room you cannot see", "--description": "Two hours with examples and questions.",
              "--cta-label": "Join the course", "--cta-url": "https://example.org/course"}  # fmt: skip
     running.run("webinar", "set", "demo", *itertools.chain(*words.items()))
@@ -97,6 +98,7 @@ def fill(running: Demo) -> None:
         running.run("webinar", "create", webinar_id, "--title", title, "--at", at.isoformat())
         if days < 0:
             running.run("roster", "import", webinar_id, str(roster))
+    running.run("roster", "import", "demo", str(roster))
 
 
 def tell(page: Page, running: Demo, webinar_id: str, *words: str) -> None:
@@ -135,17 +137,11 @@ def gather(crowd: Page, monitor: Page, tokens: list[str]) -> None:
         monitor.wait_for_timeout(1100)  # the next push
 
 
-def end(crowd: Page, running: Demo, tokens: list[str]) -> Page:
-    """Some click, and most stay to the end; the report of all that, once everybody is classified."""
+def end(crowd: Page, running: Demo, tokens: list[str]) -> None:
+    """Some click, and most stay to the end."""
     crowd.evaluate(SEND_HOOKS, ["client_webinar_cta_clicked", tokens[:CLICKS]])
     tell(crowd, running, "demo", "stop")
     crowd.evaluate(SEND_HOOKS, ["client_webinar_completed", tokens[:STAYS]])
-    browser = crowd.context.browser
-    if browser is None:
-        raise RuntimeError("the crowd's browser is gone")
-    report = opened(browser, running.links["report"], height=1060)
-    expect(report.locator(".open")).to_have_count(0, timeout=90_000)
-    return report
 
 
 def main() -> None:
@@ -161,8 +157,7 @@ def main() -> None:
         monitor.goto(running.links["monitor"])
         room, speaker = opened(browser, running.links["attendee"]), opened(browser, running.links["speaker"])
         speaker.click('button[data-hook="start"]')
-        issue = ["token", "issue", "--role", "attendee", "--webinar", "demo", "--lead"]
-        tokens = [running.run(*issue, str(lead)) for lead in range(101, 101 + max(CROWD))]
+        tokens = re.findall(r"#token=([\w.-]+)", running.run("roster", "links", "demo"))[-max(CROWD) :]
         gather(crowd, monitor, tokens)
         speaker.click('button[data-hook="cta"]')
         expect(room.locator("a[data-cta]")).to_be_visible()
@@ -174,10 +169,14 @@ def main() -> None:
         monitor.evaluate("import('/static/api.js').then((api) => api.learnClock())")
         expect(monitor.locator("[data-room=feedback] .evaluation")).to_contain_text("begins in")
         photograph(monitor, "monitor")
-        photograph(end(crowd, running, tokens), "report")
-        crowd.reload()
-        expect(crowd.locator("#past [data-webinar]")).to_have_count(2)
-        photograph(crowd, "schedule")
+        schedule = opened(browser, running.links["schedule"])
+        expect(schedule.locator("#past [data-webinar]")).to_have_count(2)
+        photograph(schedule, "schedule")
+        end(crowd, running, tokens)
+        report = opened(browser, running.links["report"], height=1060)
+        expect(report.locator('body[data-status="finished"]')).to_be_visible()
+        expect(report.locator(".open")).to_have_count(0, timeout=90_000)
+        photograph(report, "report")
         browser.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from room_server.clock import utc_now
+from room_server.core.attendance_rule import AttendedBy
 from room_server.core.decision_types import OperatorAction
 from room_server.core.planning import Plan
 from room_server.core.room import public_text
@@ -190,6 +191,16 @@ async def test_a_webinar_may_have_an_evaluation_grace_of_its_own(any_state: Stat
     minute, whole_day = due["own"] - due["none"], due["setting"] - due["own"]
     assert 60 <= minute + 30 <= 120
     assert day - 120 <= whole_day <= day
+
+
+@pytest.mark.parametrize(("rule", "seconds"), [({}, 0), ({"attended_by": AttendedBy.WATCHED, "min_watch": "1m"}, 5)])
+def test_where_watch_time_counts_what_was_seen_last_is_waited_for(
+    store: Store, rule: dict[str, str], seconds: int
+) -> None:
+    rooms = [builders.room("live", grace=grace, **rule) for grace in (0, 60)]
+    graces = [transactions(store, 600).grace_of(one).total_seconds() for one in rooms]
+
+    assert graces == [seconds, 60]
 
 
 async def test_an_evaluation_is_never_scheduled_in_the_past(any_state: State) -> None:

@@ -1,6 +1,7 @@
 """`room-server token`: signs tokens."""
 
 import re
+import sys
 from typing import Annotated, Any
 
 import click
@@ -57,7 +58,7 @@ def token() -> None:
 @click.option("--ttl", type=Span(), default="12h", show_default=True, help="How long it holds: 90s, 15m, 12h, 7d.")
 @state_options
 def issue(role: str, webinar_id: str, ttl: int, **rest: Any) -> None:
-    """Print a token, and nothing else.
+    """Print a token, and nothing else; to a person who asks for an organizer's, on stderr also the report's link.
 
     Limits per person count a role and a subject: tokens with the same --lead or --subject are one person, and without
     either each token is a person of its own.
@@ -74,4 +75,9 @@ def issue(role: str, webinar_id: str, ttl: int, **rest: Any) -> None:
         raise click.UsageError(f"--lead is for attendees; a {role} has a --subject")
     named = subject if lead is None else str(lead)
     claims = {"sub": auth.new_subject(role) if named is None else named, "role": role, "webinar_id": webinar_id}
-    click.echo(auth.issue(with_token_secret(settings(**rest)), claims, ttl))
+    made = with_token_secret(settings(**rest))
+    signed = auth.issue(made, claims, ttl)
+    click.echo(signed)
+    if role == Role.ORGANIZER and webinar_id != "*" and sys.stdout.isatty():
+        address = made.public_url or "https://rooms.example.org"
+        click.echo(f"the report opens at {address}/report/{webinar_id}#token={signed}", err=True)

@@ -1,6 +1,9 @@
 """`room-server token issue`: only the token, and only tokens that will be accepted."""
 
 import contextlib
+import os
+import pty
+import subprocess
 import time
 from pathlib import Path
 
@@ -10,7 +13,7 @@ from room_server.auth import Authenticator
 from room_server.config import Settings
 from room_server.core.messages import MAX_LEAD_ID, Actor, Role
 from tests.support import TOKEN_SECRET, next_state, room, serving, settings_for
-from tests.terminal import Terminal, finished
+from tests.terminal import COMMAND, Terminal, clean, finished
 
 URL = "redis://127.0.0.1:1"
 """Nobody listens there: tokens need no Redis."""
@@ -129,3 +132,16 @@ async def test_an_embedded_installation_signs_with_its_own_secret(tmp_path: Path
 
     assert (status, complaints) == (0, "")
     assert verified(token.strip(), (tmp_path / "token_secret").read_text()).role is Role.SPEAKER
+
+
+def test_who_asks_for_an_organizers_token_at_a_terminal_is_told_where_the_report_is() -> None:
+    ours, theirs = pty.openpty()
+    environment = clean(ROOM_SERVER_TOKEN_SECRET=TOKEN_SECRET, ROOM_SERVER_PUBLIC_URL="https://rooms.example.org")
+    command = [*COMMAND, "token", "issue", "--role", "organizer", "--webinar", "launch"]
+    done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, env=environment, check=True, text=True)
+    os.close(theirs)
+    printed = os.read(ours, 65536).decode().strip()
+    os.close(ours)
+
+    assert verified(printed).role is Role.ORGANIZER
+    assert done.stderr == f"the report opens at https://rooms.example.org/report/launch#token={printed}\n"
