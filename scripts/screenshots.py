@@ -173,7 +173,7 @@ def main() -> None:
         expect(schedule.locator("#past [data-webinar]")).to_have_count(2)
         photograph(schedule, "schedule")
         end(crowd, running, tokens)
-        report = opened(browser, running.links["report"], height=1060)
+        report = opened(browser, running.links["report"], height=976)
         expect(report.locator('body[data-status="finished"]')).to_be_visible()
         expect(report.locator(".open")).to_have_count(0, timeout=90_000)
         photograph(report, "report")

@@ -9,8 +9,12 @@ from room_server.core import watch_time
 from room_server.core.messages import MAX_LEAD_ID
 from room_server.core.room import Status
 from room_server.jobs.erasure import forget
+from room_server.state.redis.pipeline import Script
+from room_server.state.startup import State
 from room_server.state.store import Store
 from room_server.state.watch import Broadcast, add
+from tests.core.builders import WEBINAR
+from tests.proxy import Proxy
 from tests.support import AT, room, transactions
 
 THE_BROADCAST = Broadcast("w", AT)
@@ -100,3 +104,23 @@ async def test_a_deleted_webinar_keeps_no_slots(live: Store) -> None:
     await live.delete("w")
 
     assert await stored(live) == {}
+
+
+async def test_a_lost_reply_and_a_request_that_comes_late_add_nothing_twice(
+    state: State, proxy: Proxy, far: Store
+) -> None:
+    """The webinar of the proxy's fixture is live; a flush is repeated, and its first try arrives after the second."""
+    known = (await state.store.load(WEBINAR)).room
+    assert known is not None
+    assert known.started_at is not None
+    broadcast, script = Broadcast(WEBINAR, known.started_at), Script.read("watch")
+    await state.store.call("SCRIPT LOAD", script.text)
+    proxy.lose_reply_to(script.sha.encode())
+    late = proxy.hold(script.sha.encode())
+    assert await add(far, broadcast, {1: 0b11})
+    assert await add(far, broadcast, {1: 0b100})
+    late.released.set()
+    await late.answered.wait()
+
+    bitmap = await state.store.call("HGET", state.store.keys.watch(WEBINAR), 1)
+    assert (watch_time.from_bytes(bitmap), proxy.lost) == (0b111, 1)
