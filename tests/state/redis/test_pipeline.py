@@ -141,7 +141,7 @@ async def test_a_script_runs_by_its_hash(pipeline: NodePipeline) -> None:
     script = Script.read("load")
     await pipeline.call("SCRIPT LOAD", script.text)
 
-    assert await pipeline.call("EVALSHA", script.sha, 3, "rs:a", "rs:b", "rs:c", "1") == [None, None, None, None]
+    assert await pipeline.call("EVALSHA", script.sha, 4, "rs:a", "rs:b", "rs:c", "rs:d", "1") == [None] * 5
 
 
 async def test_a_broken_connection_fails_the_commands_in_flight_and_no_later_one(
