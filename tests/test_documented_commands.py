@@ -46,6 +46,7 @@ SOON = (utc_now() + timedelta(days=7)).isoformat()
 """The times of the examples pass, and links end."""
 FILES = {
     "leads.csv": "lead_id,name,candidate_chat_id,partner_chat_id,locale\n42,Ada,4242,,en\n43,,,,\n",
+    "three.csv": "lead_id,name\n901,Ada\n902,Ben\n903,Cem\n",
     "texts.toml": '[en]\nattendance_attended = "{name} stayed for “{title}”."\n',
 }
 """What the lines read."""

@@ -189,6 +189,15 @@ async def test_attendance_is_read_in_php(live: Site) -> None:
     assert printed.splitlines() == CAME
 
 
+async def test_nobody_is_said_to_be_absent_before_the_lead_is_classified(live: Site) -> None:
+    """In both languages: `attended` is null until then."""
+    await live.entered(7, "launch")
+    python = [sys.executable, "-W", "error", "-c", example("docs/site.md", "python", "attendance")]
+    php = [str(PHP), "-r", WORDPRESS + example("docs/site.md", "php", "room_attendance")] if PHP else python
+
+    assert [(await output(live, *words)).splitlines() for words in (python, php)] == [["7 is not classified yet"]] * 2
+
+
 async def test_attendance_is_saved_in_shell(live: Site, tmp_path: Path) -> None:
     await evaluated(live)
     code = f"cd {tmp_path}; " + example("docs/site.md", "sh", "text/csv")

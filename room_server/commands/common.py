@@ -12,6 +12,7 @@ import msgspec
 import uvloop
 
 from room_server import config
+from room_server.clock import utc_now
 from room_server.config import Settings
 from room_server.core.bindings import Person
 from room_server.core.messages import Actor, Role, WebinarId
@@ -136,6 +137,13 @@ def state_options(command: Command) -> Command:
     )
 
 
+def _warn_of_past(ctx: click.Context, param: click.Parameter, planned: datetime | None) -> datetime | None:
+    """The time unchanged; a warning on stderr when it has passed, since then its date is most likely mistyped."""
+    if planned is not None and planned < utc_now():
+        click.echo(f"warning: the planned time, {planned:%Y-%m-%d %H:%M} UTC, has passed", err=True)
+    return planned
+
+
 def at_options(**at: Any) -> Callable[[Command], Command]:
     """`--at`, with these attributes of an option, and `--tz`, which is read first."""
     zone = "The zone of an --at without an offset, such as Europe/Moscow."
@@ -143,7 +151,7 @@ def at_options(**at: Any) -> Callable[[Command], Command]:
     def add(command: Command) -> Command:
         return with_options(
             command,
-            click.option("--at", "scheduled_at", type=Moment(), **at),
+            click.option("--at", "scheduled_at", type=Moment(), callback=_warn_of_past, **at),
             click.option("--tz", type=Zone(), is_eager=True, help=zone),
         )
 

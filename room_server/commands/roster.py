@@ -66,7 +66,7 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
     semicolons or tabs; which it is is found out, and said on stderr. Every line is checked before any is stored. A
     second import updates the leads it names and removes nobody, unless --replace is given: a column that is left out
     leaves what is known of them, an empty cell clears it. Leads that `lead forget` was told to forget less than a day
-    ago are left out, and named.
+    ago are left out, and named. After the end of the webinar new leads count as absent, and get their messages at once.
 
     \b
     Examples:
@@ -86,11 +86,19 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
             yield from shown
 
     async def work(store: Store) -> rosters.ImportResult:
-        return await import_leads(store, webinar_id, entries, replace)
+        is_over = (await load_room(store, webinar_id)).finished_at is not None
+        imported = await import_leads(store, webinar_id, entries, replace)
+        if imported.added and is_over:
+            click.echo(f"warning: {webinar_id} is over: its new leads count as absent, and get messages", err=True)
+        return imported
 
     done: rosters.ImportResult = with_store(flags, work)
-    taken = count - len(done.left_out)
     click.echo(f"{file} was read as {', '.join(leads.found)}", err=True)
+    _tell(webinar_id, count - len(done.left_out), done, replace)
+
+
+def _tell(webinar_id: str, taken: int, done: rosters.ImportResult, replace: bool) -> None:
+    """Print what an import did, and whom it left out."""
     click.echo(f"{taken} leads imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}")
     if replace:
         click.echo(f"{done.removed} leads removed")

@@ -8,19 +8,10 @@ from pathlib import Path
 import msgspec
 
 from room_server.commands import spreadsheet
-from room_server.core.registration import Lead
+from room_server.core.registration import EXPECTED, Lead
 from room_server.core.room import RosterEntry
 from room_server.errors import InputFileError
 
-COLUMNS = {
-    "lead_id": "a whole number from 1 to 9007199254740991",
-    "name": "at most 200 characters",
-    "candidate_chat_id": "a Telegram chat id, a whole number",
-    "partner_chat_id": "a Telegram chat id, a whole number",
-    "partner_id": "a whole number from 1 to 9007199254740991",
-    "locale": "ru or en",
-}
-"""The columns of a roster, and what each may hold."""
 MAX_SHOWN = 50
 """Bad lines that an error shows; the rest are counted."""
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(RosterEntry)}
@@ -111,14 +102,14 @@ class RosterFile:
     def _columns(self, first: spreadsheet.Row | None) -> tuple[list[str], int]:
         """The name of each column, empty for one to skip; and how many are skipped."""
         if first is None:
-            raise InputFileError([f"the file is empty; its first line names the columns {', '.join(COLUMNS)}"])
+            raise InputFileError([f"the file is empty; its first line names the columns {', '.join(EXPECTED)}"])
         titles = ", ".join(first.cells)
         if first.fault or not titles.isprintable():
             raise InputFileError([f"line 1: {first.fault or 'this is no text; save the file as CSV UTF-8 or .xlsx'}"])
         columns = [_COLUMN.get(" ".join(title.lower().split()), "") for title in first.cells]
         twice = sorted({name for name in columns if name and columns.count(name) > 1})
         if twice or "lead_id" not in columns:
-            raise InputFileError([f"line 1: expected the columns {', '.join(COLUMNS)}, each once; found {titles}"])
+            raise InputFileError([f"line 1: expected the columns {', '.join(EXPECTED)}, each once; found {titles}"])
         unknown = [title for title, name in zip(first.cells, columns, strict=True) if title and not name]
         if unknown and not self._ignores:
             named = ", ".join(unknown)
@@ -133,7 +124,7 @@ def _entry(row: dict[str, str]) -> Lead | str:
         cells["locale"] = LOCALES.get(cells["locale"].lower(), cells["locale"].lower())
     problems = [f"{name}: {problem}" for name, cell in cells.items() if (problem := _problem(name, cell))]
     if "lead_id" not in cells:
-        problems.append(f"lead_id: expected {COLUMNS['lead_id']}, and nothing is here")
+        problems.append(f"lead_id: expected {EXPECTED['lead_id']}, and nothing is here")
     if problems:
         return "; ".join(problems)
     values = {name: msgspec.convert(cell, _TYPES[name], strict=False) for name, cell in cells.items()}
@@ -149,5 +140,5 @@ def _problem(name: str, cell: str) -> str | None:
             raise ValueError
         msgspec.convert(cell, _TYPES[name], strict=False)
     except ValueError:
-        return f"expected {COLUMNS[name]}, not {cell[:40]!r}"
+        return f"expected {EXPECTED[name]}, not {cell[:40]!r}"
     return None

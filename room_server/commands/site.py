@@ -83,7 +83,7 @@ def retry(url: str | None, **flags: Any) -> None:
     """
 
     async def one(store: Store, standing: PartitionStanding) -> str:
-        return f"{await _retry(store, standing)} parked events go out again"
+        return f"on, and tried at once; {await _retry(store, standing)} parked events go out again"
 
     _for_each(url, flags, one)
 

@@ -31,7 +31,7 @@ from room_server.transactions import Transactions
 
 @click.group()
 def webinar() -> None:
-    """Plan webinars, and do what the site's hooks cannot.
+    """Plan webinars, and change their state.
 
     \b
     Examples:

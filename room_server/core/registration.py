@@ -37,6 +37,15 @@ class Lead(Struct, frozen=True, kw_only=True):
                 force_setattr(self, name, int(value))
 
 
+EXPECTED = {
+    "lead_id": "a whole number from 1 to 9007199254740991",
+    "name": "at most 200 characters",
+    "candidate_chat_id": "a Telegram chat id, a whole number",
+    "partner_chat_id": "a Telegram chat id, a whole number",
+    "partner_id": "a whole number from 1 to 9007199254740991",
+    "locale": "ru or en",
+}
+"""What each field may hold, in the words of an error."""
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Lead)}
 _CLEARED = asdict(RosterEntry(lead_id=1))
 """What a field of an entry is when nothing is known."""
@@ -75,6 +84,6 @@ def twins(leads: Iterable[Lead]) -> Iterator[tuple[str, str]]:
 def _problem(name: str, value: Any) -> str | None:
     try:
         msgspec.convert(value, _TYPES[name])
-    except msgspec.ValidationError as error:
-        return str(error)
+    except msgspec.ValidationError:
+        return f"expected {EXPECTED[name]}"
     return None

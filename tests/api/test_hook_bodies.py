@@ -88,6 +88,18 @@ def test_every_wrong_lead_is_named_by_its_place_and_field() -> None:
     assert named == {"leads[1].lead_id", "leads[3].lead_id", "leads[4].locale", "leads[4].name", "leads[5]"}
 
 
+def test_a_wrong_lead_is_told_what_would_be_right() -> None:
+    leads = [{"lead_id": "x", "locale": "fr", "candidate_chat_id": "7,9E+10", "name": "x" * 201}]
+    found = refusal(REGISTER, {"webinar_id": "w", "leads": leads})
+
+    assert set(found.detail.split("; ")) == {
+        "leads[0].lead_id: expected a whole number from 1 to 9007199254740991",
+        "leads[0].locale: expected ru or en",
+        "leads[0].candidate_chat_id: expected a Telegram chat id, a whole number",
+        "leads[0].name: expected at most 200 characters",
+    }
+
+
 def test_a_lead_that_stands_twice_is_named() -> None:
     found = refusal(REGISTER, {"webinar_id": "w", "leads": [{"lead_id": 1}, {"lead_id": "1"}]})
 

@@ -11,11 +11,12 @@ import pytest
 from room_server.auth import Authenticator
 from room_server.core.bindings import lead
 from room_server.core.messages import Role
+from room_server.core.room import RosterEntry
 from room_server.state import bot, short_links
 from room_server.state.redis.pipeline import pairs
 from room_server.state.startup import open_state
 from room_server.telegram.deep_links import DeepLinks
-from tests.commands.aftermath import on
+from tests.commands.aftermath import WEBINAR, on, over
 from tests.support import TOKEN_SECRET, settings_for
 from tests.terminal import Terminal
 
@@ -121,6 +122,19 @@ def test_a_file_with_one_bad_line_imports_nobody(launch: Terminal, tmp_path: Pat
         "line 4: locale: expected ru or en, not 'fr'",
     ]
     assert held(launch) == []
+
+
+def test_an_import_after_the_end_says_that_new_leads_get_messages(terminal: Terminal, tmp_path: Path) -> None:
+    over(str(terminal.environment["ROOM_SERVER_REDIS_URL"]), RosterEntry(lead_id=1))
+    file = leads(tmp_path, 1, 5)
+    warning = f"warning: {WEBINAR} is over: its new leads count as absent, and get messages\n"
+
+    assert warning in terminal.run("roster", "import", WEBINAR, file).stderr
+    assert warning not in terminal.run("roster", "import", WEBINAR, file).stderr  # nobody is new
+
+
+def test_an_import_before_the_end_warns_of_nothing(launch: Terminal, tmp_path: Path) -> None:
+    assert "warning" not in launch.run("roster", "import", "launch", leads(tmp_path, 1)).stderr
 
 
 def test_a_roster_of_no_webinar_is_refused(terminal: Terminal, tmp_path: Path) -> None:

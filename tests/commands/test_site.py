@@ -57,7 +57,7 @@ async def test_what_is_parked_is_shown_and_sent_again_when_the_site_is_mended(ev
     assert f"  parked: {REFUSED} (HTTP 422)" in shown
 
     events.site.refusals.clear()
-    assert await site(events, "retry") == f"{events.site.url}: 1 parked events go out again\n"
+    assert await site(events, "retry") == f"{events.site.url}: on, and tried at once; 1 parked events go out again\n"
     async with events.delivering():
         await events.heard(REFUSED)
     (told,) = json.loads(await site(events, "status", "--json"))
@@ -83,7 +83,8 @@ async def test_a_receiver_that_is_gone_is_off_until_it_is_switched_on(events: Se
         await events.until(state="off")
         await events.later(30 * 24 * 3600)
         assert ": OFF for " in await site(events, "status")
-        assert await site(events, "retry", events.site.url) == f"{events.site.url}: 0 parked events go out again\n"
+        switched = f"{events.site.url}: on, and tried at once; 0 parked events go out again\n"
+        assert await site(events, "retry", events.site.url) == switched
         await events.heard(*first)
 
     assert len(events.site.requests) >= 2
