@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
 from room_server.core import registration
@@ -27,6 +29,13 @@ MAX_FAULTS = 6 * registration.MAX_LEADS
 _DECODERS: dict[str, msgspec.json.Decoder[Inbound | SiteHook]] = {
     name: msgspec.json.Decoder(kind) for name, kind in ACCEPTED.items()
 }
+
+
+class _AnyLeads(Struct):
+    leads: list[Any]
+
+
+_LEADS = msgspec.json.Decoder(_AnyLeads)
 _SYNTAX = msgspec.json.Decoder(msgspec.Raw)
 _FIELD = re.compile(r"`\$\.?([^`]*)`|field `([^`]+)`")
 """Where msgspec's messages name a field: by its path, or by its name when it is missing."""
@@ -63,7 +72,7 @@ def decode(name: str, body: bytes) -> Inbound | SiteHook:
         hook = _DECODERS[name].decode(body)
     except msgspec.ValidationError as error:
         if name == "core_roster_register" and "`$.leads[" in str(error):
-            _check_leads(registration.faults(msgspec.json.decode(body)["leads"]))
+            _check_leads(registration.faults(_leads(body)))
         raise _invalid(str(error)) from None
     if isinstance(hook, SetStatus) and hook.status not in STATUS_WORDS:
         detail = "status is `start` or `stop`; all else is internal"
@@ -73,6 +82,17 @@ def decode(name: str, body: bytes) -> Inbound | SiteHook:
     if isinstance(hook, PlanWebinar):
         check_plan(hook)
     return hook
+
+
+def _leads(body: bytes) -> list[Any]:
+    """The leads as they came, each with its faults; none where they cannot be told apart, as when there are two lists.
+
+    Then the answer names the first fault alone.
+    """
+    try:
+        return _LEADS.decode(body).leads
+    except msgspec.MsgspecError:
+        return []
 
 
 def _check_leads(faults: Iterator[tuple[str, str]]) -> None:

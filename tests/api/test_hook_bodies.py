@@ -34,6 +34,15 @@ def test_a_plan_is_decoded_with_what_is_cleared_and_what_stays() -> None:
 
 
 @pytest.mark.parametrize(
+    "more", ['"leads":5', '"leads":{}', '"leads":[{"lead_id":2}]', '"leads":null', '"other":1e999', '"leads":[1e999]']
+)
+def test_a_wrong_lead_is_named_whatever_else_is_in_the_body(more: str) -> None:
+    refused = refusal(REGISTER, b'{"webinar_id":"w","leads":[{"lead_id":"x"}],%s}' % more.encode())
+
+    assert (refused.code, refused.field) == ("invalid_payload", "leads[0].lead_id")
+
+
+@pytest.mark.parametrize(
     ("field", "fields"),
     [
         ("title", {"title": None}),
