@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+import httpx
+
 REDIS_SCHEMES = {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel"}
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 HOST = re.compile(r"[\w-]+(\.[\w-]+)*\.?")
@@ -64,12 +66,22 @@ def check_address(url: str) -> None:
         raise ValueError(f"expected an address like https://example.org, not {shown(url)}")
 
 
-def check_receiver(url: str) -> None:
-    """An address that gets requests; it may have a user, a password and a query. Raises ValueError, also for a port."""
+def check_receiver(url: str) -> str:
+    """An address that gets requests; it may have a user, a password and a query. Raises ValueError, also for a port.
+
+    Gives what is asked for there, without user and password: the same for two spellings of one address.
+    """
     parts = _split(url)
     is_named = HOST.fullmatch(parts.hostname or "") or parts.netloc.rpartition("@")[2].startswith("[")
+    refusal = f"expected an address like https://example.org/events, not {shown(url)}"
     if parts.scheme not in {"http", "https"} or not is_named or "#" in url or re.search(r"\s|\\", url):
-        raise ValueError(f"expected an address like https://example.org/events, not {shown(url)}")
+        raise ValueError(refusal)
+    try:
+        asked = httpx.URL(url)
+    except httpx.InvalidURL:  # its text may show a password
+        raise ValueError(refusal) from None
+    port = asked.port or (443 if asked.scheme == "https" else 80)
+    return f"{asked.scheme}://{asked.raw_host.decode()}:{port}{asked.raw_path.decode()}"
 
 
 def check_root(url: str) -> None:

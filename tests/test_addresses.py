@@ -2,7 +2,7 @@
 
 import pytest
 
-from room_server.addresses import SHOWN, check_address, check_redis_url, check_root, origin_of, shown
+from room_server.addresses import SHOWN, check_address, check_receiver, check_redis_url, check_root, origin_of, shown
 
 
 @pytest.mark.parametrize(
@@ -35,6 +35,34 @@ def test_odd_but_lawful_addresses_of_redis_are_taken(url: str) -> None:
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ValueError, match="expected an address like"):
         check_address(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://999.1.1.1/x",
+        "http://[v1.x]/",
+        "https://пример_тест.рф/x",
+        "https://①.example/",
+        "https://h/\x01",
+        "https://h/\x7f",
+        "https://me:hunter2\x01@h/",
+        "https://h/" + "a" * 70_000,
+    ],
+)
+def test_a_receiver_that_no_request_can_reach_is_refused(address: str) -> None:
+    with pytest.raises(ValueError, match="expected an address like") as caught:
+        check_receiver(address)
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_two_spellings_of_a_receiver_are_one() -> None:
+    plain = check_receiver("https://example.org/events?a=b@c")
+
+    assert check_receiver("HTTPS://me:p@Example.org:443/events?a=b@c") == plain
+    assert check_receiver("https://example.com/events?a=b@c") != plain
+    assert check_receiver("http://[::1]:80") == check_receiver("http://[::1]/")
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "x", "-1"])
