@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -91,7 +92,10 @@ def _retry_after(value: str) -> float:
     if value.strip().isdecimal() and len(value) < 10:
         return float(value)
     with suppress(ValueError, TypeError, OverflowError):
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+        date = parsedate_to_datetime(value)
+        if date.tzinfo is None:  # the form of asctime names no zone, and means UTC
+            date = date.replace(tzinfo=UTC)
+        return max(0.0, date.timestamp() - time.time())
     return 0.0
 
 

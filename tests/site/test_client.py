@@ -4,9 +4,13 @@ import asyncio
 import base64
 import gzip
 import logging
+import os
 import ssl
 import subprocess
+import sys
 import time
+from asyncio.subprocess import PIPE
+from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 
@@ -88,6 +92,20 @@ async def test_retry_after_is_read_as_a_number_and_as_a_date(heard: SiteReceiver
     assert 300 < dated.retry_after <= 600
     assert past.retry_after == 0
     assert [made.retry_after for made in nonsense] == [0.0] * 5
+
+
+@pytest.mark.parametrize("form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"])
+async def test_every_form_of_a_date_is_utc_wherever_the_worker_is(heard: SiteReceiver, form: str) -> None:
+    """RFC 9110, 5.6.7: a date may also come in the forms of RFC 850 and of asctime, which names no zone."""
+    asked = datetime.now(UTC) + timedelta(minutes=10)
+    heard.usual = answer(503, retry_after=asked.strftime(form))
+    program = f"import asyncio; from tests.site.test_client import posted; print(asyncio.run(posted({heard.url!r})))"
+
+    for zone in ("UTC", "Asia/Tokyo", "America/New_York"):
+        environment = {**os.environ, "TZ": zone}
+        running = await asyncio.create_subprocess_exec(sys.executable, "-c", program, env=environment, stdout=PIPE)
+        said, _ = await running.communicate()
+        assert 300 < float(said.decode().partition("retry_after=")[2].rstrip(")\n")) <= 600
 
 
 async def test_a_cookie_is_not_sent_back(heard: SiteReceiver) -> None:
