@@ -65,6 +65,7 @@ _ACTOR = msgspec.json.Decoder(EventActor)
 def event_of(stream_id: str, fields: Mapping[bytes, bytes]) -> SiteEvent:
     """The event of an entry. Raises ValueError when the entry is none of ours."""
     payload, actor = fields.get(b"payload", b""), fields.get(b"actor", b"")
+    payload.decode()  # what the decoder skips it does not check
     about, hook = _ABOUT.decode(payload), fields.get(b"hook", b"").decode()
     if not hook:
         raise ValueError("it names no hook")

@@ -45,7 +45,8 @@ def test_an_entry_from_before_gets_the_id_that_it_would_have_today_as_far_as_it_
 @pytest.mark.parametrize(
     "fields",
     [{}, {b"hook": b"x"}, {**ENTERED, b"payload": b"[]"}, {**ENTERED, b"actor": b"{"}, {**ENTERED, b"hook": b"\xff"},
-     {**ENTERED, b"hook": b""}, {**ENTERED, b"payload": b'{"webinar_id": 7}'}],
+     {**ENTERED, b"hook": b""}, {**ENTERED, b"payload": b'{"webinar_id": 7}'},
+     {**ENTERED, b"payload": b'{"webinar_id": "launch", "more": "\xff"}'}],
 )  # fmt: skip
 def test_an_entry_that_is_none_of_ours_is_refused(fields: dict[bytes, bytes]) -> None:
     with pytest.raises(ValueError, match=r".+"):
