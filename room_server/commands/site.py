@@ -29,6 +29,7 @@ HINTS = {
     "ConnectError": "is the address right, and can this machine reach it?",
 }
 """What to look at, by the beginning of an answer."""
+IN_USE = "not forgotten: a worker that runs has it in ROOM_SERVER_SITE_EVENTS_URL"
 
 
 @click.group()
@@ -92,7 +93,7 @@ def retry(url: str | None, **flags: Any) -> None:
 @click.argument("url", required=False)
 @click.option("--event", "event_id", metavar="ID", help="Only this parked event.")
 @click.option("--waiting", is_flag=True, help="Also all that waits: only what comes from now on is sent.")
-@click.option("--forget", is_flag=True, help="Forget the receiver, when no setting names it any more.")
+@click.option("--forget", is_flag=True, help="Forget receivers that no worker has in its settings.")
 @state_options
 def skip(url: str | None, event_id: str | None, waiting: bool, forget: bool, **flags: Any) -> None:
     """Never send the events that are parked.
@@ -107,6 +108,10 @@ def skip(url: str | None, event_id: str | None, waiting: bool, forget: bool, **f
 
     async def one(store: Store, standing: PartitionStanding) -> str:
         if forget:
+            if await site_operations.is_in_use(store, standing):
+                if url:
+                    raise click.ClickException(f"{standing.progress.url}: {IN_USE}")
+                return IN_USE
             await site_operations.remove(store, standing)
             return f"forgotten; {standing.lag} events waited, {standing.parked} were parked"
         parked = [entry for entry, _ in await parked_events(store, standing.tag, standing.receiver)]

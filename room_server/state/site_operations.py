@@ -40,6 +40,13 @@ async def skip_waiting(store: Store, standing: PartitionStanding) -> int:
         return int(await store.run_replicated(Script.read("skip_events"), _places(store, standing), arguments))
 
 
+async def is_in_use(store: Store, standing: PartitionStanding) -> bool:
+    """Whether a worker that runs has the receiver in its settings: then it has, or some seconds ago had, the lease."""
+    async with deadline():
+        lease = await store.call("HGET", store.keys.receiver(standing.tag, standing.receiver), "lease")
+    return lease is not None and int(lease.partition(b" ")[0]) > standing.now
+
+
 async def remove(store: Store, standing: PartitionStanding) -> None:
     """Forget the receiver: its place, what is parked, its numbers. If it comes back, it is a new one."""
     keys, tag, name = store.keys, standing.tag, standing.receiver

@@ -107,12 +107,24 @@ async def test_what_waits_can_be_left_out(events: Sending) -> None:
 
 
 async def test_a_receiver_can_be_forgotten(events: Sending) -> None:
-    await known(events.store, events.site.url)
+    await (await known(events.store, events.site.url)).release(events.tag)
     assert await site(events, "skip", events.site.url, "--forget") == (
         f"{events.site.url}: forgotten; 0 events waited, 0 were parked\n"
     )
     for words in (("status",), ("retry",), ("skip",)):
         assert (await site(events, *words)).startswith("no receiver has a place")
+
+
+async def test_a_receiver_that_a_worker_has_in_its_settings_is_not_forgotten(events: Sending) -> None:
+    events.site.usual = answer(503)
+    async with events.delivering():
+        await events.enter(2)
+        await events.until(state="waiting")
+        kept = f"{events.site.url}: not forgotten: a worker that runs has it in ROOM_SERVER_SITE_EVENTS_URL\n"
+        assert await site(events, "skip", "--forget") == kept
+        assert await site(events, "skip", events.site.url, "--forget", status=1) == f"Error: {kept}"
+        assert (await events.standing()).lag == 2
+    assert "forgotten; 2 events waited" in await site(events, "skip", "--forget")
 
 
 async def test_a_retry_in_the_middle_of_a_request_loses_nothing(events: Sending) -> None:

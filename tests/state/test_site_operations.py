@@ -4,9 +4,9 @@ from msgspec.structs import replace
 
 from room_server.core.site_delivery import Receiver
 from room_server.state import site_operations
-from room_server.state.site_events import Parked, PartitionStanding, Settlement, SiteEvents, standing_in
+from room_server.state.site_events import LEASE_MS, Parked, PartitionStanding, Settlement, SiteEvents, standing_in
 from room_server.state.store import Store
-from tests.state.test_site_events import PROGRESS, add, begin, claimed, ids, tag_of
+from tests.state.test_site_events import PROGRESS, add, begin, claimed, ids, later, tag_of
 
 WHY = Parked("HTTP 422", 7)
 
@@ -77,6 +77,17 @@ async def test_skipping_leaves_out_all_that_waits_and_nothing_that_comes(any_sto
     added = await add(any_store, 6)
     claim = await claimed(events)
     assert (claim.lost, ids(claim)) == (0, added)
+
+
+async def test_a_receiver_is_in_use_while_a_worker_has_its_lease(any_store: Store) -> None:
+    events = await begin(any_store)
+    assert await site_operations.is_in_use(any_store, await standing(any_store))
+    await later(any_store, LEASE_MS)
+    assert not await site_operations.is_in_use(any_store, await standing(any_store))
+    await claimed(events)
+    assert await site_operations.is_in_use(any_store, await standing(any_store))
+    await events.release(tag_of(any_store))
+    assert not await site_operations.is_in_use(any_store, await standing(any_store))
 
 
 async def test_a_receiver_that_is_removed_leaves_no_key_and_no_group(any_store: Store) -> None:
