@@ -58,6 +58,8 @@ def store(database: sqlite3.Connection, events: list[dict[str, Any]]) -> list[di
 class Receiver(BaseHTTPRequestHandler):
     """Answers 204 once the events of a request are stored; each connection has one request."""
 
+    timeout = 5
+    """Seconds that a caller may be silent: one is served at a time."""
     database: sqlite3.Connection
     secrets: list[str]
 

@@ -44,7 +44,7 @@ class Example:
         """The status of the answer to a batch."""
         signed = headers(made, [key], stamp or int(time.time()))
         async with httpx.AsyncClient(trust_env=False) as http:
-            return (await http.post(self.url, content=made.body, headers=signed)).status_code
+            return (await http.post(self.url, content=made.body, headers=signed, timeout=PATIENCE)).status_code
 
 
 @asynccontextmanager
@@ -74,6 +74,18 @@ async def listens(port: int, process: Process) -> bool:
     writer.close()
     await writer.wait_closed()
     return True
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_caller_that_says_nothing_keeps_no_event_away(language: str, tmp_path: Path) -> None:
+    async with example(language, tmp_path) as running:
+        target = httpx.URL(running.url)
+        _, silent = await asyncio.open_connection(target.host, target.port)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                assert await running.post(batch(1)) == 204
+        finally:
+            silent.close()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
