@@ -4,6 +4,7 @@ No redirect is followed, no cookie is kept, and of an answer no more than its be
 """
 
 import asyncio
+import ssl
 import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
@@ -117,16 +118,20 @@ def _is_loopback(url: str) -> bool:
 async def open_client(url: str, secrets: Sequence[bytes]) -> AsyncIterator[Client]:
     """A client of the receiver at `url`; its connections are closed when the block ends."""
     proxy, fault = None, ""
+    certificates: ssl.SSLContext | bool = True
     try:
         setting = None if _is_loopback(url) else proxy_to(url)
         proxy = setting.proxy if setting else None
+        certificates = httpx.create_ssl_context()
     except UnusableProxy as error:
         fault = str(error)
+    except OSError as error:
+        fault = f"SSL_CERT_FILE names no file of certificates: {error}"
     async with httpx.AsyncClient(
         auth=_login(url),
         proxy=proxy,
         trust_env=False,  # it would read the proxies again, and fail at what it cannot read
-        verify=httpx.create_ssl_context(),
+        verify=certificates,
         timeout=ANSWER_SECONDS,
         limits=httpx.Limits(keepalive_expiry=KEEP_SECONDS),
     ) as http:

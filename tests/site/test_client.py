@@ -172,6 +172,21 @@ async def test_this_machine_is_reached_without_a_proxy(heard: SiteReceiver, monk
     assert len(heard.requests) == 2
 
 
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+async def test_certificates_that_cannot_be_read_fail_every_try(
+    content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They end no worker, which evaluates, too."""
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    made = await posted("https://site.example/events")
+
+    assert made.kind is AnswerKind.FAILED
+    assert made.words.startswith("SSL_CERT_FILE names no file of certificates: ")
+
+
 async def test_a_variable_that_names_no_proxy_fails_every_try(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "ftp://me:hunter2@proxy")
     made = await posted("http://site.example/events")
