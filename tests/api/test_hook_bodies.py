@@ -28,9 +28,11 @@ def test_every_hook_that_comes_in_is_accepted() -> None:
 
 
 def test_a_plan_is_decoded_with_what_is_cleared_and_what_stays() -> None:
-    body = b'{"webinar_id":"w","cta_url":null,"grace":"7","remind":["1h"],"no_recording":true}'
+    body = b'{"webinar_id":"w","cta_url":null,"grace":"7","remind":["1h"],"no_recording":true,"tell_arrivals":null}'
 
-    assert decode("core_webinar_plan", body) == PlanWebinar(webinar_id="w", cta_url=None, grace=7)
+    assert decode("core_webinar_plan", body) == PlanWebinar(
+        webinar_id="w", cta_url=None, grace=7, remind=("1h",), tell_arrivals=None
+    )
 
 
 @pytest.mark.parametrize(

@@ -57,10 +57,18 @@ def test_what_went_wrong_is_said(terminal: Terminal, running_api: BotApi) -> Non
     assert running_api.sent == []
 
 
-def test_without_a_token_there_is_no_bot(terminal: Terminal) -> None:
-    assert "ROOM_SERVER_TELEGRAM_TOKEN is not set" in terminal.refuses("telegram", "test", "4242")
+def test_without_a_token_it_is_shown(terminal: Terminal) -> None:
+    said = terminal.says("telegram", "test", "4242")
+
+    assert said.startswith("nothing was sent, since ROOM_SERVER_TELEGRAM_TOKEN is not set")
+    assert texts.words("ru")["test"] in said
 
 
-@pytest.mark.parametrize("chat", ["x", "", "1.5", "99999999999999999999"])
+@pytest.mark.parametrize("chat", ["x", "", "1.5", "99999999999999999999", "-99999999999999999999"])
 def test_what_is_no_chat_is_refused(terminal: Terminal, chat: str) -> None:
-    assert "CHAT" in terminal.misunderstands("telegram", "test", chat)
+    assert "is no Telegram chat id" in terminal.misunderstands("telegram", "test", chat)
+
+
+@pytest.mark.parametrize("option", ["--nonsense", "-x", "--nonsense=1"])
+def test_an_option_that_there_is_not_is_no_chat(terminal: Terminal, option: str) -> None:
+    assert f"No such option '{option.partition('=')[0]}'" in terminal.misunderstands("telegram", "test", option)

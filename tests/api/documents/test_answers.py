@@ -141,6 +141,7 @@ async def spoil(site: Site) -> None:
         for body in (b"[]", b"{}", b" " * (MAX_BODIES.get(name, MAX_BODY) + 1)):
             await site.hook(name, body, role)
         await site.hook(name, other, role, scope="other")
+    await site.http.post("/hooks/telegram_update", content=STOPPED)
     for path in [*HOOKS, "/hooks/post_webinar_route"]:
         now = str(int(time.time()))
         headers = {"webhook-id": "x", "webhook-timestamp": now, "webhook-signature": "v1,AAAA"}
@@ -188,7 +189,6 @@ async def tell(site: Site, *bodies: bytes) -> None:
     secret = DeepLinks((TOKEN_SECRET.encode(),)).webhook_secrets[0]
     for body in bodies:
         await site.http.post("/hooks/telegram_update", content=body, headers={SECRET: secret})
-        await site.http.post("/hooks/telegram_update", content=body)
 
 
 async def read(site: Site) -> None:
