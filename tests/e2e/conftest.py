@@ -1,6 +1,8 @@
 """A real browser for the tests: the Chromium that stands on the PATH."""
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -58,11 +60,14 @@ def chromium() -> Iterator[str]:
         pytest.fail(f"no browser: none of {', '.join(NAMES)} is on the PATH; `make test` installs it")
     with tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as folder:
         command = [program, *QUIET, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # A group of its own: Debian's program is a script, which the browser would outlive.
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         try:
             yield address_of_browser(Path(folder) / "DevToolsActivePort")
         finally:
-            process.terminate()
+            os.killpg(process.pid, signal.SIGTERM)
             process.wait()
 
 
