@@ -16,7 +16,7 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRES
 test: $(VENV)/dev browser php ## all tests, on real servers, sockets and a real browser
 	$(BIN)/python -m pytest -n $$(( $(CORES) * 3 )) --dist worksteal  # many of them wait
 
-soak: $(VENV)/dev browser clocks ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
+soak: $(VENV)/dev browser php clocks ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
 	$(BIN)/python -m pytest --soak
 
 bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
