@@ -140,6 +140,10 @@ async def test_a_site_runs_a_webinar(browser: Browser, mariadb: Database, valkey
         await admin.click("text=How it all began")
         await expect(admin.locator(f'tr[data-lead="{anna}"]')).to_contain_text("yes")
         await expect(admin.locator(f'tr[data-lead="{absent}"]')).to_contain_text("no")
+        await admin.click("text=Report")
+        await expect(admin.locator('[data-report="registered"]')).to_have_text("2")
+        await expect(admin.locator('[data-report="attended"]')).to_have_text("1")
+        assert admin.url.startswith(f"http://{server.address}/report/how-it-all-began")
         for page in (phone, speaker, admin):
             await page.context.close()
 

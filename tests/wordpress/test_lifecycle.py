@@ -28,7 +28,8 @@ async def used(site: WordPress) -> None:
     user = await site.user("anna", room_server_lead_id="42")
     await site.post(kind="room_webinar", slug="launch", title="Launch", scheduled_at="2030-12-01T19:00")
     await site.php(f"room_server_register_user( 'launch', {user} ); update_option( ROOM_SERVER_CLOCK_OPTION, 9 );"
-                   f"update_user_meta( {user}, ROOM_SERVER_SEEN_META, 1 );")  # fmt: skip
+                   f"update_user_meta( {user}, ROOM_SERVER_SEEN_META, 1 );"
+                   f"update_user_meta( {user}, 'room_server_telegram', array() );")  # fmt: skip
     await tell(site, event("client_webinar_entered", lead_id=42))
 
 

@@ -70,7 +70,7 @@ function room_server_delete_data() {
 	foreach ( array( ROOM_SERVER_OPTION, ROOM_SERVER_CLOCK_OPTION, 'room_server_tables' ) as $option ) {
 		delete_option( $option );
 	}
-	foreach ( array( ROOM_SERVER_LEAD_META, ROOM_SERVER_REGISTERED_META, ROOM_SERVER_SEEN_META ) as $key ) {
+	foreach ( array( ROOM_SERVER_LEAD_META, ROOM_SERVER_REGISTERED_META, ROOM_SERVER_TELEGRAM_META, ROOM_SERVER_SEEN_META ) as $key ) {
 		delete_metadata( 'user', 0, $key, '', true );
 	}
 	remove_role( ROOM_SERVER_SPEAKER_ROLE );

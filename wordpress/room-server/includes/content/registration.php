@@ -118,7 +118,7 @@ function room_server_registration( $webinar_id ) {
 		return room_server_note( __( 'Your account is not linked to a participant yet. Please write to the organizers.', 'room-server' ) );
 	}
 	if ( isset( room_server_registrations( $user_id )[ $webinar_id ] ) ) {
-		return room_server_note( __( 'You are registered.', 'room-server' ), 'registered' );
+		return room_server_note( __( 'You are registered.', 'room-server' ), 'registered' ) . room_server_telegram_offer( $webinar_id );
 	}
 	return sprintf(
 		'<form class="room-server-register" method="post" action="%s">%s<input type="hidden" name="action" value="room_server_register">

@@ -80,7 +80,7 @@ function room_server_room( $webinar_id ) {
 		esc_url( $link ),
 		esc_attr( $post_id ? room_server_plain( get_the_title( $post_id ) ) : $webinar_id ),
 		esc_attr( ROOM_SERVER_FRAME_ALLOWS )
-	);
+	) . room_server_telegram_offer( $webinar_id );
 }
 
 /**

@@ -46,7 +46,7 @@ function room_server_add_eraser( $erasers ) {
  * Suggest a text for the site's privacy policy.
  */
 function room_server_suggest_privacy_text() {
-	$text = __( 'When you register for a webinar, your name, your language and your number as a participant are sent to our room server. It keeps when you entered and whether you stayed to the end.', 'room-server' );
+	$text = __( 'When you register for a webinar, your name, your language and your number as a participant are sent to our room server. It keeps when you watched, whether you stayed to the end, whether you pressed the button that the speaker showed, and your Telegram chat if you connect it.', 'room-server' );
 	wp_add_privacy_policy_content( 'Room Server', wp_kses_post( wpautop( $text ) ) );
 }
 
@@ -131,6 +131,7 @@ function room_server_erase( $email ) {
 		}
 		room_server_forget( $lead );
 		delete_user_meta( $user->ID, ROOM_SERVER_REGISTERED_META );
+		delete_user_meta( $user->ID, ROOM_SERVER_TELEGRAM_META );
 	}
 	return array(
 		'items_removed'  => (bool) $lead,
