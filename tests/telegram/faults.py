@@ -52,14 +52,14 @@ class Faults:
         """Who may hear later than others that it has started."""
 
     def while_connecting(self) -> None:
-        """What the replies to /start meet."""
+        """Prepare the faults of the replies to /start."""
         self._meet(self.flooded, flood(1))
         self._meet(self.refused, plain("<html>The firewall</html>", 403))
         self._meet(self.unanswered, plain("<html>", 502))
         self._meet(self.dropped, take_and_cut)  # a reply is not repeated
 
     def while_moving(self) -> None:
-        """What tells of the new times meets; some chats are closed from now on."""
+        """Prepare those of messages about a new time; some chats are closed and the group is upgraded from now on."""
         self._api.always |= {1000 + one: refuse(403, DEACTIVATED) for one in self.gone}
         self._api.always |= {1000 + one: refuse(400, f"Bad Request: {NOT_FOUND.lower()}") for one in self.unknown}
         self._api.always[FORBIDDING] = refuse(403, BLOCKED)
@@ -70,11 +70,11 @@ class Faults:
         self._meet(self.flooded, flood(1))
 
     def while_moving_again(self) -> None:
-        """What tells of the last time meets no 5xx: half a minute would be waited."""
+        """Take back the 5xx that nobody has met yet: the worker would wait for half a minute."""
         self._meet(self.unanswered)
 
     def while_starting(self) -> None:
-        """What tells that it has started meets, and then what tells partners who has come."""
+        """Prepare those of the messages that it has started, and of those that tell partners who has come."""
         self._meet(self.flooded, flood(1))
         self._meet(self.cut, take_and_cut)
         self._meet(self.hung, take_and_hang)
@@ -85,7 +85,7 @@ class Faults:
         self._api.next[CUT].append(take_and_cut)
 
     def while_ending(self, with_trouble: bool) -> None:
-        """What tells of the end meets; `with_trouble`: also a 5xx, after which half a minute is waited."""
+        """Prepare those of the follow-ups; `with_trouble`: also a 5xx, after which half a minute is waited."""
         self._meet(self.flooded, flood(1))
         self._meet(self.dropped, drop)
         if with_trouble:
