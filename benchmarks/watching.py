@@ -63,7 +63,7 @@ def find(size: Size) -> Findings:
 def cost(server: Server, redis: "Redis") -> Cost:
     """What the next seconds cost."""
     before, redis_before = cpu_seconds(server.pid), used(redis)
-    time.sleep(FLUSH_SECONDS)
+    time.sleep(FLUSH_SECONDS)  # what is measured: all that happens in that time
     return Cost(cpu_seconds(server.pid) - before, used(redis) - redis_before)
 
 

@@ -6,9 +6,10 @@ Any number of workers may run at once.
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 
 from room_server.clock import utc_now
 from room_server.config import PREFIX, Settings
@@ -111,19 +112,15 @@ async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: as
     """Run due evaluations, one webinar at a time; a partition that does not answer delays no other."""
     one_at_a_time = asyncio.Lock()
 
-    async def watch(tag: str) -> None:
-        while not stopping.is_set():
-            try:
-                for due in (await evaluations.schedule.read(tag)).due:
-                    async with one_at_a_time:
-                        await _evaluate(evaluations, due)
-            except Refusal as refusal:
-                logger.warning("the schedule of evaluations cannot be read: %s", refusal.detail)
-            await pause(stopping, POLL_SECONDS)
+    async def look(tag: str) -> None:
+        for due in (await evaluations.schedule.read(tag)).due:
+            async with one_at_a_time:
+                await _evaluate(evaluations, due)
 
     async with asyncio.TaskGroup() as partitions:
         for tag in tags:
-            partitions.create_task(watch(tag))
+            failure = "the schedule of evaluations cannot be read"
+            partitions.create_task(_repeat(partial(look, tag), POLL_SECONDS, failure, stopping))
 
 
 async def _evaluate(evaluations: Evaluations, due: ScheduledEvaluation) -> None:
@@ -140,13 +137,12 @@ async def _evaluate(evaluations: Evaluations, due: ScheduledEvaluation) -> None:
 
 async def limit_live(limit: LiveLimit, stopping: asyncio.Event) -> None:
     """Stop webinars that have been live for too long."""
-    while not stopping.is_set():
-        try:
-            with tracing.working_for(""):
-                await limit.check(utc_now())
-        except Refusal as refusal:
-            logger.warning("it cannot be seen how long webinars have been live: %s", refusal.detail)
-        await pause(stopping, LIMIT_EVERY)
+
+    async def look() -> None:
+        with tracing.working_for(""):
+            await limit.check(utc_now())
+
+    await _repeat(look, LIMIT_EVERY, "it cannot be seen how long webinars have been live", stopping)
 
 
 async def erase(store: Store, stopping: asyncio.Event) -> None:
@@ -164,43 +160,43 @@ async def erase(store: Store, stopping: asyncio.Event) -> None:
 async def announce(announcements: Announcements, tags: tuple[str, ...], stopping: asyncio.Event) -> None:
     """Make the announcements that are due; a partition that does not answer delays no other."""
 
-    async def watch(tag: str) -> None:
-        while not stopping.is_set():
-            try:
-                with tracing.working_for(""):
-                    await announcements.run_due(tag)
-            except Refusal as refusal:
-                logger.warning("what is due to be announced waits: %s", refusal.detail)
-            await pause(stopping, POLL_SECONDS)
+    async def look(tag: str) -> None:
+        with tracing.working_for(""):
+            await announcements.run_due(tag)
 
     async with asyncio.TaskGroup() as partitions:
         for tag in tags:
-            partitions.create_task(watch(tag))
+            failure = "what is due to be announced waits"
+            partitions.create_task(_repeat(partial(look, tag), POLL_SECONDS, failure, stopping))
 
 
 async def look_for_bindings(late: LateBindings, stopping: asyncio.Event) -> None:
     """Send what found no chat to whom was bound since."""
-    while not stopping.is_set():
-        try:
-            await late.check()
-        except Refusal as refusal:
-            logger.warning("it cannot be seen whom messages wait for: %s", refusal.detail)
-        await pause(stopping, BINDINGS_EVERY)
+    await _repeat(late.check, BINDINGS_EVERY, "it cannot be seen whom messages wait for", stopping)
 
 
 async def tidy(store: Store, settings: Settings, stopping: asyncio.Event) -> None:
     """Delete webinars whose retention is over, consumers of workers that died, receivers that no setting names."""
     outbox, days = Outbox(store), settings.retention_days
+
+    async def delete() -> None:
+        if days:
+            await retention.expire(store, utc_now() - timedelta(days=days), stopping)
+            await binding_retention.expire(store, utc_now() - timedelta(days=days))
+        await outbox.tidy()
+        await forget_unseen(store, settings.site_urls())
+
+    await _repeat(delete, TIDY_EVERY, "what is over cannot be deleted now, and will be soon", stopping)
+
+
+async def _repeat(act: Callable[[], Awaitable[object]], seconds: float, failure: str, stopping: asyncio.Event) -> None:
+    """Act, and again so many seconds after it is done, until `stopping` is set. A refusal is logged as `failure`."""
     while not stopping.is_set():
         try:
-            if days:
-                await retention.expire(store, utc_now() - timedelta(days=days), stopping)
-                await binding_retention.expire(store, utc_now() - timedelta(days=days))
-            await outbox.tidy()
-            await forget_unseen(store, settings.site_urls())
+            await act()
         except Refusal as refusal:
-            logger.warning("what is over cannot be deleted now, and will be soon: %s", refusal.detail)
-        await pause(stopping, TIDY_EVERY)
+            logger.warning("%s: %s", failure, refusal.detail)
+        await pause(stopping, seconds)
 
 
 @asynccontextmanager

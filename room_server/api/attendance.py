@@ -74,8 +74,8 @@ class CsvStream(StreamingResponse):
             logger.warning("a stream of attendance broke off: %s", refusal)
 
 
-class Attendance:
-    """The endpoint. A person may ask `per_person` times a second, in bursts of four times as many.
+class AttendanceAccess:
+    """Who may read who came, and how often: a person `per_person` times a second, in bursts of four times as many.
 
     `system` has no limit.
     """
@@ -84,15 +84,40 @@ class Attendance:
         self._store = store
         self._authenticator = authenticator
         self._throttle = Throttle(per_person, 4 * per_person)
+
+    async def check(self, request: Request) -> Actor:
+        """The caller, who may read of the webinar in the address. Raises Refusal."""
+        actor = await self._caller(request)
+        check_read(actor, Reading.ATTENDANCE, request.path_params["webinar_id"])
+        if actor.role is not Role.SYSTEM:
+            self._throttle.check(actor.person)
+        return actor
+
+    async def _caller(self, request: Request) -> Actor:
+        """The caller, by a token or by a signature over an empty body. Raises Unauthenticated, StateUnavailable.
+
+        No signature covers the address, so an id that was used for one address is refused for any other.
+        """
+        if not is_signed(request.headers):
+            return self._authenticator.bearer(request.headers)
+        actor = self._authenticator.signed(request.headers, b"")
+        reading = StoredAnswer(idempotency.digest(request.scope["path"], b""), b"")
+        await idempotency.remember(self._store, request.headers["webhook-id"], reading)
+        return actor
+
+
+class Attendance:
+    """The endpoint."""
+
+    def __init__(self, store: Store, access: AttendanceAccess) -> None:
+        self._store = store
+        self._access = access
         self._lists = SharedRead(self._list, LISTED_SECONDS, most=LISTS)
 
     async def answer(self, request: Request) -> Response:
         """A page, or all as CSV. Raises Refusal."""
         webinar_id = request.path_params["webinar_id"]
-        actor = await caller(self._store, self._authenticator, request)
-        check_read(actor, Reading.ATTENDANCE, webinar_id)
-        if actor.role is not Role.SYSTEM:
-            self._throttle.check(actor.person)
+        actor = await self._access.check(request)
         asked = None if prefers_csv(request.headers.getlist("accept")) else asked_for(request.query_params)
         room = (await self._store.load(webinar_id)).room
         check_visible(actor, webinar_id, room.status if room else None)
@@ -124,19 +149,6 @@ class Attendance:
         content = attendance_report.as_csv(attendance_report.slices(self._store, webinar_id, leads))
         name = f'attachment; filename="attendance-{webinar_id}.csv"'
         return CsvStream(content, headers={**HEADERS, "Content-Disposition": name}, media_type=CSV)
-
-
-async def caller(store: Store, authenticator: Authenticator, request: Request) -> Actor:
-    """The caller, by a token or by a signature over an empty body. Raises Unauthenticated, StateUnavailable.
-
-    No signature covers the address, so an id that was used for one address is refused for any other.
-    """
-    if not is_signed(request.headers):
-        return authenticator.bearer(request.headers)
-    actor = authenticator.signed(request.headers, b"")
-    reading = StoredAnswer(idempotency.digest(request.scope["path"], b""), b"")
-    await idempotency.remember(store, request.headers["webhook-id"], reading)
-    return actor
 
 
 def asked_for(query: QueryParams) -> Asked:

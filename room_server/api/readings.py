@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from room_server.api.attendance import Attendance
+from room_server.api.attendance import Attendance, AttendanceAccess
 from room_server.api.counts import Counts
 from room_server.api.links import Links
 from room_server.api.pages import FrameSources
@@ -31,7 +31,7 @@ def readings(settings: Settings, store: Store, authenticator: Authenticator, cal
         rooms=Rooms(store, authenticator, per_person, calls),
         links=Links(store, settings),
         counts=Counts(store, authenticator, per_person),
-        attendance=Attendance(store, authenticator, per_person),
-        reports=Reports(store, authenticator, per_person),
+        attendance=Attendance(store, AttendanceAccess(store, authenticator, per_person)),
+        reports=Reports(store, AttendanceAccess(store, authenticator, per_person)),
         frame_sources=FrameSources(store),
     )

@@ -135,9 +135,12 @@ async def test_a_reply_that_is_refused_again_and_again_is_dropped(
     api.always[11] = plain("<html>", 403)
     await queue(outgoing, started(11))
     async with replying(outgoing):
-        while not caplog.records:
+
+        async def dropped() -> bool:
             await make_due(outgoing.store)
-            await asyncio.sleep(0.02)
+            return bool(caplog.records)
+
+        await eventually(dropped, "it is dropped")
         await none_waits(outgoing)
 
     assert "a reply of the bot is dropped after 5 tries" in caplog.text
