@@ -34,7 +34,19 @@ FAKED = "faketime" in os.environ.get("LD_PRELOAD", "")
 """Whether the clock is turned (tests/test_days.py): Debian's Redis cannot run so, its allocator asks for the time."""
 CLUSTER_PARTITIONS = 8
 """Of the Cluster."""
+MEMORY, MEMORY_BYTES = "/dev/shm", 4 << 30
+"""A folder in memory, and how many bytes must be free in it to be used."""
 KINDS = ["valkey", "redis"] if shutil.which("redis-server") and not FAKED else ["valkey"]
+
+
+def pytest_configure() -> None:
+    """Keep temporary files in memory where it has room, unless TMPDIR says otherwise.
+
+    Servers that write to disk before each reply would wait for one another: a test that fills a database would make
+    Redis too slow for every other test.
+    """
+    if "TMPDIR" not in os.environ and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES:
+        os.environ["TMPDIR"] = tempfile.tempdir = MEMORY
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

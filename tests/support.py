@@ -7,9 +7,10 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 import httpx
 import msgspec
@@ -44,6 +45,7 @@ SLACK = 5.0
 AT = utc_now().replace(microsecond=0)
 """When the webinars of tests are planned, and begin and end unless it is said: as the tests begin, on whatever day."""
 OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
+T = TypeVar("T")
 
 
 async def wait_until(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
@@ -64,6 +66,14 @@ async def eventually(true: Callable[[], Awaitable[Any]], what: str, seconds: flo
             raise TimeoutError(f"it never came true that {what}")
         await asyncio.sleep(0.02)
     return found
+
+
+async def few_at_once(acts: Iterable[Awaitable[T]]) -> list[T]:
+    """Do all, twenty at a time: each must be over in time (`retry.DEADLINE`), however slow and busy the machine."""
+    waiting, results = iter(acts), []
+    while part := list(islice(waiting, 20)):
+        results += await asyncio.gather(*part)
+    return results
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """After a webinar of 61 leads, of whom 30 enter and 20 complete: who is told what, through a flood and a `kill -9`."""
 
-import asyncio
 import html
 import os
 import signal
@@ -13,7 +12,7 @@ from room_server.core.messages import MessageKind
 from room_server.core.room import RosterEntry
 from room_server.state import roster
 from room_server.state.outbox import Outbox
-from tests.support import AT, Site, eventually, room, serving, settings_for, wait_until
+from tests.support import AT, Site, eventually, few_at_once, room, serving, settings_for, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi, flood, take_and_hang
 from tests.telegram.conftest import api
 from tests.terminal import running
@@ -69,9 +68,9 @@ async def hold(site: Site) -> None:
     await site.transactions.create(planned)
     await roster.import_roster(site.store, "w", [person(lead) for lead in LEADS], replace=False)
     await site.status("start")
-    await asyncio.gather(*(site.entered(lead) for lead in ENTER))
+    await few_at_once(site.entered(lead) for lead in ENTER)
     await site.status("stop")
-    answers = await asyncio.gather(*(site.completed(lead) for lead in COMPLETE))
+    answers = await few_at_once(site.completed(lead) for lead in COMPLETE)
     assert {answer.json()["attended"] for answer in answers} == {True}
 
 

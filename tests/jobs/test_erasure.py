@@ -35,7 +35,7 @@ from tests.core import builders
 from tests.core.builders import Hook
 from tests.outage import own_redis
 from tests.state.acts import servers
-from tests.support import AT, room, settings_for, transactions
+from tests.support import AT, few_at_once, room, settings_for, transactions
 
 LEAD, OTHER = 4207001, 4207002
 NAME, CHAT, PARTNER = "Zinaida Unmistakable", 7700700700, 8800800800
@@ -293,7 +293,7 @@ async def test_records_that_cannot_be_read_go_like_the_others(any_state: State) 
 
 async def test_a_lead_of_many_webinars_is_found_in_all(store: Store) -> None:
     names = [f"w-{number:03}" for number in range(2 * LOOKUP_BATCH + 1)]
-    await asyncio.gather(*(transactions(store).create(room(name)) for name in names))
+    await few_at_once(transactions(store).create(room(name)) for name in names)
     for name in (names[0], names[LOOKUP_BATCH], names[-1]):
         await roster.import_roster(store, name, [entry(LEAD)], replace=False)
 

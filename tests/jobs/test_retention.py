@@ -31,7 +31,7 @@ from tests.core import builders
 from tests.core.builders import Hook
 from tests.outage import own_redis
 from tests.state.acts import everything
-from tests.support import eventually, renew, room, settings_for, transactions
+from tests.support import eventually, few_at_once, renew, room, settings_for, transactions
 
 PEOPLE = [
     RosterEntry(lead_id=lead, name=f"L{lead}", candidate_chat_id=100 + lead, partner_chat_id=900) for lead in (1, 2)
@@ -93,7 +93,7 @@ async def pass_by(state: State, waves: int) -> None:
     after: list[dict[str, int]] = []
     for wave in range(waves):
         names = [f"w-{wave}-{number}" for number in range(EACH)]
-        await asyncio.gather(*(live_through(store, name) for name in names))
+        await few_at_once(live_through(store, name) for name in names)
         assert all([await store.call("EXISTS", stream) for stream in Outbox(store).streams(tag)])
 
         assert sorted(await expire(store, utc_now() + timedelta(seconds=1))) == sorted(names)
@@ -227,7 +227,7 @@ async def test_the_time_of_the_archive_never_changes(any_store: Store) -> None:
 async def test_more_than_go_together_go_all_the_same(valkey_url: str) -> None:
     async with open_state(settings_for(valkey_url)) as state:
         names = [f"w-{number}" for number in range(BATCH + 2)]
-        await asyncio.gather(*(transactions(state.store).create(room(name, status=Status.ARCHIVED)) for name in names))
+        await few_at_once(transactions(state.store).create(room(name, status=Status.ARCHIVED)) for name in names)
 
         assert sorted(await expire(state.store, utc_now() + timedelta(days=1))) == sorted(names)
         assert await webinars.latest(state.store) == []

@@ -17,7 +17,7 @@ from room_server.state.store import Store
 from tests.core.builders import WEBINAR, enter
 from tests.site.receiver import SECRET, SiteReceiver
 from tests.state.acts import done, prepare
-from tests.support import eventually, settings_for
+from tests.support import eventually, few_at_once, settings_for
 
 HOUR = 3600.0
 
@@ -55,9 +55,7 @@ class Sending:
         """So many leads enter; the ids of the events."""
         first = self._leads + 1
         self._leads += count
-        for start in range(first, self._leads + 1, 100):
-            leads = range(start, min(start + 100, self._leads + 1))
-            await asyncio.gather(*(done(self.store, enter(lead)) for lead in leads))
+        await few_at_once(done(self.store, enter(lead)) for lead in range(first, self._leads + 1))
         return [f"client_webinar_entered:{WEBINAR}:{lead}" for lead in range(first, self._leads + 1)]
 
     async def in_stream(self) -> list[str]:

@@ -1,6 +1,5 @@
 """The store loads and writes records, and keeps a bounded number of copies of rooms."""
 
-import asyncio
 from itertools import islice
 
 import pytest
@@ -13,7 +12,7 @@ from room_server.state.store import MAX_COPIES, RoomCopies, Store
 from tests.core import builders
 from tests.core.builders import LEAD, OTHER_LEAD, WEBINAR
 from tests.state.acts import another, answer, done, everything, prepare, servers
-from tests.support import renew, room, transactions
+from tests.support import few_at_once, renew, room, transactions
 
 KEYS = Keys(8)
 
@@ -44,7 +43,7 @@ async def test_the_copies_are_bounded_and_the_last_used_stays(valkey_url: str) -
         await prepare(store)
         made = (builders.room("draft", webinar_id=f"w-{number}") for number in range(MAX_COPIES + 10))
         while rooms := list(islice(made, 250)):
-            await asyncio.gather(*(transactions(store).create(room) for room in rooms))
+            await few_at_once(transactions(store).create(room) for room in rooms)
             await renew(store, WEBINAR)
 
         assert len(store.copies) == MAX_COPIES

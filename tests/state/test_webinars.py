@@ -1,6 +1,5 @@
 """The list of webinars, the progress of an evaluation, and counts of messages."""
 
-import asyncio
 from datetime import timedelta
 
 from msgspec.structs import replace
@@ -12,7 +11,7 @@ from room_server.state.webinars import LISTED, delivery_counts, evaluation_progr
 from tests.core import builders
 from tests.core.builders import NOW, WEBINAR
 from tests.state.acts import another, done, prepare
-from tests.support import amend, transactions
+from tests.support import amend, few_at_once, transactions
 
 
 async def made(store: Store, count: int) -> list[Room]:
@@ -21,7 +20,7 @@ async def made(store: Store, count: int) -> list[Room]:
         builders.room("scheduled", webinar_id=f"w-{number}", scheduled_at=NOW - timedelta(minutes=number))
         for number in range(count)
     ]
-    return list(await asyncio.gather(*(transactions(store).create(room) for room in rooms)))
+    return await few_at_once(transactions(store).create(room) for room in rooms)
 
 
 async def test_the_latest_come_first(any_store: Store) -> None:

@@ -30,7 +30,17 @@ from room_server.state.roster import import_roster
 from room_server.telegram import texts
 from room_server.telegram.deep_links import open_links
 from room_server.telegram.sender import IN_FLIGHT
-from tests.support import OPERATOR, SLACK, TOKEN_SECRET, Site, eventually, serving, settings_for, wait_until
+from tests.support import (
+    OPERATOR,
+    SLACK,
+    TOKEN_SECRET,
+    Site,
+    eventually,
+    few_at_once,
+    serving,
+    settings_for,
+    wait_until,
+)
 from tests.telegram.bot_api import TOKEN, BotApi
 from tests.telegram.faults import BLOCKED, CUT, DEACTIVATED, FORBIDDING, GROUP, NOT_FOUND, SUPERGROUP, Faults
 from tests.terminal import Running, running
@@ -232,11 +242,11 @@ async def hold(story: Story, with_trouble: bool) -> None:
         lambda: "👋 <b>Лид 2</b> сейчас на вебинаре «Webinar»." in story.api.texts(503), "the partner knows"
     )
     assert time.monotonic() - began < 2 + SLACK
-    await asyncio.gather(*(site.entered(one) for one in story.leads))
+    await few_at_once(site.entered(one) for one in story.leads)
     await story.no_message_waits()
     story.faults.while_ending(with_trouble)
     await site.status("stop")
-    await asyncio.gather(*(site.completed(one) for one in story.leads[::2]))
+    await few_at_once(site.completed(one) for one in story.leads[::2])
     await eventually(lambda: classified(story), "all are evaluated", seconds=180)
     await story.no_message_waits()
 
