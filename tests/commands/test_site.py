@@ -8,8 +8,8 @@ import pytest
 
 from tests.site.receiver import SECRET, Heard, SiteReceiver, answer, site_receiver, take
 from tests.site.sending import Sending, known, sending
-from tests.state.processes import command
 from tests.support import wait_until
+from tests.terminal import Terminal
 
 REFUSED = "client_webinar_entered:demo:2"
 
@@ -29,14 +29,15 @@ async def events(valkey_url: str, heard: SiteReceiver) -> AsyncIterator[Sending]
 
 
 async def site(events: Sending, *words: str, status: int = 0, url: str = "") -> str:
-    """What the command prints; its exit status must be this one."""
+    """What the command prints; its exit status must be this one. It runs beside the worker, in a thread of its own."""
     made = events.settings
-    code, said = await command(
-        "site", *words, ROOM_SERVER_REDIS_URL=str(made.redis_url), ROOM_SERVER_SITE_EVENTS_SECRET=SECRET,
-        ROOM_SERVER_SITE_EVENTS_URL=url or made.site_events_url,
-    )  # fmt: skip
-    assert code == status, said
-    return said
+    environment = {
+        "ROOM_SERVER_SITE_EVENTS_SECRET": SECRET,
+        "ROOM_SERVER_SITE_EVENTS_URL": url or made.site_events_url,
+    }
+    result = await asyncio.to_thread(Terminal(str(made.redis_url)).run, "site", *words, **environment)
+    assert result.exit_code == status, result.output
+    return result.output
 
 
 async def park(events: Sending) -> None:
