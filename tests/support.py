@@ -42,6 +42,8 @@ PATIENCE = 60.0
 """Seconds that a test waits for what must come: only a failure takes that long, however slow and busy the machine."""
 SLACK = 5.0
 """Seconds that a slow and busy machine may add to what the product promises to do in time."""
+LOW_PRIORITY = ("nice", "-n", "10")
+"""Before a program that takes much of the processor, so that the deadlines in other tests that run are met."""
 AT = utc_now().replace(microsecond=0)
 """When the webinars of tests are planned, and begin and end unless it is said: as the tests begin, on whatever day."""
 OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
@@ -74,6 +76,13 @@ async def few_at_once(acts: Iterable[Awaitable[T]]) -> list[T]:
     while part := list(islice(waiting, 20)):
         results += await asyncio.gather(*part)
     return results
+
+
+async def persistent(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+    """The answer of a caller that repeats, as our pages do, what Redis was too slow for (503)."""
+    while (answer := await send()).status_code == 503:
+        await asyncio.sleep(0.1)
+    return answer
 
 
 @contextlib.contextmanager

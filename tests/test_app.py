@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.support import (
     TOKEN_SECRET,
     Site,
     next_state,
+    persistent,
     room,
     serving,
     settings_for,
@@ -132,7 +134,8 @@ async def test_of_fifty_starts_at_two_processes_one_takes_effect_and_every_socke
     async with serving(settings) as one, serving(settings) as other:
         await transactions(one.store).create(room())
         async with holding([one, other], 10) as heard:
-            answers = await asyncio.gather(*((one, other)[number % 2].status("start") for number in range(50)))
+            starts = (partial((one, other)[number % 2].status, "start") for number in range(50))
+            answers = await asyncio.gather(*map(persistent, starts))
             await other.status("stop")
     expected = {"webinar_id": "w", "status": "live", "version": 2, "cta_visibility": "hidden"}
     duplicates = [answer.json().pop("duplicate") for answer in answers]

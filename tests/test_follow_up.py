@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections import Counter
+from functools import partial
 from typing import NamedTuple
 
 from room_server import attendance_report
@@ -12,7 +13,7 @@ from room_server.core.messages import MessageKind
 from room_server.core.room import RosterEntry
 from room_server.state import roster
 from room_server.state.outbox import Outbox
-from tests.support import AT, Site, eventually, few_at_once, room, serving, settings_for, wait_until
+from tests.support import AT, Site, eventually, few_at_once, persistent, room, serving, settings_for, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi, flood, take_and_hang
 from tests.telegram.conftest import api
 from tests.terminal import running
@@ -68,9 +69,9 @@ async def hold(site: Site) -> None:
     await site.transactions.create(planned)
     await roster.import_roster(site.store, "w", [person(lead) for lead in LEADS], replace=False)
     await site.status("start")
-    await few_at_once(site.entered(lead) for lead in ENTER)
+    await few_at_once(persistent(partial(site.entered, lead)) for lead in ENTER)
     await site.status("stop")
-    answers = await few_at_once(site.completed(lead) for lead in COMPLETE)
+    answers = await few_at_once(persistent(partial(site.completed, lead)) for lead in COMPLETE)
     assert {answer.json()["attended"] for answer in answers} == {True}
 
 

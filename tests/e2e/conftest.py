@@ -16,7 +16,7 @@ from playwright.async_api import Browser, Playwright, async_playwright
 from tests.conftest import tasks_end
 from tests.e2e.visitors import Visitors
 from tests.e2e.wire import Wire
-from tests.support import PATIENCE, Site, serving, settings_for
+from tests.support import LOW_PRIORITY, PATIENCE, Site, serving, settings_for
 
 NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 QUIET = [
@@ -59,7 +59,14 @@ def chromium() -> Iterator[str]:
     if program is None:
         pytest.fail(f"no browser: none of {', '.join(NAMES)} is on the PATH; `make test` installs it")
     with tempfile.TemporaryDirectory(prefix="rs-", ignore_cleanup_errors=True) as folder:
-        command = [program, *QUIET, "--remote-debugging-port=0", f"--user-data-dir={folder}", "about:blank"]
+        command = [
+            *LOW_PRIORITY,
+            program,
+            *QUIET,
+            "--remote-debugging-port=0",
+            f"--user-data-dir={folder}",
+            "about:blank",
+        ]
         # A group of its own: Debian's program is a script, which the browser would outlive.
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 
 import httpx
@@ -37,6 +38,7 @@ from tests.support import (
     Site,
     eventually,
     few_at_once,
+    persistent,
     serving,
     settings_for,
     wait_until,
@@ -242,11 +244,11 @@ async def hold(story: Story, with_trouble: bool) -> None:
         lambda: "👋 <b>Лид 2</b> сейчас на вебинаре «Webinar»." in story.api.texts(503), "the partner knows"
     )
     assert time.monotonic() - began < 2 + SLACK
-    await few_at_once(site.entered(one) for one in story.leads)
+    await few_at_once(persistent(partial(site.entered, one)) for one in story.leads)
     await story.no_message_waits()
     story.faults.while_ending(with_trouble)
     await site.status("stop")
-    await few_at_once(site.completed(one) for one in story.leads[::2])
+    await few_at_once(persistent(partial(site.completed, one)) for one in story.leads[::2])
     await eventually(lambda: classified(story), "all are evaluated", seconds=180)
     await story.no_message_waits()
 
