@@ -1,4 +1,5 @@
 """What registered leads are told of a webinar by Telegram before it ends: reminders, a new time, that it is called off.
+And which messages have become wrong while they waited.
 
 Each announcement goes to every registered lead with a chat, once for each planned time. It has a moment at which it is
 due; the schedule of these moments is stored with the room, so it moves with the webinar.
@@ -71,12 +72,19 @@ def is_announced(room: Room, name: str) -> bool:
     return name in reminders(room)
 
 
+def can_be_outdated(message: Message) -> bool:
+    """Whether the message tells of a plan or of what goes on now, which may not be so any more when it is sent."""
+    return message.planned_at is not None or message.kind is MessageKind.ARRIVAL
+
+
 def is_outdated(message: Message, room: Room, entry: RosterEntry | None, now: datetime) -> bool:
     """Whether the message says something that is not so any more, and must not be sent.
 
-    So does what tells of the plan to a lead that is not registered any more, and a reminder that would come after the
-    planned time, unless it tells of the start.
+    So does what tells of the plan to a lead that is not registered any more, a reminder that would come after the
+    planned time, unless it tells of the start, and after the end that a lead is in the room.
     """
+    if message.kind is MessageKind.ARRIVAL:
+        return room.status not in ON_AIR
     if message.planned_at is None:
         return False
     if entry is None or message.planned_at != room.scheduled_at or not is_announced(room, message.name):

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from room_server.clock import utc_now
 from room_server.core import delivery as deliveries
-from room_server.core.announcements import is_outdated
+from room_server.core.announcements import can_be_outdated, is_outdated
 from room_server.core.delivery import LEASE, Delivery, Outcome, Transition
 from room_server.core.messages import DeliveryStatus, MessageKind
 from room_server.core.room import Recording
@@ -202,13 +202,13 @@ class Dispatch:
         return await self._sender.send(message.chat_id, message.html, lease_ends - clock())
 
     async def _is_current(self, work: Work, message: OutgoingMessage) -> bool:
-        """Whether the recording is still the one that the text links, and the plan still as the text tells it.
+        """Whether the recording is still the one that the text links, and what the text tells of the webinar still so.
 
-        This is read after the claim. So once `webinar set` has answered, no message goes out with the old link or time,
-        except those whose request to Telegram has begun.
+        This is read after the claim. So once `webinar set` or a stop has answered, no message goes out with the old
+        link, the old time or what is over, except those whose request to Telegram has begun.
         """
         delivery = work.stored.delivery
-        if delivery.kind is not MessageKind.RECORDING and delivery.planned_at is None:
+        if delivery.kind is not MessageKind.RECORDING and not can_be_outdated(delivery):
             return True
         facts = await self._outbox.store.load(work.entry.webinar_id, delivery.lead_id)
         if delivery.kind is MessageKind.RECORDING:

@@ -10,13 +10,14 @@ from room_server.core.announcements import (
     ANNOUNCEMENTS,
     JUST_NOW,
     REMINDERS,
+    can_be_outdated,
     is_announced,
     is_outdated,
     reminders,
     rescheduled,
 )
 from room_server.core.delivery import Delivery
-from room_server.core.messages import MESSAGE_NAMES, MOMENTS, DeliveryStatus, MessageKind, Moment
+from room_server.core.messages import AFTER_THE_END, MESSAGE_NAMES, MOMENTS, DeliveryStatus, MessageKind, Moment
 from room_server.core.room import Room
 from tests.core.builders import NOW, entry, room
 
@@ -123,11 +124,15 @@ def test_who_cancels_takes_the_reminders_back_and_tells_it() -> None:
         (message(MessageKind.CANCELLED), planned(cancelled_at=NOW), False),
         (message(MessageKind.CANCELLED), planned(), True),
         (message(MessageKind.FOLLOW_UP, planned_at=None), planned(cancelled_at=NOW), False),
-        (message(MessageKind.ARRIVAL, planned_at=None), planned("finished"), False),
+        (message(MessageKind.ARRIVAL, planned_at=None), planned("live", started_at=NOW), False),
+        (message(MessageKind.ARRIVAL, planned_at=None), planned("paused", started_at=NOW), False),
+        (message(MessageKind.ARRIVAL, planned_at=None), planned("finished"), True),
+        (message(MessageKind.ARRIVAL, planned_at=None), planned("archived"), True),
     ],
 )
 def test_what_is_not_so_any_more_is_not_sent(sent: Delivery, now_is: Room, outdated: bool) -> None:
     assert is_outdated(sent, now_is, entry(), NOW) is outdated
+    assert can_be_outdated(sent) or not outdated
 
 
 def test_no_reminder_comes_after_the_planned_time_but_that_of_the_start() -> None:
@@ -135,6 +140,10 @@ def test_no_reminder_comes_after_the_planned_time_but_that_of_the_start() -> Non
 
     assert is_outdated(message(MessageKind.REMINDER, "15m"), planned(), entry(), late)
     assert not is_outdated(message(MessageKind.REMINDER, "start"), planned("live", started_at=NOW), entry(), late)
+
+
+def test_what_follows_the_classification_is_never_outdated() -> None:
+    assert not any(can_be_outdated(message(kind, planned_at=None)) for kind in AFTER_THE_END)
 
 
 def test_who_was_withdrawn_hears_no_more_of_the_plan() -> None:

@@ -1,18 +1,21 @@
 """Messages about a plan, from the outbox to the chat: what is not so any more is not sent, however far it had come."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 from room_server.clock import utc_now
 from room_server.core.decision_types import Command
-from room_server.core.messages import Actor, Entered, Role, SetStatus
+from room_server.core.messages import Actor, Entered, Inbound, Role, SetStatus
 from room_server.core.planning import PlanWebinar
 from room_server.core.room import Room, RosterEntry
+from room_server.ids import new_id
 from room_server.jobs.announcements import Announcements
 from room_server.operations import webinars
 from room_server.state.roster import import_roster, withdraw
 from room_server.telegram import texts
-from tests.support import OPERATOR, eventually, transactions, wait_until
+from tests.proxy import proxy_to
+from tests.support import OPERATOR, PATIENCE, eventually, transactions, wait_until
 from tests.telegram.bot_api import BotApi, take_slowly
 from tests.telegram.outgoing import Outgoing
 
@@ -110,14 +113,55 @@ async def test_a_reminder_says_how_long_it_is_until_then_when_it_is_sent(outgoin
     assert {text.partition(":")[0] for text in api.texts(11)} == {"⏰ Участник, вебинар «Webinar» начнётся через 26 ч"}
 
 
-async def enter(outgoing: Outgoing, lead: int) -> None:
-    """The webinar starts, and the lead enters."""
-    speaker = Actor(role=Role.SPEAKER, subject="speaker", webinar_id="w")
-    for actor, hook in (
-        (speaker, SetStatus(webinar_id="w", status="start")),
-        (OPERATOR, Entered(webinar_id="w", lead_id=lead, timestamp=1)),
-    ):
-        await transactions(outgoing.store).apply(Command(id="c", actor=actor, hook=hook))
+CLAIM = b'"kind":"arrival","status":"sending"'
+SPEAKER = Actor(role=Role.SPEAKER, subject="speaker", webinar_id="w")
+
+
+async def apply(outgoing: Outgoing, actor: Actor, hook: Inbound) -> None:
+    await transactions(outgoing.store).apply(Command(id=new_id(), actor=actor, hook=hook))
+
+
+async def enter(outgoing: Outgoing, *leads: int) -> None:
+    """The webinar starts, and the leads enter."""
+    await apply(outgoing, SPEAKER, SetStatus(webinar_id="w", status="start"))
+    for lead in leads:
+        await apply(outgoing, OPERATOR, Entered(webinar_id="w", lead_id=lead, timestamp=1))
+
+
+async def with_partners(outgoing: Outgoing, *entries: RosterEntry) -> None:
+    """These leads are registered, and their partners are told that they come."""
+    await prepare(outgoing, range(0))
+    await import_roster(outgoing.store, "w", entries, replace=False)
+    await plan(outgoing, tell_arrivals=True)
+
+
+async def test_after_the_end_no_partner_hears_that_somebody_is_there(outgoing: Outgoing, api: BotApi) -> None:
+    """A group gets 20 messages a minute, so what tells it who has come may still wait at the end."""
+    await with_partners(outgoing, *(RosterEntry(lead_id=lead, partner_chat_id=-9) for lead in (1, 2)))
+    await enter(outgoing, 1, 2)
+    async with outgoing.delivering():
+        await wait_until(lambda: api.texts(-9), "the group hears of the first")
+        await apply(outgoing, SPEAKER, SetStatus(webinar_id="w", status="stop"))
+        results = [await ended(outgoing, lead, "arrival") for lead in (1, 2)]
+
+    assert sorted(results) == [("sent", None), ("undeliverable", "outdated")]
+    assert len(api.tries) == 1
+
+
+async def test_nor_one_whose_message_was_made_before_the_end_and_waited_for_its_moment(
+    outgoing: Outgoing, api: BotApi, valkey_url: str
+) -> None:
+    await with_partners(outgoing, RosterEntry(lead_id=1, partner_chat_id=11))
+    async with proxy_to(valkey_url) as proxy, outgoing.delivering(redis_url=proxy.url):
+        claim = proxy.hold(CLAIM)
+        await enter(outgoing, 1)
+        async with asyncio.timeout(PATIENCE):
+            await claim.arrived.wait()
+        await apply(outgoing, SPEAKER, SetStatus(webinar_id="w", status="stop"))
+        claim.released.set()
+        result = await ended(outgoing, 1, "arrival")
+
+    assert (result, api.tries) == (("undeliverable", "outdated"), [])
 
 
 async def test_urgent_messages_go_before_all_others(outgoing: Outgoing, api: BotApi) -> None:
