@@ -23,7 +23,7 @@ from room_server.process import vital
 from room_server.site.worker import deliver, forget_unseen
 from room_server.state import bot
 from room_server.state.evaluation_schedule import ScheduledEvaluation
-from room_server.state.heartbeat import Heartbeat, node_name
+from room_server.state.heartbeat import Heartbeat, TelegramStatus, node_name
 from room_server.state.outbox import Outbox
 from room_server.state.startup import State
 from room_server.state.store import Store
@@ -54,9 +54,13 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
     """Evaluate and deliver until `stopping` is set; what is in hand is finished first. Raises ConfigurationError."""
     texts.check_standard()
     owner, transactions = node_name(), Transactions(state.store, settings.evaluation_grace)
-    async with open_sender(settings) as sender, receiving(settings, state, sender), asyncio.TaskGroup() as tasks:
+    async with (
+        open_sender(settings) as sender,
+        receiving(settings, state, sender) as telegram,
+        asyncio.TaskGroup() as tasks,
+    ):
         worker = Worker(Outbox(state.store), sender, owner, stopping)
-        heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0, "telegram": sender.status})
+        heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0, "telegram": telegram()})
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
         tasks.create_task(evaluate(Evaluations(transactions, stopping), state.store.keys.tags, stopping))
@@ -88,24 +92,25 @@ async def may_receive(settings: Settings, state: State, sender: Sender) -> bool:
 
 
 @asynccontextmanager
-async def receiving(settings: Settings, state: State, sender: Sender) -> AsyncIterator[None]:
-    """Receive the updates of the bot and send its replies, as long as the block runs.
+async def receiving(settings: Settings, state: State, sender: Sender) -> AsyncIterator[Callable[[], TelegramStatus]]:
+    """Receive the updates of the bot and send its replies, as long as the block runs; gives what is known of Telegram.
 
     Whatever is wrong with that stops no evaluation and no delivery.
     """
     if not await may_receive(settings, state, sender):
-        yield
+        yield lambda: sender.status
         return
     stopping = asyncio.Event()
     async with open_calls(settings) as calls, asyncio.TaskGroup() as tasks:
         replying = tasks.create_task(ReplySender(state.store, sender, calls).run(stopping))
-        receiver = tasks.create_task(Receiver(settings, state.store, sender, node_name()).run(calls))
+        receiver = Receiver(settings, state.store, sender, node_name())
+        receives = tasks.create_task(receiver.run(calls))
         try:
-            yield
+            yield lambda: "no_updates" if receiver.is_failing and sender.status == "ok" else sender.status
         finally:
-            receiver.cancel()
+            receives.cancel()
             stopping.set()
-            await asyncio.wait([replying, receiver])
+            await asyncio.wait([replying, receives])
 
 
 async def evaluate(evaluations: Evaluations, tags: tuple[str, ...], stopping: asyncio.Event) -> None:

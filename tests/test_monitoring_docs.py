@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -15,6 +15,7 @@ from room_server.core.messages import EMITTED, INBOUND, DeliveryStatus, Role
 from room_server.core.room import Status
 from room_server.core.site_delivery import AnswerKind
 from room_server.errors import PROBLEMS
+from room_server.state.heartbeat import TelegramStatus
 from room_server.telemetry.prometheus import FAMILIES
 from tests.site.sending import known
 from tests.support import Site
@@ -34,7 +35,11 @@ VALUES: dict[str, set[str]] = {
     "answer": {kind.value for kind in AnswerKind},
     "outcome": {"accepted", *PROBLEMS},
     "role": {role.value for role in Role},
-    "status": {*(fate.value for fate in DeliveryStatus), *(status.value for status in Status)},
+    "status": {
+        *(fate.value for fate in DeliveryStatus),
+        *(status.value for status in Status),
+        *get_args(TelegramStatus),
+    },
 }
 """The values of each label."""
 

@@ -26,7 +26,7 @@ from tests.core.builders import WEBINAR, complete, enter, stop
 from tests.outage import own_redis
 from tests.state.acts import done
 from tests.support import AT, PATIENCE, eventually, room, settings_for, sigterm, transactions, wait_until
-from tests.telegram.bot_api import TOKEN, BotApi
+from tests.telegram.bot_api import TOKEN, BotApi, problem
 from tests.telegram.conftest import api
 from tests.telegram.socks import proxy_named
 
@@ -92,6 +92,18 @@ async def test_everyone_is_evaluated_without_telegram_and_the_report_says_why_me
             return [node.telegram for node in await heartbeat.living(state.store)] == [status]
 
         await eventually(reported, "the worker reports what it knows")
+
+
+async def test_a_worker_reports_that_no_updates_come_as_long_as_they_do_not(valkey_url: str, api: BotApi) -> None:
+    made = settings(valkey_url, api)
+    api.inbox.refusals.append(problem(409, "Conflict: terminated by other getUpdates request"))
+    async with open_state(made) as state, working_beside(made, state):
+        for expected in ("no_updates", "ok"):
+
+            async def reported(status: str = expected) -> bool:
+                return [node.telegram for node in await heartbeat.living(state.store)] == [status]
+
+            await eventually(reported, f"the worker reports {expected}")
 
 
 async def test_no_lead_is_evaluated_before_the_grace_is_over(valkey_url: str) -> None:

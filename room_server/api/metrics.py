@@ -90,6 +90,7 @@ class Metrics:
             (P + "redis_up",): 1,
             (P + "partitions_away",): read.partitions_away,
             **{(P + "processes", kind): number for kind, number in read.processes.items()},
+            **{(P + "telegram_workers", status): number for status, number in read.telegram.items()},
             **{(P + "webinars", status): number for status, number in read.webinars.items()},
             **{(P + "messages", status): number for status, number in read.messages.items()},
             (P + "longest_live_seconds",): read.longest_live,

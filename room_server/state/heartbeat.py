@@ -32,9 +32,10 @@ ALIVE_SECONDS = 6
 """Time to live of a report: several beats, and less than the ten seconds in which counts must be right again."""
 
 
-TelegramStatus = Literal["ok", "no_answer", "dry_run", "proxy_unusable", "token_refused"]
-"""What a worker knows of Telegram: it takes the token; has not answered yet; is not used, since there is no token;
-cannot be asked, since a variable names no proxy; refuses the token. Each is worse than those before it."""
+TelegramStatus = Literal["ok", "no_updates", "no_answer", "dry_run", "proxy_unusable", "token_refused"]
+"""What a worker knows of Telegram: it takes the token; does, and the bot's updates do not come; has not answered yet;
+is not used, since there is no token; cannot be asked, since a variable names no proxy; refuses the token. Each is worse
+than those before it."""
 
 
 class Report(Struct, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ all numbers but `partitions_away`.
 import asyncio
 from collections import Counter
 from functools import partial
+from typing import get_args
 
 from msgspec import Struct
 from redis.exceptions import RedisError
@@ -18,6 +19,7 @@ from room_server.errors import StateUnavailable
 from room_server.state import heartbeat, webinars
 from room_server.state.bulk_reads import ANSWER_SECONDS, answer
 from room_server.state.evaluation_schedule import EvaluationSchedule, Schedule
+from room_server.state.heartbeat import TelegramStatus
 from room_server.state.outbox import Outbox
 from room_server.state.redis.retry import deadline
 from room_server.state.site_standing import ReceiverStanding, receivers
@@ -29,6 +31,8 @@ class QueueStats(Struct, frozen=True, kw_only=True):
 
     processes: dict[str, int]
     """By kind: `web`, `worker`."""
+    telegram: dict[str, int]
+    """Workers by what they know of Telegram; every status is there."""
     messages: dict[str, int]
     """By status; every status is there."""
     webinars: dict[str, int]
@@ -62,10 +66,12 @@ async def read(store: Store) -> QueueStats:
         )
     evaluations, evaluation_lag, delivery_lag = lags
     kinds = Counter(node.kind for node in nodes)
+    known = Counter(node.telegram for node in nodes if node.kind == "worker")
     statuses = Counter(room.status for room in rooms)
     started = [room.started_at for room in rooms if room.status is Status.LIVE and room.started_at is not None]
     return QueueStats(
         processes={"web": kinds["web"], "worker": kinds["worker"]},
+        telegram={status: known[status] for status in get_args(TelegramStatus)},
         messages={status.value: messages.get(status.value, 0) for status in DeliveryStatus},
         webinars={status.value: statuses[status] for status in Status},
         longest_live=max((now - min(started)).total_seconds(), 0.0) if started else 0.0,

@@ -86,6 +86,7 @@ FAMILIES: dict[str, Family] = {
     P + "evaluation_lag_seconds": Family(GAUGE, "How long the first of them has been due."),
     P + "delivery_lag_seconds": Family(GAUGE, "How long the first message on its way has been due."),
     P + "messages": Family(GAUGE, "Telegram messages that stand in each status.", ("status",)),
+    P + "telegram_workers": Family(GAUGE, "Living workers by what they know of Telegram.", ("status",)),
     P + "site_events_lag": Family(GAUGE, "Events that wait for a receiver.", ("receiver",)),
     P + "site_events_oldest_seconds": Family(GAUGE, "Age of the oldest event that waits.", ("receiver",)),
     P + "site_events_parked": Family(GAUGE, "Events that a receiver refused, parked for a person.", ("receiver",)),

@@ -70,7 +70,8 @@ async def test_a_worker_is_missed_and_the_site_serves_all_the_same(site: Site) -
     ("found", "told"),
     [
         (["ok"], "ok"),
-        (["ok", "no_answer"], "no_answer"),
+        (["ok", "no_updates"], "no_updates"),
+        (["no_updates", "no_answer"], "no_answer"),
         (["dry_run", "no_answer", "ok"], "dry_run"),
         (["proxy_unusable", "dry_run"], "proxy_unusable"),
         (["ok", "token_refused", "proxy_unusable"], "token_refused"),

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 
@@ -11,7 +12,7 @@ from room_server.core.messages import DeliveryStatus
 from room_server.core.room import Status
 from room_server.errors import StateUnavailable
 from room_server.state import heartbeat, queue_stats, roster
-from room_server.state.heartbeat import Report
+from room_server.state.heartbeat import Report, TelegramStatus
 from room_server.state.outbox import Outbox
 from room_server.state.queue_stats import QueueStats
 from room_server.state.redis import embedded
@@ -35,6 +36,7 @@ def milliseconds_ago(seconds: float) -> float:
 async def test_an_empty_redis_has_nothing_that_is_late(any_store: Store) -> None:
     assert await queue_stats.read(any_store) == QueueStats(
         processes={"web": 0, "worker": 0},
+        telegram=dict.fromkeys(get_args(TelegramStatus), 0),
         messages={fate.value: 0 for fate in DeliveryStatus},
         webinars={status.value: 0 for status in Status},
         longest_live=0,
@@ -53,6 +55,16 @@ async def test_the_living_processes_are_counted_by_kind(any_store: Store) -> Non
         await heartbeat.announce(any_store, word)
 
     assert (await queue_stats.read(any_store)).processes == {"web": 2, "worker": 1}
+
+
+async def test_living_workers_are_counted_by_what_they_know_of_telegram(any_store: Store) -> None:
+    statuses: list[TelegramStatus] = ["ok", "no_updates", "no_updates"]
+    for number, status in enumerate(statuses):
+        await heartbeat.announce(any_store, Report(node=f"n-{number}", kind="worker", total=0, telegram=status))
+    await heartbeat.announce(any_store, Report(node="web", kind="web", total=0))
+    counted = (await queue_stats.read(any_store)).telegram
+
+    assert {status: count for status, count in counted.items() if count} == {"ok": 1, "no_updates": 2}
 
 
 async def test_webinars_are_counted_by_status_and_the_longest_live_one_is_timed(any_store: Store) -> None:

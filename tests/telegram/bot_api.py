@@ -49,6 +49,10 @@ class Inbox:
         """Every getUpdates."""
         self.refusals: deque[Response] = deque()
         """Answers for the next questions for updates."""
+        self.trouble: dict[str, Any] = {}
+        """Why updates do not get through to the webhook (Bot API, WebhookInfo)."""
+        self.looked = 0
+        """How often the bot asked for that."""
         self.came = asyncio.Event()
 
     def put(self, **update: Any) -> int:
@@ -97,6 +101,13 @@ class Inbox:
         """SetWebhook."""
         self.webhook = await request.json()
         return done()
+
+    async def tell_webhook(self, _: Request) -> Response:
+        """GetWebhookInfo."""
+        self.looked += 1
+        url = self.webhook["url"] if self.webhook else ""
+        known = {"url": url, "pending_update_count": len(self.waiting), **self.trouble}
+        return JSONResponse({"ok": True, "result": known})
 
     async def delete_webhook(self, _: Request) -> Response:
         """DeleteWebhook."""
@@ -266,6 +277,7 @@ async def bot_api(port: int = 0) -> AsyncIterator[BotApi]:
         Route("/bot{token}/getMe", api.introduce, methods=["POST"]),
         Route("/bot{token}/getUpdates", api.known(api.inbox.give), methods=["POST"]),
         Route("/bot{token}/setWebhook", api.known(api.inbox.set_webhook), methods=["POST"]),
+        Route("/bot{token}/getWebhookInfo", api.known(api.inbox.tell_webhook), methods=["POST"]),
         Route("/bot{token}/deleteWebhook", api.known(api.inbox.delete_webhook), methods=["POST"]),
         Route("/bot{token}/answerCallbackQuery", api.known(api.inbox.answer_button), methods=["POST"]),
     ]
@@ -277,6 +289,7 @@ async def bot_api(port: int = 0) -> AsyncIterator[BotApi]:
         yield api
     finally:
         api.closing.set()
+        api.inbox.came.set()  # who waits for updates waits no longer
         await end(server, task)
         listening.close()
 

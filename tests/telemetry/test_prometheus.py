@@ -107,6 +107,7 @@ def test_a_name_ends_in_its_unit() -> None:
         *("room_server_processes", "room_server_webinars", "room_server_evaluations", "room_server_messages"),
         *("room_server_partitions_away", "room_server_site_events_lag", "room_server_site_events_parked"),
         *("room_server_site_events_off", "room_server_socket_writers", "room_server_watch_pending_leads"),
+        "room_server_telegram_workers",
     }
 
 
