@@ -29,8 +29,10 @@ from room_server.state.startup import State
 from room_server.state.store import Store
 from room_server.telegram import texts
 from room_server.telegram.calls import open_calls
+from room_server.telegram.dispatch import Telegram
 from room_server.telegram.receiver import Receiver
 from room_server.telegram.replies import ReplySender
+from room_server.telegram.room_links import RoomLinks
 from room_server.telegram.sender import Sender, open_sender
 from room_server.telegram.worker import Worker, pause
 from room_server.telemetry import tracing
@@ -56,11 +58,12 @@ async def work(settings: Settings, state: State, stopping: asyncio.Event) -> Non
     owner, transactions = node_name(), Transactions(state.store, settings.evaluation_grace)
     async with (
         open_sender(settings) as sender,
-        receiving(settings, state, sender) as telegram,
+        receiving(settings, state, sender) as status,
         asyncio.TaskGroup() as tasks,
     ):
-        worker = Worker(Outbox(state.store), sender, owner, stopping)
-        heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0, "telegram": telegram()})
+        telegram = Telegram(sender, RoomLinks(settings, state.store))
+        worker = Worker(Outbox(state.store), telegram, owner, stopping)
+        heartbeat = Heartbeat(state.store, owner, lambda: {"kind": "worker", "total": 0, "telegram": status()})
         beating = tasks.create_task(heartbeat.beat())
         tasks.create_task(worker.run()).add_done_callback(lambda _: beating.cancel())
         tasks.create_task(evaluate(Evaluations(transactions, stopping), state.store.keys.tags, stopping))

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -25,8 +25,6 @@ from room_server.telegram.deep_links import open_links
 from room_server.transactions import Transactions
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-LINK_VALIDITY = timedelta(days=14)
-"""How long personal links are valid after the planned time, unless told otherwise; most webinars move by less."""
 OPERATOR = Actor(role=Role.SYSTEM, subject="operator")
 
 

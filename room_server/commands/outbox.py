@@ -209,5 +209,5 @@ async def _text(store: Store, webinar_id: str, delivery: Delivery) -> str:
         return f"    ({refusal.detail})"
     if facts.room is None:
         return "    (the webinar is gone)"
-    text = texts.compose(delivery, facts, utc_now())
+    text = texts.compose(delivery, facts, utc_now(), "(the lead's personal link)")
     return "\n".join(f"    {line}" for line in text.splitlines())

@@ -13,7 +13,6 @@ import click
 
 from room_server import auth
 from room_server.commands.common import (
-    LINK_VALIDITY,
     OPERATOR,
     load_room,
     run,
@@ -36,6 +35,7 @@ from room_server.operations.leads import Withdrawn, import_leads
 from room_server.operations.leads import withdraw as operate
 from room_server.state import roster as rosters
 from room_server.state import short_links
+from room_server.state.short_links import LINK_VALIDITY
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from room_server.token_secret import with_token_secret

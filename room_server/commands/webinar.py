@@ -8,7 +8,6 @@ import msgspec
 from room_server import attendance_report
 from room_server.clock import utc_now
 from room_server.commands.common import (
-    LINK_VALIDITY,
     OPERATOR,
     at_options,
     listed,
@@ -25,6 +24,7 @@ from room_server.core.room import PublicRoom, Room, Status
 from room_server.errors import webinar_unknown
 from room_server.operations import webinars
 from room_server.state.evaluation_schedule import EvaluationSchedule
+from room_server.state.short_links import LINK_VALIDITY
 from room_server.state.store import Store
 from room_server.transactions import Transactions
 

@@ -23,6 +23,7 @@ from room_server.state import bindings
 from room_server.state.outbox import FollowOn, Outbox, OutboxEntry, StoredDelivery
 from room_server.telegram import texts
 from room_server.telegram.pacing import SendRateLimiter
+from room_server.telegram.room_links import RoomLinks
 from room_server.telegram.sender import Sender
 from room_server.telemetry import tracing
 
@@ -45,6 +46,13 @@ class Work(NamedTuple):
     stored: StoredDelivery
 
 
+class Telegram(NamedTuple):
+    """What messages need of the bot: who sends them, and the personal links that they hold."""
+
+    sender: Sender
+    links: RoomLinks
+
+
 class OutgoingMessage(NamedTuple):
     """What is sent where; `recording` is the one that the text links."""
 
@@ -56,9 +64,9 @@ class OutgoingMessage(NamedTuple):
 class Dispatch:
     """Handles the entries of one worker; `owner` is unique to its process."""
 
-    def __init__(self, outbox: Outbox, sender: Sender, owner: str, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, outbox: Outbox, telegram: Telegram, owner: str, clock: Callable[[], datetime] = utc_now) -> None:
         self._outbox = outbox
-        self._sender = sender
+        self._sender, self._links = telegram
         self._owner = owner
         self._now = clock
         self._claims = count(1)
@@ -133,7 +141,9 @@ class Dispatch:
             elif deliveries.is_moved(delivery, facts.recording):
                 instead = deliveries.moved(delivery, facts, self._now())
             else:
-                return OutgoingMessage(chat_id, texts.compose(delivery, facts, self._now()), facts.recording)
+                now = self._now()
+                link = None if self._sender.is_dry_run else await self._links.url(delivery, facts.room, now)
+                return OutgoingMessage(chat_id, texts.compose(delivery, facts, now, link), facts.recording)
         except UnreadableRecord as refusal:
             instead = self._parked(work, refusal.detail)
         except StateUnavailable:

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 from room_server.errors import StateUnavailable
 from room_server.state.outbox import Outbox, OutboxEntry
-from room_server.telegram.dispatch import RETRY_SECONDS, Dispatch
-from room_server.telegram.sender import IN_FLIGHT, Sender
+from room_server.telegram.dispatch import RETRY_SECONDS, Dispatch, Telegram
+from room_server.telegram.sender import IN_FLIGHT
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +25,13 @@ CLAIM_EVERY = 1.0
 class Worker:
     """Delivers the messages of all partitions; `owner` is unique to this process."""
 
-    def __init__(self, outbox: Outbox, sender: Sender, owner: str, stopping: asyncio.Event) -> None:
+    def __init__(self, outbox: Outbox, telegram: Telegram, owner: str, stopping: asyncio.Event) -> None:
         self._outbox = outbox
         self._tags = outbox.store.keys.tags
-        self._sender = sender
+        self._sender = telegram.sender
         self._owner = owner
         self._stopping = stopping
-        self._dispatch = Dispatch(outbox, sender, owner)
+        self._dispatch = Dispatch(outbox, telegram, owner)
         self._free = asyncio.Semaphore(IN_FLIGHT)
 
     async def run(self) -> None:

@@ -16,12 +16,20 @@ from room_server.jobs.evaluation import Evaluations
 from room_server.state import roster
 from room_server.state.outbox import Outbox
 from room_server.state.startup import State, open_state
-from room_server.telegram.sender import open_sender
+from room_server.state.store import Store
+from room_server.telegram.dispatch import Telegram
+from room_server.telegram.room_links import RoomLinks
+from room_server.telegram.sender import Sender, open_sender
 from room_server.telegram.worker import Worker
 from tests.support import AT, PATIENCE, eventually, room, transactions
 from tests.telegram.bot_api import BotApi
 
 ROOM = room(status=Status.FINISHED, started_at=AT, finished_at=AT, no_recording=True)
+
+
+def telegram_of(store: Store, sender: Sender, settings: Settings | None = None) -> Telegram:
+    """What messages need of a bot with this sender."""
+    return Telegram(sender, RoomLinks(settings or Settings(), store))
 
 
 class Outgoing:
@@ -102,7 +110,8 @@ class Outgoing:
             for number in range(workers):
                 state = await stack.enter_async_context(open_state(settings))
                 sender = await stack.enter_async_context(open_sender(settings))
-                made.append(Worker(Outbox(state.store), sender, f"w{number}", stopping))
+                telegram = telegram_of(state.store, sender, settings)
+                made.append(Worker(Outbox(state.store), telegram, f"w{number}", stopping))
             async with asyncio.TaskGroup() as tasks:
                 for worker in made:
                     tasks.create_task(worker.run())

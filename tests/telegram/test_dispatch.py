@@ -35,7 +35,7 @@ from tests.telegram.bot_api import (
     take_and_cut,
     take_and_hang,
 )
-from tests.telegram.outgoing import Outgoing
+from tests.telegram.outgoing import Outgoing, telegram_of
 
 HOUR = timedelta(hours=1)
 BLOCKED = refuse(403, "Forbidden: bot was blocked by the user")
@@ -222,7 +222,7 @@ async def test_an_entry_that_is_handled_twice_at_once_is_tried_once(
     tag = outgoing.store.keys.tags[0]
     await outgoing.outbox.open(tag)
     entries = await outgoing.outbox.read_new(tag, "w0", 100)
-    dispatch = Dispatch(outgoing.outbox, Sender(None), "w0")
+    dispatch = Dispatch(outgoing.outbox, telegram_of(outgoing.store, Sender(None)), "w0")
 
     await asyncio.gather(*(dispatch.handle(entry) for entry in entries for _ in range(3)))
 
@@ -394,7 +394,7 @@ async def test_an_entry_is_done_with_as_asked(outgoing: Outgoing, standing: Any,
     await outgoing.outbox.update("w", stored, replace(stored.delivery, at=now, **fields), FollowOn())
     await outgoing.outbox.open(tag)
     (entry,) = await outgoing.outbox.read_new(tag, "w0", 10)
-    await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
+    await Dispatch(outgoing.outbox, telegram_of(outgoing.store, Sender(None)), "w0").handle(entry)
 
     assert await outgoing.status(11) == after
     assert (await ask("XLEN", keys.urgent(tag)), await ask("ZCARD", keys.due(tag))) == (0, due)

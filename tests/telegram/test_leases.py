@@ -11,7 +11,7 @@ from room_server.state.outbox import FollowOn, OutboxEntry
 from room_server.telegram.dispatch import Dispatch
 from room_server.telegram.sender import Sender
 from tests.telegram.bot_api import BotApi, take
-from tests.telegram.outgoing import Outgoing
+from tests.telegram.outgoing import Outgoing, telegram_of
 
 HOUR = timedelta(hours=1)
 
@@ -31,7 +31,7 @@ async def test_the_lease_of_a_worker_whose_clock_was_ahead_is_cut_to_a_whole_one
     assert stored is not None
     assert await outgoing.outbox.update("w", stored, claim(stored.delivery, "dead", utc_now() + HOUR), FollowOn())
 
-    await Dispatch(outgoing.outbox, Sender(None), "w0").handle(entry)
+    await Dispatch(outgoing.outbox, telegram_of(outgoing.store, Sender(None)), "w0").handle(entry)
 
     current = await outgoing.record(11)
     keys, tag = outgoing.store.keys, outgoing.store.keys.tags[0]

@@ -89,6 +89,20 @@ def test_a_line_with_a_link_is_left_out_without_one(locale: str) -> None:
     assert "{" not in text
 
 
+def test_of_all_messages_only_reminders_hold_the_leads_own_link() -> None:
+    """The partner would enter as the lead."""
+    own = {name: "{title} {link}" for name in standard("ru") if name != "someone"}
+    mine = room(texts={"ru": own}, cta_url=CTA, recording_url=RECORDING)
+    links = {
+        kind: compose(message(kind), Facts(room=mine), AT, "https://example.org/r/x").removeprefix("Webinar ")
+        for kind in MessageKind
+    }
+
+    assert links.pop(MessageKind.REMINDER) == "https://example.org/r/x"
+    assert links.pop(MessageKind.RECORDING) == RECORDING
+    assert set(links.values()) == {LINK}
+
+
 def test_a_webinars_own_texts_go_before_the_standard_ones() -> None:
     mine = room(texts={"ru": {"follow_up_attended": "Привет, {name}!", "someone": "друг"}}, recording_url=RECORDING)
 

@@ -18,7 +18,7 @@ from tests.proxy import proxy_to
 from tests.replicas import Pair, pair
 from tests.support import PATIENCE, eventually, settings_for, wait_until
 from tests.telegram.bot_api import TOKEN, BotApi
-from tests.telegram.outgoing import Outgoing
+from tests.telegram.outgoing import Outgoing, telegram_of
 
 CLAIM = b'"status":"sending"'
 CHATS = (11, 12, 13)
@@ -76,7 +76,7 @@ async def test_a_minute_without_replicas_costs_no_message_a_try(outgoing: Outgoi
     entries, clock = await waiting(outgoing), Clock()
     servers.replica.freeze()
     async with open_state(settings_for(servers.primary.url, replicas=1)) as state, asyncio.timeout(6 * PATIENCE):
-        dispatch = Dispatch(Outbox(state.store), Sender(None), "w", clock)
+        dispatch = Dispatch(Outbox(state.store), telegram_of(state.store, Sender(None)), "w", clock)
         for _ in range(4):
             looks = await asyncio.gather(*map(dispatch.handle, entries), return_exceptions=True)
             assert {type(look) for look in looks} == {StateUnavailable}
@@ -126,7 +126,7 @@ async def test_a_sender_that_dies_with_such_a_claim_leaves_a_doubt_and_one_messa
         open_sender(outgoing.settings) as sender,
     ):
         claim, clock = proxy.hold(CLAIM), Clock()
-        dispatch = Dispatch(Outbox(state.store), sender, "w", clock)
+        dispatch = Dispatch(Outbox(state.store), telegram_of(state.store, sender), "w", clock)
         dying = asyncio.create_task(dispatch.handle(entry))
         async with asyncio.timeout(PATIENCE):
             await claim.arrived.wait()

@@ -35,6 +35,7 @@ MAX_VALUE = {"name": 200, "title": 200, "link": 2000, "when": 30, "left": 20}
 SAMPLE_NAMES = {"ru": "Анна Смирнова", "en": "Ada Lovelace"}
 SAMPLE_RECORDING = "https://example.org/recording"
 """Of samples, for a webinar that has no recording yet."""
+SAMPLE_ROOM_LINK = "https://example.org/r/CODE"
 UNITS = {"ru": ("ч", "мин"), "en": ("h", "min")}
 _PLACEHOLDER = re.compile(rf"\{{({'|'.join(MAX_VALUE)})\}}")
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -57,15 +58,17 @@ def words(locale: str) -> dict[str, str]:
     return found
 
 
-def compose(delivery: Delivery, facts: Facts, now: datetime) -> str:
+def compose(delivery: Delivery, facts: Facts, now: datetime, room_link: str | None = None) -> str:
     """The message of a room, which is there, to a lead, as Telegram HTML as it is right at `now`.
 
-    Without a link, lines with {link} are left out.
+    {link} is the recording, in a reminder `room_link`, the lead's own into the room, and else the call to action's
+    address. Without a link, lines with {link} are left out.
     """
     room = facts.room
     assert room is not None  # noqa: S101 - the caller has looked
     texts = {**standard(delivery.locale), **room.texts.get(delivery.locale, {})}
-    link = facts.recording.url if delivery.kind is MessageKind.RECORDING else room.cta_url
+    own_links = {MessageKind.RECORDING: facts.recording.url, MessageKind.REMINDER: room_link}
+    link = own_links.get(delivery.kind, room.cta_url)
     template = texts[text_name(delivery)].strip()
     values = {
         "name": html.escape(name_of(facts) or texts["someone"]),
@@ -95,7 +98,8 @@ def samples(room: Room, locale: str) -> Iterator[tuple[str, str]]:
             locale=locale,
             moment=moment if kind is MessageKind.REMINDER else None,
         )
-        made.setdefault(text_name(sample), compose(sample, facts, room.scheduled_at - timedelta(days=1)))
+        day_before = room.scheduled_at - timedelta(days=1)
+        made.setdefault(text_name(sample), compose(sample, facts, day_before, SAMPLE_ROOM_LINK))
     yield from made.items()
 
 
