@@ -159,7 +159,16 @@ def actor(claims: dict[str, Any]) -> Actor:
         lead_id=lead_id,
         name=name.encode(errors="replace").decode()[:200] if isinstance(name, str) else None,
         expires_at=_moment(claims, "exp"),
+        read_only=_flag(claims, "read_only"),
     )
+
+
+def _flag(claims: dict[str, Any], name: str) -> bool:
+    """Whether a claim that narrows a token is there. Raises ValueError: a value that is misread would widen it."""
+    value = claims.get(name, False)
+    if not isinstance(value, bool):
+        raise ValueError(f"the claim {name} is neither true nor false")
+    return value
 
 
 def _moment(claims: dict[str, Any], name: str, absent: int | None = None) -> int:

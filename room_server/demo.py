@@ -85,6 +85,9 @@ def links(settings: Settings, address: str) -> Iterator[str]:
         ("report", f"report/{WEBINAR}", Role.ORGANIZER, auth.new_subject(Role.ORGANIZER)),
         ("monitor", "monitor", Role.MONITOR, auth.new_subject(Role.MONITOR)),
     ):
-        claims = {"sub": subject, "role": role, "webinar_id": "*" if role is Role.MONITOR else WEBINAR}
+        scope = "*" if role is Role.MONITOR else WEBINAR
+        claims: dict[str, Any] = {"sub": subject, "role": role, "webinar_id": scope}
+        if role is Role.ORGANIZER:
+            claims["read_only"] = True
         token = auth.issue(settings, claims, TOKEN_SECONDS)
         yield f"{label:<10} {address}/{path}#token={quote(token)}"

@@ -73,6 +73,13 @@ def test_only_an_attendee_is_a_lead(role: Role) -> None:
     assert (role, "42", "*", None) == (actor.role, actor.subject, actor.webinar_id, actor.lead_id)
 
 
+@pytest.mark.parametrize(
+    ("more", "expected"), [({}, False), ({"read_only": False}, False), ({"read_only": True}, True)]
+)
+def test_a_token_may_be_for_reading_only(more: dict[str, Any], expected: bool) -> None:
+    assert expected is Authenticator(SETTINGS).token(signed(claims(**more))).read_only
+
+
 @pytest.mark.parametrize("name", ["sub", "role", "webinar_id", "exp"])
 def test_a_claim_that_is_missing_is_named(name: str) -> None:
     assert name in refused(signed(claims(**{name: None})))
@@ -92,6 +99,7 @@ WRONG = [
     {"sub": "", "role": "speaker"},
     *each("exp", "9999999999", "soon", [], {}, True, -1, 2**40 + 1, 10**400, 1e300),
     *each("nbf", "0", "soon", [], True, -1, 1e300),
+    *each("read_only", "true", "", 1, 0, [], {}),
 ]
 
 

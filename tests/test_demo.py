@@ -124,6 +124,7 @@ def test_the_links_are_those_of_two_attendees_the_speaker_the_organizer_and_the_
         address, _, token = link.partition("#token=")
         actor = Authenticator(settings).token(unquote(token))
         found.append((address.removeprefix(ADDRESS), actor.role, actor.webinar_id, actor.lead_id))
+        assert actor.read_only is (actor.role is Role.ORGANIZER)
     assert found == [
         ("/room/demo", Role.ATTENDEE, "demo", 1),
         ("/room/demo", Role.ATTENDEE, "demo", 2),

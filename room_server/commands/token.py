@@ -56,6 +56,7 @@ def token() -> None:
 @click.option("--lead", type=click.IntRange(1, MAX_LEAD_ID), help="The attendee's lead id.")
 @click.option("--subject", type=SUBJECT, help="Who it is, if no attendee [default: somebody new].")
 @click.option("--ttl", type=Span(), default="12h", show_default=True, help="How long it holds: 90s, 15m, 12h, 7d.")
+@click.option("--read-only", is_flag=True, help="It reads what the role may read, and starts or stops nothing.")
 @state_options
 def issue(role: str, webinar_id: str, ttl: int, **rest: Any) -> None:
     """Print a token, and nothing else; to a person who asks for an organizer's, on stderr also the report's link.
@@ -67,17 +68,22 @@ def issue(role: str, webinar_id: str, ttl: int, **rest: Any) -> None:
     Examples:
       room-server token issue --role speaker --webinar launch
       room-server token issue --role attendee --webinar launch --lead 42 --ttl 7d
+      room-server token issue --role organizer --webinar launch --read-only --ttl 30d
     """
-    lead, subject = rest.pop("lead"), rest.pop("subject")
+    lead, subject, read_only = rest.pop("lead"), rest.pop("subject"), rest.pop("read_only")
     if role == Role.ATTENDEE and (lead is None or subject is not None):
         raise click.UsageError("an attendee's token names its lead: --lead N, and no --subject")
     if role != Role.ATTENDEE and lead is not None:
         raise click.UsageError(f"--lead is for attendees; a {role} has a --subject")
     named = subject if lead is None else str(lead)
     claims = {"sub": auth.new_subject(role) if named is None else named, "role": role, "webinar_id": webinar_id}
+    if read_only:
+        claims["read_only"] = True
     made = with_token_secret(settings(**rest))
     signed = auth.issue(made, claims, ttl)
     click.echo(signed)
     if role == Role.ORGANIZER and webinar_id != "*" and sys.stdout.isatty():
         address = made.public_url or "https://rooms.example.org"
         click.echo(f"the report opens at {address}/report/{webinar_id}#token={signed}", err=True)
+        if not read_only:
+            click.echo("whoever has this link can start and stop the webinar; --read-only makes one to show", err=True)

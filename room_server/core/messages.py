@@ -54,6 +54,8 @@ class Actor(Struct, frozen=True, kw_only=True):
     name: str | None = None
     expires_at: int | None = None
     """Unix seconds; None never expires (a signed webhook, the command line)."""
+    read_only: bool = False
+    """Whether the token may only read what its role may read, and send no hook."""
 
     @property
     def person(self) -> str:

@@ -51,8 +51,10 @@ HIDDEN_FROM: dict[Status, frozenset[Role]] = {Status.DRAFT: frozenset({Role.ATTE
 def check_send(actor: Actor, hook: CoreHook | ClientHook | SiteHook) -> None:
     """Check the role, then the token's webinar, then the lead. Raises Forbidden.
 
-    A hook that is about no webinar needs a token for all.
+    A hook that is about no webinar needs a token for all. A token that may only read sends none.
     """
+    if actor.read_only:
+        raise Forbidden("forbidden_role", "this token is for reading only (its claim read_only)")
     if actor.role not in MAY_SEND[type(hook)]:
         raise Forbidden("forbidden_role", f"the role {actor.role} may not send this hook")
     check_scope(actor, getattr(hook, "webinar_id", "*"))

@@ -38,6 +38,13 @@ def test_a_token_is_all_that_is_printed(terminal: Terminal) -> None:
     assert (actor.role, actor.webinar_id, actor.lead_id) == (Role.SPEAKER, "launch", None)
 
 
+def test_a_token_may_be_for_reading_only(terminal: Terminal) -> None:
+    words = ("token", "issue", "--role", "organizer", "--webinar", "launch")
+    tokens = [terminal.says(*words).strip(), terminal.says(*words, "--read-only").strip()]
+
+    assert [False, True] == [verified(token).read_only for token in tokens]
+
+
 def test_an_attendees_token_is_its_leads(terminal: Terminal) -> None:
     token = terminal.says("token", "issue", "--role", "attendee", "--webinar", "launch", "--lead", "42").strip()
 
@@ -134,14 +141,23 @@ async def test_an_embedded_installation_signs_with_its_own_secret(tmp_path: Path
     assert verified(token.strip(), (tmp_path / "token_secret").read_text()).role is Role.SPEAKER
 
 
-def test_who_asks_for_an_organizers_token_at_a_terminal_is_told_where_the_report_is() -> None:
+@pytest.mark.parametrize(
+    ("words", "warning"),
+    [
+        ([], "whoever has this link can start and stop the webinar; --read-only makes one to show\n"),
+        (["--read-only"], ""),
+    ],
+)
+def test_who_asks_for_an_organizers_token_at_a_terminal_is_told_where_the_report_is(
+    words: list[str], warning: str
+) -> None:
     ours, theirs = pty.openpty()
     environment = clean(ROOM_SERVER_TOKEN_SECRET=TOKEN_SECRET, ROOM_SERVER_PUBLIC_URL="https://rooms.example.org")
-    command = [*COMMAND, "token", "issue", "--role", "organizer", "--webinar", "launch"]
+    command = [*COMMAND, "token", "issue", "--role", "organizer", "--webinar", "launch", *words]
     done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, env=environment, check=True, text=True)
     os.close(theirs)
     printed = os.read(ours, 65536).decode().strip()
     os.close(ours)
 
     assert verified(printed).role is Role.ORGANIZER
-    assert done.stderr == f"the report opens at https://rooms.example.org/report/launch#token={printed}\n"
+    assert done.stderr == f"the report opens at https://rooms.example.org/report/launch#token={printed}\n{warning}"

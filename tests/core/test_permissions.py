@@ -69,6 +69,19 @@ SENDS = [(role, hook, code) for role, row in SEND.items() for hook, code in row.
 READS = [(role, Reading(what), code) for role, row in READ.items() for what, code in row.items()]
 
 
+@pytest.mark.parametrize(("role", "reading", "code"), READS)
+def test_a_token_for_reading_reads_what_its_role_may(role: str, reading: Reading, code: str) -> None:
+    assert code == code_of(lambda: check_read(actor(role, read_only=True), reading, WEBINAR))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_token_for_reading_sends_nothing(role: str) -> None:
+    reader = actor(role, read_only=True, webinar_id="*")
+    hooks = [*INBOUND.values(), *map(sample, SITE_HOOKS.values())]
+
+    assert {NO} == {code_of(lambda hook=hook: check_send(reader, hook)) for hook in hooks}  # type: ignore[misc]
+
+
 @pytest.mark.parametrize("table", [SEND, READ])
 def test_the_tables_name_every_role(table: dict[str, dict[str, str]]) -> None:
     named = tuple(table)

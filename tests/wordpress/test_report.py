@@ -9,6 +9,7 @@ import httpx
 import jwt
 from starlette.responses import JSONResponse
 
+from room_server.core.room import Status
 from tests.support import TOKEN_SECRET, serving, settings_for
 from tests.wordpress.server import RoomServer, constants
 from tests.wordpress.site import Database, WordPress, wordpress
@@ -48,6 +49,7 @@ async def test_the_link_opens_the_report_with_a_right_that_is_made_then(site: Wo
     assert (answer.status_code, address) == (302, f"{server.url}/report/launch")
     assert "no-store" in answer.headers["cache-control"]
     assert (claims["sub"], claims["role"], claims["webinar_id"]) == (f"report-{olga}", "organizer", "launch")
+    assert claims["read_only"] is True
     assert claims["exp"] <= made + 3600 + CLOCK_STEP
 
 
@@ -75,7 +77,9 @@ async def test_a_webinar_of_another_site_has_no_report_here(site: WordPress, ser
     assert (answer.status_code, "There is no such webinar." in answer.text) == (404, True)
 
 
-async def test_a_real_server_takes_the_link_for_its_report(mariadb: Database, valkey_url: str) -> None:
+async def test_a_real_server_takes_the_link_for_its_report_and_for_nothing_else(
+    mariadb: Database, valkey_url: str
+) -> None:
     async with (
         serving(settings_for(valkey_url)) as server,
         wordpress(mariadb, constants=constants(f"http://{server.address}")) as site,
@@ -85,12 +89,17 @@ async def test_a_real_server_takes_the_link_for_its_report(mariadb: Database, va
             answer = await admin.get(await link_of(site, admin))
         address, _, token = answer.headers["location"].partition("#token=")
         page = await site.http.get(address)
-        report = await site.http.get(
-            f"http://{server.address}/webinars/launch/report", headers={"authorization": f"Bearer {token}"}
-        )
+        bearer = {"authorization": f"Bearer {token}"}
+        report = await site.http.get(f"http://{server.address}/webinars/launch/report", headers=bearer)
+        order = {"webinar_id": "launch", "status": "start"}
+        started = await server.http.post("/hooks/core_webinar_set_status", json=order, headers=bearer)
+        room = (await server.store.load("launch")).room
 
     assert (page.status_code, report.status_code) == (200, 200)
     assert (report.json()["webinar_id"], report.json()["registered"]) == ("launch", 0)
+    assert (started.status_code, started.json()["code"]) == (403, "forbidden_role")
+    assert room is not None
+    assert room.status is Status.SCHEDULED
 
 
 async def test_the_table_tells_the_watch_time_where_the_server_does(site: WordPress, server: RoomServer) -> None:

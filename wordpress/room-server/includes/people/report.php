@@ -2,8 +2,9 @@
 /**
  * The way to the report of a webinar, a page of the room server.
  *
- * The report is for organizers, so its address carries an organizer's token. It is made when the link is followed, holds
- * for an hour, and stands in no page of this site.
+ * The report is for organizers, so its address carries an organizer's token, which may read and do nothing else: who may
+ * see who came here need not be one who may start and stop webinars. It is made when the link is followed, is for this
+ * webinar alone, holds for an hour, and stands in no page of this site.
  *
  * @package Room_Server
  */
@@ -61,6 +62,7 @@ function room_server_report_address( $webinar_id ) {
 		'sub'        => 'report-' . get_current_user_id(),
 		'role'       => 'organizer',
 		'webinar_id' => $webinar_id,
+		'read_only'  => true,
 		'exp'        => room_server_server_time() + ROOM_SERVER_REPORT_SECONDS,
 	);
 	return room_server_url() . "/report/$webinar_id#token=" . room_server_token( $claims );
