@@ -26,6 +26,7 @@ def facts_of(one: PartitionStanding) -> dict[str, Any]:
         "oldest_s": one.oldest_s,
         "parked": one.parked,
         "lost": one.lost,
+        "erased": one.erased,
         "sent": progress.sent,
         "next_try_s": max(0, progress.due - one.now) / 1000 if progress.state == "waiting" else None,
         "off_s": None if progress.off_since is None else (one.now - progress.off_since) / 1000,
@@ -45,9 +46,10 @@ def line_of(one: PartitionStanding, partitions: int) -> str:
     }[one.progress.state]
     place = f" [{one.tag}]" if partitions > 1 else ""
     lost = f", {one.lost} were lost" if one.lost else ""
+    erased = f", {one.erased} were erased before they could be sent" if one.erased else ""
     answer = f"; last answer {_seconds(facts['answered_s'])} ago: {facts['answer']}" if facts["answer"] else ""
     waiting = f"{one.lag} events wait" + (f", the oldest for {_seconds(one.oldest_s)}" if one.lag else "")
-    return f"{one.progress.url}{place}: {state}; {waiting}; {one.parked} are parked{lost}{answer}"
+    return f"{one.progress.url}{place}: {state}; {waiting}; {one.parked} are parked{lost}{erased}{answer}"
 
 
 def _seconds(seconds: float | None) -> str:

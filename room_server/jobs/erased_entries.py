@@ -5,17 +5,16 @@ pass that is broken off is done again, and two at once do no harm.
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from room_server.state.keys import hashed
+from room_server.state import site_operations
 from room_server.state.outbox import GROUP
 from room_server.state.redis.pipeline import Script, pairs
 from room_server.state.redis.retry import deadline
-from room_server.state.site_operations import forget_parked
 from room_server.state.store import Store
 
 STREAM_BATCH = 1000
@@ -89,27 +88,32 @@ async def erase_entries(store: Store, tag: str, selects: Selects, until: str = "
 
 
 async def _erase_messages(store: Store, tag: str, selects: Selects, until: str) -> int:
-    streams = (store.keys.outbox(tag), store.keys.urgent(tag))
-    return sum([await _erase(store, key, lambda at, values: selects(_message(at, values)), until) for key in streams])
+    erased = 0
+    for key in (store.keys.outbox(tag), store.keys.urgent(tag)):
+        async for ids in _selected(store, key, lambda at, values: selects(_message(at, values)), until):
+            async with deadline():  # acknowledged first, so that no consumer keeps an id without an entry
+                await store.call("XACK", key, GROUP, *ids)
+                erased += await store.call("XDEL", key, *ids)
+    return erased
 
 
 async def _erase_events(store: Store, tag: str, selects: Selects, until: str) -> int:
-    return await _erase(store, store.keys.events(tag), lambda at, values: selects(_event(at, values)), until)
+    slices = _selected(store, store.keys.events(tag), lambda at, values: selects(_event(at, values)), until)
+    return sum([await site_operations.erase(store, tag, ids) async for ids in slices])
 
 
-async def _erase(store: Store, key: str, selects: Callable[[int, dict[bytes, bytes]], bool], until: str) -> int:
-    erased, first = 0, "-"
+async def _selected(
+    store: Store, key: str, selects: Callable[[int, dict[bytes, bytes]], bool], until: str
+) -> AsyncIterator[list[bytes]]:
+    """The stream ids of the selected entries, as they are read."""
+    first = "-"
     while True:
         async with deadline():
             entries: list[Any] = await store.call("XRANGE", key, first, until, "COUNT", STREAM_BATCH)
         if not entries:
-            return erased
+            return
         if ids := [number for number, values in entries if selects(_time(number), dict(pairs(values)))]:
-            async with deadline():  # acknowledged first, so that no consumer keeps an id without an entry
-                await store.call("XACK", key, GROUP, *ids)
-                erased += await store.call("XDEL", key, *ids)
-            if key == store.keys.events(tag := hashed(key)):
-                await forget_parked(store, tag, ids)
+            yield ids
         first = f"({entries[-1][0].decode()}"
 
 

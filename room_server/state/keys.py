@@ -160,8 +160,9 @@ class Keys:
     @staticmethod
     def receiver(tag: str, name: str) -> str:
         """Hash about a receiver in a partition: `progress` (JSON), `place` (stream id of the last event that is done
-        with), `read` (how many events of the stream were handed out or lost, as the stream counts them), `lost` (events
-        that were cut off before that), `lease` (until when, ms by `clock`, and which worker may send).
+        with), `read` (how many events of the stream were handed out, lost or erased, as the stream counts them), `lost`
+        (events that were cut off before that), `erased` (events that were erased before that, or while they were
+        parked), `lease` (until when, ms by `clock`, and which worker may send).
         """
         return f"rs:{{{tag}}}:receiver:{name}"
 

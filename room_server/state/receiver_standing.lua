@@ -3,14 +3,15 @@ How far a receiver is in a partition.
 
 KEYS  1 events   2 receiver   3 parked   4 clock
 ARGV  1 consumer group   2 up to how many waiting events are counted; beyond it is what the stream's own counter says
-Returns {now (ms by the clock), progress (false: none), place, lost, parked, waiting, age of the oldest waiting one (ms)}.
+Returns {now (ms by the clock), progress (false: none), place, lost, erased, parked, waiting, age of the oldest waiting one
+         (ms)}.
 --]]
 -- include steady.lua
 -- include stream_group.lua
 local events, receiver, parked, clock = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local group, counted = ARGV[1], tonumber(ARGV[2])
 
-local known = redis.call('HMGET', receiver, 'progress', 'place', 'lost', 'read')
+local known = redis.call('HMGET', receiver, 'progress', 'place', 'lost', 'read', 'erased')
 local stream, of_group = stream_and_group(events, group)
 local waiting, oldest = 0, nil
 if of_group then
@@ -26,4 +27,7 @@ if of_group then
 end
 local time = redis.call('TIME')
 local age = oldest and math.max(0, time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(string.match(oldest, '^%d+'))) or 0
-return {steady(clock), known[1], known[2] or '', tonumber(known[3] or 0), redis.call('HLEN', parked), waiting, age}
+return {
+  steady(clock), known[1], known[2] or '', tonumber(known[3] or 0), tonumber(known[5] or 0), redis.call('HLEN', parked),
+  waiting, age,
+}

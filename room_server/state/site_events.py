@@ -81,6 +81,9 @@ class PartitionStanding(Struct, frozen=True, kw_only=True):
     """Age of the oldest of them."""
     parked: int
     lost: int
+    """Events that the stream's bound cut off before the receiver could get them."""
+    erased: int
+    """Events that were erased before the receiver took them."""
 
 
 class SiteEvents:
@@ -157,7 +160,7 @@ async def _standing_of(store: Store, tag: str, name: str) -> PartitionStanding |
     places = [keys.events(tag), keys.receiver(tag, name), keys.parked(tag, name), keys.clock(tag)]
     async with deadline():
         reply = await store.run(Script.read("receiver_standing"), places, [group_of(name), COUNTED])
-    now, raw, place, lost, parked, lag, age = reply
+    now, raw, place, lost, erased, parked, lag, age = reply
     progress = store.records.readable(_PROGRESS, raw or b"", f"the progress of the receiver {name}") if raw else None
     if progress is None:
         return None
@@ -172,6 +175,7 @@ async def _standing_of(store: Store, tag: str, name: str) -> PartitionStanding |
         oldest_s=age / 1000,
         parked=parked,
         lost=lost,
+        erased=erased + progress.gone,
     )
 
 

@@ -58,11 +58,14 @@ async def remove(store: Store, standing: PartitionStanding) -> None:
         await store.call_replicated("HDEL", keys.receivers(tag), name)  # last: until then it is found again
 
 
-async def forget_parked(store: Store, tag: str, ids: Sequence[bytes]) -> None:
-    """Forget that events which are erased (stream ids) were parked by any receiver."""
+async def erase(store: Store, tag: str, ids: Sequence[bytes]) -> int:
+    """Erase events (stream ids) before any receiver gets them, also where they are parked; how many there were."""
+    keys = store.keys
     async with deadline():
-        names = await store.call("HKEYS", store.keys.receivers(tag))
-        await store.call_all([("HDEL", store.keys.parked(tag, name.decode()), *ids) for name in names])
+        names = [name.decode() for name in await store.call("HKEYS", keys.receivers(tag))]
+        places = [place for name in names for place in (keys.receiver(tag, name), keys.parked(tag, name))]
+        arguments = [len(names), *map(group_of, names), *ids]
+        return int(await store.run(Script.read("erase_events"), [keys.events(tag), *places], arguments))
 
 
 def _places(store: Store, standing: PartitionStanding) -> list[str]:

@@ -37,7 +37,7 @@ class ReceiverStanding(ReceiverSummary, frozen=True, kw_only=True):
     lost: int
     """Events that the stream's bound cut off before it could get them."""
     erased: int
-    """Events that had been erased when they were to be sent."""
+    """Events that were erased before it took them."""
     answers: dict[str, int]
     """Its answers by kind (see core.site_delivery.AnswerKind)."""
 
@@ -62,6 +62,6 @@ def _summed(parts: list[PartitionStanding]) -> ReceiverStanding:
         parked=sum(part.parked for part in parts),
         sent=sum(part.progress.sent for part in parts),
         lost=sum(part.lost for part in parts),
-        erased=sum(part.progress.gone for part in parts),
+        erased=sum(part.erased for part in parts),
         answers=dict(answers),
     )

@@ -96,7 +96,7 @@ FAMILIES: dict[str, Family] = {
         COUNTER, "Events that the stream's bound cut off before a receiver could get them.", ("receiver",)
     ),
     P + "site_events_erased_total": Family(
-        COUNTER, "Events that had been erased when they were to be sent.", ("receiver",)
+        COUNTER, "Events that were erased before a receiver took them.", ("receiver",)
     ),
     P + "site_events_answers_total": Family(
         COUNTER, "Answers of a receiver: taken, refused, failed, gone.", ("receiver", "answer")

@@ -13,12 +13,12 @@ URL = "https://site.example/events"
 BEGIN = f"{URL}: "
 
 
-def standing(lag: int = 0, lost: int = 0, **fields: object) -> PartitionStanding:
+def standing(lag: int = 0, lost: int = 0, erased: int = 0, **fields: object) -> PartitionStanding:
     """Of a receiver whose progress has these fields."""
     progress = msgspec.structs.replace(Progress(url=URL, label="site.example-abc", seen_at=NOW), **fields)
     return PartitionStanding(
         tag="p2", receiver="abc", now=NOW, progress=progress, raw=b"", place="1-0", lag=lag, oldest_s=90.0 * lag,
-        parked=lag // 3, lost=lost,
+        parked=lag // 3, lost=lost, erased=erased,
     )  # fmt: skip
 
 
@@ -36,8 +36,9 @@ def standing(lag: int = 0, lost: int = 0, **fields: object) -> PartitionStanding
             "last answer 60 min ago: HTTP 503",
         ),
         (
-            standing(lag=80, lost=7, off_since=NOW - 50 * HOUR),
-            "OFF for 2 d; 80 events wait, the oldest for 2 h; 26 are parked, 7 were lost",
+            standing(lag=80, lost=7, erased=5, off_since=NOW - 50 * HOUR),
+            "OFF for 2 d; 80 events wait, the oldest for 2 h; 26 are parked, 7 were lost, "
+            "5 were erased before they could be sent",
         ),
     ],
 )
@@ -51,7 +52,8 @@ def test_a_program_gets_seconds_from_now() -> None:
 
     assert made == {
         "url": URL, "receiver": "site.example-abc", "partition": "p2", "state": "waiting", "lag": 3, "oldest_s": 270.0,
-        "parked": 1, "lost": 0, "sent": 0, "next_try_s": 1.5, "off_s": None, "answer": "HTTP 503", "answered_s": 2.5,
+        "parked": 1, "lost": 0, "erased": 0, "sent": 0, "next_try_s": 1.5, "off_s": None,
+        "answer": "HTTP 503", "answered_s": 2.5,
         "place": "1-0",
     }  # fmt: skip
     assert facts_of(standing(off_since=NOW - 1000))["off_s"] == 1.0

@@ -1,12 +1,13 @@
 """The operator's acts about a receiver: retry, skip, remove; and that what is erased is parked no longer."""
 
+import pytest
 from msgspec.structs import replace
 
 from room_server.core.site_delivery import Receiver
 from room_server.state import site_operations
 from room_server.state.site_events import LEASE_MS, Parked, PartitionStanding, Settlement, SiteEvents, standing_in
 from room_server.state.store import Store
-from tests.state.test_site_events import PROGRESS, add, begin, claimed, ids, later, tag_of
+from tests.state.test_site_events import PROGRESS, RECEIVER, add, begin, claimed, ids, later, tag_of
 
 WHY = Parked("HTTP 422", 7)
 
@@ -102,9 +103,50 @@ async def test_a_receiver_that_is_removed_leaves_no_key_and_no_group(any_store: 
     assert await standing_in(any_store, tag) == []
 
 
-async def test_an_erased_event_is_parked_no_longer_for_any_receiver(any_store: Store) -> None:
+async def test_an_erased_event_is_parked_no_longer_and_counts_as_erased(any_store: Store) -> None:
     _, added = await parked(any_store)
     await begin(any_store, Receiver.of("https://other.example/"))
 
-    await site_operations.forget_parked(any_store, tag_of(any_store), [name.encode() for name in added])
-    assert [one.parked for one in await standing_in(any_store, tag_of(any_store))] == [0, 0]
+    await site_operations.erase(any_store, tag_of(any_store), [name.encode() for name in added])
+    found = [(one.parked, one.erased, one.lost) for one in await standing_in(any_store, tag_of(any_store))]
+    assert sorted(found) == [(0, 0, 0), (0, 1, 0)]
+
+
+@pytest.mark.parametrize("taken", [0, 2, 4])
+async def test_what_is_erased_before_a_receiver_gets_it_is_not_lost(any_store: Store, taken: int) -> None:
+    """Whatever of it the receiver had: of ten events the first two are erased, the fifth, and then all."""
+    events, tag = await begin(any_store), tag_of(any_store)
+    added = await add(any_store, *range(10))
+    if taken:
+        claim = await claimed(events, taken)
+        await events.settle(tag, claim.raw, Settlement(replace(PROGRESS, sent=taken), added[:taken]))
+    for chosen in ([*added[:2], added[4]], added[:9]):
+        for _ in range(2):  # a repeat counts nothing
+            await site_operations.erase(any_store, tag, [name.encode() for name in chosen])
+
+    claim = await claimed(events)
+    (seen,) = await standing_in(any_store, tag)
+    assert (claim.lost, ids(claim)) == (0, added[9:])
+    assert (seen.lost, seen.erased, seen.lag) == (0, 9 - taken, 1)
+
+
+async def test_what_the_bound_cut_off_is_lost_though_others_were_erased(any_store: Store) -> None:
+    events, tag = await begin(any_store), tag_of(any_store)
+    added = await add(any_store, *range(10))
+    await site_operations.erase(any_store, tag, [name.encode() for name in (added[1], added[8])])
+    await any_store.call("XTRIM", any_store.keys.events(tag), "MAXLEN", 3)
+
+    claim = await claimed(events)
+    (seen,) = await standing_in(any_store, tag)
+    assert (claim.lost, ids(claim)) == (5, [added[6], added[7], added[9]])
+    assert (seen.lost, seen.erased) == (5, 2)
+
+
+async def test_a_receiver_that_is_just_being_forgotten_is_not_made_anew(any_store: Store) -> None:
+    await begin(any_store)
+    tag, added = tag_of(any_store), await add(any_store, 1)
+    place = any_store.keys.receiver(tag, RECEIVER.id)
+    await any_store.call("UNLINK", place)
+
+    assert await site_operations.erase(any_store, tag, [added[0].encode()]) == 1
+    assert await any_store.call("EXISTS", place) == 0
