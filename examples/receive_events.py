@@ -66,7 +66,9 @@ class Receiver(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """One request."""
         length = self.headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > MAX_BYTES:
+        if not length.isdecimal():
+            return self.answer(411)  # a proxy cut it into chunks; a 413 would be a refusal of these events
+        if int(length) > MAX_BYTES:
             return self.answer(413)
         body = self.rfile.read(int(length))
         if not is_genuine(self.headers, body, self.secrets):

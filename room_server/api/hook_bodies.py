@@ -1,6 +1,5 @@
 """The body of a hook, from bytes to one typed value: its size, its syntax, its fields."""
 
-import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -9,7 +8,7 @@ import msgspec
 from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
-from room_server.core import registration
+from room_server.core import registration, wording
 from room_server.core.decide import STATUS_WORDS
 from room_server.core.messages import INBOUND, Inbound, SetStatus
 from room_server.core.planning import PlanWebinar
@@ -24,6 +23,11 @@ ACCEPTED: dict[str, type[Inbound | SiteHook]] = {**INBOUND, **SITE_HOOKS}
 MAX_BODY = 16 * 1024
 """Bytes of a hook's body, if MAX_BODIES does not name the hook."""
 MAX_BODIES = {"core_roster_register": 256 * 1024, TELEGRAM_UPDATE: 256 * 1024}
+NOT_PLAIN = {
+    b"\x1f\x8b": "it is compressed; send it as it is",
+    b"\xef\xbb\xbf": "it begins with a byte order mark; leave that out",
+}
+"""What may stand where an object is expected, by its first bytes, and what to do about it."""
 MAX_FAULTS = 6 * registration.MAX_LEADS
 """Most wrong fields that an answer names: all of them, unless there are too many leads."""
 _DECODERS: dict[str, msgspec.json.Decoder[Inbound | SiteHook]] = {
@@ -37,8 +41,6 @@ class _AnyLeads(Struct):
 
 _LEADS = msgspec.json.Decoder(_AnyLeads)
 _SYNTAX = msgspec.json.Decoder(msgspec.Raw)
-_FIELD = re.compile(r"`\$\.?([^`]*)`|field `([^`]+)`")
-"""Where msgspec's messages name a field: by its path, or by its name when it is missing."""
 
 
 async def read_body(request: Request, name: str) -> bytes:
@@ -49,20 +51,21 @@ async def read_body(request: Request, name: str) -> bytes:
     most = MAX_BODIES.get(name, MAX_BODY)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > most:
-        raise _too_large(most)
+        raise _too_large(name, most)
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
             if len(body) > most:
-                raise _too_large(most)
+                raise _too_large(name, most)
     except ClientDisconnect:
         raise BadInput("request_timeout", "the body never arrived whole") from None
     return bytes(body)
 
 
-def _too_large(most: int) -> Refusal:
-    return BadInput("body_too_large", f"the body of this hook has at most {most} bytes")
+def _too_large(name: str, most: int) -> Refusal:
+    hint = "; register fewer leads at a time" if name == "core_roster_register" else ""
+    return BadInput("body_too_large", f"the body of this hook has at most {most} bytes{hint}")
 
 
 def decode(name: str, body: bytes) -> Inbound | SiteHook:
@@ -73,7 +76,7 @@ def decode(name: str, body: bytes) -> Inbound | SiteHook:
     except msgspec.ValidationError as error:
         if name == "core_roster_register" and "`$.leads[" in str(error):
             _check_leads(registration.faults(_leads(body)))
-        raise _invalid(str(error)) from None
+        raise _invalid(str(error), ACCEPTED[name]) from None
     if isinstance(hook, SetStatus) and hook.status not in STATUS_WORDS:
         detail = "status is `start` or `stop`; all else is internal"
         raise BadInput("webinar_status_mutation_forbidden", detail, field="status")
@@ -107,14 +110,15 @@ def _check_leads(faults: Iterator[tuple[str, str]]) -> None:
 def check_syntax(body: bytes) -> None:
     """Raises BadInput when the body is no JSON object. The typed decoder would stop at a wrong field before that."""
     if body.lstrip(b" \t\r\n")[:1] != b"{":
-        raise BadInput("malformed_body", "the body is not a JSON object")
+        hint = next((f": {text}" for begin, text in NOT_PLAIN.items() if body.startswith(begin)), "")
+        raise BadInput("malformed_body", f"the body is not a JSON object{hint}")
     try:
         _SYNTAX.decode(body.decode())
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput("malformed_body", f"the body is not JSON: {error}") from None
 
 
-def _invalid(message: str) -> Refusal:
-    """The refusal for msgspec's message, from which it takes the field's path."""
-    found = _FIELD.search(message)
-    return BadInput("invalid_payload", message, field=(found[1] or found[2]) if found else None)
+def _invalid(message: str, kind: type[Inbound | SiteHook]) -> Refusal:
+    """The refusal for msgspec's message about a body of this kind."""
+    field, fault = wording.in_words(message, kind)
+    return BadInput("invalid_payload", f"{field}: {fault}" if field else fault, field=field)

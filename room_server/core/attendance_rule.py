@@ -13,7 +13,8 @@ from msgspec import Meta
 PERCENT = r"([1-9]\d?|100)%"
 MINUTES = r"([1-9]\d{0,3})m"
 MinWatch = Annotated[
-    str, Meta(pattern=rf"^({PERCENT}|{MINUTES})(?!\n)$", description="share of the time on air, or minutes: 60%, 30m")
+    str,
+    Meta(pattern=rf"^({PERCENT}|{MINUTES})(?!\n)$", description="a share of the time on air (60%) or minutes (30m)"),
 ]
 """How much of a webinar counts: 1 % to 100 % of the time on air, or 1 to 9,999 minutes."""
 

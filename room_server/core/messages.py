@@ -13,12 +13,16 @@ from msgspec.structs import force_setattr
 MAX_LEAD_ID = 2**53 - 1
 """The largest integer that every JSON reader keeps exact (RFC 8259, 6)."""
 
-WebinarId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}(?!\n)$", description="1-64 of A-Z a-z 0-9 _ -")]
+WEBINAR_ID = "1 to 64 Latin letters, digits, hyphens and underscores"
+WebinarId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}(?!\n)$", description=WEBINAR_ID)]
 LeadId = Annotated[int, Meta(ge=1, le=MAX_LEAD_ID, description="a person of the CRM; 0 would be a guest")]
 if TYPE_CHECKING:
     GivenLeadId = int
 else:
-    GivenLeadId = LeadId | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,14}(?!\n)$", description="the same as text")]
+    GivenLeadId = (
+        LeadId
+        | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,14}(?!\n)$", description="a whole number from 1, or its digits")]
+    )
 """A lead id as sites send it: a number, or a text of its digits, which becomes the number when it is decoded."""
 LATEST = 2**43
 """The largest number that is a time: in milliseconds the year 2248."""

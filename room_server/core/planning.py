@@ -12,9 +12,10 @@ from room_server.core.decision_types import Change, Facts
 from room_server.core.messages import MOMENTS, MessageKind, Moment, WebinarId
 from room_server.core.players import check_address, check_player, frame_origin
 from room_server.core.room import Description, Grace, Label, Recording, Room, Status, Title, Url
+from room_server.core.wording import in_words
 from room_server.errors import BadInput, Conflict
 
-GivenGrace = Grace | Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,7})(?!\n)$", description="the same as text")]
+GivenGrace = Grace | Annotated[str, Meta(pattern=r"^(0|[1-9][0-9]{0,7})(?!\n)$", description="whole seconds")]
 
 GivenOrigin = Annotated[str, Meta(min_length=1, max_length=2000)]
 
@@ -222,4 +223,5 @@ def _checked(fields: dict[str, Any]) -> Room:
     try:
         return msgspec.convert(fields, Room)
     except msgspec.ValidationError as error:
-        raise BadInput("invalid_payload", str(error)) from None
+        field, fault = in_words(str(error), Room)
+        raise BadInput("invalid_payload", f"{field}: {fault}", field=field) from None

@@ -17,7 +17,9 @@ Name = Annotated[str, Meta(max_length=200)]
 if TYPE_CHECKING:
     GivenChatId = int
 else:
-    GivenChatId = ChatId | Annotated[str, Meta(pattern=r"^-?[1-9][0-9]{0,14}(?!\n)$", description="the same as text")]
+    GivenChatId = (
+        ChatId | Annotated[str, Meta(pattern=r"^-?[1-9][0-9]{0,14}(?!\n)$", description="a chat id, or its digits")]
+    )
 """A chat id as sites send it: a number (negative for a group), or a text of its digits, which becomes the number."""
 
 

@@ -29,9 +29,17 @@ class Visibility(StrEnum):
     VISIBLE = "visible"
 
 
-Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x1f\x85]+(?!\n)$", max_length=2000)]
+WEB_ADDRESS = "an address such as https://example.org/page, without blanks"
+Url = Annotated[str, Meta(pattern=r"^https?://[^\s\x00-\x1f\x85]+(?!\n)$", max_length=2000, description=WEB_ADDRESS)]
 """An absolute http(s) address; pages make it a link or a frame, so no other scheme is allowed."""
-Origin = Annotated[str, Meta(pattern=r"^https?://[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d{1,5})?(?!\n)$", max_length=255)]
+Origin = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://[a-z0-9_-]+(\.[a-z0-9_-]+)*(:\d{1,5})?(?!\n)$",
+        max_length=255,
+        description="an origin like https://player.example.org",
+    ),
+]
 """An origin in the form of a Content-Security-Policy; it becomes part of that header."""
 Title = Annotated[str, Meta(min_length=1, max_length=200)]
 Description = Annotated[str, Meta(max_length=4000)]
@@ -139,7 +147,7 @@ class Participation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 ChatId = Annotated[int, Meta(ge=-(2**52), le=2**52)]
 """Telegram chat ids have at most 52 significant bits (Bot API, Chat)."""
-Locale = Annotated[str, Meta(pattern=r"^(ru|en)(?!\n)$")]
+Locale = Annotated[str, Meta(pattern=r"^(ru|en)(?!\n)$", description="ru or en")]
 
 
 class RosterEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -79,7 +79,10 @@ class BoundedHttp(HttpToolsProtocol):
             self._upgrade(len(data) - upgrade.args[0])
         except httptools.HttpParserError:
             self._refuse(BadInput("malformed_request", "this is no HTTP/1.1"))
-        if self._received > (MAX_REQUEST if self._phase is Phase.BODY else MAX_REQUEST_HEAD):
+        if self._phase is Phase.BODY and self._received > MAX_REQUEST:
+            detail = f"a request has at most {MAX_REQUEST} bytes, the sizes of its chunks included"
+            self._refuse(BadInput("body_too_large", detail))
+        elif self._phase is not Phase.BODY and self._received > MAX_REQUEST_HEAD:
             self._refuse(_head_too_large())
 
     def on_message_begin(self) -> None:

@@ -1,5 +1,6 @@
 """From bytes to typed hooks: how large a body may be, and how its faults are named."""
 
+import gzip
 import json
 from typing import Any
 
@@ -152,6 +153,7 @@ async def test_a_registration_may_be_larger_than_other_hooks(stage: Site) -> Non
     ]
 
     assert [answer.status_code for answer in answers] == [200, 200, 413]
+    assert "; register fewer leads at a time" in answers[2].json()["detail"]
     assert (answers[0].json()["added"], answers[1].json()["duplicate"]) == (MAX_LEADS, True)
     plan = await stage.hook("core_webinar_plan", b"{}".ljust(MAX_BODY + 1), "system", scope="*")
     assert plan.json()["code"] == "body_too_large"
@@ -161,3 +163,16 @@ def test_the_largest_withdrawal_fits_into_a_body() -> None:
     lead_ids = [str(10**14 + number) for number in range(MAX_LEADS)]
 
     assert len(json.dumps({"webinar_id": "w" * 64, "lead_ids": lead_ids})) < MAX_BODY
+
+
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (gzip.compress(b'{"webinar_id": "w"}'), "it is compressed; send it as it is"),
+        (b'\xef\xbb\xbf{"webinar_id": "w"}', "it begins with a byte order mark; leave that out"),
+    ],
+)
+def test_what_is_no_plain_json_is_told_what_to_do(body: bytes, hint: str) -> None:
+    found = refusal(REGISTER, body)
+
+    assert (found.code, found.detail) == ("malformed_body", f"the body is not a JSON object: {hint}")

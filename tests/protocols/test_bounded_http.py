@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from room_server.protocols.bounded_http import BoundedHttp, bind, uvicorn_config
+from room_server.protocols.bounded_http import MAX_REQUEST, BoundedHttp, bind, uvicorn_config
 from room_server.protocols.upgrade import MAX_REQUEST_HEAD
 from tests.proxy import proxy_to
 from tests.raw import Raw, connecting, handshake, request
@@ -201,6 +201,15 @@ async def test_a_head_that_never_ends_is_refused_while_it_comes(planned: Site) -
     async with connecting(planned) as raw:
         await raw.send(b"GET / HTTP/1.1\r\n", *[b"X: " + b"a" * 1000 + b"\r\n"] * 17)
         await ends(raw, "head_too_large")
+
+
+async def test_a_body_of_too_many_chunks_is_not_taken_for_a_head(planned: Site) -> None:
+    """A lawful registration, each of its bytes in a chunk of its own."""
+    headers = {"Transfer-Encoding": "chunked", **planned.bearer("system")}
+    async with connecting(planned) as raw:
+        await raw.send(request(planned, "/hooks/core_roster_register", "POST", headers))
+        raw.writer.write(b"1\r\n \r\n" * (MAX_REQUEST // 6 + 1))
+        await ends(raw, "body_too_large")
 
 
 async def test_a_caller_that_sends_too_much_can_still_read_the_refusal(planned: Site) -> None:

@@ -60,6 +60,19 @@ async def test_an_answer_is_taken_for_what_the_contract_says(
     assert len(heard.requests) == 1  # no redirect is followed
 
 
+async def test_an_answer_that_comes_before_the_body_was_read_is_taken_for_what_it_says() -> None:
+    """A server that looks at the length alone answers, and resets the connection."""
+
+    async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(hasty, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await posted(f"http://127.0.0.1:{port}/") == Answer(AnswerKind.REFUSED, "HTTP 413")
+
+
 @pytest.mark.parametrize(
     ("behaviour", "words"), [(half, "RemoteProtocolError"), (take_and_crash, "RemoteProtocolError")]
 )

@@ -89,6 +89,20 @@ async def test_a_caller_that_says_nothing_keeps_no_event_away(language: str, tmp
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_request_in_chunks_is_not_refused_as_too_large(language: str, tmp_path: Path) -> None:
+    """As a proxy may send it on; a 413 would say of good events that they are refused."""
+    made = batch(1)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield made.body
+
+    async with example(language, tmp_path) as running, httpx.AsyncClient(trust_env=False) as http:
+        answer = await http.post(running.url, content=chunks(), headers=headers(made, [KEY], int(time.time())))
+
+        assert (answer.status_code, running.rows()) in [(411, []), (204, ["e:w:1"])]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_table_holds_each_event_once_in_order(language: str, tmp_path: Path, valkey_url: str) -> None:
     async with example(language, tmp_path) as running, sending(valkey_url, SiteReceiver(running.url)) as events:
         async with events.delivering():
