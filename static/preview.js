@@ -2,15 +2,13 @@
 
 import { byId, safeUrl, setText } from './dom.js';
 import { t } from './i18n.js';
-import { watchPlayer } from './player.js';
-
-const LATE_MS = 15_000;
+import { PlayerFrame, watchPlayer } from './player.js';
 
 export class Preview {
   #webinarId;
   #state = null;
   #isRefused = false;
-  #timer = 0;
+  #frame = new PlayerFrame((what) => this.#isRefused || this.#tell(what));
 
   constructor(webinarId) {
     this.#webinarId = webinarId;
@@ -28,29 +26,9 @@ export class Preview {
     byId('preview').hidden = !isOn;
     const address = isOn ? safeUrl(state.player_url) : null;
     if (isOn && !address) this.#tell('none');
-    this.#frame(address);
-  }
-
-  /** A frame that has no address any more may go on playing: it is replaced by an empty one. */
-  #frame(address) {
-    const frame = byId('player');
-    if ((frame.getAttribute('src') ?? null) === address) return;
-    clearTimeout(this.#timer);
-    const fresh = frame.cloneNode();
-    fresh.removeAttribute('src');
-    frame.replaceWith(fresh);
-    fresh.hidden = !address;
-    if (!address) return;
-    this.#tell('loading');
-    this.#timer = setTimeout(() => this.#tell('late'), LATE_MS);
-    fresh.title = t('player.title', { title: this.#state.title });
-    fresh.addEventListener('load', () => this.#loaded());
-    fresh.src = address;
-  }
-
-  #loaded() {
-    clearTimeout(this.#timer);
-    if (!this.#isRefused) this.#tell('loaded');
+    this.#frame.show(address);
+    byId('player').hidden = !address;
+    byId('player').title = t('player.title', { title: state.title });
   }
 
   #tell(what) {

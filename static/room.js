@@ -8,7 +8,7 @@ import { RoomConnection } from './connection.js';
 import { offerLink } from './device.js';
 import { byId, make, safeUrl, setText, showView } from './dom.js';
 import { start, t } from './i18n.js';
-import { watchPlayer } from './player.js';
+import { PlayerFrame, watchPlayer } from './player.js';
 import { looksLikeToken, readClaims, takeToken, webinarInAddress } from './session.js';
 import { announce, followConnection, showStatus, showTrouble, stateInWords } from './shell.js';
 import { Tabs } from './tabs.js';
@@ -19,6 +19,7 @@ const VIEWS = { draft: 'before', scheduled: 'before', live: 'stage', paused: 'st
 let state = null;
 let isElsewhere = false; // another tab of this browser plays the broadcast
 let isRefused = false; // the page's policy keeps the player out
+let isLate = false; // the player has not loaded for so long that it is said
 let reloadForPlayer = () => {};
 let reportClick = () => {};
 
@@ -42,21 +43,22 @@ function showBefore() {
   showCountdown();
 }
 
-/** Takes the frame out of the page: one without an address may go on playing. */
-function removePlayer() {
-  const player = byId('player');
-  if (!player.hasAttribute('src')) return;
-  const empty = player.cloneNode();
-  empty.removeAttribute('src');
-  player.replaceWith(empty);
+const frame = new PlayerFrame((what) => {
+  isLate = what === 'late';
+  showLate();
+});
+
+/** A player that is late may work in spite of it (a part of it hangs), so this leaves most of it to be seen. */
+function showLate() {
+  const isSeen = !byId('player').hidden && byId('paused').hidden;
+  byId('late-player').hidden = !(isLate && isSeen);
 }
 
 /** The player stays in place through a pause and is never loaded twice for one address. */
 function showPlayer() {
   const address = isElsewhere ? null : safeUrl(state.player_url);
-  if (!address) removePlayer();
+  frame.show(address);
   const player = byId('player');
-  if (address && player.src !== address) player.src = address;
   player.title = t('player.title', { title: state.title });
   player.hidden = !address || isRefused;
   player.inert = state.status === 'paused';
@@ -64,6 +66,7 @@ function showPlayer() {
   byId('no-player').hidden = Boolean(address) || isElsewhere;
   byId('refused-player').hidden = !(address && isRefused);
   byId('paused').hidden = state.status !== 'paused' || isElsewhere;
+  showLate();
 }
 
 function showCta() {
@@ -81,7 +84,7 @@ function showCta() {
 }
 
 function leaveStage() {
-  removePlayer();
+  frame.show(null);
   byId('cta').replaceChildren();
 }
 
@@ -176,6 +179,11 @@ function enter(token) {
   tabs.claim();
   reloadForPlayer = watchPlayer(() => `${state?.epoch}.${state?.version}`, showRefusedPlayer);
   byId('watch-here').addEventListener('click', () => tabs.claim());
+  byId('player-again').addEventListener('click', () => frame.again());
+  byId('player-leave').addEventListener('click', () => {
+    isLate = false;
+    showLate();
+  });
   byId('try-now').addEventListener('click', () => connection.wake());
   setInterval(showCountdown, 500);
   offerLink(token);

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from playwright.async_api import Page, expect
 
-from tests.e2e.visitors import LAPTOP, Visitors, due, shows
+from tests.e2e.visitors import LAPTOP, PHONE, Visitors, due, fits, shows
 from tests.e2e.wire import answered
 from tests.support import Site
 
@@ -125,3 +125,38 @@ async def test_a_player_that_does_not_answer_is_told_of(site: Site, visitors: Vi
         await expect(page.locator("#preview-state")).to_contain_text("Не загрузился за 15 секунд.")
         await expect(page.locator("#preview-again")).to_be_visible()
         await page.close()
+
+
+async def test_an_attendee_is_told_of_a_player_that_does_not_answer_and_can_try_again(
+    site: Site, visitors: Visitors
+) -> None:
+    """Being counted has nothing to do with it."""
+    async with elsewhere(visitors) as there:
+        await site.transactions.create(due(status="live", player_url=f"http://{there.host}/player"))
+        page = await visitors.blank(**PHONE, locale="en-GB")
+        await page.clock.install()
+        await page.goto(f"http://{visitors.address}/room/w#token={site.token('attendee')}", wait_until="commit")
+        await shows(page, status="live", connection="open", attendance="entered")
+        await expect(page.locator("#late-player")).to_be_hidden()
+        await page.clock.fast_forward(15_000)
+        await expect(page.locator("#late-player")).to_contain_text("The broadcast has not opened yet.")
+        assert await fits(page)
+        await page.click("#player-leave")
+        await expect(page.locator("#late-player")).to_be_hidden()
+
+        await page.clock.fast_forward(60_000)
+        await expect(page.locator("#late-player")).to_be_hidden()
+        await plan(site, player_url=f"http://{there.host}/other")
+        await expect(page.locator("#player")).to_have_attribute("src", f"http://{there.host}/other")
+        await page.clock.fast_forward(15_000)
+        await expect(page.locator("#late-player")).to_be_visible()
+        await site.act("pause")
+        await expect(page.locator("#late-player")).to_be_hidden()  # the break is what is to be read
+        await site.act("resume")
+        there.answer = answered(200, "<!doctype html><meta charset=utf-8><title>Player</title><h1>Плеер</h1>")
+        await page.click("#player-again")
+        await expect(page.locator("#late-player")).to_be_hidden()
+        await expect(page.frame_locator("#player").locator("h1")).to_have_text("Плеер")
+        await page.clock.fast_forward(60_000)
+        await expect(page.locator("#late-player")).to_be_hidden()
+        await shows(page, attendance="entered")
