@@ -83,13 +83,26 @@ def node(name: str) -> Opened:
 
 @contextmanager
 def socketio() -> Iterator[Peer]:
-    """Its clients ask to be let into the namespace after the handshake (`40`, masked with 0)."""
+    """Its clients ask to be let into the namespace after the handshake (`40`)."""
     environment = installed.node()
     with valkey() as url:
         command = ["node", str(PEERS / "socketio.cjs"), "PORT", str(FRAME), url.removeprefix("unix://")]
         path = "/socket.io/?EIO=4&transport=websocket"
-        with told_by_line(command, path, b"\x81\x82\0\0\0\x0040", environment) as made:
+        with told_by_line(command, path, masked(b"40"), environment) as made:
             yield made
+
+
+@contextmanager
+def centrifuge() -> Iterator[Peer]:
+    """The library of Centrifugo. Its clients say `connect`, and are subscribed by that."""
+    binary = installed.centrifuge()
+    with valkey() as url, told_by_line([str(binary), "PORT", str(FRAME), url], opening=masked(b'{"id":1}')) as made:
+        yield made
+
+
+def masked(text: bytes) -> bytes:
+    """A client's short text frame, masked with 0."""
+    return bytes((0x81, 0x80 | len(text), 0, 0, 0, 0)) + text
 
 
 @contextmanager
@@ -127,6 +140,7 @@ def everyone(sockets: int) -> dict[str, Callable[[], Opened]]:
         RECEIPTS_BY_WRITE: lambda: room_server(sockets, answers=True, writer="write"),
         "uWebSockets.js, told directly": lambda: node("uws"),
         "nchan, through Redis": nchan,
+        "centrifuge (Go), through Redis": centrifuge,
         "node `ws`, told directly": lambda: node("ws"),
         "`websockets.broadcast()`, told directly": lambda: python("broadcast"),
         "Socket.IO, through its Redis adapter": socketio,

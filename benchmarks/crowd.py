@@ -40,6 +40,8 @@ class Crowd:
         self._answers = answers
         self._epoll = select.epoll()
         self._dialled = 0
+        self._owing: set[int] = set()
+        """Sockets that have heard something whose ping has not come yet."""
         self.sockets: dict[int, socket.socket] = {}
 
     def join(self, number: int) -> None:
@@ -79,8 +81,18 @@ class Crowd:
         for one in self.sockets.values():
             one.send(BREATH)
 
+    def rest(self) -> None:
+        """Return when each receipt that is to come for what was heard is sent, if this crowd answers at all."""
+        deadline = time.perf_counter() + PATIENCE
+        while self._answers and self._owing:
+            self._read_all(set())
+            if time.perf_counter() > deadline:
+                raise TimeoutError(f"{len(self._owing)} sockets were not asked for their receipt")
+        self.settle(0.02)
+
     def hear(self) -> float:
         """Wait until every socket has got something; the moment (perf_counter) at which the last one had."""
+        self._owing.clear()
         waiting = set(self.sockets)
         deadline = time.perf_counter() + PATIENCE
         while waiting:
@@ -96,6 +108,7 @@ class Crowd:
                 raise ConnectionError("the server closed a socket")
             if not data.startswith(PING) or len(data) > 10:
                 waiting.discard(number)
+                self._owing.add(number)
             if self._answers:
                 self._answer(number, data)
 
@@ -103,12 +116,14 @@ class Crowd:
         """A pong for a ping at the end of what came."""
         if data[-10:-8] == PING:
             self.sockets[number].send(PONG + data[-8:])
+            self._owing.discard(number)
 
     def leave(self) -> None:
         """Close all of them."""
         for one in self.sockets.values():
             one.close()
         self.sockets.clear()
+        self._owing.clear()
         self._epoll.close()
         self._epoll = select.epoll()
 
@@ -137,6 +152,10 @@ class DistantCrowd:
     def breathe(self) -> None:
         """As Crowd's."""
         self._ask("breathe")
+
+    def rest(self) -> None:
+        """As Crowd's."""
+        self._ask("rest")
 
     def leave(self) -> None:
         """As Crowd's."""
@@ -174,6 +193,8 @@ def _do(crowd: Crowd, pipe: Any, question: tuple[Any, ...]) -> None:
             crowd.join(number)
         case ("breathe",):
             crowd.breathe()
+        case ("rest",):
+            crowd.rest()
         case ("leave",):
             crowd.leave()
         case ("listen",):

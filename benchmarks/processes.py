@@ -1,6 +1,7 @@
 """Child processes that are measured: on a core of their own, awaited, weighed, and ended with their block."""
 
 import contextlib
+import ctypes
 import itertools
 import os
 import resource
@@ -28,8 +29,8 @@ PATIENCE = 60.0
 """Seconds to wait for what must come."""
 NOTHING: Mapping[str, str] = {}
 GOODBYE_SECONDS = 5
-REST_SECONDS = 0.05
-"""Without a tick of the process's clock: it has nothing to do."""
+REST_SECONDS, REST_SHARE = 0.05, 0.03
+"""A process that takes less than this share of a core for so long has nothing to do."""
 PEERS = Path(__file__).parent / "peers"
 _ports = itertools.count(19001)
 _errors: dict[int, IO[bytes]] = {}
@@ -61,13 +62,17 @@ def make_room() -> None:
 def program(
     command: Sequence[str], environment: Mapping[str, str] = NOTHING, cores: set[int] = FIRST
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A child process on `cores`; what it prints can be read."""
+    """A child process on `cores`, all its threads from the first on; what it prints can be read."""
     known = {name: value for name, value in os.environ.items() if not name.startswith("ROOM_SERVER_")}
     made = {**known, "PYTHONUNBUFFERED": "1", **environment}
     pipe = subprocess.PIPE
     with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=made)
-        os.sched_setaffinity(child.pid, cores)
+        own = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, cores)  # what is started has them, too
+        try:
+            child = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=made)
+        finally:
+            os.sched_setaffinity(0, own)
         _errors[child.pid] = errors
         try:
             yield child
@@ -167,13 +172,23 @@ def resident(pid: int) -> int:
     return found
 
 
-def cpu_seconds(pid: int) -> float:
-    """Seconds that a process and its children have run, their time in the kernel included."""
-    ticks = 0
+def move(pid: int, cores: set[int]) -> None:
+    """Let a process and its children run on these cores only, all their threads."""
     for own in (pid, *children(pid)):
-        fields = Path(f"/proc/{own}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+        for task in Path(f"/proc/{own}/task").iterdir():
+            with contextlib.suppress(OSError):  # it has ended, or is the kernel's own
+                os.sched_setaffinity(int(task.name), cores)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Seconds that a process and its children have run, their time in the kernel included (clock_getcpuclockid(3))."""
+    seconds = 0.0
+    for own in (pid, *children(pid)):
+        clock = ctypes.c_int()
+        if failed := ctypes.CDLL(None).clock_getcpuclockid(own, ctypes.byref(clock)):
+            raise ProcessLookupError(failed, f"process {own} has no clock")
+        seconds += time.clock_gettime(clock.value)
+    return seconds
 
 
 def await_rest(pid: int) -> None:
@@ -182,7 +197,7 @@ def await_rest(pid: int) -> None:
     while True:
         before = cpu_seconds(pid)
         time.sleep(REST_SECONDS)  # what is measured: whether it does anything in that time
-        if cpu_seconds(pid) == before:
+        if cpu_seconds(pid) - before < REST_SHARE * REST_SECONDS:
             return
         if time.monotonic() > deadline:
             raise TimeoutError("the process does not come to rest")

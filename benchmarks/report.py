@@ -1,5 +1,6 @@
 """What was found, as Markdown: the goals with what was measured beside them, then a table per question."""
 
+import statistics
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -78,3 +79,13 @@ def write(machine: str, found: Sequence[Findings], readme: Path = README) -> Non
 def milliseconds(seconds: float) -> str:
     """As people read them."""
     return f"{seconds * 1000:.1f} ms"
+
+
+def spread(values: Sequence[float], form: str = ".2f", unit: str = "") -> str:
+    """The median of all rounds, and from the lowest to the highest: `0.96 (0.93–0.99)`."""
+    return f"{statistics.median(values):{form}}{unit} ({min(values):{form}}–{max(values):{form}})"
+
+
+def spread_of_milliseconds(seconds: Sequence[float]) -> str:
+    """The same of times."""
+    return spread([one * 1000 for one in seconds], ".1f", " ms")
