@@ -1,6 +1,5 @@
 """`python -m benchmarks`: everything that the product promises in numbers, measured in one run, as Markdown."""
 
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import click
 
 from benchmarks import (
+    drops,
     evaluation,
     fanout,
     growth,
@@ -18,6 +18,7 @@ from benchmarks import (
     nonreaders,
     processes,
     report,
+    rooms,
     scaling,
     site_events,
     watching,
@@ -32,7 +33,9 @@ PARTS: dict[str, Callable[[Size], Findings]] = {
     "single": latency.single,
     "growth": growth.grow,
     "waves": growth.waves,
+    "rooms": rooms.find,
     "nonreaders": nonreaders.find,
+    "drops": drops.find,
     "evaluation": evaluation.find,
     "site": site_events.find,
     "watching": watching.find,
@@ -98,7 +101,7 @@ def measured(size: Size, only: Sequence[str], failed: list[str]) -> Iterator[Fin
         processes.say(f"{name} …")
         try:
             yield find()
-        except (AssertionError, EOFError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        except Exception as error:
             processes.say(f"{name} failed: {error!r}")
             failed.append(name)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from benchmarks.processes import OTHERS, await_ready, free_port, last_words, module, program
+from benchmarks.processes import FIRST, OTHERS, await_ready, free_port, last_words, module, program
 from room_server import auth
 from room_server.clock import utc_now
 from room_server.config import Settings
@@ -52,10 +52,10 @@ class Server(Struct, frozen=True):
             for lead in leads
         ]
 
-    def handshakes(self, leads: Sequence[int]) -> list[bytes]:
+    def handshakes(self, leads: Sequence[int], webinar: str = WEBINAR) -> list[bytes]:
         """A socket's handshake for each lead, the token as a browser sends it."""
-        path = f"/rooms/{WEBINAR}/socket"
-        return [handshake(self.port, path, f"room.v1, room.bearer.{token('attendee', str(lead))}") for lead in leads]
+        path, tokens = f"/rooms/{webinar}/socket", [token("attendee", str(lead), webinar) for lead in leads]
+        return [handshake(self.port, path, f"room.v1, room.bearer.{one}") for one in tokens]
 
 
 class Speaker:
@@ -92,9 +92,9 @@ class Speaker:
         self._spoke = time.monotonic()
 
 
-def token(role: str, subject: str) -> str:
-    """A token for the webinar."""
-    return auth.issue(SETTINGS, {"sub": subject, "role": role, "webinar_id": WEBINAR}, 7200)
+def token(role: str, subject: str, webinar: str = WEBINAR) -> str:
+    """A token for the webinar, or for another, or for all (`*`)."""
+    return auth.issue(SETTINGS, {"sub": subject, "role": role, "webinar_id": webinar}, 7200)
 
 
 def handshake(port: int, path: str = "/", subprotocols: str = "") -> bytes:
@@ -125,12 +125,22 @@ def serving(launcher: Sequence[str] = (PRODUCT,), writer: str = "auto") -> Itera
     `writer`: the setting SOCKET_WRITER.
     """
     with valkey() as url:
-        environment = {**ENVIRONMENT, "ROOM_SERVER_REDIS_URL": url, "ROOM_SERVER_SOCKET_WRITER": writer}
-        create = [*module(PRODUCT), "webinar", "create", WEBINAR, "--title", "Benchmark", "--at", utc_now().isoformat()]
-        action = ["--cta-label", "Join", "--cta-url", "https://example.org/join"]
-        with program([*create, *action], environment, OTHERS) as created:
-            assert created.wait() == 0, last_words(created.pid)
-        port, (name, *words) = free_port(), launcher
-        with program([*module(name), *words, "web", "--port", str(port)], environment) as child:
-            await_ready(child)
-            yield Server(port, child.pid, url)
+        settings = {"ROOM_SERVER_REDIS_URL": url, "ROOM_SERVER_SOCKET_WRITER": writer}
+        with running(settings, launcher) as server:
+            yield server
+
+
+@contextmanager
+def running(
+    settings: Mapping[str, str], launcher: Sequence[str] = (PRODUCT,), more: Sequence[str] = (), cores: set[int] = FIRST
+) -> Iterator[Server]:
+    """The same with other settings, `more` words of the command line, and on other cores."""
+    environment = {**ENVIRONMENT, **settings}
+    create = [*module(PRODUCT), "webinar", "create", WEBINAR, "--title", "Benchmark", "--at", utc_now().isoformat()]
+    action = ["--cta-label", "Join", "--cta-url", "https://example.org/join"]
+    with program([*create, *action], environment, OTHERS) as created:
+        assert created.wait() == 0, last_words(created.pid)
+    port, (name, *words) = free_port(), launcher
+    with program([*module(name), *words, "web", "--port", str(port), *more], environment, cores) as child:
+        await_ready(child)
+        yield Server(port, child.pid, settings.get("ROOM_SERVER_REDIS_URL", ""))

@@ -7,7 +7,7 @@ class Size(Struct, frozen=True):
     """Numbers of a run; `scaled` makes a small one that only shows whether everything works."""
 
     sockets: int = 10_000
-    rounds: int = 7
+    rounds: int = 5
     handshakes: int = 5_000
     hooks: int = 8_000
     growth: tuple[int, ...] = (1_000, 2_000, 5_000, 10_000, 18_000)
@@ -16,6 +16,8 @@ class Size(Struct, frozen=True):
     leads: tuple[int, ...] = (1_000, 10_000, 100_000)
     site_leads: int = 10_000
     site_rounds: int = 5
+    rooms: int = 2_000
+    dropping: int = 400
 
     def scaled(self) -> "Size":
         """A twentieth of everything, and few rounds."""
@@ -30,4 +32,6 @@ class Size(Struct, frozen=True):
             leads=self.leads[:1],
             site_leads=self.site_leads // 20,
             site_rounds=1,
+            rooms=self.rooms // 20,
+            dropping=self.dropping // 20,
         )
