@@ -8,6 +8,7 @@ import click
 
 from benchmarks import (
     drops,
+    embedded,
     evaluation,
     fanout,
     growth,
@@ -22,6 +23,7 @@ from benchmarks import (
     scaling,
     site_events,
     watching,
+    workers,
 )
 from benchmarks.report import Findings
 from benchmarks.size import Size
@@ -36,6 +38,8 @@ PARTS: dict[str, Callable[[Size], Findings]] = {
     "rooms": rooms.find,
     "nonreaders": nonreaders.find,
     "drops": drops.find,
+    "workers": workers.find,
+    "embedded": embedded.find,
     "evaluation": evaluation.find,
     "site": site_events.find,
     "watching": watching.find,
