@@ -9,6 +9,7 @@ import click
 from benchmarks import (
     drops,
     embedded,
+    entrance,
     evaluation,
     fanout,
     growth,
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[Size], Findings]] = {
     "hooks": hooks.find,
     "during": latency.during,
     "single": latency.single,
+    "entrance": entrance.find,
     "growth": growth.grow,
     "waves": growth.waves,
     "rooms": rooms.find,

@@ -42,6 +42,8 @@ class Load(Struct, frozen=True):
     seconds: float
     client_cpu: float
     """Seconds of a core that the client itself needed: when it comes near `seconds`, the client was the limit."""
+    refused: int
+    """Answers with another status than the one expected."""
     took: list[float]
     """Seconds that each answer took."""
 
@@ -228,12 +230,18 @@ def load(port: int, callers: int, requests: Sequence[bytes], gap: float = 0) -> 
     return _loaded([str(port), str(callers), "keep", "200", str(int(gap * 1e6))], requests)
 
 
+def pace(port: int, requests: Sequence[bytes], seconds: float) -> Load:
+    """Send requests evenly over so many seconds, each on its own connection; times count from when each was due."""
+    gap = int(seconds / len(requests) * 1e6)
+    return _loaded([str(port), str(len(requests)), "paced", "200", str(gap)], requests)
+
+
 def _loaded(words: list[str], requests: Sequence[bytes]) -> Load:
     told = b"".join(struct.pack("=I", len(request)) + request for request in requests)
     done = subprocess.run([compiled("load"), *words], input=told, stdout=subprocess.PIPE, check=True)
     first, *took = done.stdout.decode().splitlines()
-    seconds, client = (float(word) for word in first.split())
-    return Load(seconds, client, [int(word) / 1e6 for word in took])
+    seconds, client, refused = first.split()
+    return Load(float(seconds), float(client), int(refused), [int(word) / 1e6 for word in took])
 
 
 def percentile(took: Sequence[float], share: float) -> float:
