@@ -4,22 +4,24 @@ Only private chats count. Everything else is no intent, and nothing follows from
 """
 
 import re
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from room_server.core.bindings import Person, PersonKind
 
 ALLOWED = ("message", "callback_query", "my_chat_member")
 """The kinds of updates that Telegram is asked for (getUpdates and setWebhook, allowed_updates)."""
-_COMMAND = re.compile(r"/(start|stop)(?:@\w+)?(?:\s+(\S{1,64}))?\s*")
+_COMMAND = re.compile(r"/(start|stop)(?!\w)(?:@\w+)?(.*)", re.IGNORECASE | re.DOTALL)
+"""A command and whatever follows it: who writes `/Stop please` wants no messages either."""
 _ANSWER = re.compile(r"(yes|no) (lead|partner):([1-9][0-9]{0,15}) ([0-9]{1,20})")
 
 
 class TelegramChat(Struct, frozen=True):
-    """A chat."""
+    """A chat; its number has at most 52 significant bits (Bot API, Chat)."""
 
-    id: int
+    id: Annotated[int, Meta(ge=-(2**53), le=2**53)]
     type: str = ""
 
 
@@ -136,9 +138,9 @@ def _command(message: TelegramMessage, update_id: int) -> Intent | None:
     if found is None or message.chat.type != "private":
         return None
     chat_id, as_of, locale = message.chat.id, (message.date, update_id), locale_of(message.sender)
-    if found[1] == "stop":
+    if found[1].lower() == "stop":
         return Stop(chat_id=chat_id, as_of=as_of, locale=locale)
-    return Start(chat_id=chat_id, as_of=as_of, locale=locale, payload=found[2] or "")
+    return Start(chat_id=chat_id, as_of=as_of, locale=locale, payload=found[2].strip())
 
 
 def _answer(query: CallbackQuery) -> Intent | None:

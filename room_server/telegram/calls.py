@@ -2,6 +2,7 @@
 that one field that it does not expect would cost all updates of an answer.
 """
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,6 +18,10 @@ STEP_SECONDS = 5.0
 """Timeout of connecting, and of an answer that is not waited for on purpose."""
 MOST_BYTES = 8 * 2**20
 """Most bytes of an answer: a hundred updates have less."""
+
+
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u([dD][89a-fA-F])..|.)", re.DOTALL)
+"""An escape of JSON: a pair of surrogates, one that stands alone (then the group matches), or any other."""
 
 
 class Hint(Struct, frozen=True):
@@ -69,12 +74,28 @@ class Calls:
         except httpx.HTTPError as error:
             raise CallFailed(0, type(error).__name__) from None  # its text may hold the token
         try:
-            found = msgspec.json.decode(body, type=Result)
+            found = _result(bytes(body))
         except ValueError:
             raise CallFailed(answer.status_code, "the answer is none of the Bot API's") from None
         if not found.ok:
             raise CallFailed(answer.status_code, found.description, found.parameters.retry_after)
         return found.result
+
+
+def _result(body: bytes) -> Result:
+    """The answer. Raises ValueError for what is none of the Bot API's."""
+    try:
+        return msgspec.json.decode(body, type=Result)
+    except ValueError:
+        return msgspec.json.decode(whole_characters(body), type=Result)
+
+
+def whole_characters(body: bytes) -> bytes:
+    """The JSON with U+FFFD for each half of a character (RFC 8259, 8.2).
+
+    The decoder refuses the whole text for one, and so the update that holds it would hold up all others, for ever.
+    """
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
 @asynccontextmanager

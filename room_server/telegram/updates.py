@@ -30,13 +30,14 @@ _UPDATE = msgspec.json.Decoder(Update)
 
 
 def decode(raw: bytes | msgspec.Raw) -> Update | None:
-    """The update; None for JSON that is no update, or one whose fields are not as Telegram has them.
+    """The update; None for what is none, or one whose fields are not as Telegram has them: it must not hold up others.
 
-    Raises ValueError for what is no JSON.
+    An answer of many updates is taken apart without looking into them, so one may hold half a character (RFC 8259, 8.2)
+    or be nested without end.
     """
     try:
         return _UPDATE.decode(raw)
-    except msgspec.ValidationError:
+    except (ValueError, RecursionError):
         return None
 
 

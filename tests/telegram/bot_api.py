@@ -1,6 +1,7 @@
 """A Bot API on loopback that answers as Telegram does, faults included: a real HTTP server in Telegram's place."""
 
 import asyncio
+import json
 import socket
 import time
 from collections import defaultdict, deque
@@ -95,7 +96,9 @@ class Inbox:
             with suppress(TimeoutError):
                 async with asyncio.timeout(question["timeout"]):
                     await self.came.wait()
-        return JSONResponse({"ok": True, "result": self.waiting[: question["limit"]]})
+        result = self.waiting[: question["limit"]]
+        found = json.dumps({"ok": True, "result": result}, separators=(",", ":"))  # in ASCII, as Telegram does
+        return Response(found, media_type="application/json")
 
     async def set_webhook(self, request: Request) -> Response:
         """SetWebhook."""
