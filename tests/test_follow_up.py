@@ -44,16 +44,16 @@ def wanted(lead: int) -> set[Wanted]:
     title, link = html.escape(TITLE), html.escape(CTA)
     name, candidate, partner = html.escape(person(lead).name), 1000 + lead, 2000 + lead % PARTNERS
     texts = {
-        "ru": (f"✅ <b>{name}</b> был(а) на вебинаре «{title}» до конца.",
+        "ru": (f"✅ <b>{name}</b> был(а) на вебинаре «{title}».",
                f"{name}, спасибо, что были на вебинаре «{title}»!\nСледующий шаг — здесь: {link}",
-               f"❌ <b>{name}</b> не был(а) на вебинаре «{title}» до конца.",
-               f"{name}, жаль, что не получилось побыть на вебинаре «{title}» до конца.\n"
+               f"❌ <b>{name}</b> не был(а) на вебинаре «{title}» или был(а) слишком мало.",
+               f"{name}, жаль, что не получилось посмотреть вебинар «{title}» целиком.\n"
                "Мы будем рады ответить на ваши вопросы.",
                f"{name}, вот запись вебинара «{title}»:\n{RECORDING}"),
-        "en": (f"✅ <b>{name}</b> stayed to the end of the webinar “{title}”.",
+        "en": (f"✅ <b>{name}</b> was at the webinar “{title}”.",
                f"{name}, thank you for being at the webinar “{title}”!\nThe next step is here: {link}",
-               f"❌ <b>{name}</b> did not stay to the end of the webinar “{title}”.",
-               f"{name}, a pity that you could not stay to the end of the webinar “{title}”.\n"
+               f"❌ <b>{name}</b> was not at the webinar “{title}”, or too briefly.",
+               f"{name}, a pity that you could not watch the whole webinar “{title}”.\n"
                "We are glad to answer your questions.",
                f"{name}, here is the recording of the webinar “{title}”:\n{RECORDING}"),
     }  # fmt: skip

@@ -69,8 +69,8 @@ async def test_whoever_presses_a_link_is_told_and_gets_what_follows(
         await wait_until(lambda: len(api.sent) == 4, "both have their messages")
 
     assert [text.splitlines()[0] for chat in (11, 17) for text in api.texts(chat)[1:]] == [
-        "Участник, жаль, что не получилось побыть на вебинаре «Webinar» до конца.",
-        "❌ <b>Участник</b> не был(а) на вебинаре «Webinar» до конца.",
+        "Участник, жаль, что не получилось посмотреть вебинар «Webinar» целиком.",
+        "❌ <b>Участник</b> не был(а) на вебинаре «Webinar» или был(а) слишком мало.",
     ]
 
 

@@ -48,7 +48,7 @@ async def test_a_message_arrives_once_and_its_number_is_kept(outgoing: Outgoing,
     async with outgoing.delivering():
         sent = await outgoing.until(11, "sent")
 
-    assert api.texts(11) == ["❌ <b>Участник</b> не был(а) на вебинаре «Webinar» до конца."]
+    assert api.texts(11) == ["❌ <b>Участник</b> не был(а) на вебинаре «Webinar» или был(а) слишком мало."]
     assert (sent.message_id, sent.attempts, sent.doubts, sent.error) == (1, 1, 0, None)
 
 

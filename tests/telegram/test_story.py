@@ -304,9 +304,9 @@ def check_partners(story: Story, known: list[Delivery]) -> None:
         told = [text for text in story.api.texts(chat) if text != texts.words("ru")["connected"].strip()]
         came = [f"👋 <b>Лид {one}</b> сейчас на вебинаре «Webinar»." for one in leads]
         ended = [
-            f"✅ <b>Лид {one}</b> был(а) на вебинаре «Webinar» до конца."
+            f"✅ <b>Лид {one}</b> был(а) на вебинаре «Webinar»."
             if one in story.leads[::2]
-            else f"❌ <b>Лид {one}</b> не был(а) на вебинаре «Webinar» до конца."
+            else f"❌ <b>Лид {one}</b> не был(а) на вебинаре «Webinar» или был(а) слишком мало."
             for one in leads
         ]
         if chat == FORBIDDING:

@@ -50,17 +50,17 @@ LINK = "https://example.org/offer?a=1&amp;b=2"
 @pytest.mark.parametrize(
     ("kind", "attended", "locale", "text"),
     [
-        ("attendance", True, "ru", f"✅ <b>Анна</b> был(а) на вебинаре «{TITLE}» до конца."),
-        ("attendance", False, "ru", f"❌ <b>Анна</b> не был(а) на вебинаре «{TITLE}» до конца."),
+        ("attendance", True, "ru", f"✅ <b>Анна</b> был(а) на вебинаре «{TITLE}»."),
+        ("attendance", False, "ru", f"❌ <b>Анна</b> не был(а) на вебинаре «{TITLE}» или был(а) слишком мало."),
         ("follow_up", True, "ru", f"Анна, спасибо, что были на вебинаре «{TITLE}»!\nСледующий шаг — здесь: {LINK}"),
-        ("follow_up", False, "ru", f"Анна, жаль, что не получилось побыть на вебинаре «{TITLE}» до конца.\n"
+        ("follow_up", False, "ru", f"Анна, жаль, что не получилось посмотреть вебинар «{TITLE}» целиком.\n"
                                    "Мы будем рады ответить на ваши вопросы."),
         ("recording", False, "ru", f"Анна, вот запись вебинара «{TITLE}»:\n{RECORDING}"),
-        ("attendance", True, "en", f"✅ <b>Анна</b> stayed to the end of the webinar “{TITLE}”."),
-        ("attendance", False, "en", f"❌ <b>Анна</b> did not stay to the end of the webinar “{TITLE}”."),
+        ("attendance", True, "en", f"✅ <b>Анна</b> was at the webinar “{TITLE}”."),
+        ("attendance", False, "en", f"❌ <b>Анна</b> was not at the webinar “{TITLE}”, or too briefly."),
         ("follow_up", True, "en", f"Анна, thank you for being at the webinar “{TITLE}”!\n"
                                   f"The next step is here: {LINK}"),
-        ("follow_up", False, "en", f"Анна, a pity that you could not stay to the end of the webinar “{TITLE}”.\n"
+        ("follow_up", False, "en", f"Анна, a pity that you could not watch the whole webinar “{TITLE}”.\n"
                                    "We are glad to answer your questions."),
         ("recording", False, "en", f"Анна, here is the recording of the webinar “{TITLE}”:\n{RECORDING}"),
     ],
