@@ -60,6 +60,16 @@ def test_every_name_is_the_plugins_own() -> None:
         ] == []
 
 
+def test_a_number_that_varies_has_its_plural_forms() -> None:
+    """One form is for numbers that the plugin itself fixes: of characters of a secret, and of seconds of a check."""
+    sources = [path.read_text("utf-8") for path in FILES]
+    single = [one for text in sources for one in re.findall(r"\b(?:esc_html)?__\( '([^']+)'", text)]
+    counting = {found[2] for one in single if (found := re.search(r"%(\d\$)?d ([a-z]+s)\b", one))}
+
+    assert len(single) > 100
+    assert counting == {"characters", "seconds"}
+
+
 def test_translations_have_every_sentence(tmp_path: Path) -> None:
     made = run("sh", "scripts/translations", str(tmp_path))
     assert made.returncode == 0, made.stderr

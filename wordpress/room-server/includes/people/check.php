@@ -134,8 +134,9 @@ function room_server_advice( array $answer ) {
 	$advice = '';
 	$theirs = isset( $answer['data']['time'] ) ? strtotime( (string) $answer['data']['time'] ) : false;
 	if ( false !== $theirs && abs( $theirs - time() ) > ROOM_SERVER_CLOCK_WARNING ) {
+		$minutes = (int) round( abs( $theirs - time() ) / MINUTE_IN_SECONDS );
 		/* translators: %d: minutes. */
-		$advice .= ' ' . sprintf( __( 'Its clock differs from the one here by %d minutes; more than five would be too much.', 'room-server' ), (int) round( abs( $theirs - time() ) / MINUTE_IN_SECONDS ) );
+		$advice .= ' ' . sprintf( _n( 'Its clock differs from the one here by %d minute; more than five would be too much.', 'Its clock differs from the one here by %d minutes; more than five would be too much.', $minutes, 'room-server' ), $minutes );
 	}
 	$policy = room_server_get( '/' )['policy'];
 	if ( '' !== $policy && false === strpos( $policy, room_server_origin() ) && room_server_origin() !== room_server_url() ) {
