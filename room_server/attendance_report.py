@@ -168,9 +168,9 @@ async def as_csv(
 
     Times are RFC 3339 in UTC; with `tz` they are local and in the form that a spreadsheet takes for a time.
     """
-    yield codecs.BOM_UTF8 + _csv([HEADER], delimiter, tz)
+    yield codecs.BOM_UTF8 + csv_lines([HEADER], delimiter, tz)
     async for rows in parts:
-        yield _csv(map(cells, rows), delimiter, tz)
+        yield csv_lines(map(cells, rows), delimiter, tz)
 
 
 async def as_json(parts: AsyncIterable[list[AttendanceRow]]) -> AsyncIterator[bytes]:
@@ -216,9 +216,13 @@ def _begun(message: Delivery, part: Participation) -> datetime | None:
     return part.classified_at if message.kind in AFTER_THE_END else part.entered_at
 
 
-def _csv(lines: Iterable[list[Any]], delimiter: str, tz: ZoneInfo | None) -> bytes:
+def csv_lines(
+    lines: Iterable[Sequence[Any]], delimiter: str, tz: ZoneInfo | None = None, *, end: str = "\r\n"
+) -> bytes:
+    """These lines as CSV (RFC 4180), each with this end; see `as_csv`."""
     text = io.StringIO(newline="")
-    csv.writer(text, delimiter=delimiter).writerows([_cell(value, tz) for value in line] for line in lines)
+    writer = csv.writer(text, delimiter=delimiter, lineterminator=end)
+    writer.writerows([_cell(value, tz) for value in line] for line in lines)
     return text.getvalue().encode(errors="replace")
 
 

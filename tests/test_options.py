@@ -184,7 +184,7 @@ def test_a_file_whose_name_is_no_text_is_read(terminal: Terminal, tmp_path: Path
     odd = tmp_path / "\udcff.csv"
     odd.write_text("lead_id\n9\n")
 
-    assert "1 leads imported" in terminal.says("roster", "import", "w", str(odd))
+    assert "1 lead imported" in terminal.says("roster", "import", "w", str(odd))
 
 
 def test_what_fails_shows_no_password_and_no_control_character(terminal: Terminal) -> None:

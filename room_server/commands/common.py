@@ -163,6 +163,11 @@ def with_options(command: Command, *options: Callable[[Command], Command]) -> Co
     return command
 
 
+def counted(number: int, noun: str) -> str:
+    """The number with its noun, in the plural unless it is one: "1 lead", "2 leads"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def settings(**flags: Any) -> Settings:
     """The settings of flags and environment; likely mistakes are warned of on stderr. Raises ConfigurationError."""
     made = config.load(os.environ, **flags)

@@ -35,6 +35,8 @@ def explain(webinar_id: str, lead_id: int, **flags: Any) -> None:
     facts: Facts = with_store(flags, work)
     if facts.room is None:
         raise webinar_unknown(webinar_id)
+    if facts.entry is None and facts.participation is None and not facts.slots:
+        raise click.ClickException(f"LEAD {lead_id} is not on the roster of {webinar_id}, and was never there")
     for name, value in explanation(facts.room, facts, utc_now()):
         click.echo(f"{name:<10} {value}")
 

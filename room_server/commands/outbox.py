@@ -10,6 +10,7 @@ import click
 from room_server.clock import utc_now
 from room_server.commands.common import (
     ID,
+    counted,
     listed,
     load_room,
     state_options,
@@ -177,7 +178,7 @@ def _edit_all(webinar_id: str, options: dict[str, Any], edit: Edit) -> None:
         results.update(await asyncio.gather(*(_edit_one(store, webinar_id, one, edit) for one in batch)))
         async with deadline():  # waits until replicas have all changes, those of an earlier try included
             await store.call_replicated("EXISTS", store.keys.deliveries(webinar_id))
-        click.echo(f"{results[True]} messages changed, {results[False]} left as they are")
+        click.echo(f"{counted(results[True], 'message')} changed, {results[False]} left as they are")
 
     with_store(options, work)
 

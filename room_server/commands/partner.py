@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from room_server.commands.common import run, settings, state_options, telegram_urls
+from room_server.commands.table import check_table, table_options, write_table
 from room_server.config import PREFIX, Settings
 from room_server.core.bindings import Person
 from room_server.core.bindings import partner as partner_of
@@ -24,9 +25,10 @@ def partner() -> None:
 
 
 @partner.command()
+@table_options("csv", "xlsx")
 @state_options
-def links(**flags: Any) -> None:
-    """Print a link to the bot for every partner on a roster, as CSV: partner_id, telegram_url.
+def links(form: str, delimiter: str | None, **flags: Any) -> None:
+    """Print a link to the bot for every partner on a roster, as CSV or as a workbook: partner_id, telegram_url.
 
     A partner who presses Start there hears from then on whether its leads came. Whoever has the link can do that: send
     each to its partner only.
@@ -35,6 +37,7 @@ def links(**flags: Any) -> None:
     Example:
       room-server partner links > partners.csv
     """
+    check_table(form, delimiter, "partners")
     found = run(_links(with_token_secret(settings(**flags))))
     if not all(found.values()):
         click.echo(
@@ -42,9 +45,8 @@ def links(**flags: Any) -> None:
             f"{PREFIX}TELEGRAM_TOKEN finds it out at its start",
             err=True,
         )
-    click.echo("partner_id,telegram_url")
-    for person, url in sorted(found.items()):
-        click.echo(f"{person.id},{url}")
+    lines = [(person.id, url) for person, url in sorted(found.items())]
+    write_table(["partner_id", "telegram_url"], lines, form, delimiter)
 
 
 async def _links(made: Settings) -> dict[Person, str]:

@@ -14,6 +14,7 @@ import click
 from room_server import auth
 from room_server.commands.common import (
     OPERATOR,
+    counted,
     load_room,
     run,
     settings,
@@ -24,6 +25,7 @@ from room_server.commands.common import (
     with_transactions,
 )
 from room_server.commands.roster_file import RosterFile
+from room_server.commands.table import check_table, table_options, write_table
 from room_server.commands.token import Span
 from room_server.config import PREFIX, Settings
 from room_server.core.bindings import Person, lead
@@ -39,6 +41,9 @@ from room_server.state.short_links import LINK_VALIDITY
 from room_server.state.startup import open_state
 from room_server.state.store import Store
 from room_server.token_secret import with_token_secret
+
+COLUMNS = ["lead_id", "link", "short_url", "telegram_url"]
+"""Of `roster links`."""
 
 
 @click.group()
@@ -99,11 +104,14 @@ def import_(webinar_id: str, file: Path, replace: bool, ignore_columns: bool, **
 
 def _tell(webinar_id: str, taken: int, done: rosters.ImportResult, replace: bool) -> None:
     """Print what an import did, and whom it left out."""
-    click.echo(f"{taken} leads imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}")
+    click.echo(
+        f"{counted(taken, 'lead')} imported; the roster of {webinar_id} holds {done.now}, before it held {done.before}"
+    )
     if replace:
-        click.echo(f"{done.removed} leads removed")
+        click.echo(f"{counted(done.removed, 'lead')} removed")
     if done.left_out:
-        click.echo(f"{len(done.left_out)} leads left out: `lead forget` was told to forget them less than a day ago")
+        left_out = counted(len(done.left_out), "lead")
+        click.echo(f"{left_out} left out: `lead forget` was told to forget them less than a day ago")
     for lead_id, until in done.left_out:
         click.echo(f"lead {lead_id} can be imported again after {until:%Y-%m-%d %H:%M:%S} UTC")
 
@@ -123,7 +131,7 @@ def withdraw(webinar_id: str, lead_ids: tuple[int, ...], **flags: Any) -> None:
     """
     hook = WithdrawLeads(webinar_id=webinar_id, lead_ids=lead_ids)
     done: Withdrawn = with_transactions(flags, lambda transactions: operate(transactions, OPERATOR, hook))
-    click.echo(f"{len(done.removed)} leads withdrawn from {webinar_id}")
+    click.echo(f"{counted(len(done.removed), 'lead')} withdrawn from {webinar_id}")
     if done.kept:
         click.echo(f"stay, because they have entered: {', '.join(map(str, done.kept))}")
 
@@ -138,9 +146,11 @@ def withdraw(webinar_id: str, lead_ids: tuple[int, ...], **flags: Any) -> None:
     show_default=True,
     help="How long after the planned time they hold: 12h, 30d.",
 )
+@click.option("--names", is_flag=True, help="Also a column with each lead's name.")
+@table_options("csv", "xlsx")
 @state_options
-def links(webinar_id: str, valid: int, **flags: Any) -> None:
-    """Print personal links of each lead, as CSV: lead_id, link, short_url, telegram_url.
+def links(webinar_id: str, valid: int, names: bool, **options: Any) -> None:
+    """Print personal links of each lead, as CSV or as a workbook: lead_id, link, short_url, telegram_url.
 
     Each holds until 14 days after the planned time, so links outlive a webinar that is moved by less than that.
     short_url leads to the same room, for mailers that drop what follows the # of a link. Each call makes new ones; the
@@ -152,19 +162,28 @@ def links(webinar_id: str, valid: int, **flags: Any) -> None:
     Examples:
       room-server roster links launch --public-url https://rooms.example.org > links.csv
       room-server roster links launch --valid 30d > links.csv
+      room-server roster links launch --names --delimiter ";" > links.csv
+      room-server roster links launch --names --format xlsx > links.xlsx
     """
-    made = with_token_secret(settings(**flags))
+    form, delimiter = options.pop("form"), options.pop("delimiter")
+    check_table(form, delimiter, "links")
+    made = with_token_secret(settings(**options))
     if made.token_public_key:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY is set: whoever holds the private key makes the links")
     found = run(_links(made, webinar_id, timedelta(seconds=valid)))
-    seconds = found.expires_at - int(time.time())
     base = (made.public_url or _local_url()).rstrip("/")
-    click.echo("lead_id,link,short_url,telegram_url")
+    lines = [[*line, found.names[line[0]]] if names else line for line in _lines(made, webinar_id, base, found)]
+    write_table([*COLUMNS, "name"] if names else COLUMNS, lines, form, delimiter)
+
+
+def _lines(made: Settings, webinar_id: str, base: str, found: "Links") -> Iterator[list[Any]]:
+    """What is printed of each lead, in the order of COLUMNS."""
+    seconds = found.expires_at - int(time.time())
     for lead_id, code in found.codes.items():
         claims = {"sub": str(lead_id), "role": Role.ATTENDEE, "webinar_id": webinar_id}
         token = quote(auth.issue(made, claims, seconds))
         telegram = found.telegram.get(lead(lead_id), "")
-        click.echo(f"{lead_id},{base}/room/{webinar_id}#token={token},{base}/r/{code},{telegram}")
+        yield [lead_id, f"{base}/room/{webinar_id}#token={token}", f"{base}/r/{code}", telegram]
 
 
 class Links(NamedTuple):
@@ -175,6 +194,7 @@ class Links(NamedTuple):
     codes: dict[int, str]
     """Of each lead's new short link."""
     telegram: dict[Person, str]
+    names: dict[int, str]
 
 
 async def _links(made: Settings, webinar_id: str, valid: timedelta) -> Links:
@@ -185,9 +205,9 @@ async def _links(made: Settings, webinar_id: str, valid: timedelta) -> Links:
         if expires_at <= time.time():
             ended = f"{valid_until:%Y-%m-%d %H:%M} UTC, counted from its planned time"
             raise click.ClickException(f"links of {webinar_id} would have ended at {ended}; see --valid")
-        leads = sorted({entry.lead_id async for entry in rosters.entries(state.store, webinar_id)})
-        codes = await short_links.save(state.store, webinar_id, leads, expires_at)
-        return Links(expires_at, codes, await telegram_urls(made, state.store, map(lead, leads)))
+        names = {entry.lead_id: entry.name async for entry in rosters.entries(state.store, webinar_id)}
+        codes = await short_links.save(state.store, webinar_id, sorted(names), expires_at)
+        return Links(expires_at, codes, await telegram_urls(made, state.store, map(lead, names)), names)
 
 
 def _local_url() -> str:

@@ -76,7 +76,7 @@ class RosterFile:
                 )
             yield outcome
         if read != count:
-            raise InputFileError([f"the file was changed meanwhile: {count} leads, then {read}; nothing was imported"])
+            raise InputFileError([f"the file was changed meanwhile ({read} leads, not {count}); nothing was imported"])
 
     def _entries(self) -> Iterator[tuple[int, Lead | str]]:
         """Each row's number, and its lead or what is wrong with it. Raises InputFileError."""

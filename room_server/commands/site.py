@@ -8,8 +8,8 @@ from typing import Any
 import click
 import msgspec
 
-from room_server.commands.common import run, settings, state_options, with_store
-from room_server.commands.site_status import event_id_of, facts_of, line_of
+from room_server.commands.common import counted, run, settings, state_options, with_store
+from room_server.commands.site_status import event_id_of, facts_of, line_of, were
 from room_server.core.site_delivery import Answer, AnswerKind, Receiver
 from room_server.errors import ConfigurationError, StateUnavailable
 from room_server.site.batch import batch_of
@@ -84,7 +84,7 @@ def retry(url: str | None, **flags: Any) -> None:
     """
 
     async def one(store: Store, standing: PartitionStanding) -> str:
-        return f"on, and tried at once; {await _retry(store, standing)} parked events go out again"
+        return f"on, and tried at once; sent again: {await _retry(store, standing)} parked"
 
     _for_each(url, flags, one)
 
@@ -113,12 +113,12 @@ def skip(url: str | None, event_id: str | None, waiting: bool, forget: bool, **f
                     raise click.ClickException(f"{standing.progress.url}: {IN_USE}")
                 return IN_USE
             await site_operations.remove(store, standing)
-            return f"forgotten; {standing.lag} events waited, {standing.parked} were parked"
+            return f"forgotten; {counted(standing.lag, 'event')} waited, {were(standing.parked)} parked"
         parked = [entry for entry, _ in await parked_events(store, standing.tag, standing.receiver)]
         chosen = [entry.id for entry in parked if event_id in {None, event_id_of(entry)}]
         dropped = await site_operations.drop_parked(store, standing, chosen)
-        left_out = f", {await site_operations.skip_waiting(store, standing)} waiting ones" if waiting else ""
-        return f"{dropped} parked events{left_out} are never sent"
+        left_out = f" and {await site_operations.skip_waiting(store, standing)} waiting" if waiting else ""
+        return f"never sent: {dropped} parked{left_out}"
 
     _for_each(url, flags, one)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from room_server.commands.common import counted
 from room_server.core.site_event import event_of
 from room_server.state.site_events import PartitionStanding, StreamEntry
 
@@ -45,11 +46,18 @@ def line_of(one: PartitionStanding, partitions: int) -> str:
         "off": f"OFF for {_seconds(facts['off_s'])}",
     }[one.progress.state]
     place = f" [{one.tag}]" if partitions > 1 else ""
-    lost = f", {one.lost} were lost" if one.lost else ""
-    erased = f", {one.erased} were erased before they could be sent" if one.erased else ""
+    waiting = counted(one.lag, "event") + (" waits" if one.lag == 1 else " wait")
+    oldest = f", the oldest for {_seconds(one.oldest_s)}" if one.lag else ""
+    parked = f"{one.parked} {'is' if one.parked == 1 else 'are'} parked"
+    lost = f", {were(one.lost)} lost" if one.lost else ""
+    erased = f", {were(one.erased)} erased before being sent" if one.erased else ""
     answer = f"; last answer {_seconds(facts['answered_s'])} ago: {facts['answer']}" if facts["answer"] else ""
-    waiting = f"{one.lag} events wait" + (f", the oldest for {_seconds(one.oldest_s)}" if one.lag else "")
-    return f"{one.progress.url}{place}: {state}; {waiting}; {one.parked} are parked{lost}{erased}{answer}"
+    return f"{one.progress.url}{place}: {state}; {waiting}{oldest}; {parked}{lost}{erased}{answer}"
+
+
+def were(number: int) -> str:
+    """The number and its verb: "1 was", "2 were"."""
+    return f"{number} {'was' if number == 1 else 'were'}"
 
 
 def _seconds(seconds: float | None) -> str:

@@ -33,6 +33,8 @@ from room_server.transactions import Transactions
 def webinar() -> None:
     """Plan webinars, and change their state.
 
+    Who starts one is its speaker or organizer, at the console (/speaker/ID) or by a hook: `token issue --role speaker`.
+
     \b
     Examples:
       room-server webinar create launch --title "Launch" --at 2030-11-22T18:00:00+03:00

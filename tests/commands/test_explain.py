@@ -1,6 +1,7 @@
 """`room-server attendance explain`: what a person is told who asks why a lead counts or not."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from room_server.commands.explain import explanation
@@ -57,8 +58,13 @@ def test_the_time_on_air_goes_on_while_live() -> None:
     assert said["watched"] == "1:00 of 2:00 minutes"
 
 
-def test_the_command_asks_the_store(terminal: Terminal) -> None:
+def test_the_command_asks_the_store(terminal: Terminal, tmp_path: Path) -> None:
     terminal.says("webinar", "create", "launch", "--title", "Launch", "--at", "2030-11-22T18:00:00Z")
 
+    unknown = terminal.refuses("attendance", "explain", "launch", "7")
+    assert unknown == "Error: LEAD 7 is not on the roster of launch, and was never there\n"
+    file = tmp_path / "leads.csv"
+    file.write_text("lead_id\n7\n")
+    terminal.says("roster", "import", "launch", str(file))
     assert terminal.says("attendance", "explain", "launch", "7").startswith("watched    0:00 of 0:00 minutes\n")
     assert "webinar_unknown" in terminal.refuses("attendance", "explain", "nowhere", "7")

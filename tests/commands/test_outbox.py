@@ -98,7 +98,7 @@ def test_retry_sends_a_parked_message_on_its_way_again(terminal: Terminal, url: 
     output = terminal.says("outbox", "retry", "demo", "--status", "parked")
 
     again = deliveries_of(url)["1:follow_up"].delivery
-    assert output == "1 messages changed, 0 left as they are\n"
+    assert output == "1 message changed, 0 left as they are\n"
     assert (again.status, again.attempts, again.doubts, again.error) == (DeliveryStatus.QUEUED, 0, 0, None)
     assert statuses(url) == BEFORE | {"1:follow_up": "queued"}
 

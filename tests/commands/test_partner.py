@@ -52,3 +52,11 @@ def test_without_a_bot_the_partners_are_listed_without_links(terminal: Terminal,
 
     assert result.stdout.splitlines() == ["partner_id,telegram_url", "7,", "8,", "9,"]
     assert "the bot's name is not known" in result.stderr
+
+
+def test_the_links_come_as_a_spreadsheet_reads_them(terminal: Terminal, valkey_url: str) -> None:
+    on(valkey_url, partners)
+
+    assert terminal.run("partner", "links", "--delimiter", ";").stdout_bytes.startswith(
+        b"\xef\xbb\xbfpartner_id;telegram_url\r\n7;https://t.me/a_bot?start="
+    )

@@ -2,11 +2,13 @@
 
 import asyncio
 import csv
+import io
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from openpyxl import load_workbook
 
 from room_server.auth import Authenticator
 from room_server.core.bindings import lead
@@ -85,7 +87,7 @@ def test_leads_that_were_forgotten_a_short_time_ago_are_left_out_and_named(launc
     until = datetime.strptime(told, "lead 2 can be imported again after %Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
     assert said[:2] == [
         "2 leads imported; the roster of launch holds 2, before it held 0",
-        "1 leads left out: `lead forget` was told to forget them less than a day ago",
+        "1 lead left out: `lead forget` was told to forget them less than a day ago",
     ]
     assert abs(datetime.now(UTC) + DAY - until) < timedelta(minutes=1)
     assert held(launch) == [1, 3]
@@ -220,6 +222,24 @@ def test_an_empty_roster_has_no_links(launch: Terminal) -> None:
     assert launch.says("roster", "links", "launch", *PUBLIC) == "lead_id,link,short_url,telegram_url\n"
 
 
+def test_links_for_a_spreadsheet_have_names_and_what_it_reads(launch: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_text("lead_id,name\n7,Анна\n8,=1+1\n", "utf-8")
+    launch.says("roster", "import", "launch", str(file))
+    words = ("roster", "links", "launch", *PUBLIC)
+
+    plain = list(csv.DictReader(launch.says(*words, "--names").splitlines()))
+    excel = launch.run(*words, "--names", "--delimiter", ";").stdout_bytes
+    sheet = load_workbook(io.BytesIO(launch.run(*words, "--names", "--format", "xlsx").stdout_bytes)).active
+    assert sheet is not None
+    header, first, second = sheet.iter_rows(values_only=True)
+
+    assert [row["name"] for row in plain] == ["Анна", "'=1+1"]
+    assert excel.startswith(b"\xef\xbb\xbflead_id;link;short_url;telegram_url;name\r\n7;https://rooms.example.org/")
+    assert list(header) == ["lead_id", "link", "short_url", "telegram_url", "name"]
+    assert (first[0], first[4], second[0], second[4]) == (7, "Анна", 8, "=1+1")
+
+
 async def test_each_link_has_a_short_one_that_leads_to_the_same(
     launch: Terminal, tmp_path: Path, at: datetime, valkey_url: str
 ) -> None:
@@ -256,7 +276,7 @@ def test_leads_are_withdrawn_and_those_who_have_entered_are_named(
     on(valkey_url, lambda store: store.call("HSET", store.keys.participations("launch"), 2, ENTERED))
 
     assert launch.says("roster", "withdraw", "launch", "1", "2", "9").splitlines() == [
-        "1 leads withdrawn from launch",
+        "1 lead withdrawn from launch",
         "stay, because they have entered: 2",
     ]
     assert held(launch) == [2, 3]

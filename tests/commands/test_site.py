@@ -54,11 +54,11 @@ async def park(events: Sending) -> None:
 async def test_what_is_parked_is_shown_and_sent_again_when_the_site_is_mended(events: Sending) -> None:
     await park(events)
     shown = await site(events, "status")
-    assert f"{events.site.url}: ok; 0 events wait; 1 are parked; last answer " in shown
+    assert f"{events.site.url}: ok; 0 events wait; 1 is parked; last answer " in shown
     assert f"  parked: {REFUSED} (HTTP 422)" in shown
 
     events.site.refusals.clear()
-    assert await site(events, "retry") == f"{events.site.url}: on, and tried at once; 1 parked events go out again\n"
+    assert await site(events, "retry") == f"{events.site.url}: on, and tried at once; sent again: 1 parked\n"
     async with events.delivering():
         await events.heard(REFUSED)
     (told,) = json.loads(await site(events, "status", "--json"))
@@ -68,13 +68,11 @@ async def test_what_is_parked_is_shown_and_sent_again_when_the_site_is_mended(ev
 async def test_what_is_parked_can_be_skipped_one_by_one_or_all(events: Sending) -> None:
     await park(events)
 
-    assert await site(events, "skip", "--event", "none:of:these") == (
-        f"{events.site.url}: 0 parked events are never sent\n"
-    )
+    assert await site(events, "skip", "--event", "none:of:these") == (f"{events.site.url}: never sent: 0 parked\n")
     assert await site(events, "skip", events.site.url, "--event", REFUSED) == (
-        f"{events.site.url}: 1 parked events are never sent\n"
+        f"{events.site.url}: never sent: 1 parked\n"
     )
-    assert await site(events, "skip") == f"{events.site.url}: 0 parked events are never sent\n"
+    assert await site(events, "skip") == f"{events.site.url}: never sent: 0 parked\n"
 
 
 async def test_a_receiver_that_is_gone_is_off_until_it_is_switched_on(events: Sending) -> None:
@@ -84,7 +82,7 @@ async def test_a_receiver_that_is_gone_is_off_until_it_is_switched_on(events: Se
         await events.until(state="off")
         await events.later(30 * 24 * 3600)
         assert ": OFF for " in await site(events, "status")
-        switched = f"{events.site.url}: on, and tried at once; 0 parked events go out again\n"
+        switched = f"{events.site.url}: on, and tried at once; sent again: 0 parked\n"
         assert await site(events, "retry", events.site.url) == switched
         await events.heard(*first)
 
@@ -96,9 +94,7 @@ async def test_what_waits_can_be_left_out(events: Sending) -> None:
     async with events.delivering():
         await events.enter(2)
         await events.until(state="off")
-    assert await site(events, "skip", "--waiting") == (
-        f"{events.site.url}: 0 parked events, 2 waiting ones are never sent\n"
-    )
+    assert await site(events, "skip", "--waiting") == (f"{events.site.url}: never sent: 0 parked and 2 waiting\n")
     await site(events, "retry")
     async with events.delivering():
         ids = await events.enter(1)

@@ -32,13 +32,17 @@ def standing(lag: int = 0, lost: int = 0, erased: int = 0, **fields: object) -> 
         ),
         (
             standing(lag=3, failures=4, due=NOW + HOUR, answer="HTTP 503", answered_at=NOW - HOUR),
-            "waits 60 min for the next try; 3 events wait, the oldest for 4 min; 1 are parked; "
+            "waits 60 min for the next try; 3 events wait, the oldest for 4 min; 1 is parked; "
             "last answer 60 min ago: HTTP 503",
+        ),
+        (
+            standing(lag=1, lost=1, erased=1),
+            "ok; 1 event waits, the oldest for 90 s; 0 are parked, 1 was lost, 1 was erased before being sent",
         ),
         (
             standing(lag=80, lost=7, erased=5, off_since=NOW - 50 * HOUR),
             "OFF for 2 d; 80 events wait, the oldest for 2 h; 26 are parked, 7 were lost, "
-            "5 were erased before they could be sent",
+            "5 were erased before being sent",
         ),
     ],
 )
