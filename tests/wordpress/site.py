@@ -16,7 +16,7 @@ import socket
 import subprocess
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -329,18 +329,25 @@ def served(database: Database, name: str, **options: Any) -> Iterator[WordPress]
         if options.get("cron"):
             environment["RS_CRON"] = "1"
         clock = ["faketime", "-f", f"{options['clock']:+d}s"] if options.get("clock") else []
-        command = [*clock, "php", *FAST, "-S", f"127.0.0.1:{port}", "-t", str(CORE), str(PHP / "router.php")]
-        with (content / "server.log").open("w") as log:
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True,
-                env={**os.environ, **environment, "PHP_CLI_SERVER_WORKERS": "4"},
-            )  # fmt: skip
-        try:
-            listening(port, process)
+        with answering(environment, port, clock):
             yield WordPress(environment, content)
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+
+
+@contextlib.contextmanager
+def answering(environment: Mapping[str, str], port: int, clock: Sequence[str] = ()) -> Iterator[None]:
+    """PHP's own web server for a WordPress with this environment, until the block ends."""
+    command = [*clock, "php", *FAST, "-S", f"127.0.0.1:{port}", "-t", environment["RS_CORE"], str(PHP / "router.php")]
+    with (Path(environment["RS_CONTENT"]) / "server.log").open("w") as log:
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, **environment, "PHP_CLI_SERVER_WORKERS": "4"},
+        )  # fmt: skip
+    try:
+        listening(port, process)
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
 
 
 @contextlib.asynccontextmanager
