@@ -2,25 +2,27 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 from benchmarks.contenders import FLOOR, OURS, Peer, everyone
 from benchmarks.crowd import DistantCrowd
 from benchmarks.fanout import SOCKET_BYTES, round_of
 from benchmarks.processes import await_files, open_files, resident, say
-from benchmarks.report import Findings, Goal, Table, milliseconds
+from benchmarks.report import Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.servers import Speaker, serving
 from benchmarks.size import Size
 
-FLAT = 1.10
-"""The dearest size beside the middle one, to reach; the first sockets live in what the start has left over."""
+FLAT, SAME_SHARE = 1.10, 0.90
+"""To reach: the dearest size's memory beside the middle one's (the first sockets live in what the start has left over);
+the largest size's share of the floor's speed, beside the middle one's."""
 WAVE_BYTES = 2**20
 """What the memory after the second wave and after any later one may differ by."""
 
 
 def grow(size: Size) -> Findings:
     """One server, and the floor beside it, whose crowds grow."""
-    rows, costs = [], []
+    rows, costs, shares = [], [], []
     with ExitStack() as stack:
         openers = everyone(max(size.growth))
         floor, ours = (stack.enter_context(openers[name]()) for name in (FLOOR, OURS))
@@ -32,24 +34,28 @@ def grow(size: Size) -> Findings:
             joined = sockets
             time.sleep(1)  # as in fanout.gather
             costs.append((resident(ours.pid) - empty) / sockets)
-            rows.append([f"{sockets:,} sockets", *timed(floor, ours, size), f"{costs[-1]:,.0f}"])
+            rounds = [(round_of(floor), round_of(ours)) for _ in range(size.rounds + 1)][1:]  # one for warming
+            base, own = (spread_of_milliseconds(times) for times in zip(*rounds, strict=True))
+            shares.append([one / other for one, other in rounds])
+            rows.append([f"{sockets:,} sockets", spread(shares[-1]), base, own, f"{costs[-1]:,.0f}"])
         for one in (floor, ours):
             one.crowd.close()
-    head = ["", "floor", "room-server", "frames/s", "of the floor", "bytes a socket"]
-    table = Table(f"Growth: a change to all of a room's sockets, median of {size.rounds} rounds", head, rows)
-    spread = f"{min(costs):,.0f} to {max(costs):,.0f}"
-    low, high = size.growth[0], size.growth[-1]
-    fine = max(costs) <= SOCKET_BYTES and max(costs) <= FLAT * statistics.median(costs)
-    goal = Goal(f"memory a socket from {low:,} to {high:,} sockets", f"flat, ≤ {SOCKET_BYTES:,} bytes", spread, fine)
-    return Findings([table], [goal])
+    head = ["", "of the floor's speed", "floor", "room-server", "bytes a socket"]
+    table = Table(f"Growth: a change to all of a room's sockets, {size.rounds} rounds", head, rows)
+    return Findings([table], grown(size.growth, costs, shares))
 
 
-def timed(floor: Peer, ours: Peer, size: Size) -> list[str]:
-    """Both in turn; the first round is for warming."""
-    rounds = [(round_of(floor), round_of(ours)) for _ in range(size.rounds + 1)][1:]
-    base, own = (statistics.median(times) for times in zip(*rounds, strict=True))
-    share = statistics.median(one / other for one, other in rounds)
-    return [milliseconds(base), milliseconds(own), f"{ours.crowd.joined / own:,.0f}", f"{share:.2f}"]
+def grown(sizes: Sequence[int], costs: Sequence[float], shares: Sequence[Sequence[float]]) -> list[Goal]:
+    """Whether memory and time are flat."""
+    numbers, dearest = f"from {sizes[0]:,} to {sizes[-1]:,} sockets", max(costs) / statistics.median(costs)
+    last, middle = (statistics.median(shares[place]) for place in (-1, len(shares) // 2))
+    return [
+        Goal(f"memory a socket {numbers}: the most, of the middle", f"≤ {FLAT:.2f}, ≤ {SOCKET_BYTES:,} bytes",
+             f"{dearest:.2f}, {min(costs):,.0f}–{max(costs):,.0f} bytes",
+             dearest <= FLAT and max(costs) <= SOCKET_BYTES),
+        Goal(f"share of the floor's speed {numbers}: the last, of the middle", f"≥ {SAME_SHARE:.2f}",
+             f"{last / middle:.2f}", last / middle >= SAME_SHARE),
+    ]  # fmt: skip
 
 
 def waves(size: Size) -> Findings:

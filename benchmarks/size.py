@@ -15,7 +15,6 @@ class Size(Struct, frozen=True):
     changes: int = 1_000
     leads: tuple[int, ...] = (1_000, 10_000, 100_000)
     site_leads: int = 10_000
-    site_rounds: int = 5
     rooms: int = 2_000
     dropping: int = 400
 
@@ -29,9 +28,8 @@ class Size(Struct, frozen=True):
             growth=tuple(sockets // 20 for sockets in self.growth),
             waves=3,
             changes=self.changes // 20,
-            leads=self.leads[:1],
+            leads=tuple(leads // 20 for leads in self.leads[:2]),
             site_leads=self.site_leads // 20,
-            site_rounds=1,
             rooms=self.rooms // 20,
             dropping=self.dropping // 20,
         )

@@ -1,74 +1,104 @@
 """What watch time costs: storing what ten thousand leads were just seen in, and hooks meanwhile."""
 
+import statistics
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from redis import Redis
 
+from benchmarks.contenders import Peer
 from benchmarks.crowd import DistantCrowd
+from benchmarks.fanout import round_of
 from benchmarks.latency import Caller, times
 from benchmarks.processes import await_rest, cpu_seconds, say
-from benchmarks.report import Findings, Goal, Table, milliseconds
+from benchmarks.report import Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.scaling import used
 from benchmarks.servers import Server, Speaker, serving
 from benchmarks.size import Size
 from room_server.channels.watch_recorder import FLUSH_SECONDS
 from room_server.state.keys import Keys
 
-FLUSH_CPU = 0.3
-"""Seconds of one core for a flush, to reach."""
-HOOKS = 1000
+OF_CHANGE = 1.0
+"""A flush's CPU, of that of a change to as many sockets and their receipts; to reach."""
 
 
 class Cost(NamedTuple):
-    """CPU seconds of as long as there is between two flushes."""
+    """CPU seconds."""
 
     web: float
     redis: float
 
+    def above(self, rest: "Cost") -> "Cost":
+        """What is left without those of rest."""
+        return Cost(self.web - rest.web, self.redis - rest.redis)
+
+
+class Round(NamedTuple):
+    """What one round came to."""
+
+    flush: Cost
+    change: float
+    """CPU seconds of the web process for a change to all sockets and their receipts."""
+
 
 def find(size: Size) -> Findings:
-    """The same seconds at rest, and after all sockets said a word; in most rounds these have the flush in them."""
-    rest, busy = [], []
+    """The seconds between two flushes at rest, and after all sockets said a word; then hooks beside both."""
+    rounds = []
     with serving() as server, Redis.from_url(server.redis_url) as redis:
-        Speaker(server)  # who starts the webinar
-        crowd = DistantCrowd(server.port, server.handshakes(range(1, size.sockets + 1)))
+        speaker = Speaker(server)
+        crowd = DistantCrowd(server.port, server.handshakes(range(1, size.sockets + 1)), answers=True)
         crowd.join(size.sockets)
-        for number in range(min(size.rounds, 3)):
-            say(f"watch time, round {number + 1}")
-            crowd.breathe()
-            time.sleep(2 * FLUSH_SECONDS)  # all that was seen is stored
-            rest.append(cost(server, redis))
+        peer = Peer(server.pid, crowd, speaker.change)
+        for number in range(size.rounds):
+            say(f"watch time, round {number + 1} of {size.rounds}")
+            round_of(peer)
+            time.sleep(FLUSH_SECONDS)  # all that was seen is stored
+            rest = cost(server, redis)
             crowd.breathe()
             await_rest(server.pid)
-            busy.append(cost(server, redis))
-        calm = hooks(server, 10**6)
+            rounds.append(Round(cost(server, redis).above(rest), peer.cpu[-1]))
+        number = 2 * size.changes  # they take longer than there is between two flushes
+        calm = hooks(server, range(10**6, 10**6 + number))
         crowd.breathe()
         await_rest(server.pid)
-        beside = hooks(server, 10**6 + HOOKS)
+        beside = hooks(server, range(2 * 10**6, 2 * 10**6 + number))
         stored = redis.hlen(Keys(1).watch("w"))
         crowd.close()
     assert stored >= size.sockets, stored
-    web = max(one.web for one in busy) - min(one.web for one in rest)
-    of_redis = max(one.redis for one in busy) - min(one.redis for one in rest)
-    rows = [["nothing is stored", *times(calm)], [f"{size.sockets:,} leads are stored", *times(beside)]]
-    note = f"A flush of {size.sockets:,} leads: {milliseconds(web)} of the web process's core, " \
-           f"{milliseconds(of_redis)} of Redis' thread."  # fmt: skip
-    table = Table("Watch time: one caller's hooks beside the flush", ["", "p50", "p99", "longest"], rows, note)
-    goal = Goal(f"a flush of the watch time of {size.sockets:,} leads, CPU", f"< {milliseconds(FLUSH_CPU)}",
-                milliseconds(web), web < FLUSH_CPU)  # fmt: skip
-    return Findings([table], [goal])
+    return told(size, rounds, [calm, beside])
+
+
+def told(size: Size, rounds: Sequence[Round], took: Sequence[list[float]]) -> Findings:
+    """The tables and the goal."""
+    costs = {
+        "a flush, the web process's core": [one.flush.web for one in rounds],
+        "a flush, Redis' thread": [one.flush.redis for one in rounds],
+        "a change to as many sockets and their receipts": [one.change for one in rounds],
+    }
+    times_of_change = [one.flush.web / one.change for one in rounds]
+    kinds = ["nothing is stored", f"{size.sockets:,} leads are stored"]
+    tables = [
+        Table(f"CPU of storing the watch time of {size.sockets:,} leads, {size.rounds} rounds", ["", "CPU"],
+              [[name, spread_of_milliseconds(values)] for name, values in costs.items()]),
+        Table(f"One caller's {len(took[0]):,} hooks beside the flush", ["", "p50", "p99", "longest"],
+              [[name, *times(values)] for name, values in zip(kinds, took, strict=True)]),
+    ]  # fmt: skip
+    goal = Goal(f"CPU of storing the watch time of {size.sockets:,} leads, of a change and its receipts",
+                f"≤ {OF_CHANGE:g} times", spread(times_of_change),
+                statistics.median(times_of_change) <= OF_CHANGE)  # fmt: skip
+    return Findings(tables, [goal])
 
 
 def cost(server: Server, redis: "Redis") -> Cost:
-    """What the next seconds cost."""
+    """What the next seconds cost; there is one flush in them."""
     before, redis_before = cpu_seconds(server.pid), used(redis)
     time.sleep(FLUSH_SECONDS)  # what is measured: all that happens in that time
     return Cost(cpu_seconds(server.pid) - before, used(redis) - redis_before)
 
 
-def hooks(server: Server, first: int) -> list[float]:
+def hooks(server: Server, leads: range) -> list[float]:
     """How long each of some hooks took, one after the other."""
-    caller = Caller(server, range(first, first + HOOKS))
+    caller = Caller(server, leads)
     caller.start()
     return caller.took()
