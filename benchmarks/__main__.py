@@ -1,12 +1,13 @@
 """`python -m benchmarks`: everything that the product promises in numbers, measured in one run, as Markdown."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import click
 
 from benchmarks import (
+    compiling,
     drops,
     embedded,
     entrance,
@@ -87,9 +88,9 @@ def main(only: list[str], quick: bool, write: bool, **numbers: int) -> None:
     processes.make_room()
     failed: list[str] = []
     try:
-        found = list(measured(size.scaled() if quick else size, only, failed))
+        found = list(measured(wanted(size.scaled() if quick else size, only), failed))
     finally:
-        processes.remove_compiled()
+        compiling.remove_compiled()
     measured_on = machine.described(machine.command())
     click.echo(report.markdown(measured_on, found))
     if failed:
@@ -98,12 +99,17 @@ def main(only: list[str], quick: bool, write: bool, **numbers: int) -> None:
         report.write(measured_on, found)
 
 
-def measured(size: Size, only: Sequence[str], failed: list[str]) -> Iterator[Findings]:
-    """The parts that were asked for, one after the other; one that fails costs no other its figures."""
-    wanted = {name: partial(find, size) for name, find in PARTS.items() if name in only}
+def wanted(size: Size, only: Sequence[str]) -> dict[str, Callable[[], Findings]]:
+    """The parts that were asked for."""
+    parts: dict[str, Callable[[], Findings]] = {}
     if set(only) & set(SIDE_BY_SIDE):
-        wanted = {"fanout": partial(fanout.find, size, only), **wanted}
-    for name, find in wanted.items():
+        parts["fanout"] = partial(fanout.find, size, only)
+    return parts | {name: partial(find, size) for name, find in PARTS.items() if name in only}
+
+
+def measured(parts: Mapping[str, Callable[[], Findings]], failed: list[str]) -> Iterator[Findings]:
+    """One part after the other; one that fails costs no other its figures, and its name is added to `failed`."""
+    for name, find in parts.items():
         processes.say(f"{name} …")
         try:
             yield find()

@@ -14,9 +14,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from benchmarks.compiling import PEERS, compiled
 from benchmarks.crowd import DistantCrowd
 from benchmarks.peers import installed
-from benchmarks.processes import NOTHING, PEERS, await_port, compiled, free_port, module, program
+from benchmarks.processes import NOTHING, await_port, free_port, module, program
 from benchmarks.servers import Speaker, handshake, serving, valkey
 
 FRAME = 400

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 
 from msgspec import Struct
 
+from benchmarks.compiling import compiled
 from benchmarks.processes import (
     await_files,
     await_port,
-    compiled,
     cpu_seconds,
     free_port,
     knock,

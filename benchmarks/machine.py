@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -40,7 +41,14 @@ def redis() -> str:
     """The Redis or Valkey of the runs."""
     done = subprocess.run([embedded.find_binary(), "--version"], capture_output=True, text=True, check=True)
     name, _, rest = done.stdout.partition(" server v=")
-    return f"{name} {rest.split()[0]}, fsync before each reply" if rest else done.stdout.strip()
+    return f"{name} {rest.split()[0]}, fsync before each reply ({storage()})" if rest else done.stdout.strip()
+
+
+def storage() -> str:
+    """The file system that takes the writes; an fsync costs nothing on tmpfs."""
+    folder = Path(tempfile.gettempdir()).resolve()
+    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
+    return max((place, kind) for place, kind in mounts if folder.is_relative_to(place))[1]
 
 
 def command() -> str:

@@ -5,7 +5,6 @@ import ctypes
 import itertools
 import os
 import resource
-import shutil
 import socket
 import struct
 import subprocess
@@ -13,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import IO
 
 import click
 from msgspec import Struct
+
+from benchmarks.compiling import compiled
 
 CORES = os.cpu_count() or 1
 FIRST = {0}
@@ -31,7 +31,6 @@ NOTHING: Mapping[str, str] = {}
 GOODBYE_SECONDS = 5
 REST_SECONDS, REST_SHARE = 0.05, 0.03
 """A process that takes less than this share of a core for so long has nothing to do."""
-PEERS = Path(__file__).parent / "peers"
 _ports = itertools.count(19001)
 _errors: dict[int, IO[bytes]] = {}
 
@@ -90,28 +89,15 @@ def _end(child: subprocess.Popen[bytes]) -> None:
             child.wait(GOODBYE_SECONDS)
     child.kill()
     child.wait()
+    for pipe in (child.stdin, child.stdout):
+        with contextlib.suppress(OSError):  # what nobody reads any more
+            if pipe is not None:
+                pipe.close()
 
 
 def module(name: str) -> list[str]:
     """The command that runs a Python module."""
     return [sys.executable, "-m", name]
-
-
-@cache
-def compiled(name: str) -> str:
-    """The program made of peers/`name`.c."""
-    compiler = shutil.which("cc")
-    if compiler is None:
-        raise click.ClickException("the floor and the load are C programs: install a compiler (Debian: gcc)")
-    binary = Path(tempfile.gettempdir()) / f"room-server-bench-{os.getuid()}-{os.getpid()}-{name}"
-    subprocess.run([compiler, "-O2", "-o", str(binary), str(PEERS / f"{name}.c")], check=True)
-    return str(binary)
-
-
-def remove_compiled() -> None:
-    """What was compiled, gone."""
-    for path in Path(tempfile.gettempdir()).glob(f"room-server-bench-{os.getuid()}-{os.getpid()}-*"):
-        path.unlink()
 
 
 def free_port() -> int:
@@ -193,13 +179,22 @@ def cpu_seconds(pid: int) -> float:
     return seconds
 
 
+def runnable(pid: int) -> bool:
+    """Whether a thread of the process or of its children runs, or would if others did not hold its core."""
+    for task in (task for own in (pid, *children(pid)) for task in Path(f"/proc/{own}/task").iterdir()):
+        with contextlib.suppress(OSError):  # it has ended
+            if (task / "stat").read_text().rpartition(")")[2].split()[0] == "R":
+                return True
+    return False
+
+
 def await_rest(pid: int) -> None:
     """Return when the process has nothing to do any more. Raises TimeoutError."""
     deadline = time.monotonic() + PATIENCE
     while True:
         before = cpu_seconds(pid)
         time.sleep(REST_SECONDS)  # what is measured: whether it does anything in that time
-        if cpu_seconds(pid) - before < REST_SHARE * REST_SECONDS:
+        if cpu_seconds(pid) - before < REST_SHARE * REST_SECONDS and not runnable(pid):
             return
         if time.monotonic() > deadline:
             raise TimeoutError("the process does not come to rest")
