@@ -1,6 +1,6 @@
 """Authentication: the Actor of a bearer token (RFC 7519), or of a request that the site signed (Standard Webhooks).
 
-Secrets are compared in constant time. Nothing is stored or looked up, so thousands who reconnect cost Redis nothing.
+Secrets are compared in constant time. Nothing is looked up in Redis, so thousands who reconnect cost it nothing.
 """
 
 import base64
@@ -11,9 +11,10 @@ import re
 import secrets
 import sys
 import time
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,54 +22,61 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
-from jwt.utils import force_bytes
 
 from room_server.config import PREFIX, Settings
 from room_server.core.messages import MAX_LEAD_ID, Actor, Role
 from room_server.core.wire import bearer_token
 from room_server.errors import ConfigurationError, Unauthenticated
+from room_server.jws import Signatures
 
 WEBHOOK_TOLERANCE = 300
 """Seconds by which a signed request's time may differ from ours (Standard Webhooks)."""
 MAX_MOMENT = 2**40
 """Unix seconds of a claim, at most: beyond every use, and still exact as a float."""
+KEPT = 1024
+"""Verified tokens that are kept at most."""
+KEPT_LENGTH = 1024
+"""Letters of a token that is kept, at most: with KEPT it bounds the memory, to two megabytes."""
 _REQUIRED = ("exp", "sub", "role", "webinar_id")
 _PEM = re.compile(r"-----BEGIN .*?-----END [^-]*-----", re.DOTALL)
 _LEAD = re.compile(r"[1-9][0-9]{0,15}")
 _SCOPE = re.compile(r"\*|[A-Za-z0-9_-]{1,64}")
 _ROLES = {role.value: role for role in Role}
-
-
-class _Prepared(HMACAlgorithm):
-    """HS256 without PyJWT's check of the secret for each token (is it a PEM, a DER, a JWK?): `_secret` made it once."""
-
-    def prepare_key(self, key: str | bytes) -> bytes:
-        """The key as it is."""
-        return force_bytes(key)
-
-
 _HS256 = HMACAlgorithm(HMACAlgorithm.SHA256)
-_SIGNATURES = jwt.PyJWS()
-_SIGNATURES.unregister_algorithm("HS256")
-_SIGNATURES.register_algorithm("HS256", _Prepared(HMACAlgorithm.SHA256))
+_SIGNATURES = Signatures()
+
+
+class _Verified(NamedTuple):
+    """Whom a token names, once its signature holds; and `nbf`, Unix seconds."""
+
+    actor: Actor
+    not_before: int
 
 
 class Authenticator:
     """Verifies callers with the keys of the settings. Raises ConfigurationError for keys that cannot be used."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: the time of day in Unix seconds, which decides whether a token is valid now."""
+        self._clock = clock
         if settings.token_public_key:
             self._keys: list[tuple[str, Any]] = _public_keys(settings.token_public_key)
         else:
             self._keys = [("HS256", _secret(one)) for one in settings.token_secrets()]
         self._hook_secrets = settings.hook_secrets()
+        self._known: OrderedDict[str, _Verified] = OrderedDict()
+        """What `bearer` verified, by the token's text; the one that came longest ago is dropped first."""
 
     def token(self, token: str) -> Actor:
         """The actor of a JWT, by the first key that verifies it. Raises Unauthenticated, with what is wrong with it."""
+        return _current_actor(self._verify(token), self._clock())
+
+    def _verify(self, token: str) -> _Verified:
         reason = "no token secret is configured"
         for algorithm, key in self._keys:
             try:
-                return _current_actor(_claims(_SIGNATURES.decode(token, key, [algorithm])))
+                claims = _claims(_SIGNATURES.decode(token, key, [algorithm]))
+                return _Verified(actor(claims), _moment(claims, "nbf", 0))
             except jwt.InvalidSignatureError:
                 reason = "the token's signature does not hold"
             except jwt.InvalidAlgorithmError as error:
@@ -78,11 +86,21 @@ class Authenticator:
         raise Unauthenticated(reason)
 
     def bearer(self, headers: Mapping[str, str]) -> Actor:
-        """The actor of an `Authorization: Bearer` header. Raises Unauthenticated."""
+        """The actor of an `Authorization: Bearer` header. Raises Unauthenticated.
+
+        Requests repeat their token, so what was verified is kept; only the time is checked again. A handshake comes
+        once, and thousands of them must not displace the site's token: `token` keeps nothing.
+        """
         token = bearer_token(headers.get("authorization", ""))
         if not token:
             raise Unauthenticated("send a token as `Authorization: Bearer <token>`")
-        return self.token(token)
+        verified = self._known.pop(token, None) or self._verify(token)
+        found = _current_actor(verified, self._clock())
+        if len(token) <= KEPT_LENGTH:
+            self._known[token] = verified
+            if len(self._known) > KEPT:
+                self._known.popitem(last=False)
+        return found
 
     def signed(self, headers: Mapping[str, str], body: bytes) -> Actor:
         """The site's backend, if one of the signatures over id, time and body is valid. Raises Unauthenticated."""
@@ -125,16 +143,16 @@ def _claims(payload: bytes) -> dict[str, Any]:
     return claims
 
 
-def _current_actor(claims: dict[str, Any]) -> Actor:
-    """The actor, if `exp` and `nbf` allow it now (RFC 7519, 4.1.4, 4.1.5). Raises as `actor` does.
+def _current_actor(verified: _Verified, now: float) -> Actor:
+    """The actor, if `exp` and `nbf` allow it at `now` (RFC 7519, 4.1.4, 4.1.5). Raises Unauthenticated.
 
     `nbf` has the tolerance of a signed request, since the site's clock may be ahead; `exp` has none.
     """
-    found, now = actor(claims), time.time()
+    found = verified.actor
     if found.expires_at is not None and found.expires_at <= now:
         raise Unauthenticated("the token has expired")
-    if _moment(claims, "nbf", 0) > now + WEBHOOK_TOLERANCE:
-        raise ValueError("the claim nbf is in the future")
+    if verified.not_before > now + WEBHOOK_TOLERANCE:
+        raise Unauthenticated("the token cannot be accepted: the claim nbf is in the future")
     return found
 
 
