@@ -23,6 +23,7 @@ from room_server.api import health, pages, responses
 from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.document import Document
 from room_server.api.health import Health
+from room_server.api.hook_route import HookRoute
 from room_server.api.hooks import Hooks
 from room_server.api.metrics import Metrics
 from room_server.api.readings import Readings, readings
@@ -141,6 +142,7 @@ def create_app(settings: Settings, shared: Path | None = None) -> Starlette:
                 expose_headers=["ETag", "Retry-After", "X-Request-ID"],
             )
         )
+    middleware.append(Middleware(HookRoute))
     app = Starlette(
         routes=[*ROUTES, *pages.routes()],
         middleware=middleware,

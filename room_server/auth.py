@@ -134,7 +134,7 @@ def is_signed(headers: Mapping[str, str]) -> bool:
 
 def _claims(payload: bytes) -> dict[str, Any]:
     """The claims in a verified payload. Raises ValueError."""
-    claims = json.loads(payload)
+    claims = json.loads(payload.decode())
     if not isinstance(claims, dict):
         raise ValueError("the claims are no object")
     for name in _REQUIRED:

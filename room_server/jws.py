@@ -21,6 +21,10 @@ class PreparedHmac(HMACAlgorithm):
         """The key as it is."""
         return force_bytes(key)
 
+    def check_key_length(self, key: bytes) -> str | None:
+        """None: nothing is to be said of the length."""
+        return None
+
 
 class Signatures(jwt.PyJWS):
     """PyJWT's JSON Web Signatures. A secret of HS256 is to be checked by `HMACAlgorithm.prepare_key`, once."""

@@ -22,11 +22,13 @@ INSIDE: dict[type, set[str]] = {
     HttpToolsProtocol: {
         *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
         *("on_message_begin", "on_header", "on_headers_complete", "on_body", "on_message_complete", "_should_upgrade"),
+        "_start_asgi_task",
         *("_unset_keepalive_if_required", "app_state", "config", "connections", "cycle", "flow", "headers", "logger"),
         *("loop", "parser", "pipeline", "server_state", "transport", "url", "ws_protocol_class"),
     },
     RequestResponseCycle: {
         *("disconnected", "keep_alive", "message_event", "more_body", "response_complete", "response_started"),
+        "transport",
     },
     FlowControl: {"resume_reading"},
     ServerState: {"connections", "tasks"},

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from room_server.core import registration, wording
 from room_server.core.decide import STATUS_WORDS
@@ -53,13 +53,15 @@ async def read_body(request: Request, name: str) -> bytes:
     if declared.isdecimal() and int(declared) > most:
         raise _too_large(name, most)
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > most:
-                raise _too_large(name, most)
-    except ClientDisconnect:
-        raise BadInput("request_timeout", "the body never arrived whole") from None
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise BadInput("request_timeout", "the body never arrived whole")
+        body += message.get("body", b"")
+        if len(body) > most:
+            raise _too_large(name, most)
+        more = message.get("more_body", False)
     return bytes(body)
 
 

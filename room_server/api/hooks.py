@@ -47,12 +47,16 @@ class Hooks:
         """How long each answer took, from the request's head on, by name."""
 
     async def receive(self, request: Request) -> Response:
-        """Handle one hook; it is answered when its change is durable. Raises Refusal."""
-        name, code, started = request.path_params["name"], "internal_error", time.perf_counter()
+        """Handle one hook whose name is in the path's parameters. Raises Refusal."""
+        return responses.json(await self.answer(request, request.path_params["name"]))
+
+    async def answer(self, request: Request, name: str) -> bytes:
+        """Handle one hook; its answer, JSON, comes when its change is durable. Raises Refusal."""
+        code, started = "internal_error", time.perf_counter()
         known = name if name in self._seconds else UNKNOWN
         try:
             with tracing.span(f"hook {known}"):
-                response = responses.json(await self._handle(request, name))
+                answer = await self._handle(request, name)
             code = "ok"
         except Refusal as refusal:
             code = refusal.code
@@ -60,7 +64,7 @@ class Hooks:
         finally:
             self._answered[known, code] += 1
             self._seconds[known].observe(time.perf_counter() - started)
-        return response
+        return answer
 
     def by_code(self) -> Counter[str]:
         """How many hooks this process answered, by code."""

@@ -152,19 +152,24 @@ class SecurityHeaders:
         self._app = app
         ancestors = " ".join(["'self'", *sorted(origins)])
         self._policy = f"{_POLICY}; frame-ancestors {ancestors}; "
+        self._of_no_page = self._headers(_sources())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Add them to an HTTP answer; a page left its own `sources` in the request's state."""
 
-        async def with_headers(message: Message) -> None:
+        def with_headers(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                policy = self._policy + scope.get("state", {}).get("sources", _sources())
-                message["headers"] = [
-                    *message["headers"],
-                    (b"content-security-policy", policy.encode()),
-                    (b"referrer-policy", b"no-referrer"),
-                    (b"x-content-type-options", b"nosniff"),
-                ]
-            await send(message)
+                sources = scope.get("state", {}).get("sources")
+                added = self._headers(sources) if sources else self._of_no_page
+                message["headers"] = [*message["headers"], *added]
+            return send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+    def _headers(self, sources: str) -> list[tuple[bytes, bytes]]:
+        """What is added to an answer whose directives of the request are `sources`."""
+        return [
+            (b"content-security-policy", (self._policy + sources).encode()),
+            (b"referrer-policy", b"no-referrer"),
+            (b"x-content-type-options", b"nosniff"),
+        ]

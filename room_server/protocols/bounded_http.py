@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from room_server import problems, rate_limit
 from room_server.errors import BadInput, Refusal
+from room_server.protocols.one_write import OneWrite
 from room_server.protocols.upgrade import MAX_REQUEST_HEAD, UpgradeProtocol, asks_for_websocket, head_fault
 
 SEND_BUFFER = 64 * 1024
@@ -69,8 +70,6 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._phase is Phase.OVER:
             return
-        if self._request_timer is None:
-            self._start_request_timer()
         self._received += len(data)
         self._unset_keepalive_if_required()
         try:
@@ -84,12 +83,15 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(BadInput("body_too_large", detail))
         elif self._phase is not Phase.BODY and self._received > MAX_REQUEST_HEAD:
             self._refuse(_head_too_large())
+        has_begun = self._phase in {Phase.HEAD, Phase.BODY} or (self._phase is Phase.IDLE and self._received)
+        if has_begun and self._request_timer is None:  # most requests come whole, and need no timer
+            self._start_request_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._phase is not Phase.OVER:
             self._phase = Phase.HEAD
-            self._start_request_timer()
+            self._stop_request_timer()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._phase is Phase.HEAD:  # trailers are ignored (RFC 9110, 6.5.1)
@@ -117,10 +119,13 @@ class BoundedHttp(HttpToolsProtocol):
         self._received = 0
         self._stop_request_timer()
         super().on_message_complete()
-        if (
-            self.cycle is not None and self.cycle.response_complete
-        ):  # answered before the body had arrived: uvicorn's keep-alive timer is off
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        if is_answered:  # before its body had arrived: uvicorn's keep-alive timer is off
             self._start_request_timer()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        cycle.transport = OneWrite(self.transport)
+        super()._start_asgi_task(cycle, app)
 
     def _should_upgrade(self) -> bool:
         return asks_for_websocket(self.parser, self.headers)
@@ -175,7 +180,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(BadInput("request_timeout", f"a request has {self.request_seconds:g} seconds to arrive"))
 
     def _is_answering(self) -> bool:
-        """Whether a request has arrived completely and its answer has not been sent."""
+        """Whether a request has arrived whole and its answer has not been sent."""
         return self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
 
     def _refuse(self, refusal: Refusal) -> None:

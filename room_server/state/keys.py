@@ -215,7 +215,7 @@ class Keys:
         """The keys that `commit.lua` reads and writes, by the names that it uses for them."""
         tag = self.tag(webinar_id)
         return {
-            "done": self.done(webinar_id, commit_id),
+            "done": f"rs:{{{tag}}}:done:{commit_id}",
             **dict(zip(OF_A_ROOM, self.all_of(webinar_id), strict=False)),
             **{kind: f"rs:{{{tag}}}:{kind}" for kind in OF_A_COMMIT},
             "channel": self.channel(tag),
@@ -223,7 +223,8 @@ class Keys:
 
     def all_of(self, webinar_id: str) -> list[str]:
         """The keys that are deleted with the webinar, in the order of OF_A_WEBINAR."""
-        return [f"rs:{{{self.tag(webinar_id)}}}:{kind}:{webinar_id}" for kind in OF_A_WEBINAR]
+        tag = self.tag(webinar_id)
+        return [f"rs:{{{tag}}}:{kind}:{webinar_id}" for kind in OF_A_WEBINAR]
 
     def to_delete(self, webinar_id: str, commit_id: str) -> list[str]:
         """The keys of `delete.lua`, in its order."""

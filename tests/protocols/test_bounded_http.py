@@ -251,6 +251,26 @@ async def test_after_an_early_refusal_an_idle_connection_is_closed(hasty: Site) 
         assert await raw.rest() == b""
 
 
+async def test_lines_that_begin_no_request_keep_no_connection_open(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, "/healthz"))
+        assert (await raw.answer()).status == 200
+        await raw.send(b"\r\n")
+        assert await raw.rest() == b""
+
+
+async def test_a_second_request_has_its_time_too(hasty: Site) -> None:
+    async with connecting(hasty) as raw:
+        await raw.send(request(hasty, "/healthz"))
+        assert (await raw.answer()).status == 200
+        await raw.send(b"GET ")
+        await ends(raw, "request_timeout")
+    async with connecting(hasty) as pipelined:
+        await pipelined.send(request(hasty, "/healthz") + b"GET ")
+        assert (await pipelined.answer()).status == 200
+        await ends(pipelined, "request_timeout")
+
+
 async def test_a_connection_takes_one_request_after_the_other(planned: Site) -> None:
     async with connecting(planned) as raw:
         for _ in range(3):

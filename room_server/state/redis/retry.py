@@ -6,8 +6,7 @@ A process that starts waits longer (`startup.wait_for_state`), except for an err
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -75,14 +74,22 @@ def is_final(error: BaseException) -> bool:
     return any(isinstance(one, FINAL) or (type(one) is ResponseError and one.status_code == "ERR") for one in causes)
 
 
-@asynccontextmanager
-async def deadline(seconds: float = DEADLINE) -> AsyncIterator[None]:
+class deadline:  # noqa: N801 - used like a function, and a quarter cheaper than one with `asynccontextmanager`
     """Bounds everything that one request asks of Redis. Raises StateUnavailable."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise StateUnavailable from None
+
+    def __init__(self, seconds: float = DEADLINE) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, traceback)
+        except TimeoutError:
+            raise StateUnavailable from None
+        if isinstance(error, TimeoutError):
+            raise StateUnavailable from None
 
 
 async def with_retries(operation: Callable[[], Any]) -> Any:

@@ -91,6 +91,15 @@ def test_a_final_error_is_found_among_the_causes(cause: Exception) -> None:
     assert is_final(error)
 
 
+async def test_any_time_out_in_the_block_means_that_redis_is_away() -> None:
+    with pytest.raises(StateUnavailable):
+        async with deadline():
+            raise TimeoutError
+    with pytest.raises(StateUnavailable):
+        async with deadline(0.01):
+            await asyncio.Event().wait()
+
+
 async def test_an_error_of_our_own_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         await with_retries(failing(ZeroDivisionError()))
