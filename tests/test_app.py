@@ -186,6 +186,8 @@ from room_server.protocols.bounded_http import bind, uvicorn_config
 import os, uvicorn
 
 class Broken:
+    bucket = None
+
     def __init__(self, admission):
         self.admission = admission
 

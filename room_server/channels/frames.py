@@ -33,6 +33,7 @@ class RoomState(NamedTuple):
     frame: bytes
     ping: bytes
     """The ping whose pong is the receipt for this state."""
+    frame_and_ping: bytes
 
     def replaces(self, other: "RoomState | None") -> bool:
         """Whether a receiver of both keeps this one: the higher version, or any other epoch."""
@@ -47,12 +48,17 @@ class RoomState(NamedTuple):
 def room_state(text: bytes) -> RoomState:
     """The state in a room's public text. Raises msgspec.MsgspecError."""
     head = ROOM_VERSION.decode(text)
-    return RoomState(head, text, text_frame(text), ping(head.epoch, head.version))
+    return _state(head, text)
 
 
 def counts(scope: str, number: int, text: bytes) -> RoomState:
     """The counts of a scope as a state whose version is `number`, so that a slow monitor skips to the newest too."""
-    return RoomState(RoomVersion(scope, "", number, Status.LIVE), text, text_frame(text), ping("", number))
+    return _state(RoomVersion(scope, "", number, Status.LIVE), text)
+
+
+def _state(head: RoomVersion, text: bytes) -> RoomState:
+    frame, its_ping = text_frame(text), ping(head.epoch, head.version)
+    return RoomState(head, text, frame, its_ping, frame + its_ping)
 
 
 def text_frame(text: bytes) -> bytes:

@@ -6,13 +6,12 @@ to the sockets in slices. A room is read when its first socket comes: `read_queu
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from room_server.channels.frames import RoomState, room_state
+from room_server.channels.poller import Poller
 from room_server.channels.seen_slots import SeenSlots
 from room_server.channels.subscribers import (
     BroadcastStats,
@@ -44,6 +43,7 @@ class Hub:
         """`writer` writes broadcasts; None: one that uses write(2)."""
         self._store = store
         self.writer = writer or Writer("write")
+        self.poller = Poller()
         self.groups: dict[str, SubscriberGroup] = {}
         self.read_queues = {tag: ReadQueue() for tag in store.keys.tags}
         """The rooms that the reader is to read, by the tag of their partition."""
@@ -56,8 +56,6 @@ class Hub:
         """Set when a room goes off the air."""
         self._to_broadcast: set[str] = set()
         """Names of the groups whose newest state is not written yet."""
-        self._to_request: dict[str, Iterator[list[Subscriber]]] = {}
-        """By group, slices of the sockets whose receipts are to be requested."""
         self._wake_broadcast = asyncio.Event()
 
     def group(self, name: str) -> SubscriberGroup:
@@ -165,54 +163,50 @@ class Hub:
         return True
 
     async def broadcast_loop(self) -> None:
-        """Write what changed, group by group, for ever. No receipt is requested while a state waits to be written."""
+        """Write what changed, group by group, for ever."""
         while True:
             await self._wake_broadcast.wait()
             self._wake_broadcast.clear()
-            while self._to_broadcast or self._to_request:
-                if not self._to_broadcast:
-                    await self._request_receipts()
-                elif group := self.groups.get(self._to_broadcast.pop()):
+            while self._to_broadcast:
+                if group := self.groups.get(self._to_broadcast.pop()):
                     with tracing.span("tell", webinar=group.name):
                         await self._broadcast(group)
 
     async def _broadcast(self, group: SubscriberGroup) -> None:
-        """Write the group's state to every socket; then their receipts are to be requested."""
-        for subscribers in _slices(group):
-            if group.state is not None:  # it may have changed since the last slice
-                self._write(subscribers, group.state)
-            self.tally.frames += len(subscribers)
-            await yield_to_event_loop()
+        """Write the group's state to every socket. What browsers answer is read when the last slice is written."""
+        subscribers = list(group.subscribers)
+        try:
+            for start in range(0, len(subscribers), SLICE):
+                part = subscribers[start : start + SLICE]
+                if group.state is not None:  # it may have changed since the last slice
+                    self._write(part, group.state, asks=group.receipts is not None)
+                self.tally.frames += len(part)
+                self.poller.is_held = start + SLICE < len(subscribers)
+                await yield_to_event_loop()
+        finally:
+            self.poller.is_held = False
         if group.receipts is not None:
             self.tally.record_broadcast(group.name, group.receipts)
-            self._to_request[group.name] = _slices(group)
 
-    def _write(self, subscribers: list[Subscriber], state: RoomState) -> None:
-        """Write the state to those who do not have it."""
+    def _write(self, subscribers: list[Subscriber], state: RoomState, *, asks: bool) -> None:
+        """Write the state to those who do not have it, with its ping if the group `asks` for receipts.
+
+        The ping in the same packet as the frame costs little; in a packet of its own it would cost as much.
+        """
         without = [subscriber for subscriber in subscribers if subscriber.sent is not state]
-        ready = [subscriber for subscriber in without if subscriber.descriptor >= 0]
-        for subscriber in ready:
+        asked, others = [], []
+        for subscriber in without:
+            if subscriber.descriptor < 0:
+                subscriber.push(state)
+                continue
             subscriber.sent = state
-        self.writer.write(ready, state.frame)
-        if len(ready) < len(without):
-            for subscriber in without:
-                if subscriber.sent is not state:
-                    subscriber.push(state)
-
-    async def _request_receipts(self) -> None:
-        """Request the receipts of the next slice of a group."""
-        name, slices = next(iter(self._to_request.items()))
-        subscribers = next(slices, None)
-        if subscribers is None:
-            del self._to_request[name]
-            return
-        asked: defaultdict[bytes, list[Subscriber]] = defaultdict(list)
-        for subscriber in subscribers:
-            if state := subscriber.start_receipt():
-                asked[state.ping].append(subscriber)
-        for ping, of_it in asked.items():  # one, unless some got no newer state, being behind
-            self.writer.write(of_it, ping)
-        await yield_to_event_loop()
+            if asks and subscriber.requested is None:
+                subscriber.requested = state
+                asked.append(subscriber)
+            else:
+                others.append(subscriber)
+        self.writer.write(asked, state.frame_and_ping)
+        self.writer.write(others, state.frame)
 
     def close_room(self, webinar_id: str) -> None:
         """Close the sockets of a webinar that was deleted."""
@@ -235,8 +229,3 @@ async def yield_to_event_loop() -> None:
     """Let other tasks run."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
-
-
-def _slices(group: SubscriberGroup) -> Iterator[list[Subscriber]]:
-    subscribers = list(group.subscribers)
-    return (subscribers[start : start + SLICE] for start in range(0, len(subscribers), SLICE))

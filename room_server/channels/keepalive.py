@@ -4,7 +4,6 @@
 """
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Iterator
 from enum import Enum, auto
 from math import inf
@@ -81,48 +80,62 @@ class Deadlines(Struct, gc=False):
         return min(max(self.last_received + silence, now), self.close_at, stalled, now + max(token_seconds, 0))
 
 
+class Bucket(set["Timed"]):
+    """What is due in one second."""
+
+    __slots__ = ("second",)
+
+    def __init__(self, second: int) -> None:
+        super().__init__()
+        self.second = second
+
+
 class Timed(Protocol):
     """What the timer wheel calls."""
+
+    bucket: Bucket | None
+    """The wheel's own note; None at first."""
 
     def on_timer(self, now: float) -> object:
         """Do what is due at `now`; to be called again, schedule it again."""
 
 
 class TimerWheel:
-    """One timer for all sockets, in buckets of a second: a tick costs what is due, not what is connected."""
+    """One timer for all sockets, in buckets of a second: a tick costs what is due, not what is connected.
+
+    Each entry knows its bucket: a table of them would cost a socket another hundred bytes.
+    """
 
     def __init__(self) -> None:
-        self._buckets: defaultdict[int, set[Timed]] = defaultdict(set)
-        self._seconds: dict[Timed, int] = {}
-        """The bucket of each entry; each is in one only."""
+        self._buckets: dict[int, Bucket] = {}
         self._now = 0
         """The last second whose bucket was emptied."""
 
     def __len__(self) -> int:
-        return len(self._seconds)
+        return sum(map(len, self._buckets.values()))
 
     def schedule(self, entry: Timed, at: float) -> None:
         """Call `entry` once, up to about a second after `at`, instead of at any time scheduled before."""
         self.cancel(entry)
         second = max(int(at) + 1, self._now + 1)
-        self._seconds[entry] = second
-        self._buckets[second].add(entry)
+        bucket = entry.bucket = self._buckets.get(second) or self._buckets.setdefault(second, Bucket(second))
+        bucket.add(entry)
 
     def cancel(self, entry: Timed) -> None:
         """Do not call `entry` any more."""
-        second = self._seconds.pop(entry, -1)
-        bucket = self._buckets.get(second)
+        bucket, entry.bucket = entry.bucket, None
         if bucket is not None:
             bucket.discard(entry)
             if not bucket:  # an emptied set keeps the memory that it had for thousands
-                del self._buckets[second]
+                self._buckets.pop(bucket.second, None)
 
     async def run(self) -> None:
         """Call what is due, for ever. An exception of an entry ends it, and so the process (process.vital)."""
         clock = asyncio.get_running_loop().time
         self._now = int(clock())
-        for entry, second in list(self._seconds.items()):  # scheduled before the loop's clock was known
-            self.schedule(entry, second - 1)
+        for bucket in list(self._buckets.values()):  # scheduled before the loop's clock was known
+            for entry in list(bucket):
+                self.schedule(entry, bucket.second - 1)
         while True:
             await asyncio.sleep(TICK)
             now = clock()
@@ -132,7 +145,8 @@ class TimerWheel:
     def _take_due(self, now: int) -> Iterator[Timed]:
         for second in range(self._now + 1, now + 1):
             self._now = second
-            for entry in self._buckets.pop(second, set()):
-                if self._seconds.get(entry) == second:  # not cancelled or rescheduled by an entry before it
-                    del self._seconds[entry]
-                    yield entry
+            bucket = self._buckets.pop(second, None)
+            while bucket:  # an entry may have those after it cancelled or rescheduled
+                entry = bucket.pop()
+                entry.bucket = None
+                yield entry

@@ -1,12 +1,12 @@
 """The room socket: one connection, as uvicorn's `ws=` protocol class.
 
 A socket has no task, timer or queue, and makes its control reader and its closing handshake only when it needs them.
-A broadcast is written by `Writer` straight to the kernel; a peer that reads too slowly skips to the newest state.
+`Writer` writes broadcasts straight to the kernel, and `Poller` reads receipts from it; under TLS the transport does
+both. A peer that reads too slowly skips to the newest state.
 """
 
 import time
 from asyncio import BaseTransport, Protocol, Transport
-from math import inf
 from operator import attrgetter
 from typing import Any, cast
 
@@ -18,7 +18,7 @@ from room_server.channels import control, frames
 from room_server.channels.control import ControlProtocol, ControlReader
 from room_server.channels.frames import RoomState
 from room_server.channels.handshake import Admission, caller_address, handshake
-from room_server.channels.keepalive import Deadlines, Due
+from room_server.channels.keepalive import Bucket, Deadlines, Due
 from room_server.channels.subscribers import SubscriberGroup
 from room_server.channels.writer import descriptor_of, write_one
 from room_server.core.messages import Actor
@@ -30,7 +30,7 @@ class RoomSocket(Protocol):
     """One connection: connecting, then open or refused, then closing, then gone."""
 
     __slots__ = ("_admission", "_answer", "_closing", "_config", "_confirmed", "_connections", "_deadlines",
-                 "_group", "_reader", "_requested", "_transport", "actor", "descriptor", "sent")  # fmt: skip
+                 "_group", "_reader", "_transport", "actor", "bucket", "descriptor", "requested", "sent")  # fmt: skip
 
     actor: Actor  # set when the handshake has passed its checks
     _transport: Transport
@@ -46,9 +46,10 @@ class RoomSocket(Protocol):
         self._answer: bytes | None = None  # the 101, while the handshake waits for the room's first state
         self._reader: ControlReader | None = None  # made when the peer sends anything but a receipt
         self._closing: ControlProtocol | None = None  # set when a close frame is sent
-        self._requested: RoomState | None = None  # the state whose receipt is outstanding
+        self.requested: RoomState | None = None  # the state whose receipt is outstanding
         self._confirmed: RoomState | None = None  # what the peer surely has: by its receipt, or from the handshake
         self.sent: RoomState | None = None  # the state that was written last
+        self.bucket: Bucket | None = None  # see keepalive.Timed
 
     def connection_made(self, transport: BaseTransport) -> None:
         self._transport = cast(Transport, transport)
@@ -56,6 +57,7 @@ class RoomSocket(Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.descriptor = -1
+        self._admission.hub.poller.remove(descriptor_of(self._transport), self)
         self._connections.discard(self)
         self._admission.timers.cancel(self)
         if self._group is not None:
@@ -95,6 +97,8 @@ class RoomSocket(Protocol):
         self._admission.answered["accepted"] += 1
         self._transport.set_write_buffer_limits(high=0)
         self.descriptor = descriptor_of(self._transport)
+        if self.descriptor >= 0 and self._admission.hub.poller.add(self.descriptor, self):
+            self._transport.pause_reading()
         self.sent = self._confirmed = group.state
         write_one(self, self._answer + group.state.frame)
         self._answer = None
@@ -119,12 +123,15 @@ class RoomSocket(Protocol):
         elif (reader is not None and reader.unread) or not self._take_receipt(frames.pong_payload(data), now):
             self._read(data, now)
 
+    def eof_received(self) -> None:
+        self._transport.close()
+
     def _take_receipt(self, payload: bytes | None, now: float) -> bool:
         """Whether this is the payload of the outstanding receipt. A state that was sent meanwhile is asked for next."""
-        requested, group = self._requested, self._group
+        requested, group = self.requested, self._group
         if requested is None or group is None or payload != requested.ping[2:]:
             return False
-        self._requested = None
+        self.requested = None
         if requested is not self._confirmed:
             self._confirmed = requested
             group.count_receipt(requested, now)
@@ -153,7 +160,9 @@ class RoomSocket(Protocol):
         if self._deadlines.behind_since or self._closing is not None or self._group is None:
             return
         self.sent = state
-        write_one(self, state.frame)
+        asks = self._group.receipts is not None and self.requested is None
+        self.requested = state if asks else self.requested
+        write_one(self, state.frame_and_ping if asks else state.frame)
 
     def write_rest(self, data: bytes, written: int) -> None:  # see writer.Peer
         control.write(self._transport, data[written:])
@@ -161,19 +170,11 @@ class RoomSocket(Protocol):
     def abort(self) -> None:  # see writer.Peer
         self._transport.abort()
 
-    def start_receipt(self) -> RoomState | None:
-        """See Subscriber. No receipt is requested while one is outstanding, or if the peer surely has the state."""
-        is_open = self._group is not None and self._closing is None and not self._deadlines.is_behind
-        if not is_open or self._requested is not None or self.sent is self._confirmed:
-            return None
-        self._requested = self.sent
-        return self._requested
-
     def _ping(self) -> None:
         """Send the ping of the outstanding receipt again, else that of the state that was written last."""
-        self._requested = self._requested or self.sent
-        if self._requested is not None:
-            write_one(self, self._requested.ping)
+        self.requested = self.requested or self.sent
+        if self.requested is not None:
+            write_one(self, self.requested.ping)
 
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to reconnect in `seconds`; the socket is closed `closed_after` seconds later."""
@@ -200,27 +201,25 @@ class RoomSocket(Protocol):
         self.descriptor = descriptor_of(self._transport)
         if self._group.state is not None and self.sent is not self._group.state:
             self.push(self._group.state)
+        elif self.requested is None and self.sent is not self._confirmed:
+            self._ping()
 
     def on_timer(self, now: float) -> None:
         """Do what is due, and schedule the next look. Called by the timer wheel."""
-        deadlines, limits, token_seconds = self._deadlines, self._admission.limits, self._token_seconds()
-        due = deadlines.due(now, limits, token_seconds)
+        due = self._deadlines.due(now, self._admission.limits, self.actor.valid_for(time.time()))
         if self._closing is not None or due is Due.ABORT:
             self._transport.abort()
         elif isinstance(due, CloseCode):
             self.close(due)
         else:
             if due is Due.PING:
-                deadlines.pinged = True
+                self._deadlines.pinged = True
                 self._ping()
-            self._admission.timers.schedule(self, deadlines.next_check(now, limits, token_seconds))
+            self._schedule(now)
 
     def _schedule(self, now: float) -> None:
-        at = self._deadlines.next_check(now, self._admission.limits, self._token_seconds())
+        at = self._deadlines.next_check(now, self._admission.limits, self.actor.valid_for(time.time()))
         self._admission.timers.schedule(self, at)
-
-    def _token_seconds(self) -> float:
-        return inf if self.actor.expires_at is None else self.actor.expires_at - time.time()
 
     def close(self, code: CloseCode, reason: str = "", *, at_fault: bool = False) -> None:
         """Start the closing handshake, or abort before the handshake is answered. See ControlProtocol.close."""

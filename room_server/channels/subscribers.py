@@ -39,6 +39,8 @@ class Subscriber(Peer, Protocol):
     actor: Actor
     sent: RoomState | None
     """The state that was written last."""
+    requested: RoomState | None
+    """The state whose receipt is outstanding. No other is requested meanwhile."""
 
     @property
     def heard_at(self) -> float:
@@ -49,9 +51,6 @@ class Subscriber(Peer, Protocol):
 
     def announce_reconnect(self, seconds: float, closed_after: float) -> None:
         """Ask the peer to reconnect in `seconds`; close `closed_after` seconds later."""
-
-    def start_receipt(self) -> RoomState | None:
-        """The state whose ping is to be written to it now, which is then outstanding; None: none is."""
 
     def admit(self, group: "SubscriberGroup") -> None:
         """Answer the handshake: the group has a state now."""

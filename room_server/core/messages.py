@@ -5,6 +5,7 @@ Source: docs/domain.md, "Hooks and their payloads". Hooks are decoded once, in `
 
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -65,6 +66,10 @@ class Actor(Struct, frozen=True, kw_only=True):
     def person(self) -> str:
         """The key of limits per person: role and subject, the same for all tokens and webinars of a person."""
         return f"{self.role}:{self.subject}"
+
+    def valid_for(self, now: float) -> float:
+        """Seconds until the token expires, at `now` in Unix seconds; inf: it never does."""
+        return inf if self.expires_at is None else self.expires_at - now
 
 
 class Context(Struct, frozen=True):

@@ -37,6 +37,7 @@ def test_a_room_state_is_the_stored_text_and_the_frame_around_it() -> None:
     head = state.head
     assert (head.webinar_id, head.epoch, head.version, head.status) == ("w", "e", 7, Status.LIVE)
     assert (state.text, state.frame, state.ping) == (text, text_frame(text), ping("e", 7))
+    assert state.frame_and_ping == state.frame + state.ping
 
 
 def test_the_counts_are_a_state_with_a_number_for_a_version() -> None:
@@ -46,6 +47,7 @@ def test_the_counts_are_a_state_with_a_number_for_a_version() -> None:
         b'{"total":1}',
         text_frame(b'{"total":1}'),
         ping("", 7),
+        text_frame(b'{"total":1}') + ping("", 7),
     )
     assert (second.replaces(first), first.replaces(second)) == (True, False)
 

@@ -2,8 +2,11 @@
 
 import asyncio
 import logging
+import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,7 +22,7 @@ from room_server.core.room import Room, Status, public_text
 from room_server.errors import CloseCode, Refusal
 from room_server.state.startup import open_state
 from room_server.state.store import Store
-from tests.support import room, settings_for, transactions, wait_until
+from tests.support import PATIENCE, room, settings_for, transactions, wait_until
 
 MANY = 2 * SLICE + 3
 """Sockets that are written to in three slices."""
@@ -32,12 +35,11 @@ class Peer:
         self.actor = Actor(role=role, subject="1")
         self.descriptor, self.heard_at = -1, 0.0
         self.sent: RoomState | None = None
+        self.requested: RoomState | None = None
         self.pushed: list[RoomState] = []
+        self.when_pushed: Callable[[], object] = lambda: None
         self.refused: list[str] = []
         self.closed: list[CloseCode] = []
-        self.asked: list[int] = []
-        """The versions whose receipt it was asked for."""
-        self.when_asked: Callable[[], object] = lambda: None
         self._hub = hub
 
     def enter(self, webinar_id: str = "w") -> SubscriberGroup:
@@ -52,11 +54,7 @@ class Peer:
     def push(self, state: RoomState) -> None:
         self.sent = state
         self.pushed.append(state)
-
-    def start_receipt(self) -> RoomState | None:
-        self.asked.append(self.version)
-        self.when_asked()
-        return None
+        self.when_pushed()
 
     def write_rest(self, data: bytes, written: int) -> None:
         raise AssertionError("nothing is written to this peer's descriptor")
@@ -165,44 +163,67 @@ async def test_a_change_during_a_broadcast_is_the_one_that_is_written(store: Sto
         assert versions == sorted(set(versions))
 
 
-def in_order(peers: list[Peer], hub: Hub) -> list[Peer]:
-    """The same peers in the order in which the hub writes to them."""
-    order = {id(subscriber): place for place, subscriber in enumerate(hub.groups["w"].subscribers)}
-    return sorted(peers, key=lambda peer: order[id(peer)])
+@pytest.fixture
+def nowhere() -> Iterator[int]:
+    """A descriptor that takes whatever is written."""
+    with Path(os.devnull).open("wb") as file:
+        yield file.fileno()
 
 
-async def test_states_are_written_before_receipts_are_requested_and_none_is_left_out(store: Store) -> None:
-    """Although another room changes while the receipts of a large one are requested."""
+async def test_a_change_asks_for_the_receipts_of_those_who_owe_none(store: Store, nowhere: int) -> None:
+    await transactions(store).create(room("w", epoch="e"))
+    async with running(store) as hub:
+        free, owes = peers = await peers_in_room(hub, 2)
+        former = owes.requested = owes.sent
+        for peer in peers:
+            peer.descriptor = nowhere
+        hub.publish(text(2))
+        await wait_until(everyone(peers, 2), "both have the change")
+
+        assert (free.requested, owes.requested) == (free.sent, former)
+        assert (free.pushed, owes.pushed) == ([], [])
+
+
+async def test_a_change_in_the_midst_of_a_broadcast_loses_no_rooms_receipts(store: Store, nowhere: int) -> None:
+    """Neither a change of another room nor one of its own."""
     await transactions(store).create(room("w", epoch="e"))
     await transactions(store).create(room("other", epoch="e"))
     async with running(store) as hub:
-        peers, elsewhere = [Peer(hub) for _ in range(3 * SLICE)], Peer(hub)
-        for peer in peers:
-            peer.enter()
+        peers, elsewhere = await peers_in_room(hub, MANY), Peer(hub)
         elsewhere.enter("other")
         await wait_until(everyone([*peers, elsewhere], 1), "everyone is in")
-        first, *_, later = in_order(peers, hub)[: SLICE + 1]
-        waiting: list[int] = []
-        first.when_asked = lambda: hub.publish(text(2, webinar_id="other"))
-        later.when_asked = lambda: waiting.append(elsewhere.version)
+        for peer in (*peers, elsewhere):
+            peer.descriptor = nowhere
         hub.publish(text(2))
-        await wait_until(lambda: all(peer.asked for peer in peers), "everyone was asked")
-        await wait_until(lambda: elsewhere.asked, "the other room was asked, too")
+        async with asyncio.timeout(PATIENCE):
+            while {peer.version for peer in peers} != {1, 2}:
+                await asyncio.sleep(0)  # a slice takes a few turns of the loop
+        hub.publish(text(2, webinar_id="other"))
+        hub.publish(text(3))
+        await wait_until(everyone(peers, 3), "everyone has the newest")
+        await wait_until(everyone([elsewhere], 2), "the other room has its own")
 
-    assert {tuple(peer.asked) for peer in [*peers, elsewhere]} == {(2,)}
-    assert waiting == [2]
+        asked = Counter(peer.requested.head.version for peer in (*peers, elsewhere) if peer.requested)
+        assert sum(asked.values()) == MANY + 1
+        assert (asked[2] > SLICE, asked[3] > 0) == (True, True)
+        assert {name: group.receipts.of for name, group in hub.groups.items() if group.receipts} == {
+            "w": MANY,
+            "other": 1,
+        }
 
 
-async def test_a_newer_change_is_the_one_that_is_asked_about(store: Store) -> None:
+async def test_what_peers_send_is_read_when_the_last_of_a_room_is_written_to(store: Store) -> None:
     await transactions(store).create(room("w", epoch="e"))
     async with running(store) as hub:
-        peers = await peers_in_room(hub, 3 * SLICE)
-        peers = in_order(peers, hub)
-        peers[SLICE].when_asked = lambda: hub.publish(text(3)) if peers[0].version == 2 else None
+        peers = await peers_in_room(hub, MANY)
+        held: list[bool] = []
+        for peer in peers:
+            peer.when_pushed = lambda: held.append(hub.poller.is_held)
         hub.publish(text(2))
-        await wait_until(lambda: all(peer.asked[-1:] == [3] for peer in peers), "everyone was asked about the newer")
+        await wait_until(everyone(peers, 2), "everyone has the change")
 
-    assert [peers[number * SLICE].asked for number in range(3)] == [[2, 3], [2, 3], [3]]
+        assert held == [False] * SLICE + [True] * (MANY - SLICE)
+        assert not hub.poller.is_held
 
 
 async def test_an_older_state_is_dropped_and_another_epoch_is_not(store: Store) -> None:
@@ -288,10 +309,6 @@ async def with_peer(store: Store, **more: Any) -> AsyncIterator[tuple[Hub, Peer]
         yield hub, peer
 
 
-def all_asked(peers: list[Peer], version: int) -> Callable[[], bool]:
-    return lambda: {tuple(peer.asked) for peer in peers} == {tuple(range(2, version + 1))}
-
-
 @pytest.fixture
 def info_log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """The log, from `info` on."""
@@ -338,14 +355,14 @@ async def test_each_change_counts_its_frames_and_receipts(store: Store, info_log
         group = hub.groups["w"]
         for version in (2, 3):
             hub.publish(text(version))
-            await wait_until(all_asked(peers, version), "everyone was asked for this one too")
+            await wait_until(everyone(peers, version), "everyone has this one too")
+            await wait_until(lambda: hub.tally.frames == MANY * (version - 1), "all frames are counted")  # noqa: B023
             assert group.state is not None
             now = asyncio.get_running_loop().time()
             group.count_receipt(group.state, now)
             group.count_receipt(group.state, now + 5)
             reach = hub.counts()["reach"]["w"]
             assert (reach.epoch, reach.version, reach.of, sum(reach.buckets)) == ("e", version, MANY, 2)
-            assert hub.tally.frames == MANY * (version - 1)
         assert (sum(hub.tally.answers([])), sum(hub.tally.answers([group.receipts]))) == (2, 4)
         for peer in peers:
             hub.leave(group, peer)
@@ -357,9 +374,10 @@ async def test_each_change_counts_its_frames_and_receipts(store: Store, info_log
     ]
 
 
-async def test_a_monitor_gets_the_counts_and_is_asked_for_no_receipt(store: Store) -> None:
+async def test_a_monitor_gets_the_counts_and_is_asked_for_no_receipt(store: Store, nowhere: int) -> None:
     async with running(store) as hub:
         monitor = Peer(hub)
+        monitor.descriptor = nowhere
         monitor.enter(counts_group("*"))
         for number in (1, 2):
             hub.deliver(counts_group("*"), counts("*", number, b"{}"))
@@ -367,7 +385,7 @@ async def test_a_monitor_gets_the_counts_and_is_asked_for_no_receipt(store: Stor
                 hub.join(group, monitor)
         await wait_until(lambda: monitor.version == 2, "the monitor has them")
         await wait_until(lambda: hub.tally.frames == 1, "it is counted")
-        assert (hub.scopes(), hub.rooms(), hub.counts()["reach"], monitor.asked) == (["*"], {}, {}, [])
+        assert (hub.scopes(), hub.rooms(), hub.counts()["reach"], monitor.requested) == (["*"], {}, {}, None)
 
 
 async def test_a_socket_that_has_the_newest_state_from_its_handshake_does_not_get_it_again(store: Store) -> None:
@@ -379,22 +397,3 @@ async def test_a_socket_that_has_the_newest_state_from_its_handshake_does_not_ge
         late.enter()
         await wait_until(everyone([*peers, late], 2), "everyone has the newest")
         assert [[state.head.version for state in peer.pushed] for peer in (*peers, late)] == [[2], [2], []]
-
-
-async def test_every_room_whose_change_was_lost_is_healed_and_counted(store: Store, raw: Redis) -> None:
-    """Rooms that have not changed come first, last and in between."""
-    names = ["a", "b", "c", "d", "e"]
-    for name in names:
-        await transactions(store).create(room(name, epoch="e"))
-    async with running(store) as hub:
-        peers = {name: Peer(hub) for name in names}
-        for name, peer in peers.items():
-            peer.enter(name)
-        await wait_until(everyone([*peers.values()], 1), "everyone is in")
-        for version, lost, healed in ((2, ["b", "d"], 2), (3, ["d"], 3)):
-            for name in lost:
-                await put(raw, store, room(name, epoch="e", version=version))
-            await reread(store, hub)
-            assert hub.tally.healed == healed
-        newest = {"a": 1, "b": 2, "c": 1, "d": 3, "e": 1}
-        await wait_until(lambda: {name: peer.version for name, peer in peers.items()} == newest, "all are healed")

@@ -8,7 +8,7 @@ from math import inf
 
 import pytest
 
-from room_server.channels.keepalive import Deadlines, Due, Limits, TimerWheel
+from room_server.channels.keepalive import Bucket, Deadlines, Due, Limits, TimerWheel
 from room_server.errors import CloseCode
 from tests.channels.test_socket import change
 from tests.raw import CLOSE, PING, PONG, TEXT, in_room, masked
@@ -66,6 +66,7 @@ class Entry:
 
     def __init__(self, work: Callable[[], object] = lambda: None) -> None:
         self.called: list[float] = []
+        self.bucket: Bucket | None = None
         self._work = work
 
     def on_timer(self, now: float) -> None:

@@ -306,3 +306,22 @@ async def test_a_room_that_cannot_be_decoded_refuses_the_waiting_sockets_and_no_
         await wait_until(lambda: refused.refused and peer.version, "one is refused, the other admitted")
 
         assert (refused.refused, set(hub.groups)) == (["state_unavailable"], {"other"})
+
+
+async def test_every_room_whose_change_was_lost_is_healed_and_counted(store: Store, raw: Redis) -> None:
+    """Rooms that have not changed come first, last and in between."""
+    names = ["a", "b", "c", "d", "e"]
+    for name in names:
+        await transactions(store).create(room(name, epoch="e"))
+    async with running(store) as hub:
+        peers = {name: Peer(hub) for name in names}
+        for name, peer in peers.items():
+            peer.enter(name)
+        await wait_until(everyone([*peers.values()], 1), "everyone is in")
+        for version, lost, healed in ((2, ["b", "d"], 2), (3, ["d"], 3)):
+            for name in lost:
+                await put(raw, store, room(name, epoch="e", version=version))
+            await reread(store, hub)
+            assert hub.tally.healed == healed
+        newest = {"a": 1, "b": 2, "c": 1, "d": 3, "e": 1}
+        await wait_until(lambda: {name: peer.version for name, peer in peers.items()} == newest, "all are healed")

@@ -249,6 +249,60 @@ async def test_a_peer_that_does_not_read_delays_no_other_and_skips_to_the_newest
         assert (await slow.state())["status"] == "live"
 
 
+def receipts(site: Site) -> tuple[int, int]:
+    """The version of the room's newest change, and how many browsers have answered for it."""
+    counts = site.inside.hub.counts()["reach"]["w"]
+    return counts.version, sum(counts.buckets)
+
+
+@pytest.fixture
+def no_keepalive(site: Site) -> None:
+    """The pings of the keepalive ask for receipts, too."""
+    site.inside.admission.limits.ping_after = 3600.0
+
+
+@pytest.mark.usefixtures("no_keepalive")
+@pytest.mark.parametrize("is_behind", [False, True])
+async def test_a_change_comes_with_its_ping_and_one_receipt_is_outstanding_at_a_time(
+    site: Site, is_behind: bool
+) -> None:
+    await site.transactions.create(room())
+    async with in_room(site) as raw:
+        await raw.state()
+        (subscriber,) = site.inside.hub.groups["w"].subscribers
+        await change(site, 1)
+        assert (await raw.frame()).state["version"] == 2
+        second = await raw.frame()
+        await change(site, 2)
+        assert [(await raw.frame()).state["version"] for _ in range(2)] == [3, 4]
+        if is_behind:
+            subscriber.pause_writing()
+        await raw.send(masked(PONG, second.payload))
+        if is_behind:
+            await wait_until(lambda: not subscriber.requested, "it has answered")
+            subscriber.resume_writing()
+        fourth = await raw.frame()
+        assert (second.first, fourth.first, second.payload != fourth.payload) == (PING, PING, True)
+        assert receipts(site) == (4, 0)
+
+        await raw.send(masked(PONG, fourth.payload))
+        await wait_until(lambda: receipts(site) == (4, 1), "it has answered for the newest change")
+
+
+@pytest.mark.usefixtures("no_keepalive")
+async def test_a_peer_that_was_behind_is_asked_for_what_it_gets_in_the_end(site: Site) -> None:
+    await site.transactions.create(room())
+    async with in_room(site, receive_buffer=4096) as slow:
+        while not behind(site):
+            await change(site, 10)
+        last = await change(site, 10)
+        while (frame := await slow.frame()).payload != site.inside.hub.groups["w"].state.ping[2:]:
+            if frame.first == PING:
+                await slow.send(masked(PONG, frame.payload))
+        await slow.send(masked(PONG, frame.payload))
+        await wait_until(lambda: receipts(site) == (last, 1), "it has answered for the newest change")
+
+
 async def test_no_pongs_are_buffered_for_a_peer_that_does_not_read(site: Site) -> None:
     await site.transactions.create(room())
     async with in_room(site, receive_buffer=4096) as raw:

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 
 import pytest
+from msgspec.structs import replace
 
 from room_server.channels.frames import RoomState, room_state
+from room_server.channels.hub import SLICE
 from room_server.channels.subscribers import (
     PAST_EPOCHS,
     BroadcastStats,
@@ -18,7 +21,8 @@ from room_server.channels.subscribers import (
 from room_server.core.receipt_stats import Reach, bucket, merge
 from room_server.core.room import public_text
 from tests.api.test_counts import counts
-from tests.support import Site, eventually, next_state, room, serving, state_where
+from tests.crowds import Audience
+from tests.support import Site, eventually, next_state, room, serving, settings_for, state_where, wait_until
 
 
 def state(version: int) -> RoomState:
@@ -99,6 +103,32 @@ async def test_a_snapshot_is_no_change_to_be_confirmed(site: Site) -> None:
 
         await eventually(counted, "the socket is counted")
         assert await reach(site) is None
+
+
+async def test_rooms_that_change_all_at_once_get_all_their_receipts(valkey_url: str) -> None:
+    """A large one is in the midst of its broadcasts when the others, and it itself, change again."""
+    sizes = {"large": 2 * SLICE + 10, "b": 5, "c": 1, "d": 5}
+    async with serving(settings_for(valkey_url, max_sockets_per_person=0)) as site, AsyncExitStack() as stack:
+        for name, size in sizes.items():
+            await site.transactions.create(room(name))
+            port = int(site.address.rpartition(":")[2])
+            audience = Audience(f"/rooms/{name}/socket", site.token("attendee", name), [port])
+            stack.push_async_callback(audience.leave)
+            await audience.join(size)
+
+        async def change_often(name: str, times: int) -> None:
+            for _ in range(times):
+                await site.transactions.edit(name, lambda known: replace(known, version=known.version + 1))
+
+        times = {"large": 5, "b": 20, "c": 20, "d": 20}
+        await asyncio.gather(*(change_often(*each) for each in times.items()))
+
+        def reached() -> dict[str, tuple[int, int, int]]:
+            reach = site.inside.hub.counts()["reach"]
+            return {name: (one.version, one.of, sum(one.buckets)) for name, one in reach.items()}
+
+        complete = {name: (1 + times[name], size, size) for name, size in sizes.items()}
+        await wait_until(lambda: reached() == complete, "every browser has answered for its room's last change")
 
 
 def test_the_receipts_of_a_change_are_kept_when_another_replaces_it() -> None:

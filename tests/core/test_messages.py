@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from math import inf
 from typing import Any
 
 import msgspec
@@ -346,3 +347,10 @@ def test_the_servers_clock_is_written_as_rfc_3339_utc() -> None:
 
     expected = b'{"lead_id":101,"webinar_id":"demo","attended":true,"timestamp":"2026-11-22T19:00:00Z"}'
     assert expected == msgspec.json.encode(event)
+
+
+def test_a_token_is_valid_until_it_expires_and_an_actor_without_one_for_ever() -> None:
+    ends, never = Actor(role=Role.SPEAKER, subject="7", expires_at=100), Actor(role=Role.SYSTEM, subject="webhook")
+
+    assert [ends.valid_for(now) for now in (90.5, 100, 101)] == [9.5, 0, -1]
+    assert never.valid_for(10.0**12) == inf
