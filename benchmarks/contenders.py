@@ -24,6 +24,7 @@ FRAME = 400
 """Bytes of the peers' frames: about a room state's."""
 FLOOR, OURS, RECEIPTS = "floor: a bare `send()` loop in C", "room-server", "room-server, with receipts"
 BY_WRITE, RECEIPTS_BY_WRITE = "room-server, without io_uring", "room-server, with receipts, without io_uring"
+UWS = "uWebSockets.js, told directly"
 
 
 class Peer(Struct):
@@ -139,7 +140,7 @@ def everyone(sockets: int) -> dict[str, Callable[[], Opened]]:
         RECEIPTS: lambda: room_server(sockets, answers=True),
         BY_WRITE: lambda: room_server(sockets, answers=False, writer="write"),
         RECEIPTS_BY_WRITE: lambda: room_server(sockets, answers=True, writer="write"),
-        "uWebSockets.js, told directly": lambda: node("uws"),
+        UWS: lambda: node("uws"),
         "nchan, through Redis": nchan,
         "centrifuge (Go), through Redis": centrifuge,
         "node `ws`, told directly": lambda: node("ws"),

@@ -41,7 +41,9 @@ class Crowd:
         self._epoll = select.epoll()
         self._dialled = 0
         self._owing: set[int] = set()
-        """Sockets that have heard something whose ping has not come yet."""
+        """Sockets that have heard something whose ping is not answered yet."""
+        self._asked: dict[int, bytes] = {}
+        """The payload of the ping that each is still to answer."""
         self.sockets: dict[int, socket.socket] = {}
 
     def join(self, number: int) -> None:
@@ -75,6 +77,7 @@ class Crowd:
         """Read what is still under way, until nothing has come for so long."""
         while self._epoll.poll(seconds):
             self._read_all(set())
+            self._answer_all()
 
     def breathe(self) -> None:
         """Each tells the server that it is there; who never answers pings is taken for gone."""
@@ -86,12 +89,16 @@ class Crowd:
         deadline = time.perf_counter() + PATIENCE
         while self._answers and self._owing:
             self._read_all(set())
+            self._answer_all()
             if time.perf_counter() > deadline:
                 raise TimeoutError(f"{len(self._owing)} sockets were not asked for their receipt")
         self.settle(0.02)
 
     def hear(self) -> float:
-        """Wait until every socket has got something; the moment (perf_counter) at which the last one had."""
+        """Wait until every socket has got something; the moment (perf_counter) at which the last one had.
+
+        Then they answer: a browser's answer delays no other browser, and here each would delay all that follow.
+        """
         self._owing.clear()
         waiting = set(self.sockets)
         deadline = time.perf_counter() + PATIENCE
@@ -99,7 +106,9 @@ class Crowd:
             self._read_all(waiting)
             if time.perf_counter() > deadline:
                 raise TimeoutError(f"{len(waiting)} sockets heard nothing")
-        return time.perf_counter()
+        heard = time.perf_counter()
+        self._answer_all()
+        return heard
 
     def _read_all(self, waiting: set[int]) -> None:
         for number, _ in self._epoll.poll(1.0, 4096):
@@ -109,14 +118,15 @@ class Crowd:
             if not data.startswith(PING) or len(data) > 10:
                 waiting.discard(number)
                 self._owing.add(number)
-            if self._answers:
-                self._answer(number, data)
+            if self._answers and data[-10:-8] == PING:
+                self._asked[number] = data[-8:]
 
-    def _answer(self, number: int, data: bytes) -> None:
-        """A pong for a ping at the end of what came."""
-        if data[-10:-8] == PING:
-            self.sockets[number].send(PONG + data[-8:])
+    def _answer_all(self) -> None:
+        """A pong for each ping that stood at the end of what came."""
+        for number, payload in self._asked.items():
+            self.sockets[number].send(PONG + payload)
             self._owing.discard(number)
+        self._asked.clear()
 
     def leave(self) -> None:
         """Close all of them."""
@@ -124,6 +134,7 @@ class Crowd:
             one.close()
         self.sockets.clear()
         self._owing.clear()
+        self._asked.clear()
         self._epoll.close()
         self._epoll = select.epoll()
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 import click
 from msgspec import Struct
 
-from benchmarks.contenders import BY_WRITE, FLOOR, OURS, RECEIPTS, RECEIPTS_BY_WRITE, Peer, everyone
+from benchmarks.contenders import BY_WRITE, FLOOR, OURS, RECEIPTS, RECEIPTS_BY_WRITE, UWS, Peer, everyone
 from benchmarks.processes import FIRST, OTHERS, await_rest, cpu_seconds, move, resident, say
 from benchmarks.report import Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.size import Size
@@ -22,7 +22,7 @@ BREATH_SECONDS = 10.0
 """The crowds of our server, which wait long for their turns, show this often that they are there."""
 FLOOR_SHARE = {OURS: 0.95, RECEIPTS: 0.90, BY_WRITE: 0.85, RECEIPTS_BY_WRITE: 0.80}
 """Of the floor's frames a second, to reach."""
-SOCKET_BYTES = 2_500
+SOCKET_BYTES = 2_048
 """Of memory, to reach."""
 
 
@@ -42,6 +42,11 @@ class Lap(Struct, frozen=True):
         """Of the floor's speed in the same rounds."""
         return statistics.median(self.shares(name))
 
+    def cpu(self, name: str) -> list[float]:
+        """Seconds of each round."""
+        (one,) = [one for one in self.made if one.name == name]
+        return one.cpu[-len(self.times[name]) :]
+
 
 def find(size: Size, parts: Sequence[str]) -> Findings:
     """All that can be had here, side by side: `fanout`, `memory` or both."""
@@ -59,7 +64,7 @@ def find(size: Size, parts: Sequence[str]) -> Findings:
     tables, goals = [], []
     if rounds:
         tables.append(speed(lap))
-        goals += [*speed_goals(lap)]
+        goals += [*speed_goals(lap), *cpu_goals(lap)]
     if "memory" in parts:
         tables.append(memory(lap))
         goals.append(memory_goal(lap))
@@ -124,7 +129,7 @@ def speed(lap: Lap) -> Table:
     rows = []
     for one in lap.made:
         took = lap.times[one.name]
-        cpu = [seconds / lap.sockets * 1e6 for seconds in one.cpu[-len(took) :]]
+        cpu = [seconds / lap.sockets * 1e6 for seconds in lap.cpu(one.name)]
         rows.append(
             [one.name, spread(lap.shares(one.name)), spread_of_milliseconds(took), spread(cpu, ".1f", " µs")]
         )  # fmt: skip
@@ -149,6 +154,18 @@ def speed_goals(lap: Lap) -> list[Goal]:
     ahead = lap.shares(OURS, best)
     met = statistics.median(ahead) > 1
     return [*goals, Goal("fan-out beside the fastest peer", "> 1", f"{spread(ahead)} of {best}", met)]
+
+
+def cpu_goals(lap: Lap) -> list[Goal]:
+    """What a receipt costs beside the frame, and what a frame costs beside one of the peer that needs least."""
+    frames, both = lap.cpu(OURS), lap.cpu(RECEIPTS)
+    receipts = [(with_them - without) / without for with_them, without in zip(both, frames, strict=True)]
+    goals = [Goal("CPU of a receipt", "≤ 1.00 of a frame", spread(receipts), statistics.median(receipts) <= 1)]
+    if UWS in lap.times:
+        ratios = [own / its for own, its in zip(frames, lap.cpu(UWS), strict=True)]
+        met = statistics.median(ratios) <= 1
+        goals.append(Goal("CPU of a frame", "≤ 1.00 of uWebSockets.js", spread(ratios), met))
+    return goals
 
 
 def memory(lap: Lap) -> Table:
