@@ -57,7 +57,7 @@ def wanted(lead: int) -> set[Wanted]:
                "We are glad to answer your questions.",
                f"{name}, here is the recording of the webinar “{title}”:\n{RECORDING}"),
     }  # fmt: skip
-    came, thanks, missed, pity, recording = texts[person(lead).locale]
+    came, thanks, missed, pity, recording = texts[person(lead).language]
     if lead in COMPLETE:
         return {Wanted(partner, came), Wanted(candidate, thanks)}
     return {Wanted(partner, missed), Wanted(candidate, pity), Wanted(candidate, recording)}

@@ -172,7 +172,7 @@ def restart(delivery: Delivery, facts: Facts, now: datetime) -> Delivery:
     if chat_id is None and entry is None:
         chat_id = delivery.chat_id
     status, error = first_status(delivery.kind, chat_id, facts.recording)
-    locale = entry.locale if entry else delivery.locale
+    locale = entry.language if entry else delivery.locale
     return replace(delivery, status=status, error=error, chat_id=chat_id, locale=locale, attempts=0, doubts=0, at=now)
 
 
@@ -224,7 +224,7 @@ def replacement(field: str, facts: Facts, error: str, now: datetime) -> Delivery
         status=DeliveryStatus.PARKED,
         attended=participation is not None and participation.attended is True,
         chat_id=chat_of(MessageKind(kind), entry, facts.bound),
-        locale=entry.locale,
+        locale=entry.language,
         error=error,
         moment=moment,
         planned_at=facts.room.scheduled_at if tells_time and facts.room else None,

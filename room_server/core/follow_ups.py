@@ -44,7 +44,7 @@ def tell_arrival(event: Entered, context: DecisionContext) -> Reaction:
         status=DeliveryStatus.NO_CHAT if chat_id is None else DeliveryStatus.QUEUED,
         attended=False,
         chat_id=chat_id,
-        locale=entry.locale if entry else "ru",
+        locale=entry.language if entry else "ru",
     )
     return Reaction(messages=(message,))
 
@@ -59,7 +59,7 @@ def _message(event: AttendanceClassified, context: DecisionContext, kind: Messag
         status=status,
         attended=event.attended,
         chat_id=chat_id,
-        locale=entry.locale if entry else "ru",
+        locale=entry.language if entry else "ru",
         error=error,
     )
     return Reaction(messages=(message,))

@@ -157,9 +157,15 @@ class RosterEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: Annotated[str, Meta(max_length=200)] = ""
     candidate_chat_id: ChatId | None = None
     partner_chat_id: ChatId | None = None
-    locale: Locale = "ru"
+    locale: Locale | None = None
+    """None: the roster does not say."""
     partner_id: LeadId | None = None
     """The partner's number in the CRM."""
+
+    @property
+    def language(self) -> str:
+        """Of the messages about the lead: Russian, unless the roster says otherwise."""
+        return self.locale or "ru"
 
 
 class PublicCta(Struct, frozen=True):

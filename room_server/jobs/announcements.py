@@ -94,7 +94,7 @@ def _message(name: str, room: Room, entry: RosterEntry, bound: BoundChats) -> De
         status=DeliveryStatus.QUEUED,
         attended=False,
         chat_id=chat_id,
-        locale=entry.locale,
+        locale=entry.language,
         moment=next((one for one in MOMENTS if one == moment), None),
         planned_at=room.scheduled_at,
         request_id=room.request_id,

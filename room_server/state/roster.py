@@ -147,8 +147,8 @@ async def partners(store: Store) -> set[int]:
 
 
 async def locale_of(store: Store, webinar_ids: Sequence[str], lead_id: int) -> str | None:
-    """The lead's language by the first of these rosters that has it; None: none has. Raises StateUnavailable."""
+    """The lead's language by the first of these rosters that says it; None: none does. Raises StateUnavailable."""
     async with deadline():
         found = await store.call_all([("HGET", store.keys.roster(name), lead_id) for name in webinar_ids])
     entries_found = (store.records.readable(ENTRY, raw, "a roster entry") for raw in found if raw)
-    return next((entry.locale for entry in entries_found if entry is not None), None)
+    return next((entry.locale for entry in entries_found if entry is not None and entry.locale is not None), None)

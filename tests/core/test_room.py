@@ -257,9 +257,9 @@ def test_a_record_is_never_changed_after_it_was_made(kind: type[msgspec.Struct])
     assert kind.__struct_config__.frozen
 
 
-@pytest.mark.parametrize(("line", "locale"), [({}, "ru"), ({"locale": "ru"}, "ru"), ({"locale": "en"}, "en")])
-def test_people_read_russian_unless_their_roster_entry_says_otherwise(line: dict[str, str], locale: str) -> None:
-    assert locale == msgspec.convert(line | {"lead_id": LEAD}, RosterEntry).locale
+@pytest.mark.parametrize(("line", "language"), [({}, "ru"), ({"locale": "ru"}, "ru"), ({"locale": "en"}, "en")])
+def test_people_read_russian_unless_their_roster_entry_says_otherwise(line: dict[str, str], language: str) -> None:
+    assert language == msgspec.convert(line | {"lead_id": LEAD}, RosterEntry).language
 
 
 @pytest.mark.parametrize(

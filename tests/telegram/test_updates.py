@@ -56,15 +56,15 @@ async def test_a_link_of_any_secret_in_use_binds(updates: Updates, store: Store)
     }
 
 
-async def test_a_lead_is_answered_in_the_rosters_language_and_a_partner_in_telegrams(
-    updates: Updates, store: Store
-) -> None:
+async def test_a_lead_is_answered_in_the_rosters_language_else_in_telegrams(updates: Updates, store: Store) -> None:
     await transactions(store).create(room())
-    await import_roster(store, "w", [RosterEntry(lead_id=1, locale="en"), RosterEntry(lead_id=2)], replace=False)
+    leads = [RosterEntry(lead_id=1, locale="en"), RosterEntry(lead_id=2, locale="ru"), RosterEntry(lead_id=4)]
+    await import_roster(store, "w", leads, replace=False)
     await take(
         updates,
         start(11, lead(1), language="ru"),
         start(12, lead(2), language="en"),
+        start(15, lead(4), language="en"),
         start(13, lead(3), language="en"),
         start(14, partner(1), language="en"),
     )
@@ -74,6 +74,7 @@ async def test_a_lead_is_answered_in_the_rosters_language_and_a_partner_in_teleg
         12: "ru",
         13: "en",
         14: "en",
+        15: "en",
     }
 
 
