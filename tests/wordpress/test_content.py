@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.wordpress.server import RoomServer, refusal
-from tests.wordpress.site import ADMIN, WordPress
+from tests.wordpress.site import ADMIN, FIELDS, WordPress
 
 AT = "2030-12-01T19:00"
 
@@ -174,6 +174,22 @@ async def test_the_box_stores_what_is_lawful_and_names_what_is_not(site: WordPre
         "Anna's",
         None,
     )
+
+
+async def test_who_may_not_edit_the_post_reads_no_field(site: WordPress, server: RoomServer) -> None:
+    """The player and the recording are for participants."""
+    post = await webinar(site, player_url="https://player.example.org/1", recording_url="https://example.org/video")
+    visitor = await site.user("visitor")
+    pages = ["/wp/v2/room_webinar", f"/wp/v2/room_webinar/{post}"]
+
+    read = [(await site.rest("GET", page, user=user))["data"] for page in pages for user in (0, visitor, ADMIN)]
+
+    shown = [one["meta"] for data in read for one in (data if isinstance(data, list) else [data])]
+    assert [sorted(meta) for meta in shown] == 2 * [
+        ["room_server_webinar_id"],
+        ["room_server_webinar_id"],
+        sorted([*(f"room_server_{name}" for name in FIELDS), "room_server_webinar_id"]),
+    ]
 
 
 async def test_who_may_not_edit_the_post_writes_no_field(site: WordPress, server: RoomServer) -> None:

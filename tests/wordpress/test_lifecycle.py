@@ -11,7 +11,7 @@ $find = static function ( $column, $table, $like ) use ( $wpdb ) {
 };
 return array(
     'tables'  => $wpdb->get_col( "SHOW TABLES LIKE '%room\\\\_server%'" ),
-    'options' => $find( 'option_name', $wpdb->options, 'option_name' ),
+    'options' => $wpdb->get_col( "SELECT option_name FROM $wpdb->options WHERE option_name LIKE '%room\\\\_server%'" ),
     'meta'    => $find( 'meta_key', $wpdb->usermeta, 'meta_key' ),
     'posts'   => $find( 'ID', $wpdb->posts, 'post_type' ),
     'cron'    => array_filter( array_map( 'key', _get_cron_array() ), $ours ),
@@ -27,9 +27,11 @@ async def used(site: WordPress) -> None:
     """Everything that the plugin may store is there."""
     user = await site.user("anna", room_server_lead_id="42")
     await site.post(kind="room_webinar", slug="launch", title="Launch", scheduled_at="2030-12-01T19:00")
+    called_off = await site.post(kind="room_webinar", slug="over", title="Called off")
     await site.php(f"room_server_register_user( 'launch', {user} ); update_option( ROOM_SERVER_CLOCK_OPTION, 9 );"
                    f"update_user_meta( {user}, ROOM_SERVER_SEEN_META, 1 );"
-                   f"update_user_meta( {user}, 'room_server_telegram', array() );")  # fmt: skip
+                   f"update_user_meta( {user}, 'room_server_telegram', array() ); wp_trash_post( {called_off} );"
+                   "room_server_schedule(); set_transient( ROOM_SERVER_REFUSED_TRANSIENT, '', 60 );")  # fmt: skip
     await tell(site, event("client_webinar_entered", lead_id=42))
 
 

@@ -56,7 +56,7 @@ function room_server_delete_data() {
 	$posts = get_posts(
 		array(
 			'post_type'   => ROOM_SERVER_POST_TYPE,
-			'post_status' => 'any',
+			'post_status' => array_keys( get_post_stati() ), // The word "any" leaves out those in the trash.
 			'numberposts' => -1,
 			'fields'      => 'ids',
 		)
@@ -69,6 +69,9 @@ function room_server_delete_data() {
 	}
 	foreach ( array( ROOM_SERVER_OPTION, ROOM_SERVER_CLOCK_OPTION, 'room_server_tables' ) as $option ) {
 		delete_option( $option );
+	}
+	foreach ( array( 'room_server_schedule', ROOM_SERVER_REFUSED_TRANSIENT, ROOM_SERVER_SILENT_TRANSIENT ) as $transient ) {
+		delete_transient( $transient );
 	}
 	foreach ( array( ROOM_SERVER_LEAD_META, ROOM_SERVER_REGISTERED_META, ROOM_SERVER_TELEGRAM_META, ROOM_SERVER_SEEN_META ) as $key ) {
 		delete_metadata( 'user', 0, $key, '', true );

@@ -1,6 +1,7 @@
 <?php
 /**
- * What is planned of a webinar, as meta of its post: readable and writable over REST by who may edit the post.
+ * What is planned of a webinar, as meta of its post: readable and writable over REST by who may edit the post, and by
+ * nobody else, since the addresses of the player and of the recording are for participants.
  *
  * @package Room_Server
  */
@@ -9,6 +10,7 @@ defined( 'ABSPATH' ) || exit;
 
 add_action( 'init', 'room_server_register_fields' );
 add_filter( 'rest_pre_insert_' . ROOM_SERVER_POST_TYPE, 'room_server_check_rest_fields', 10, 2 );
+add_filter( 'rest_prepare_' . ROOM_SERVER_POST_TYPE, 'room_server_hide_rest_fields', 10, 2 );
 add_filter( 'is_protected_meta', 'room_server_protect_meta', 10, 2 );
 
 /**
@@ -139,6 +141,22 @@ function room_server_check_rest_fields( $prepared, $request ) {
 		}
 	}
 	return $prepared;
+}
+
+/**
+ * Leave the fields out of an answer over REST to who may not edit the post.
+ *
+ * @param WP_REST_Response $response The answer.
+ * @param WP_Post          $post     The post that it shows.
+ * @return WP_REST_Response
+ */
+function room_server_hide_rest_fields( $response, $post ) {
+	$data = $response->get_data();
+	if ( isset( $data['meta'] ) && ! current_user_can( 'edit_post', $post->ID ) ) {
+		$data['meta'] = array_diff_key( $data['meta'], room_server_fields() );
+		$response->set_data( $data );
+	}
+	return $response;
 }
 
 /**
