@@ -20,10 +20,8 @@ LeadId = Annotated[int, Meta(ge=1, le=MAX_LEAD_ID, description="a person of the 
 if TYPE_CHECKING:
     GivenLeadId = int
 else:
-    GivenLeadId = (
-        LeadId
-        | Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,14}(?!\n)$", description="a whole number from 1, or its digits")]
-    )
+    _DIGITS = Meta(pattern=r"^[1-9][0-9]{0,14}(?!\n)$", description="a whole number from 1, or its digits")
+    GivenLeadId = LeadId | Annotated[str, _DIGITS]
 """A lead id as sites send it: a number, or a text of its digits, which becomes the number when it is decoded."""
 LATEST = 2**43
 """The largest number that is a time: in milliseconds the year 2248."""

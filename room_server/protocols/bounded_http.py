@@ -23,8 +23,7 @@ SEND_BUFFER = 64 * 1024
 MAX_REQUEST = 1024 * 1024
 """Bytes of one request that are read at all. It also bounds what no handler reads, such as trailers."""
 LINGER_SECONDS = 2.0
-"""How long a refused caller may go on sending. If a connection is closed while bytes are unread, TCP resets it, and the
-caller may lose the answer."""
+"""How long a refused caller may go on sending: a connection closed with bytes unread is reset, and loses the answer."""
 GRACEFUL_SHUTDOWN_SECONDS = 5
 """How long uvicorn waits for answers under way once the sockets have left."""
 
@@ -79,8 +78,7 @@ class BoundedHttp(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(BadInput("malformed_request", "this is no HTTP/1.1"))
         if self._phase is Phase.BODY and self._received > MAX_REQUEST:
-            detail = f"a request has at most {MAX_REQUEST} bytes, the sizes of its chunks included"
-            self._refuse(BadInput("body_too_large", detail))
+            self._refuse(BadInput("body_too_large", f"a request has at most {MAX_REQUEST} bytes, chunk sizes included"))
         elif self._phase is not Phase.BODY and self._received > MAX_REQUEST_HEAD:
             self._refuse(_head_too_large())
         has_begun = self._phase in {Phase.HEAD, Phase.BODY} or (self._phase is Phase.IDLE and self._received)
@@ -119,8 +117,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._received = 0
         self._stop_request_timer()
         super().on_message_complete()
-        is_answered = self.cycle is not None and self.cycle.response_complete
-        if is_answered:  # before its body had arrived: uvicorn's keep-alive timer is off
+        if self.cycle is not None and self.cycle.response_complete:  # before its body came: uvicorn's timer is off
             self._start_request_timer()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:

@@ -15,7 +15,7 @@ from tests.raw import Raw, connecting, handshake, request
 from tests.support import Site, eventually, room, serving, settings_for, wait_until
 
 SECONDS = 0.5
-HOOK = "/hooks/core_webinar_set_status"
+HOOK, BODY = "/hooks/core_webinar_set_status", b'{"webinar_id":"w","status":"start"}'
 
 
 class Hasty(BoundedHttp):
@@ -40,7 +40,7 @@ async def planned(site: Site) -> Site:
     return site
 
 
-def hook(site: Site, body: bytes = b'{"webinar_id":"w","status":"start"}', **headers: str) -> bytes:
+def hook(site: Site, body: bytes = BODY, **headers: str) -> bytes:
     """A whole hook, as the speaker."""
     return request(site, HOOK, "POST", {**site.bearer(), **headers}, body)
 
@@ -69,8 +69,8 @@ HALVES = {
     "a letter": slice(0, 1),
     "half a request line": slice(0, 20),
     "half a head": slice(0, 90),
-    "a head without its last line": slice(0, -len('\r\n\r\n{"webinar_id":"w","status":"start"}')),
-    "a head without its body": slice(0, -len('{"webinar_id":"w","status":"start"}')),
+    "a head without its last line": slice(0, -len(BODY) - 4),
+    "a head without its body": slice(0, -len(BODY)),
     "half a body": slice(0, -1),
 }
 
@@ -85,9 +85,8 @@ async def half_sent(site: Site, content: bytes) -> None:
 async def test_a_half_sent_request_or_handshake_is_timed_out(hasty: Site) -> None:
     before = await hasty.everything()
     async with asyncio.TaskGroup() as callers:
-        for half in HALVES.values():
-            callers.create_task(half_sent(hasty, hook(hasty)[half]))
-        callers.create_task(half_sent(hasty, handshake(hasty)[:-3]))
+        for content in (*(hook(hasty)[half] for half in HALVES.values()), handshake(hasty)[:-3]):
+            callers.create_task(half_sent(hasty, content))
         await served(hasty)
     assert await hasty.everything() == before
 
@@ -371,7 +370,6 @@ class Promptness(BoundedHttp):
 async def test_an_answer_does_not_wait_for_an_acknowledgement(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url), http=Promptness) as site:
         await served(site)
-
     assert [bool(noted) for noted in Promptness.noted] == [True]
 
 
