@@ -1,5 +1,6 @@
 """`room-server demo` and `web` as processes: what they print, when they serve, how they end."""
 
+import asyncio
 import contextlib
 import re
 import signal
@@ -62,6 +63,11 @@ async def test_a_demo_that_is_there_is_left_as_it_is_and_fresh_makes_a_new_one(t
         assert stopped.json()["code"] == "webinar_state_invalid_stop"
 
 
+async def beside(*words: str) -> str:
+    """What a command prints that runs beside a demo, in a thread of this process."""
+    return await asyncio.to_thread(Terminal("").says, *words)
+
+
 async def player_of(site: Running) -> str:
     """Where the demo's player is, as an attendee reads it."""
     async with httpx.AsyncClient(base_url=site.address) as http:
@@ -79,10 +85,9 @@ async def test_a_demo_on_another_port_has_its_pages_there_and_keeps_what_the_ope
             assert await player_of(site) == f"{site.address}/demo/player"
             ports.append(site.address)
             own = ("--title", "Mine", "--cta-url", "https://example.org/mine")
-            assert (await finished("webinar", "set", "demo", *own, "--data-dir", str(tmp_path)))[0] == 0
-            shown = await finished("webinar", "show", "demo", "--json", "--data-dir", str(tmp_path))
+            await beside("webinar", "set", "demo", *own, "--data-dir", str(tmp_path))
+            room = msgspec.json.decode(await beside("webinar", "show", "demo", "--json", "--data-dir", str(tmp_path)))
             await site.end()
-        room = msgspec.json.decode(shown[1])
         assert (room["title"], room["cta_url"]) == ("Mine", "https://example.org/mine")
         assert room["recording_url"] == f"{site.address}/demo/recording"
     assert len(set(ports)) == 2
@@ -123,7 +128,7 @@ async def test_commands_work_beside_a_running_demo(tmp_path: Path) -> None:
         status, out, complaints = await finished("webinar", "list", ROOM_SERVER_DATA_DIR=str(tmp_path))
         assert (status, out.split()[:2], complaints) == (0, ["demo", "scheduled"], "")
 
-        await finished("webinar", "set", "demo", "--title", "Changed", "--data-dir", str(tmp_path))
+        await beside("webinar", "set", "demo", "--title", "Changed", "--data-dir", str(tmp_path))
         async with httpx.AsyncClient(base_url=site.address, timeout=PATIENCE) as http:
             headers = {"Authorization": f"Bearer {token_of(site.said[1])}"}
             assert (await http.get("/rooms/demo/state", headers=headers)).json()["title"] == "Changed"

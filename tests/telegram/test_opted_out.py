@@ -6,9 +6,11 @@ import pytest
 from room_server.core.bindings import Chat
 from room_server.core.room import RosterEntry
 from room_server.state.store import Store
-from tests.support import eventually
+from tests.support import eventually, wait_until
 from tests.telegram.bot_api import BotApi
 from tests.telegram.outgoing import Outgoing
+
+LEADS = range(1, 7)
 
 
 async def know(store: Store, chat_id: int, **fields: bool) -> None:
@@ -45,26 +47,22 @@ async def test_what_was_known_before_and_is_over_holds_nothing_back(outgoing: Ou
 
 
 async def test_a_stop_counts_for_messages_that_wait_for_their_slot(outgoing: Outgoing, api: BotApi) -> None:
-    """Ten messages to one chat take ten seconds: those behind the word do not arrive."""
-    entries = [RosterEntry(lead_id=lead, partner_chat_id=11) for lead in range(1, 11)]
+    """Six messages to one chat take six seconds: those behind the word do not arrive."""
+    entries = [RosterEntry(lead_id=lead, partner_chat_id=11) for lead in LEADS]
     await outgoing.put_leads(*entries)
     async with outgoing.delivering():
-        await eventually(lambda: _tried(api, 2), "two have arrived")
+        await wait_until(lambda: len(api.tried(11)) >= 2, "two have arrived")
         await know(outgoing.store, 11, opted_out=True)
         known = len(api.tried(11))
         statuses = await _all_ended(outgoing)
 
     assert len(api.tried(11)) <= known + 1
-    assert statuses.count("opted_out") >= 10 - known - 1
-
-
-async def _tried(api: BotApi, count: int) -> bool:
-    return len(api.tried(11)) >= count
+    assert statuses.count("opted_out") >= len(LEADS) - known - 1
 
 
 async def _all_ended(outgoing: Outgoing) -> list[str]:
     async def statuses() -> list[str]:
-        found = await outgoing.statuses(*range(1, 11))
+        found = await outgoing.statuses(*LEADS)
         return found if set(found) <= {"sent", "opted_out"} else []
 
     found: list[str] = await eventually(statuses, "all have ended")

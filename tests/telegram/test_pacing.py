@@ -225,15 +225,15 @@ class StrictGroups:
 
 async def test_groups_never_reach_telegrams_limit(outgoing: Outgoing, api: BotApi, soak: bool) -> None:
     """By two workers. The short form has a shorter minute: with a second between messages it refuses some, too."""
-    limit = StrictGroups(20, 60.0) if soak else StrictGroups(6, 15.0)
+    limit = StrictGroups(20, 60.0) if soak else StrictGroups(3, 6.0)
     api.usual = limit.answer
-    groups, many = (-1, -2, -3), 42 if soak else 8
+    groups, many = (-1, -2, -3), 42 if soak else 4
     await outgoing.put_leads(
         *(RosterEntry(lead_id=100 * -group + lead, partner_chat_id=group) for group in groups for lead in range(many))
     )
 
     async with outgoing.delivering(2):
-        await wait_until(lambda: len(api.sent) == many * len(groups), "all have arrived", many * 10.0)
+        await wait_until(lambda: len(api.sent) == many * len(groups), "all have arrived", 60 + many * 10.0)
 
     assert limit.refused == 0
     assert [len(api.texts(group)) for group in groups] == [many] * 3

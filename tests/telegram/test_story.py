@@ -4,7 +4,6 @@ between. Everybody gets exactly what they should, in order, once; what may have 
 """
 
 import asyncio
-import os
 import signal
 import time
 from collections import Counter, defaultdict
@@ -111,9 +110,15 @@ class Story:
 
         await eventually(none, "every message has ended", seconds=180)
 
-    def kill(self, worker: Running) -> None:
-        os.kill(worker.process.pid, signal.SIGKILL)
+    async def kill(self, worker: Running) -> None:
+        """The worker has no time for anything."""
+        await worker.end(signal.SIGKILL)
         self.kills += 1
+
+    async def end(self, worker: Running) -> None:
+        """The worker sends what it has in hand."""
+        status, told = await worker.end()
+        assert status == 0, told
 
 
 @asynccontextmanager
@@ -140,29 +145,41 @@ async def delivering_updates(story: Story) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.parametrize("mode", ["poll", "webhook"])
+@pytest.mark.parametrize(
+    "modes",
+    [
+        ("poll", "webhook", "poll"),
+        pytest.param(("poll",) * 3, marks=pytest.mark.long),
+        pytest.param(("webhook",) * 3, marks=pytest.mark.long),
+    ],
+    ids="-".join,
+)
 async def test_everybody_gets_what_they_should_in_order_once(
-    valkey_url: str, api: BotApi, mode: str, soak: bool
+    valkey_url: str, api: BotApi, modes: tuple[str, str, str], soak: bool
 ) -> None:
+    """`modes`: how each of three workers, one after the other, is told to get the updates."""
+    mode = "webhook" if "webhook" in modes else "poll"
     made = settings_for(valkey_url, evaluation_grace=1, telegram_updates=mode, public_url=PUBLIC)
     environment = {
         "ROOM_SERVER_REDIS_URL": valkey_url,
         "ROOM_SERVER_TELEGRAM_TOKEN": TOKEN,
         "ROOM_SERVER_TELEGRAM_BASE_URL": api.url,
-        "ROOM_SERVER_TELEGRAM_UPDATES": mode,
         "ROOM_SERVER_TOKEN_SECRET": TOKEN_SECRET,
         "ROOM_SERVER_PUBLIC_URL": PUBLIC,
         "ROOM_SERVER_EVALUATION_GRACE": "1",
     }
+    first, second, third = ({**environment, "ROOM_SERVER_TELEGRAM_UPDATES": mode} for mode in modes)
     async with serving(made) as site:
-        story = Story(site, api, 200 if soak else 40)
+        story = Story(site, api, 200 if soak else 20)
         await prepare(story)
         async with delivering_updates(story):
-            async with running("worker", **environment) as worker:
-                await connect(story, worker)
-            async with running("worker", **environment) as worker:
-                await turn_off_and_move(story, worker)
-            async with running("worker", **environment):
+            async with running("worker", **first) as worker:
+                await connect(story)
+                await (story.kill if soak else story.end)(worker)
+            async with running("worker", **second) as worker:
+                await turn_off_and_move(story)
+                await story.kill(worker)
+            async with running("worker", **third):
                 await hold(story, with_trouble=soak)
         await check(story)
 
@@ -183,16 +200,15 @@ async def prepare(story: Story) -> None:
     await import_roster(story.site.store, "w", entries, replace=False)
 
 
-async def connect(story: Story, worker: Running) -> None:
-    """Everybody presses the link; the worker is killed when some are connected."""
+async def connect(story: Story) -> None:
+    """Everybody presses the link, and some are connected."""
     story.faults.while_connecting()
     for person in story.people:
         await story.press(person)
     await wait_until(lambda: len(story.api.sent) > 5, "some were told")
-    story.kill(worker)
 
 
-async def turn_off_and_move(story: Story, worker: Running) -> None:
+async def turn_off_and_move(story: Story) -> None:
     """Some turn messages off or block the bot; the webinar moves, and moves again while that is told."""
     faults, expected = story.faults, {person: story.chat(person) for person in story.people}
 
@@ -220,7 +236,6 @@ async def turn_off_and_move(story: Story, worker: Running) -> None:
     await wait_until(lambda: sum("новое время" in sent.text for sent in story.api.sent) > 5, "some are told")
     faults.while_moving_again()
     await story.plan(scheduled_at=utc_now() + timedelta(days=4))
-    story.kill(worker)
 
 
 async def hold(story: Story, with_trouble: bool) -> None:
