@@ -14,7 +14,8 @@ from starlette.responses import Response
 
 from room_server.api import responses
 from room_server.api.hook_bodies import TELEGRAM_UPDATE, check_syntax, read_body
-from room_server.errors import Refusal, Unauthenticated
+from room_server.core.incoming import whole_characters
+from room_server.errors import BadInput, Refusal, Unauthenticated
 from room_server.telemetry import tracing
 from room_server.telemetry.histogram import Histogram
 from room_server.telemetry.prometheus import P, Samples
@@ -57,7 +58,11 @@ class TelegramUpdates:
         if not any(matches):
             raise Unauthenticated(f"this is for Telegram, which sends the secret of this server's webhook in {HEADER}")
         body = await read_body(request, TELEGRAM_UPDATE)
-        check_syntax(body)
+        try:
+            check_syntax(body)
+        except BadInput:
+            body = whole_characters(body)
+            check_syntax(body)
         await self._take(body)
 
     def metrics(self) -> Samples:

@@ -17,6 +17,9 @@ _COMMAND = re.compile(r"/(start|stop)(?!\w)(?:@\w+)?(.*)", re.IGNORECASE | re.DO
 """A command and whatever follows it: who writes `/Stop please` wants no messages either."""
 _ANSWER = re.compile(r"(yes|no) (lead|partner):([1-9][0-9]{0,15}) ([0-9]{1,20})")
 
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u([dD][89a-fA-F])..|.)", re.DOTALL)
+"""An escape of JSON: a pair of surrogates, one that stands alone (then the group matches), or any other."""
+
 
 class TelegramChat(Struct, frozen=True):
     """A chat; its number has at most 52 significant bits (Bot API, Chat)."""
@@ -121,6 +124,14 @@ def intent_of(update: Update) -> Intent | None:
         as_of = (changed.date, update.update_id)
         return Blocked(chat_id=changed.chat.id, as_of=as_of, blocked=changed.new_chat_member.status == "kicked")
     return None
+
+
+def whole_characters(body: bytes) -> bytes:
+    """The JSON with U+FFFD for each half of a character (RFC 8259, 8.2).
+
+    The decoder refuses the whole text for one, and so the update that holds it would hold up all others, for ever.
+    """
+    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
 def button(person: Person, question: str, agrees: bool) -> str:

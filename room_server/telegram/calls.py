@@ -2,7 +2,6 @@
 that one field that it does not expect would cost all updates of an answer.
 """
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,16 +11,13 @@ import msgspec
 from msgspec import Struct
 
 from room_server.config import Settings
+from room_server.core.incoming import whole_characters
 from room_server.proxy import proxy_to
 
 STEP_SECONDS = 5.0
 """Timeout of connecting, and of an answer that is not waited for on purpose."""
 MOST_BYTES = 8 * 2**20
 """Most bytes of an answer: a hundred updates have less."""
-
-
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|u([dD][89a-fA-F])..|.)", re.DOTALL)
-"""An escape of JSON: a pair of surrogates, one that stands alone (then the group matches), or any other."""
 
 
 class Hint(Struct, frozen=True):
@@ -88,14 +84,6 @@ def _result(body: bytes) -> Result:
         return msgspec.json.decode(body, type=Result)
     except ValueError:
         return msgspec.json.decode(whole_characters(body), type=Result)
-
-
-def whole_characters(body: bytes) -> bytes:
-    """The JSON with U+FFFD for each half of a character (RFC 8259, 8.2).
-
-    The decoder refuses the whole text for one, and so the update that holds it would hold up all others, for ever.
-    """
-    return _ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], body)
 
 
 @asynccontextmanager

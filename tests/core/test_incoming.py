@@ -1,12 +1,13 @@
 """What is read of an update, and what it asks for."""
 
+import json
 from typing import Any
 
 import msgspec
 import pytest
 
 from room_server.core.bindings import lead, partner
-from room_server.core.incoming import Answered, Blocked, Start, Stop, Update, button, intent_of
+from room_server.core.incoming import Answered, Blocked, Start, Stop, Update, button, intent_of, whole_characters
 from room_server.core.messages import MAX_LEAD_ID
 
 PRIVATE = {"id": 11, "type": "private"}
@@ -96,3 +97,19 @@ def test_other_buttons_ask_for_nothing(data: str) -> None:
 def test_an_update_of_another_kind_asks_for_nothing() -> None:
     assert intent_of(update(edited_message={"chat": PRIVATE, "text": "/stop"})) is None
     assert intent_of(update(callback_query={"id": "q", "data": button(lead(42), "9", True)})) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("\ud83c", "\ufffd"),
+        ("a\udc00b", "a\ufffdb"),
+        ("\ud83c\ud83c\udf89", "\ufffd🎉"),
+        ("\\\ud83c", "\\\ufffd"),
+        ("\\ud83c", "\\ud83c"),
+        ('"\ud83c"', '"\ufffd"'),
+        ("🎉 \\ \n привет", "🎉 \\ \n привет"),
+    ],
+)
+def test_half_a_character_is_replaced_and_nothing_else(text: str, whole: str) -> None:
+    assert msgspec.json.decode(whole_characters(json.dumps(text).encode())) == whole

@@ -1,14 +1,12 @@
 """Calls of the Bot API: what an answer gives, and what each failure is called."""
 
-import json
 from collections.abc import AsyncIterator
 
-import msgspec
 import pytest
 from starlette.responses import JSONResponse, Response
 
 from room_server.config import Settings
-from room_server.telegram.calls import MOST_BYTES, CallFailed, Calls, open_calls, whole_characters
+from room_server.telegram.calls import MOST_BYTES, CallFailed, Calls, open_calls
 from tests.support import settings_for
 from tests.telegram.bot_api import TOKEN, BotApi, problem
 
@@ -60,19 +58,3 @@ async def test_without_an_answer_the_failure_shows_no_token() -> None:
             await calls.call("getUpdates", QUESTION)
 
     assert (failed.value.status, str(failed.value)) == (0, "ConnectError")
-
-
-@pytest.mark.parametrize(
-    ("text", "whole"),
-    [
-        ("\ud83c", "\ufffd"),
-        ("a\udc00b", "a\ufffdb"),
-        ("\ud83c\ud83c\udf89", "\ufffd🎉"),
-        ("\\\ud83c", "\\\ufffd"),
-        ("\\ud83c", "\\ud83c"),
-        ('"\ud83c"', '"\ufffd"'),
-        ("🎉 \\ \n привет", "🎉 \\ \n привет"),
-    ],
-)
-def test_half_a_character_is_replaced_and_nothing_else(text: str, whole: str) -> None:
-    assert msgspec.json.decode(whole_characters(json.dumps(text).encode())) == whole

@@ -26,6 +26,8 @@ from tests.terminal import Running, running
 LINKS = DeepLinks((TOKEN_SECRET.encode(),))
 FOREIGN = DeepLinks((b"the secret of another installation, which is long enough",))
 SECRET = LINKS.webhook_secrets[0]
+ONE_REQUEST_EACH = httpx.Limits(max_keepalive_connections=0)
+"""For connections: one on which a body was refused is about to be closed."""
 RU = {name: text.strip() for name, text in texts.words("ru").items()}
 OURS = f"/start {LINKS.payload(lead(1))}"
 CHAT = {"id": 11, "type": "private", "first_name": "x"}
@@ -153,12 +155,11 @@ async def test_a_web_process_takes_all_of_it_and_refuses_who_is_not_telegram(
         (large, {HEADER: "x"}, 401),
         (large, {HEADER: SECRET}, 413),
         (gzip.compress(json.dumps(press).encode()), {HEADER: SECRET, "Content-Encoding": "gzip"}, 400),
-        (json.dumps(SILENT["half a character"]).encode(), {HEADER: SECRET}, 400),
     ]
     async with (
         running("web", "--port", "0", **given) as web,
         running("worker", **given) as worker,
-        httpx.AsyncClient(base_url=web.address, timeout=PATIENCE) as http,
+        httpx.AsyncClient(base_url=web.address, timeout=PATIENCE, limits=ONE_REQUEST_EACH) as http,
     ):
         await wait_until(lambda: api.inbox.webhook, "Telegram knows where to")
         for body, headers, status in refused:
@@ -167,8 +168,7 @@ async def test_a_web_process_takes_all_of_it_and_refuses_who_is_not_telegram(
         api.inbox.says(12, f"/start {LINKS.payload(lead(2))}")
         for update in api.inbox.waiting * 2:
             body = json.dumps(update).encode()
-            status = 400 if SILENT["half a character"].items() <= update.items() else 200
-            assert await answer_to(http, body, {HEADER: SECRET}) == status
+            assert await answer_to(http, body, {HEADER: SECRET}) == 200
         await is_bound(store, 2, 12)
         await everything_is_answered(api)
         await is_well(worker)
