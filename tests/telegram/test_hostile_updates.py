@@ -98,6 +98,10 @@ def happen(api: BotApi) -> list[dict[str, Any]]:
     return api.inbox.waiting
 
 
+async def no_reply_waits(store: Store) -> bool:
+    return bool(await store.call("HLEN", store.keys.bot("replies")) == 0)
+
+
 async def everything_is_answered(api: BotApi) -> None:
     """Each chat has heard what it should, and nobody else has heard anything."""
     expected = {chat_id: [RU[word]] for chat_id, word in enumerate(ANSWERED.values(), 100)} | {12: [RU["connected"]]}
@@ -129,6 +133,7 @@ async def test_a_worker_that_polls_takes_all_of_it_and_binds_who_comes_next(
         happened.append(api.inbox.waiting[-1])
         await is_bound(store, 2, 12)
         await everything_is_answered(api)
+        await eventually(lambda: no_reply_waits(store), "it knows that all were sent")
         os.kill(worker.process.pid, signal.SIGKILL)
     await store.call("DEL", store.keys.bot("receiver"))  # its lease, which would end by itself a while later
     api.inbox.waiting = [*happened]
