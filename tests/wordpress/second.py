@@ -52,8 +52,8 @@ async def wordpress_on_sqlite(constants: Mapping[str, Any]) -> AsyncIterator[Wor
         }
         await run_php(PHP / "install.php", environment=environment)
         site = WordPress(environment, content)
-        assert await site.php("return activate_plugin('room-server/room-server.php');", ADMIN) is None
         site.listen(HELP)
         with answering(environment, port):
             async with site.http:
+                assert await site.php("return activate_plugin('room-server/room-server.php');", ADMIN) is None
                 yield site

@@ -77,7 +77,9 @@ class Database:
             with tempfile.TemporaryDirectory(prefix="rs-") as folder:
                 name = await self.copy("template", "active")
                 fill(Path(folder))
-                site = WordPress(environment_of(self, name, Path(folder), "http://127.0.0.1"), Path(folder))
+                site = WordPress(
+                    environment_of(self, name, Path(folder), "http://127.0.0.1"), Path(folder), served=False
+                )
                 assert await site.php("return activate_plugin('room-server/room-server.php');", ADMIN) is None
             self._active = name
         return self._active
@@ -86,19 +88,25 @@ class Database:
 class WordPress:
     """One WordPress with the plugin in it. Settings of the plugin are constants, as in `wp-config.php`."""
 
-    def __init__(self, environment: dict[str, str], folder: Path) -> None:
+    def __init__(self, environment: dict[str, str], folder: Path, served: bool = True) -> None:
         self.environment = environment
         self.folder = folder
         """Its `wp-content`."""
         self.home = environment["RS_HOME"]
         self.events_url = f"{self.home}/wp-json/room-server/v1/events"
+        self.is_served = served
+        """Whether it answers requests: PHP need not be started for each then."""
         self.http = httpx.AsyncClient(timeout=PATIENCE)
 
     async def php(self, code: str, user: int = 0) -> Any:
         """What this code returns when it runs in WordPress, as this user; the whole life of a request, its end too."""
-        return json.loads(
-            await run_php(PHP / "run.php", environment={**self.environment, "RS_USER": str(user)}, code=code)
-        )
+        if not self.is_served:
+            return json.loads(
+                await run_php(PHP / "run.php", environment={**self.environment, "RS_USER": str(user)}, code=code)
+            )
+        answer = await self.http.post(f"{self.home}/rs-run?user={user}", content=code)
+        assert answer.status_code == 200, f"{answer.text[-2000:]}\n{self.log()[-2000:]}"
+        return answer.json()
 
     async def user(self, name: str, role: str = "subscriber", **more: Any) -> int:
         """A new user with the password `password`; `more` goes into its meta."""

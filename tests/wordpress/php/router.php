@@ -1,7 +1,7 @@
 <?php
 /**
  * What a web server's rewrite rules do, for `php -S`: files of WordPress and of this site's wp-content, and index.php
- * for everything else. RS_HOME may have a sub-folder.
+ * for everything else. RS_HOME may have a sub-folder. /rs-run is run.php.
  */
 
 $root   = $_SERVER['DOCUMENT_ROOT'];
@@ -16,6 +16,10 @@ if ( '' !== $prefix && 0 !== strpos( $path, "$prefix/" ) ) {
 $inside = substr( $path, strlen( $prefix ) );
 if ( false !== strpos( $inside, '..' ) ) {
 	http_response_code( 400 );
+	return true;
+}
+if ( '/rs-run' === $inside ) {
+	require __DIR__ . '/run.php';
 	return true;
 }
 $file = 0 === strpos( $inside, '/wp-content/' ) ? getenv( 'RS_CONTENT' ) . substr( $inside, strlen( '/wp-content' ) ) : $root . $inside;
