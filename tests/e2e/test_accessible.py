@@ -20,10 +20,21 @@ LOOKS = [
 ]
 
 
+async def watched_by_axe(visitors: Visitors, look: dict[str, Any]) -> Page:
+    """A page that has axe before its own scripts. The driver brings it, once, so the page's policy stays as it is."""
+    page = await visitors.blank(**look, reduced_motion="reduce")
+    await page.context.add_init_script(AXE)
+    return page
+
+
+def states(look: dict[str, Any], soak: bool) -> list[Status]:
+    """All, in the long form; else half of them on the phone, and the others on the laptop."""
+    return list(Status) if soak else list(Status)["is_mobile" in look :: 2]
+
+
 async def findings(page: Page) -> list[str]:
-    """Serious and critical violations: rule and place. Evaluated by the driver, so the page's policy stays as it is."""
+    """Serious and critical violations: rule and place, in a page that `watched_by_axe` opened."""
     await page.evaluate("() => Promise.all(document.getAnimations().map((one) => { one.finish() }))")
-    await page.evaluate(AXE)
     results: dict[str, Any] = await page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
     return [
         f"{found['id']}: {node['target']}"
@@ -52,11 +63,11 @@ def full(site: Site, status: Status) -> Room:
 @pytest.mark.parametrize("look", LOOKS)
 @pytest.mark.parametrize("page_name", ["room", "speaker"])
 async def test_room_and_console_in_every_state(
-    site: Site, visitors: Visitors, page_name: str, look: dict[str, Any]
+    site: Site, visitors: Visitors, page_name: str, look: dict[str, Any], soak: bool
 ) -> None:
-    page = await visitors.blank(**look)
+    page = await watched_by_axe(visitors, look)
     token = site.token("organizer", "*")
-    for status in Status:
+    for status in states(look, soak):
         await site.transactions.create(full(site, status))
         await page.goto(f"http://{site.address}/{page_name}/{status}#token={token}")
         await shows(page, status=status, connection="open")
@@ -64,13 +75,13 @@ async def test_room_and_console_in_every_state(
 
 
 @pytest.mark.parametrize("look", LOOKS)
-async def test_the_report_in_every_state(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
-    page = await visitors.blank(**look)
+async def test_the_report_in_every_state(site: Site, visitors: Visitors, look: dict[str, Any], soak: bool) -> None:
+    page = await watched_by_axe(visitors, look)
     token = site.token("organizer", "*")
     for status in Status:
         await site.transactions.create(full(site, status))
     await watched(site, full(site, Status.ARCHIVED))
-    for status in Status:
+    for status in [*states(look, soak), Status.ARCHIVED]:  # this one has all figures
         await page.goto(f"http://{site.address}/report/{status}#token={token}")
         await shows(page, status=status)
         assert await findings(page) == [], status
@@ -80,7 +91,7 @@ async def test_the_report_in_every_state(site: Site, visitors: Visitors, look: d
 
 @pytest.mark.parametrize("look", LOOKS)
 async def test_schedule_and_monitor_full_and_empty(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
-    page = await visitors.blank(**look)
+    page = await watched_by_axe(visitors, look)
     token = site.token("monitor", "*")
     for path, empty in (("/", "#empty"), (f"/monitor#token={token}", "#no-rooms")):
         await page.goto(f"http://{site.address}{path}")
@@ -105,7 +116,7 @@ async def test_schedule_and_monitor_full_and_empty(site: Site, visitors: Visitor
 @pytest.mark.parametrize("look", LOOKS)
 async def test_troubles_and_questions(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
     visitors.may_be_refused = True
-    page = await visitors.blank(**look)
+    page = await watched_by_axe(visitors, look)
     expired = site.token("attendee", ttl=-60)
     for path in ("/room/w", f"/room/w#token={expired}", "/speaker/w", "/monitor", f"/monitor#token={expired}"):
         await page.goto("about:blank")
@@ -129,7 +140,7 @@ async def test_troubles_and_questions(site: Site, visitors: Visitors, look: dict
 async def test_old_figures_and_another_tab(site: Site, visitors: Visitors, look: dict[str, Any]) -> None:
     visitors.may_be_refused = True
     await site.transactions.create(full(site, Status.LIVE))
-    one = await visitors.blank(**look)
+    one = await watched_by_axe(visitors, look)
     address = f"http://{site.address}/room/live#token={site.token('speaker', '*')}"
     await one.goto(address)
     await shows(one, status="live")
@@ -145,7 +156,8 @@ async def test_old_figures_and_another_tab(site: Site, visitors: Visitors, look:
 
 
 async def test_what_is_wrong_would_be_found(visitors: Visitors) -> None:
-    page = await visitors.open("/")
+    page = await watched_by_axe(visitors, PHONE)
+    await page.goto(f"http://{visitors.address}/")
     await expect(page.locator("#empty")).to_be_visible()
     await page.evaluate("document.querySelector('main').append(document.createElement('button'))")
     assert await findings(page) == ["button-name: ['button']"]
