@@ -19,7 +19,7 @@ test: $(VENV)/dev browser php ## all tests, on real servers, sockets and a real 
 soak: $(VENV)/dev browser php clocks ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
 	$(BIN)/python -m pytest --soak
 
-bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (a quarter of an hour)
+bench: $(VENV)/dev ## speed and memory beside a floor and peers, as Markdown (half an hour)
 	$(BIN)/python -m benchmarks
 
 MINUTES ?= 3

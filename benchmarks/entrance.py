@@ -22,8 +22,6 @@ LATEST = 1.05
 """Times that, until the last hook is answered; to reach."""
 CALM_SHARE = 10
 """In the calm afterwards hooks come so many times more slowly, for as long."""
-TIMES = 4.0
-"""The hooks' p99, beside that in the calm; to reach."""
 
 
 class Side(NamedTuple):
@@ -84,15 +82,12 @@ def told(people: int, rounds: Sequence[Round]) -> Findings:
         row(f"{people // CALM_SHARE:,} in {SECONDS:g} s of calm", [one.calm for one in rounds]),
     ]
     last = [one.entering.load.seconds / SECONDS for one in rounds]
-    slower = [percentile(one.entering.load.took, 0.99) / percentile(one.calm.load.took, 0.99) for one in rounds]
     refused = sum(one.entering.load.refused for one in rounds)
     goals = [
         Goal(f"of {people:,} who enter within {SECONDS:g} s of the start, refused", "none", f"{refused:,}",
              refused == 0),
         Goal(f"the last of them is answered, of the {SECONDS:g} s", f"≤ {LATEST:.2f}", spread(last),
              statistics.median(last) <= LATEST),
-        Goal("their hooks' p99, of that in the calm", f"≤ {TIMES:g} times", spread(slower),
-             statistics.median(slower) <= TIMES),
     ]  # fmt: skip
     head = ["", "p50", "p99", "longest", "the server's core", "refused"]
     title = f"A crowd of {people:,} enters: hooks, each on its own connection, {len(rounds)} rounds"

@@ -14,6 +14,19 @@ ALL = "docs/benchmarks.md"
 BRIEF = 1
 """Tables that the README shows besides the goals."""
 LINE = 118
+ABOUT = """\
+Made by `python -m benchmarks --write`. Machines differ, and so does one machine from hour to hour: compare the ratios,
+each of which is of one run. The floor is a C program that only calls `send()`; the peers get the same task.
+
+- Figures are the median of all rounds, and in brackets the lowest and the highest. Those who are compared are measured
+  in turn within each round.
+- What is measured has the first core to itself; Redis, the crowds, the load and whoever is not being measured have the
+  others. The kernel's work for a socket happens where it is caused.
+- The next round of a fan-out begins when each browser has sent its receipt and the server has nothing left to do.
+- CPU is that of the process, its time in the kernel included.
+- A peer that cannot be had is named with the reason: npm's come by npm, nchan and centrifuge (with Go) from Debian's
+  packages, unpacked into a cache folder and not installed.
+"""
 
 
 class Goal(Struct, frozen=True):
@@ -41,7 +54,8 @@ class Table(Struct, frozen=True):
         """The table with its title and its note."""
         ruler = ["---", *["---:"] * (len(self.head) - 1)]
         lines = [f"| {' | '.join(row)} |" for row in (self.head, ruler, *self.rows)]
-        return "\n".join([f"**{self.title}**", "", *lines, *(["", self.note] if self.note else [])])
+        note = [textwrap.fill(line, LINE, break_long_words=False) for line in self.note.splitlines()]
+        return "\n".join([f"**{self.title}**", "", *lines, *(["", *note] if note else [])])
 
 
 class Findings(Struct, frozen=True):
@@ -73,7 +87,7 @@ def write(machine: str, found: Sequence[Findings], readme: Path = README) -> Non
     """All of it into docs/benchmarks.md, the beginning between the README's markers. Raises ClickException."""
     before, after = around(readme)
     readme.write_text(f"{before}{BEGIN}\n{markdown(machine, found, BRIEF)}\n{END}{after}", "utf-8")
-    (readme.parent / ALL).write_text(f"# Benchmarks\n\n{markdown(machine, found)}\n", "utf-8")
+    (readme.parent / ALL).write_text(f"# Benchmarks\n\n{ABOUT}\n{markdown(machine, found)}\n", "utf-8")
 
 
 def milliseconds(seconds: float) -> str:

@@ -29,7 +29,7 @@ from benchmarks.crowd import PING, PONG, Crowd
 from benchmarks.embedded import EMBEDDED, OWN, Rates
 from benchmarks.fanout import FLOOR_SHARE, Lap, speed_goals
 from benchmarks.processes import Load, await_rest, cpu_seconds, pace, program
-from benchmarks.report import Findings, Goal, spread, spread_of_milliseconds
+from benchmarks.report import LINE, Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.servers import Server, handshake
 from benchmarks.size import Size
 from tests.support import PATIENCE, wait_until
@@ -129,6 +129,13 @@ def test_figures_show_the_median_and_the_spread() -> None:
     assert spread([0.99, 0.93, 0.96]) == "0.96 (0.93–0.99)"
     assert spread([1200.0, 800.0, 1000.0], ",.0f") == "1,000 (800–1,200)"
     assert spread_of_milliseconds([0.0024, 0.0012]) == "1.8 ms (1.2–2.4)"
+
+
+def test_notes_are_lines_of_a_document() -> None:
+    shown = Table("Waits", ["", "s"], [["a", "1.0"]], f"{'long ' * 40}\n\nLeft out: nobody.").markdown()
+
+    assert max(map(len, shown.splitlines())) <= LINE
+    assert shown.endswith("long\n\nLeft out: nobody.")
 
 
 def test_a_part_that_fails_costs_no_other_its_figures() -> None:
