@@ -1,5 +1,6 @@
 """The body of a hook, from bytes to one typed value: its size, its syntax, its fields."""
 
+import re
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -10,7 +11,7 @@ from starlette.requests import Request
 
 from room_server.core import registration, wording
 from room_server.core.decide import STATUS_WORDS
-from room_server.core.messages import INBOUND, Inbound, SetStatus
+from room_server.core.messages import INBOUND, TIME_DIGITS, Inbound, SetStatus
 from room_server.core.planning import PlanWebinar
 from room_server.core.site_hooks import SITE_HOOKS, RegisterLeads, SiteHook
 from room_server.errors import BadInput, Refusal
@@ -28,6 +29,8 @@ NOT_PLAIN = {
     b"\xef\xbb\xbf": "it begins with a byte order mark; leave that out",
 }
 """What may stand where an object is expected, by its first bytes, and what to do about it."""
+CLAIMED_TIMES = {"timestamp", "completed_at"}
+"""The fields that hold a time by the client's clock, in a payload and in its `context`."""
 MAX_FAULTS = 6 * registration.MAX_LEADS
 """Most wrong fields that an answer names: all of them, unless there are too many leads."""
 _DECODERS: dict[str, msgspec.json.Decoder[Inbound | SiteHook]] = {
@@ -74,7 +77,7 @@ def decode(name: str, body: bytes) -> Inbound | SiteHook:
     """The typed hook. Raises BadInput: `malformed_body` when it is no JSON object, else what is wrong with a field."""
     check_syntax(body)
     try:
-        hook = _DECODERS[name].decode(body)
+        hook = _typed(name, body)
     except msgspec.ValidationError as error:
         if name == "core_roster_register" and "`$.leads[" in str(error):
             _check_leads(registration.faults(_leads(body)))
@@ -87,6 +90,33 @@ def decode(name: str, body: bytes) -> Inbound | SiteHook:
     if isinstance(hook, PlanWebinar):
         check_plan(hook)
     return hook
+
+
+def _typed(name: str, body: bytes) -> Inbound | SiteHook:
+    """The typed hook; a time that is a text of digits, as PHP has them, is the number. Raises ValidationError."""
+    try:
+        return _DECODERS[name].decode(body)
+    except msgspec.ValidationError as error:
+        if "RFC3339" not in str(error):
+            raise
+        return _DECODERS[name].decode(_with_times_as_numbers(body))
+
+
+def _with_times_as_numbers(body: bytes) -> bytes:
+    """The body with the digits of its claimed times as numbers; as it is where it cannot be read."""
+    try:
+        payload = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return body
+    for holder in (payload, payload.get("context")):
+        if isinstance(holder, dict):
+            digits = {name: holder[name] for name in CLAIMED_TIMES & holder.keys() if _is_digits(holder[name])}
+            holder.update({name: int(text) for name, text in digits.items()})
+    return msgspec.json.encode(payload)
+
+
+def _is_digits(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(TIME_DIGITS, value) is not None
 
 
 def _leads(body: bytes) -> list[Any]:

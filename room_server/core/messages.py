@@ -25,12 +25,14 @@ else:
 """A lead id as sites send it: a number, or a text of its digits, which becomes the number when it is decoded."""
 LATEST = 2**43
 """The largest number that is a time: in milliseconds the year 2248."""
+TIME_DIGITS = r"^(0|[1-9][0-9]{0,11}|[1-7][0-9]{12})$"
+"""Unix seconds or milliseconds as a text, in regular expressions and in JSON Schema."""
 Claimed = (
     Annotated[int, Meta(ge=0, le=LATEST)] | Annotated[float, Meta(ge=0, le=LATEST)] | Annotated[datetime, Meta(tz=True)]
 )
 """A time by the client's clock: Unix seconds, Unix milliseconds (above 10^11) or RFC 3339.
 
-It is checked and kept as it is, and no decision uses it.
+It is checked and kept as it is, and no decision uses it. A text of digits becomes the number where hooks are decoded.
 """
 ShortText = Annotated[str, Meta(max_length=200)]
 

@@ -64,6 +64,7 @@ def merged(lead: Lead | RosterEntry, known: RosterEntry | None) -> RosterEntry:
 
 def faults(leads: Iterable[Any]) -> Iterator[tuple[str, str]]:
     """The path of every wrong field in `leads`, a decoded JSON array, and what is wrong with it."""
+    first: dict[int, int] = {}
     for place, lead in enumerate(leads):
         if not isinstance(lead, dict):
             yield f"leads[{place}]", "expected an object"
@@ -73,14 +74,21 @@ def faults(leads: Iterable[Any]) -> Iterator[tuple[str, str]]:
         for name in _TYPES.keys() & lead.keys():
             if (problem := _problem(name, lead[name])) is not None:
                 yield f"leads[{place}].{name}", problem
+            elif name == "lead_id":
+                yield from _twin(int(lead[name]), place, first)
 
 
 def twins(leads: Iterable[Lead]) -> Iterator[tuple[str, str]]:
     """The path of every lead id that stands in an earlier place already."""
     first: dict[int, int] = {}
     for place, lead in enumerate(leads):
-        if (earlier := first.setdefault(lead.lead_id, place)) != place:
-            yield f"leads[{place}].lead_id", f"{lead.lead_id} stands in leads[{earlier}] too"
+        yield from _twin(lead.lead_id, place, first)
+
+
+def _twin(lead_id: int, place: int, first: dict[int, int]) -> Iterator[tuple[str, str]]:
+    """The fault of an id that stands in an earlier place; `first` holds the first place of each, and is kept up."""
+    if (earlier := first.setdefault(lead_id, place)) != place:
+        yield f"leads[{place}].lead_id", f"{lead_id} stands in leads[{earlier}] too"
 
 
 def _problem(name: str, value: Any) -> str | None:

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from room_server.api.hook_bodies import ACCEPTED, MAX_BODIES, MAX_BODY, decode
-from room_server.core.messages import INBOUND
+from room_server.api import hook_bodies
+from room_server.api.hook_bodies import ACCEPTED, MAX_BODIES, MAX_BODY
+from room_server.core.messages import INBOUND, Completed, Context, Entered, SetStatus
 from room_server.core.planning import PlanWebinar
 from room_server.core.registration import MAX_LEADS, Lead
 from room_server.core.site_hooks import SITE_HOOKS, RegisterLeads
@@ -18,9 +19,16 @@ from tests.support import Site
 REGISTER = "core_roster_register"
 
 
+START: dict[str, Any] = {"webinar_id": "w", "status": "start"}
+
+
+def decode(name: str, body: bytes | dict[str, Any]) -> Any:
+    return hook_bodies.decode(name, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
 def refusal(name: str, body: bytes | dict[str, Any]) -> BadInput:
     with pytest.raises(BadInput) as caught:
-        decode(name, body if isinstance(body, bytes) else json.dumps(body).encode())
+        decode(name, body)
     return caught.value
 
 
@@ -34,6 +42,37 @@ def test_a_plan_is_decoded_with_what_is_cleared_and_what_stays() -> None:
     assert decode("core_webinar_plan", body) == PlanWebinar(
         webinar_id="w", cta_url=None, grace=7, remind=("1h",), tell_arrivals=None
     )
+
+
+@pytest.mark.parametrize("digits", ["0", "1795374000", "1795374000123", "7999999999999"])
+def test_a_time_may_be_a_text_of_its_digits(digits: str) -> None:
+    entered = decode("client_webinar_entered", {"webinar_id": "w", "lead_id": "42", "timestamp": digits})
+    completed = decode("client_webinar_completed", {"webinar_id": "w", "lead_id": 42, "completed_at": digits})
+    started = decode("core_webinar_set_status", {**START, "context": {"timestamp": digits, "actor_id": "7"}})
+
+    assert entered == Entered(webinar_id="w", lead_id=42, timestamp=int(digits))
+    assert completed == Completed(webinar_id="w", lead_id=42, completed_at=int(digits))
+    assert started == SetStatus(**START, context=Context(timestamp=int(digits), actor_id="7"))
+
+
+@pytest.mark.parametrize("text", ["", "042", "-1", "1.5", "1e3", " 1", "1\n", "1795374000 ", "9" * 13, "9" * 400, "٣"])
+@pytest.mark.parametrize("more", [{}, {"context": {"timestamp": "7"}}, {"context": 7}, {"timestamp_": "7"}])
+def test_a_time_of_any_other_text_is_refused(text: str, more: dict[str, Any]) -> None:
+    found = refusal("client_webinar_entered", {"webinar_id": "w", "lead_id": 42, "timestamp": text, **more})
+
+    assert (found.code, found.field) == ("invalid_payload", "timestamp")
+
+
+def test_the_time_of_a_plan_is_no_number_as_text_either() -> None:
+    found = refusal("core_webinar_plan", {"webinar_id": "w", "scheduled_at": "1795374000"})
+
+    assert (found.code, found.field) == ("invalid_payload", "scheduled_at")
+
+
+def test_a_body_whose_numbers_are_too_large_to_read_again_is_refused_for_its_time() -> None:
+    body = b'{"webinar_id":"w","lead_id":42,"timestamp":"7","other":%s}' % (b"9" * 5000)
+
+    assert refusal("client_webinar_entered", body).field == "timestamp"
 
 
 @pytest.mark.parametrize(
@@ -92,12 +131,20 @@ def test_every_wrong_lead_is_named_by_its_place_and_field() -> None:
         {"name": "x"},
         {"lead_id": 5, "locale": "de", "name": 7},
         "x",
+        {"lead_id": "1"},
     ]
     found = refusal(REGISTER, {"webinar_id": "w", "leads": leads})
     named = {part.partition(": ")[0] for part in found.detail.split("; ")}
 
     assert (found.status, found.code, found.field) == (422, "invalid_payload", "leads[1].lead_id")
-    assert named == {"leads[1].lead_id", "leads[3].lead_id", "leads[4].locale", "leads[4].name", "leads[5]"}
+    assert named == {
+        "leads[1].lead_id",
+        "leads[3].lead_id",
+        "leads[4].locale",
+        "leads[4].name",
+        "leads[5]",
+        "leads[6].lead_id",
+    }
 
 
 def test_a_wrong_lead_is_told_what_would_be_right() -> None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from room_server.api.responses import conditional
 from room_server.core.decide import STATUS_WORDS
-from room_server.core.messages import SetStatus
+from room_server.core.messages import TIME_DIGITS, SetStatus
 from room_server.errors import PROBLEMS
 from room_server.problems import ProblemDetails
 
@@ -25,6 +25,8 @@ ENUMS: dict[type, tuple[str, Iterable[str]]] = {
     ProblemDetails: ("code", PROBLEMS),
 }
 """A type's field that is any text to the decoder, and the values that it may have."""
+CLAIMED_TIME = {inspect.IntType, inspect.DateTimeType}
+"""The types of a time by the client's clock, which may also be a text of digits (`api/hook_bodies`)."""
 _NO_NEWLINE = r"(?!\n)$"
 """Python's patterns end in this, since its `$` also matches before a last newline. JSON Schema's does not, and many
 of its readers know no lookahead."""
@@ -64,8 +66,11 @@ def schemas(kinds: Iterable[type]) -> dict[str, Json]:
     for struct in _structs(inspect.multi_type_info(listed)):
         properties = made[struct.cls.__name__]["properties"]
         for field in struct.fields:
-            if any(isinstance(part, inspect.DateTimeType) for part in _parts(field.type)):
+            members = {type(part) for part in _parts(field.type)}
+            if inspect.DateTimeType in members:
                 _date(properties[field.encode_name])
+            if members >= CLAIMED_TIME:
+                properties[field.encode_name]["anyOf"].append({"type": "string", "pattern": TIME_DIGITS})
         if struct.cls in ENUMS:
             name, values = ENUMS[struct.cls]
             properties[name]["enum"] = list(values)

@@ -11,7 +11,7 @@ from room_server.api.documents import asyncapi, openapi
 from room_server.api.documents.document import Document, plain, ref, schema_of, schemas
 from room_server.api.hook_bodies import ACCEPTED
 from room_server.core.decide import STATUS_WORDS
-from room_server.core.messages import EMITTED, SetStatus, WebinarId
+from room_server.core.messages import EMITTED, TIME_DIGITS, Entered, PostWebinarRoute, SetStatus, WebinarId
 from room_server.errors import PROBLEMS
 from room_server.problems import ProblemDetails
 from tests.support import Site, serving, settings_for
@@ -40,6 +40,16 @@ def test_a_time_has_its_format_and_a_text_has_none() -> None:
     assert made["Outer"]["properties"]["label"] == {"type": "string", "default": ""}
     assert {"type": "string", "format": "date-time"} in made["Inner"]["properties"]["at"]["anyOf"]
     assert {"type": "string", "format": "date-time"} not in made["Inner"]["properties"]["name"]["anyOf"]
+
+
+def test_a_time_by_the_clients_clock_may_be_a_text_of_digits_and_no_other_time_may() -> None:
+    digits = {"type": "string", "pattern": TIME_DIGITS}
+    made = schemas([Entered, SetStatus, PostWebinarRoute])
+
+    assert digits in made["Entered"]["properties"]["timestamp"]["anyOf"]
+    assert digits in made["Context"]["properties"]["timestamp"]["anyOf"]
+    assert digits not in made["Entered"]["properties"]["lead_id"]["anyOf"]
+    assert made["PostWebinarRoute"]["properties"]["timestamp"] == {"type": "string", "format": "date-time"}
 
 
 def test_what_a_type_holds_is_listed_by_name_and_in_order() -> None:
