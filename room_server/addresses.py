@@ -66,6 +66,13 @@ def check_address(url: str) -> None:
         raise ValueError(f"expected an address like https://example.org, not {shown(url)}")
 
 
+def check_bot_api(url: str) -> None:
+    """The root of a Bot API, to which `/bot` and the token are added. Raises ValueError."""
+    check_address(url)
+    if url.rstrip("/").endswith("/bot"):
+        raise ValueError(f"expected the root of the Bot API, without /bot at its end, not {shown(url)}")
+
+
 def check_receiver(url: str) -> str:
     """An address that gets requests; it may have a user, a password and a query. Raises ValueError, also for a port.
 

@@ -60,9 +60,9 @@ class Authenticator:
         """`clock`: the time of day in Unix seconds, which decides whether a token is valid now."""
         self._clock = clock
         if settings.token_public_key:
-            self._keys: list[tuple[str, Any]] = _public_keys(settings.token_public_key)
+            self._keys: list[tuple[list[str], Any]] = _public_keys(settings.token_public_key)
         else:
-            self._keys = [("HS256", _secret(one)) for one in settings.token_secrets()]
+            self._keys = [(["HS256"], _secret(one)) for one in settings.token_secrets()]
         self._hook_secrets = settings.hook_secrets()
         self._known: OrderedDict[str, _Verified] = OrderedDict()
         """What `bearer` verified, by the token's text; the one that came longest ago is dropped first."""
@@ -73,9 +73,9 @@ class Authenticator:
 
     def _verify(self, token: str) -> _Verified:
         reason = "no token secret is configured"
-        for algorithm, key in self._keys:
+        for algorithms, key in self._keys:
             try:
-                claims = _claims(_SIGNATURES.decode(token, key, [algorithm]))
+                claims = _claims(_SIGNATURES.decode(token, key, algorithms))
                 return _Verified(actor(claims), _moment(claims, "nbf", 0))
             except jwt.InvalidSignatureError:
                 reason = "the token's signature does not hold"
@@ -216,21 +216,21 @@ def issue(settings: Settings, claims: Mapping[str, Any], seconds: int) -> str:
     return jwt.encode({**claims, "iat": now, "exp": now + seconds}, known[0], "HS256")
 
 
-def _public_keys(text: str) -> list[tuple[str, Any]]:
-    """The keys of TOKEN_PUBLIC_KEY, each with the one algorithm that it is for. Raises ConfigurationError."""
+def _public_keys(text: str) -> list[tuple[list[str], Any]]:
+    """The keys of TOKEN_PUBLIC_KEY, each with the names of its one algorithm. Raises ConfigurationError."""
     pem = text.replace("\\n", "\n")
     return [_public_key(one) for one in _PEM.findall(pem) or [pem]]
 
 
-def _public_key(pem: str) -> tuple[str, Ed25519PublicKey | RSAPublicKey]:
+def _public_key(pem: str) -> tuple[list[str], Ed25519PublicKey | RSAPublicKey]:
     try:
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY: not a public key in PEM: {error}") from error
     if isinstance(key, Ed25519PublicKey):
-        return "EdDSA", key
+        return ["EdDSA", "Ed25519"], key  # the second is its newer name (RFC 9864, 2.2)
     if isinstance(key, RSAPublicKey):
-        return "RS256", key
+        return ["RS256"], key
     raise ConfigurationError(f"{PREFIX}TOKEN_PUBLIC_KEY: expected an Ed25519 or an RSA key")
 
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 from msgspec.inspect import FloatType, IntType, LiteralType, UnionType
 
-from room_server.addresses import check_address, check_receiver, check_redis_url, check_root, origin_of, shown
+from room_server.addresses import check_bot_api, check_receiver, check_redis_url, check_root, origin_of, shown
 from room_server.errors import ConfigurationError
 
 PREFIX = "ROOM_SERVER_"
@@ -152,7 +152,7 @@ def _semantic_problems(values: dict[str, Any]) -> Iterator[str]:
     checks: dict[str, Callable[[str], object]] = {
         "redis_url": check_redis_url,
         "public_url": check_root,
-        "telegram_base_url": check_address,
+        "telegram_base_url": check_bot_api,
         "telegram_token": _check_telegram_token,
         "token_secret": _check_token_secret,
         "hook_secret": lambda text: [_hook_key(secret) for secret in text.split()],

@@ -7,7 +7,7 @@ import base64
 import binascii
 
 import jwt
-from jwt.algorithms import HMACAlgorithm
+from jwt.algorithms import HMACAlgorithm, OKPAlgorithm
 from jwt.utils import force_bytes
 
 
@@ -33,6 +33,7 @@ class Signatures(jwt.PyJWS):
         super().__init__()
         self.unregister_algorithm("HS256")
         self.register_algorithm("HS256", PreparedHmac())
+        self.register_algorithm("Ed25519", OKPAlgorithm())  # the newer name of EdDSA with this curve (RFC 9864, 2.2)
 
     @staticmethod
     def _decode_base64url_segment(segment: bytes, name: str) -> bytes:

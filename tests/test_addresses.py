@@ -2,7 +2,16 @@
 
 import pytest
 
-from room_server.addresses import SHOWN, check_address, check_receiver, check_redis_url, check_root, origin_of, shown
+from room_server.addresses import (
+    SHOWN,
+    check_address,
+    check_bot_api,
+    check_receiver,
+    check_redis_url,
+    check_root,
+    origin_of,
+    shown,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +28,14 @@ from room_server.addresses import SHOWN, check_address, check_receiver, check_re
 def test_odd_but_lawful_addresses_of_a_server_are_taken(address: str) -> None:
     check_root(address)
     check_address(f"{address.rstrip('/')}/bot")
+
+
+@pytest.mark.parametrize("address", ["https://h/bot", "https://h/bot/", "http://h:1/api/bot"])
+def test_the_root_of_a_bot_api_ends_before_what_is_added_to_it(address: str) -> None:
+    check_bot_api(address.rstrip("/").removesuffix("/bot"))
+    check_bot_api(f"{address.rstrip('/')}s")
+    with pytest.raises(ValueError, match="without /bot at its end"):
+        check_bot_api(address)
 
 
 @pytest.mark.parametrize(

@@ -172,7 +172,7 @@ def test_a_changed_token_is_refused() -> None:
     assert refused(f"{head}.{other}.{signature}") == "the token's signature does not hold"
 
 
-@pytest.mark.parametrize("algorithm", ["none", "None", "HS384", "HS512", "ES256", "RS256", "EdDSA", ""])
+@pytest.mark.parametrize("algorithm", ["none", "None", "HS384", "HS512", "ES256", "RS256", "EdDSA", "Ed25519", ""])
 def test_only_the_configured_algorithm_is_accepted(algorithm: str) -> None:
     payload = json.dumps(claims()).encode()
     assert refused(encoded({"alg": algorithm, "typ": "JWT"}, payload))
@@ -268,6 +268,20 @@ KEYS = [(RSA, "RS256"), (ED25519, "EdDSA")]
 def test_a_public_key_verifies_what_its_owner_signed(key: Any, algorithm: str, newline: str) -> None:
     verifying = Settings(token_public_key=public_pem(key).replace("\n", newline))
     assert Authenticator(verifying).token(jwt.encode(claims(), private_pem(key), algorithm)).lead_id == 42
+
+
+@pytest.mark.parametrize("algorithm", ["EdDSA", "Ed25519"])
+def test_a_token_may_have_either_name_of_its_algorithm(algorithm: str) -> None:
+    """RFC 9864, 2.2: `EdDSA` is the older name."""
+    payload = json.dumps(claims()).encode()
+    signed = jwt.PyJWS()
+    signed.register_algorithm("Ed25519", jwt.get_algorithm_by_name("EdDSA"))
+    token = signed.encode(payload, ED25519, algorithm)
+
+    assert Authenticator(Settings(token_public_key=public_pem(ED25519))).token(token).lead_id == 42
+    assert "signature" in refused(token, Settings(token_public_key=public_pem(ed25519.Ed25519PrivateKey.generate())))
+    assert refused(token, Settings(token_public_key=public_pem(RSA)))
+    assert refused(token)
 
 
 @pytest.mark.parametrize(("key", "algorithm"), KEYS, ids=["RS256", "EdDSA"])

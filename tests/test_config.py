@@ -61,6 +61,8 @@ def test_flags_go_before_the_environment_and_missing_flags_do_not() -> None:
         ("PUBLIC_URL", "https://a/#b", "expected an address like https://example.org, not 'https://a/#b'"),
         ("TELEGRAM_BASE_URL", "ftp://a", "expected an address like https://example.org, not 'ftp://a'"),
         ("TELEGRAM_BASE_URL", "http://a:99999", PORT),
+        ("TELEGRAM_BASE_URL", "https://a/bot/", "expected the root of the Bot API, without /bot at its end, "
+                                                "not 'https://a/bot/'"),
         ("REDIS_URL", "redis://a:65536", PORT),
         ("REDIS_URL", "redis+cluster://a:7000,b:0", PORT),
         ("REDIS_URL", "redis://me:hunter2/x@a", PORT),
