@@ -208,6 +208,8 @@ async def load_room(store: Store, webinar_id: str) -> Room:
 async def listed(store: Store) -> list[PublicRoom]:
     """All webinars, the latest first; a warning on stderr when some are missing. Raises StateUnavailable."""
     rooms = await webinars.latest(store)
+    if len(rooms) == webinars.LISTED:
+        click.echo(f"warning: at most {webinars.LISTED} webinars are listed, those nearest in time", err=True)
     if store.unavailable:
         partitions = f"{len(store.unavailable)} of {len(store.keys.tags)} partitions do not answer"
         click.echo(f"warning: {partitions}; their webinars are missing here", err=True)

@@ -31,7 +31,10 @@ class LiveLimit:
         """When it was warned of a webinar, by its id and its start."""
 
     async def check(self, now: datetime) -> None:
-        """Look at the webinars that are on air, among the latest `webinars.LISTED`. Raises StateUnavailable."""
+        """Look at the webinars that are on air, among those nearest in time (`webinars.LISTED`).
+
+        Raises StateUnavailable.
+        """
         store = self._transactions.store
         rooms = await webinars.latest(store)
         on_air = {(room.webinar_id, room.started_at): room for room in rooms if room.status in ON_AIR}

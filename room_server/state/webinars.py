@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from heapq import nlargest
+from datetime import datetime
+from heapq import nsmallest
 
 import msgspec
 
+from room_server.clock import utc_now
 from room_server.core.room import PublicRoom
 from room_server.state.bulk_reads import ask_each
+from room_server.state.commits import unix_ms
 from room_server.state.redis.pipeline import pairs
 from room_server.state.redis.retry import deadline
 from room_server.state.store import Store
 
 LISTED = 1000
-"""Most webinars in a list: those with the latest scheduled times."""
+"""Most webinars in a list: those whose scheduled times are nearest to now, so that what is on air is among them."""
 _ROOM = msgspec.json.Decoder(PublicRoom)
 
 
@@ -55,19 +58,13 @@ async def all_ids(store: Store) -> list[str]:
     return [name.decode() for names in found for name in names]
 
 
-async def latest(store: Store, listed_only: bool = False) -> list[PublicRoom]:
+async def latest(store: Store, listed_only: bool = False, now: datetime | None = None) -> list[PublicRoom]:
     """The public state of at most LISTED webinars, the latest scheduled time first. Raises StateUnavailable.
 
-    `listed_only`: without those that the public schedule leaves out.
+    `listed_only`: without those that the public schedule leaves out. `now`: another time than that of the clock.
     Those that cannot be read are left out, and those of partitions that are unavailable (see bulk_reads).
     """
-    keys = store.keys
-    newest = {tag: [("ZREVRANGE", keys.webinars(tag), 0, LISTED - 1, "WITHSCORES")] for tag in keys.tags}
-    indices = (await ask_each(store, newest)).items()
-    rows = ((float(score), tag, name.decode()) for tag, (index,) in indices for name, score in pairs(index))
-    names: defaultdict[str, list[str]] = defaultdict(list)
-    for _, tag, name in nlargest(LISTED, rows):
-        names[tag].append(name)
+    keys, names = store.keys, await _nearest(store, unix_ms(now or utc_now()))
     texts = await ask_each(
         store, {tag: [("HMGET", keys.room(one), "public", "unlisted") for one in names[tag]] for tag in names}
     )
@@ -79,3 +76,24 @@ async def latest(store: Store, listed_only: bool = False) -> list[PublicRoom]:
     ]
     rooms = [room for room in found if room is not None]
     return sorted(rooms, key=lambda room: (room.scheduled_at, room.webinar_id), reverse=True)
+
+
+async def _nearest(store: Store, now: int) -> dict[str, list[str]]:
+    """The ids of at most LISTED webinars by partition, those nearest to `now`, Unix milliseconds."""
+    most = ("WITHSCORES", "LIMIT", 0, LISTED)
+    sides = {
+        tag: [("ZRANGEBYSCORE", key, now, "+inf", *most), ("ZREVRANGEBYSCORE", key, f"({now}", "-inf", *most)]
+        for tag in store.keys.tags
+        if (key := store.keys.webinars(tag))
+    }
+    found = (await ask_each(store, sides)).items()
+    rows = (
+        (abs(float(score) - now), tag, name.decode())
+        for tag, both in found
+        for side in both
+        for name, score in pairs(side)
+    )
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for _, tag, name in nsmallest(LISTED, rows):
+        names[tag].append(name)
+    return names

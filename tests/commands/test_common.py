@@ -6,11 +6,13 @@ import signal
 import click
 import pytest
 
-from room_server.commands.common import ID, run, state_options
+from room_server.commands.common import ID, listed, run, state_options
 from room_server.errors import StateUnavailable
 from room_server.state.keys import PARTITIONS, SLOTS, Keys, slot
+from room_server.state.store import Store
+from room_server.state.webinars import LISTED
 from tests.cluster import form, processes, url_of
-from tests.support import AT
+from tests.support import AT, few_at_once, room, transactions
 from tests.terminal import Terminal
 
 
@@ -24,6 +26,16 @@ def test_flags_go_before_the_environment(terminal: Terminal, valkey_url: str) ->
     wrong = "redis://127.0.0.1:1"
 
     assert terminal.says("webinar", "list", "--json", "--redis-url", valkey_url, ROOM_SERVER_REDIS_URL=wrong) == "[]\n"
+
+
+async def test_a_list_that_may_not_be_whole_says_so(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    await few_at_once(transactions(store).create(room(f"w-{number}")) for number in range(LISTED - 1))
+    assert len(await listed(store)) == LISTED - 1
+    assert capsys.readouterr().err == ""
+    await transactions(store).create(room("last"))
+
+    assert len(await listed(store)) == LISTED
+    assert capsys.readouterr().err == "warning: at most 1000 webinars are listed, those nearest in time\n"
 
 
 def test_what_the_work_refuses_comes_through() -> None:

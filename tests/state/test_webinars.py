@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from msgspec.structs import replace
 
+from room_server.clock import utc_now
 from room_server.core.planning import Plan
 from room_server.core.room import Room, public
 from room_server.state.store import Store
@@ -76,10 +77,26 @@ async def test_an_index_that_leads_nowhere_is_skipped(any_store: Store) -> None:
 
 async def test_a_listing_is_bounded_over_all_partitions(cluster_url: str) -> None:
     async with another(cluster_url, 8) as store:
-        rooms = await made(store, LISTED + 50)
-        listed = await latest(store)
+        listed = [public(room) for room in await made(store, LISTED + 50)]
 
-    assert listed == [public(room) for room in rooms[:LISTED]]
+        assert await latest(store, now=NOW + timedelta(days=1)) == listed[:LISTED]
+        assert await latest(store, now=NOW - timedelta(days=1)) == listed[50:]
+        assert await latest(store, now=listed[520].scheduled_at + timedelta(seconds=1)) == listed[20:-30]
+
+
+async def test_what_is_on_air_is_listed_whatever_is_planned_for_later(store: Store) -> None:
+    """A site that plans a year ahead: the list feeds the schedule, the monitor and the limit of `LIVE_HOURS`."""
+    later = [
+        builders.room("scheduled", webinar_id=f"later-{number}", scheduled_at=utc_now() + timedelta(days=9 + number))
+        for number in range(LISTED)
+    ]
+    await few_at_once(transactions(store).create(room) for room in later)
+    on_air = await transactions(store).create(builders.room("live", webinar_id="on-air", scheduled_at=utc_now()))
+
+    found = await latest(store)
+
+    assert len(found) == LISTED
+    assert found[-1] == public(on_air)
 
 
 async def test_how_many_are_classified_of_how_many(any_store: Store) -> None:
