@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.core.messages import Actor, Role
-from room_server.core.room import PublicRoom, Status
+from room_server.core.room import Status
 from room_server.errors import Refusal
 from room_server.ids import new_id
 from room_server.state import webinars
@@ -21,49 +21,37 @@ ON_AIR = frozenset({Status.LIVE, Status.PAUSED})
 
 
 class LiveLimit:
-    """Warns, and an hour later stops. A worker that has just started has warned of nothing, and does so first."""
+    """Warns, and an hour later stops. That it was warned is stored, so another worker neither repeats nor delays it."""
 
     def __init__(self, transactions: Transactions, hours: int) -> None:
         """`hours`: how long a webinar may be live, pauses included; at least 1."""
         self._transactions = transactions
         self._limit = timedelta(hours=hours)
-        self._warned: dict[tuple[str, datetime], datetime] = {}
-        """When it was warned of a webinar, by its id and its start."""
 
     async def check(self, now: datetime) -> None:
-        """Look at the webinars that are on air, among those nearest in time (`webinars.LISTED`).
+        """Look at what is on air among the webinars nearest in time (`webinars.LISTED`). Raises StateUnavailable.
 
-        Raises StateUnavailable.
+        If one cannot be stopped now, the next look tries again, and the others do not wait.
         """
-        store = self._transactions.store
-        rooms = await webinars.latest(store)
-        on_air = {(room.webinar_id, room.started_at): room for room in rooms if room.status in ON_AIR}
-        if not store.unavailable:  # else a webinar may be missing from the list only for now
-            self._warned = {key: at for key, at in self._warned.items() if key in on_air}
-        for (_, started_at), room in on_air.items():
-            if started_at is not None and self._is_over(room, started_at, now):
-                await self._stop(room.webinar_id)
+        now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+        for room in await webinars.latest(self._transactions.store):
+            if room.status in ON_AIR and room.started_at is not None and now >= room.started_at + self._limit - NOTICE:
+                try:
+                    await self._warn_or_stop(room.webinar_id, room.started_at, now)
+                except Refusal as refusal:
+                    logger.warning("%s could not be stopped: %s", room.webinar_id, refusal.detail)
 
-    def _is_over(self, room: PublicRoom, started_at: datetime, now: datetime) -> bool:
-        """Whether its time is over and the warning an hour old. The warning is given here, when it is due."""
+    async def _warn_or_stop(self, webinar_id: str, started_at: datetime, now: datetime) -> None:
+        """Stop the webinar if its time is over and its warning an hour old. The first worker warns."""
         end = started_at + self._limit
-        if now < end - NOTICE:
-            return False
-        key = (room.webinar_id, started_at)
-        if key not in self._warned:
-            self._warned[key] = now
-            at = max(end, now + NOTICE)
+        warned_at = await webinars.warned_at(self._transactions.store, webinar_id, end, now)
+        stops_at = max(end, warned_at + NOTICE)
+        if warned_at == now:
             logger.warning(
                 "%s has been live since %s; if nobody stops it, it is stopped at %s (ROOM_SERVER_LIVE_HOURS)",
-                *(room.webinar_id, f"{started_at:%Y-%m-%d %H:%M} UTC", f"{at:%Y-%m-%d %H:%M} UTC"),
+                *(webinar_id, f"{started_at:%Y-%m-%d %H:%M} UTC", f"{stops_at:%Y-%m-%d %H:%M} UTC"),
             )
-        return now >= max(end, self._warned[key] + NOTICE)
-
-    async def _stop(self, webinar_id: str) -> None:
-        """Stop one webinar; if that fails now, the next look tries again, and the other webinars do not wait."""
-        try:
+        if now >= stops_at:
             hook = OperatorAction(webinar_id, Trigger.STOP)
             await self._transactions.apply(Command(id=new_id(), actor=ACTOR, hook=hook))
             logger.warning("%s was stopped: it had been live for ROOM_SERVER_LIVE_HOURS", webinar_id)
-        except Refusal as refusal:
-            logger.warning("%s could not be stopped: %s", webinar_id, refusal.detail)

@@ -83,8 +83,9 @@ def _of_partition(kind: str) -> Callable[[str], str]:
 class Keys:
     """The keys of a Redis with `partitions` partitions.
 
-    The attributes are functions that give a key: seven of them from a webinar's id, `done` and `staged` from that and a
-    second id, all others from a partition's tag (`check` also from a hash). Renaming a kind would lose what is stored.
+    The attributes are functions that give a key: seven of them from a webinar's id, `done`, `staged` and `warned` from
+    that and a second id, all others from a partition's tag (`check` also from a hash). Renaming a kind would lose what
+    is stored.
     """
 
     def __init__(self, partitions: int) -> None:
@@ -111,6 +112,8 @@ class Keys:
         """String with a time to live: the commit with this id was applied."""
         self.staged = self._of_id("staged")
         """Hash with a time to live: the part of a roster that the import with this id has sent so far."""
+        self.warned = self._of_id("warned")
+        """String with a time to live: when it was first warned that the webinar will be stopped, Unix ms."""
 
     events = staticmethod(_of_partition("events"))
     """Stream: the hooks of the partition's webinars, in order."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from datetime import datetime
+from datetime import UTC, datetime
 from heapq import nsmallest
 
 import msgspec
@@ -17,6 +17,8 @@ from room_server.state.store import Store
 
 LISTED = 1000
 """Most webinars in a list: those whose scheduled times are nearest to now, so that what is on air is among them."""
+WARNED_SECONDS = 86_400
+"""How long it is remembered that a warning was given."""
 _ROOM = msgspec.json.Decoder(PublicRoom)
 
 
@@ -56,6 +58,17 @@ async def all_ids(store: Store) -> list[str]:
     async with deadline():
         found = await store.call_all([("ZRANGE", store.keys.webinars(tag), 0, -1) for tag in store.keys.tags])
     return [name.decode() for names in found for name in names]
+
+
+async def warned_at(store: Store, webinar_id: str, end: datetime, now: datetime) -> datetime:
+    """When a process first warned that the webinar will be stopped at `end`: `now`, if none has. To a millisecond.
+
+    Raises StateUnavailable.
+    """
+    key = store.keys.warned(webinar_id, f"{webinar_id}:{unix_ms(end)}")
+    async with deadline():
+        _, first = await store.call_all([("SET", key, unix_ms(now), "NX", "EX", WARNED_SECONDS), ("GET", key)])
+    return datetime.fromtimestamp(int(first) / 1000, UTC)
 
 
 async def latest(store: Store, listed_only: bool = False, now: datetime | None = None) -> list[PublicRoom]:

@@ -75,6 +75,30 @@ async def test_one_that_is_older_already_gets_its_hour_of_warning(
     assert (await stored(any_store)).status is Status.FINISHED
 
 
+async def test_a_worker_that_starts_anew_neither_repeats_the_warning_nor_delays_the_stop(
+    any_store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    start = utc_now()
+    await on_air(any_store, start)
+    for minutes in (0, 20, 40, 59):
+        await LiveLimit(transactions(any_store), 12).check(start + 11 * HOUR + minutes * MINUTE)
+    assert len(told(caplog)) == 1
+
+    await LiveLimit(transactions(any_store), 12).check(start + 12 * HOUR)
+
+    assert (await stored(any_store)).status is Status.FINISHED
+
+
+async def test_another_limit_is_warned_of_anew(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    start = utc_now()
+    await on_air(any_store, start)
+    for hours in (12, 24):
+        await LiveLimit(transactions(any_store), hours).check(start + (hours - 1) * HOUR)
+
+    assert len(told(caplog)) == 2
+    assert (await stored(any_store)).status is Status.LIVE
+
+
 async def test_what_waits_or_is_over_is_left_alone(any_store: Store, caplog: pytest.LogCaptureFixture) -> None:
     long_ago = utc_now()
     for status in (Status.DRAFT, Status.SCHEDULED, Status.FINISHED, Status.ARCHIVED):

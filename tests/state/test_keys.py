@@ -21,6 +21,7 @@ NAMES = {
     "link": (KEYS.link("digest"), "rs:link:digest"),
     "done": (KEYS.done("w", "id"), "rs:{p2}:done:id"),
     "staged": (KEYS.staged("w", "token"), "rs:{p2}:staged:token"),
+    "warned": (KEYS.warned("w", "w:1"), "rs:{p2}:warned:w:1"),
     "events": (KEYS.events("p2"), "rs:{p2}:events"),
     "outbox": (KEYS.outbox("p2"), "rs:{p2}:outbox"),
     "urgent": (KEYS.urgent("p2"), "rs:{p2}:urgent"),
