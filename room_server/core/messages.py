@@ -27,9 +27,8 @@ LATEST = 2**43
 """The largest number that is a time: in milliseconds the year 2248."""
 TIME_DIGITS = r"^(0|[1-9][0-9]{0,11}|[1-7][0-9]{12})$"
 """Unix seconds or milliseconds as a text, in regular expressions and in JSON Schema."""
-Claimed = (
-    Annotated[int, Meta(ge=0, le=LATEST)] | Annotated[float, Meta(ge=0, le=LATEST)] | Annotated[datetime, Meta(tz=True)]
-)
+_TIME = Meta(ge=0, le=LATEST)
+Claimed = Annotated[int, _TIME] | Annotated[float, _TIME] | Annotated[datetime, Meta(tz=True)]
 """A time by the client's clock: Unix seconds, Unix milliseconds (above 10^11) or RFC 3339.
 
 It is checked and kept as it is, and no decision uses it. A text of digits becomes the number where hooks are decoded.
