@@ -54,8 +54,7 @@ class BoundedHttp(HttpToolsProtocol):
         super().connection_made(transport)
         self.logger = _logger
         self._phase = Phase.IDLE
-        self._received = 0
-        """Bytes since the last request was complete."""
+        self._received = 0  # bytes since the last request was complete
         self._request_timer: asyncio.TimerHandle | None = None
         self._reading_timer: asyncio.TimerHandle | None = None
         self._start_request_timer()
@@ -121,7 +120,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._start_request_timer()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        cycle.transport = OneWrite(self.transport)
+        if cycle.scope["method"] != "HEAD":
+            cycle.transport = OneWrite(self.transport)
         super()._start_asgi_task(cycle, app)
 
     def _should_upgrade(self) -> bool:

@@ -17,9 +17,9 @@ class Transport(Protocol):
 
 
 class OneWrite:
-    """The transport of one answer. Its first write is the head, which waits for the next: uvicorn always makes one.
+    """The transport of one answer, to any request but HEAD. Its first write, the head, waits for the next.
 
-    That is the beginning of the body, if only an empty one.
+    That is the beginning of the body, if only an empty one. To HEAD uvicorn writes the head alone.
     """
 
     __slots__ = ("_begun", "_head", "_transport")
