@@ -26,7 +26,7 @@ def explain(webinar_id: str, lead_id: int, **flags: Any) -> None:
 
     \b
     Example:
-      room-server attendance explain launch 7
+      room-server attendance explain launch 42
     """
 
     async def work(store: Store) -> Facts:
