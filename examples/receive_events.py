@@ -65,12 +65,9 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """One request."""
-        length = self.headers.get("content-length", "")
-        if not length.isdecimal():
-            return self.answer(411)  # a proxy cut it into chunks; a 413 would be a refusal of these events
-        if int(length) > MAX_BYTES:
+        body = self.body()
+        if body is None:
             return self.answer(413)
-        body = self.rfile.read(int(length))
         if not is_genuine(self.headers, body, self.secrets):
             return self.answer(401)
         new = store(self.database, json.loads(body)["data"]["events"])
@@ -78,6 +75,21 @@ class Receiver(BaseHTTPRequestHandler):
         for event in new:
             handle(event)
         return None
+
+    def body(self) -> bytes | None:
+        """The body, also of a request that a proxy has cut into chunks; None when it is too large."""
+        if self.headers.get("transfer-encoding", "").lower() != "chunked":
+            length = self.headers.get("content-length", "")
+            size = int(length) if length.isdecimal() else 0
+            return self.rfile.read(size) if size <= MAX_BYTES else None
+        body = b""
+        while size := int(self.rfile.readline(20), 16):
+            if len(body) + size > MAX_BYTES:
+                return None
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     def answer(self, status: int) -> None:
         """A status, and no body."""
