@@ -89,6 +89,8 @@ class Phone:
             self._asked = time.perf_counter()
             self._writer.write(self._request)
             head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"HTTP/1.1 503"):
+                raise ConnectionError  # the page tries again
             if not head.startswith(b"HTTP/1.1 101"):
                 raise RuntimeError(head.decode(errors="replace"))
             self.open = True

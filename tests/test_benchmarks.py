@@ -4,7 +4,8 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -32,8 +33,9 @@ from benchmarks.processes import Load, await_rest, cpu_seconds, pace, program
 from benchmarks.report import LINE, Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.servers import Server, handshake
 from benchmarks.size import Size
-from tests.support import PATIENCE, wait_until
+from tests.support import wait_until
 
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 SERVER = Server(0, 0, "")
 SIZE = Size()
 
@@ -185,6 +187,27 @@ async def test_rest_is_waited_for_while_any_thread_runs() -> None:
         await rests
 
 
+@asynccontextmanager
+async def listening(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+) -> AsyncIterator[int]:
+    """A port where `serve` takes connections; all of them are closed at the end, however it comes."""
+    writers = []
+
+    async def serve_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await serve(reader, writer)
+
+    server = await asyncio.start_server(serve_one, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
+
+
 async def test_a_crowd_rests_once_every_receipt_is_asked_for_and_sent() -> None:
     """The server sends the state first and asks for the receipts later, as ours does."""
     members: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
@@ -194,8 +217,8 @@ async def test_a_crowd_rests_once_every_receipt_is_asked_for_and_sent() -> None:
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
         members.append((reader, writer))
 
-    async with await asyncio.start_server(member, "127.0.0.1", 0) as server:
-        crowd = Crowd(server.sockets[0].getsockname()[1], [handshake(0)], answers=True)
+    async with listening(member) as port:
+        crowd = Crowd(port, [handshake(0)], answers=True)
         await asyncio.to_thread(crowd.join, 2)
         hears = asyncio.create_task(asyncio.to_thread(crowd.hear))
         for _, writer in members:
@@ -203,14 +226,12 @@ async def test_a_crowd_rests_once_every_receipt_is_asked_for_and_sent() -> None:
         await hears
         rests = asyncio.create_task(asyncio.to_thread(crowd.rest))
         for number, (reader, writer) in enumerate(members):
+            await asyncio.sleep(0.1)  # longer than a crowd that nobody is to ask listens on
             assert not rests.done()
             writer.write(PING + b"receipt" + bytes((number,)))
             assert await reader.readexactly(14) == PONG + b"receipt" + bytes((number,))
         await rests
         crowd.leave()
-        for _, writer in members:
-            writer.close()
-            await writer.wait_closed()
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="the load is a C program")
@@ -229,14 +250,12 @@ async def test_a_paced_load_sends_what_is_due_whoever_is_unanswered_and_counts_r
         status = b"503 Service Unavailable" if b"refuse" in request else b"200 OK"
         writer.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 2\r\n\r\n{}")
         assert await reader.read() == b""  # the connection was for this request only
-        writer.close()
-        await writer.wait_closed()
         closed.append(True)
 
     requests = [f"GET /{word} HTTP/1.1\r\n\r\n".encode() for word in ("a", "refuse", "b", "c")]
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, asyncio.timeout(PATIENCE):
+    async with listening(answer) as port:
         try:
-            done = await asyncio.to_thread(pace, server.sockets[0].getsockname()[1], requests, 0.2)
+            done = await asyncio.to_thread(pace, port, requests, 0.2)
         finally:
             remove_compiled()
         await wait_until(lambda: len(closed) == len(requests), "the load has closed its connections")
