@@ -22,6 +22,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PATIENCE 30 /* seconds without any answer */
+
 struct caller { int from; size_t got; double began; char answer[16384]; };
 
 static char *requests, *next, *end;
@@ -109,7 +111,7 @@ int main(int argc, char **argv) {
     struct rusage used;
     struct epoll_event ready[256];
     struct caller *callers, **spare;
-    double began, *took;
+    double began, heard, *took;
     int number, asking = 0, done = 0, spares = 0;
     if (argc != 6) return 2;
     address.sin_port = htons(atoi(argv[1]));
@@ -130,15 +132,16 @@ int main(int argc, char **argv) {
     took = malloc((end - requests) / sizeof(uint32_t) * sizeof *took);
     if (!callers || !spare || !took) return 2;
     for (int i = 0; i < number && !fresh && !paced; i++) dial(&callers[i]);
-    began = due = now();
+    began = due = heard = now();
     if (paced)
         for (int i = 0; i < number; i++) spare[spares++] = &callers[i];
     else
         for (int i = 0; i < number; i++) asking += ask(&callers[i]);
     while (asking || (paced && (next != end || spares < number))) {
         if (paced) spares = pace(spare, spares);
-        int some = epoll_wait(epoll, ready, 256, paced && spares && next != end ? 0 : 30000);
-        if (some < 0 || (some == 0 && !(paced && next != end))) fail("no answer");
+        int some = epoll_wait(epoll, ready, 256, paced && spares && next != end ? 0 : PATIENCE * 1000);
+        if (some > 0) heard = now();
+        if (some < 0 || now() - heard > PATIENCE) fail("no answer");
         for (int i = 0; i < some; i++) {
             struct caller *one = ready[i].data.ptr;
             if (!answered(one)) continue;
