@@ -96,17 +96,15 @@ async def test_everyone_is_told_what_is_so_through_a_flood_and_a_kill(valkey_url
         "ROOM_SERVER_TELEGRAM_TOKEN": TOKEN,
         "ROOM_SERVER_TELEGRAM_BASE_URL": api.url,
     }
-    async with (
-        serving(settings_for(valkey_url, evaluation_grace=1)) as site,
-        running("worker", **environment) as doomed,
-    ):
-        await hold(site)
-        await wait_until(lambda: api.tried(CUT_OFF), "lead 21 is being written to")
-        os.kill(doomed.process.pid, signal.SIGKILL)
-        killed = time.monotonic()
-        before = len(api.tries)
-        async with running("worker", **environment):
-            await eventually(lambda: all_sent(site), "everything was sent")
+    async with serving(settings_for(valkey_url, evaluation_grace=1)) as site:
+        await hold(site)  # before there is a worker: however long it takes, nobody is evaluated meanwhile
+        async with running("worker", **environment) as doomed:
+            await wait_until(lambda: api.tried(CUT_OFF), "lead 21 is being written to")
+            os.kill(doomed.process.pid, signal.SIGKILL)
+            killed = time.monotonic()
+            before = len(api.tries)
+            async with running("worker", **environment):
+                await eventually(lambda: all_sent(site), "everything was sent")
         lines = await attendance_report.attendance(site.store, "w")
         doubted = await doubts(site)
 
