@@ -84,7 +84,7 @@ async def may_receive(settings: Settings, state: State, sender: Sender) -> bool:
         return False
     if not settings.telegram_token or sender.status == "proxy_unusable":
         return False
-    if not settings.token_secrets() and not settings.token_public_key:
+    if _lacks_secret(settings):
         logger.warning(
             "%sTOKEN_SECRET is not set for this worker, so it cannot tell whose links are pressed and receives no "
             "updates of the bot; give it the secret of the web processes",
@@ -94,6 +94,15 @@ async def may_receive(settings: Settings, state: State, sender: Sender) -> bool:
     return True
 
 
+def _lacks_secret(settings: Settings) -> bool:
+    return not settings.token_secrets() and not settings.token_public_key
+
+
+def _known(sender: Sender, is_deaf: bool) -> TelegramStatus:
+    """What is known of Telegram; `is_deaf`: updates should come to this worker, and do not."""
+    return "no_updates" if is_deaf and sender.status == "ok" else sender.status
+
+
 @asynccontextmanager
 async def receiving(settings: Settings, state: State, sender: Sender) -> AsyncIterator[Callable[[], TelegramStatus]]:
     """Receive the updates of the bot and send its replies, as long as the block runs; gives what is known of Telegram.
@@ -101,7 +110,8 @@ async def receiving(settings: Settings, state: State, sender: Sender) -> AsyncIt
     Whatever is wrong with that stops no evaluation and no delivery.
     """
     if not await may_receive(settings, state, sender):
-        yield lambda: sender.status
+        is_wanted = settings.telegram_updates != "off"
+        yield lambda: _known(sender, is_deaf=is_wanted and _lacks_secret(settings))
         return
     stopping = asyncio.Event()
     async with open_calls(settings) as calls, asyncio.TaskGroup() as tasks:
@@ -109,7 +119,7 @@ async def receiving(settings: Settings, state: State, sender: Sender) -> AsyncIt
         receiver = Receiver(settings, state.store, sender, node_name())
         receives = tasks.create_task(receiver.run(calls))
         try:
-            yield lambda: "no_updates" if receiver.is_failing and sender.status == "ok" else sender.status
+            yield lambda: _known(sender, receiver.is_failing)
         finally:
             receives.cancel()
             stopping.set()

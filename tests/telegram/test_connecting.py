@@ -9,7 +9,7 @@ from room_server.config import Settings
 from room_server.core.bindings import Person, lead, partner
 from room_server.core.incoming import button
 from room_server.core.room import RosterEntry
-from room_server.state import bindings, bot
+from room_server.state import bindings, bot, heartbeat
 from room_server.state.startup import State, open_state
 from room_server.telegram import texts
 from room_server.telegram.deep_links import open_links
@@ -149,6 +149,11 @@ async def test_messages_that_found_no_chat_go_out_once_the_lead_has_pressed(
     assert api.texts(11)[0] == RU["connected"].strip()
 
 
+async def reports(state: State, status: str) -> bool:
+    """Whether this is what the one worker knows of Telegram."""
+    return [node.telegram for node in await heartbeat.living(state.store)] == [status]
+
+
 async def test_without_the_secret_a_worker_receives_nothing_and_says_so(
     settings: Settings, state: State, api: BotApi, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -156,6 +161,7 @@ async def test_without_the_secret_a_worker_receives_nothing_and_says_so(
     await outgoing.put(11)
     async with working_beside(replace(settings, token_secret=""), state):
         await outgoing.until(11, "sent")
+        await eventually(lambda: reports(state, "no_updates"), "it reports that")
 
     assert "ROOM_SERVER_TOKEN_SECRET is not set for this worker" in caplog.text
     assert api.inbox.asked == []
@@ -168,8 +174,9 @@ async def test_switched_off_nothing_is_asked_and_no_link_is_offered(
     await bot.keep_name(state.store, "a_bot")
     await know(state.store, 12, opted_out=True)
     await outgoing.put(11, 12)
-    async with working_beside(replace(settings, telegram_updates="off"), state):
+    async with working_beside(replace(settings, telegram_updates="off", token_secret=""), state):
         await outgoing.until(11, "sent")
+        await eventually(lambda: reports(state, "ok"), "nobody misses what is switched off")
         await outgoing.until(12, "opted_out")
 
     assert (api.inbox.asked, await bot.name(state.store)) == ([], None)
