@@ -147,6 +147,4 @@ class TimerWheel:
             self._now = second
             bucket = self._buckets.pop(second, None)
             while bucket:  # an entry may have those after it cancelled or rescheduled
-                entry = bucket.pop()
-                entry.bucket = None
-                yield entry
+                yield bucket.pop()
