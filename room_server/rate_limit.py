@@ -19,6 +19,8 @@ from room_server.errors import Refusal, TooManyRequests
 
 KNOWN = 100_000
 """Callers that are remembered at most; the one that asked longest ago is forgotten first."""
+FORGOTTEN = 100
+"""Callers within their rate that one check forgets at most, so that no request waits for what a crowd has left."""
 ROUNDING = 1e-6
 """Seconds. Sums of intervals are not exact; without it the last of a burst might be refused."""
 
@@ -36,11 +38,16 @@ class Throttle:
         self._free_at: OrderedDict[str, float] = OrderedDict()
         """When each caller would be within its rate again: GCRA's theoretical arrival time, monotonic."""
 
+    def __len__(self) -> int:
+        """Callers that are remembered."""
+        return len(self._free_at)
+
     def check(self, caller: str) -> None:
         """Count one request of the caller. Raises TooManyRequests; what is refused does not count."""
         if not self._interval:
             return
         now = time.monotonic()
+        self._forget(now)
         free_at = max(self._free_at.pop(caller, now), now)
         if free_at - now > self._tolerance:
             self._free_at[caller] = free_at
@@ -48,6 +55,14 @@ class Throttle:
         self._free_at[caller] = free_at + self._interval
         if len(self._free_at) > KNOWN:
             self._free_at.popitem(last=False)
+
+    def _forget(self, now: float) -> None:
+        """Forget those who asked longest ago and are within their rate: to know nothing of them means the same."""
+        for _ in range(FORGOTTEN):
+            oldest = next(iter(self._free_at), None)
+            if oldest is None or self._free_at[oldest] > now:
+                return
+            del self._free_at[oldest]
 
     def check_without_counting(self, caller: str) -> None:
         """Raises TooManyRequests when `check` would."""

@@ -77,6 +77,27 @@ def test_the_caller_that_asked_longest_ago_is_forgotten_first() -> None:
     assert passes(throttle, "caller 0")
 
 
+async def test_callers_who_are_within_their_rate_again_are_forgotten() -> None:
+    """A crowd that has left leaves nothing: those who come later forget it, a few each."""
+    throttle, later = Throttle(1000, 1), 10
+    for number in range(later * rate_limit.FORGOTTEN):
+        throttle.check(f"caller {number}")
+    began = time.monotonic()
+    await wait_until(lambda: time.monotonic() > began + 0.001, "the last of them is within its rate again")
+    for number in range(later):
+        throttle.check(f"later caller {number}")
+
+    assert len(throttle) <= later
+
+
+def test_a_caller_is_remembered_while_its_requests_count() -> None:
+    throttle = Throttle(0.001, 2)
+    for who in ("anna", "boris", "anna", "boris"):
+        throttle.check(who)
+
+    assert (len(throttle), passes(throttle, "anna"), passes(throttle, "boris")) == (2, False, False)
+
+
 async def test_an_address_has_one_limit_for_all_callers_behind_it(valkey_url: str) -> None:
     async with serving(settings_for(valkey_url, max_requests_per_address=1)) as site:
         answers = [
