@@ -12,6 +12,7 @@ from benchmarks.processes import await_files, open_files, resident, say
 from benchmarks.report import Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.servers import Speaker, serving
 from benchmarks.size import Size
+from room_server.process import REST_SECONDS
 
 FLAT, SAME_SHARE = 1.10, 0.90
 """To reach: the dearest size's memory beside the middle one's (the first sockets live in what the start has left over);
@@ -73,6 +74,7 @@ def waves(size: Size) -> Findings:
             inside = resident(server.pid)
             crowd.leave()
             await_files(server.pid, files)
+            time.sleep(4 * REST_SECONDS)  # until it has given back what it gives back
             after.append(resident(server.pid))
             rows.append(
                 [f"wave {number}", f"{(inside - empty) / 2**20:.1f} MB", f"{(after[-1] - empty) / 2**20:.1f} MB"]

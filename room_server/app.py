@@ -192,6 +192,7 @@ def works(web: WebProcess) -> dict[str, Coroutine[Any, Any, None]]:
         "timers": web.timers.run(),
         "heartbeat": web.heartbeat.beat(),
         "metrics": web.metrics.watch(),
+        "memory": process.trim_memory(lambda: web.admission.total, process.give_back_memory),
     }
 
 

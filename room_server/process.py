@@ -1,12 +1,13 @@
-"""The process as a whole: tasks whose end ends it, how many files it may open, the garbage collector's settings."""
+"""The process as a whole: tasks whose end ends it, its open files, its garbage collector, its free memory."""
 
 import asyncio
+import ctypes
 import gc
 import logging
 import os
 import resource
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -16,6 +17,11 @@ OTHER_FILES = 300
 
 GC_THRESHOLDS = (10_000, 10, 10)
 """For `gc.set_threshold`: new objects before the youngest generation is collected, and how often before the next is."""
+
+CROWD = 1_000
+"""Sockets that must have left before free memory is given back: they had about 2 MB."""
+REST_SECONDS = 1.0
+"""Between two looks at how many have left."""
 
 
 async def vital(work: Coroutine[Any, Any, None], until: asyncio.Event | None = None) -> None:
@@ -68,3 +74,29 @@ def freeze_garbage_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+async def trim_memory(sockets: Callable[[], int], give_back: Callable[[], object], pause: float = REST_SECONDS) -> None:
+    """Have free memory given back whenever a crowd has left, for ever. `sockets` counts those that are open now.
+
+    Sockets that come and go, as many as before, cost nothing: the next ones take the memory of the last.
+    """
+    most = 0
+    while True:
+        await asyncio.sleep(pause)
+        now = sockets()
+        most = max(most, now)
+        if most - now >= CROWD:
+            give_back()
+            most = now
+
+
+def give_back_memory() -> None:
+    """Return free memory to the system, as far as glibc allocated it (malloc_trim(3)); elsewhere nothing happens.
+
+    glibc by itself returns only what is free at the end of its heap, where a single block in use holds all before it.
+    A millisecond for what 10,000 sockets had.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
