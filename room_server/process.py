@@ -87,6 +87,7 @@ async def trim_memory(sockets: Callable[[], int], give_back: Callable[[], object
         now = sockets()
         most = max(most, now)
         if most - now >= CROWD:
+            await asyncio.sleep(pause)  # a connection's memory is free some turns of the event loop after its end
             give_back()
             most = now
 
