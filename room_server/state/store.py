@@ -35,33 +35,31 @@ class RoomCopies:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._generations = dict.fromkeys(keys.tags, 0)
-        """How often the copies of each partition were dropped."""
-        self._rooms: dict[str, tuple[int, Room]] = {}
-        """By webinar id, each with its partition's generation then; a copy of an older generation is not valid."""
+        self._rooms: dict[str, tuple[str, Room]] = {}
+        """By webinar id, each with the tag of its partition."""
 
     def __len__(self) -> int:
         return len(self._rooms)
 
     def get(self, webinar_id: str) -> Room | None:
-        """The valid copy, if there is one."""
-        generation, room = self._rooms.get(webinar_id, (-1, None))
-        return room if generation == self._generations[self._keys.tag(webinar_id)] else None
+        """The copy, if there is one."""
+        _, room = self._rooms.get(webinar_id, ("", None))
+        return room
 
     def remember(self, room: Room) -> None:
         """Keep a copy, in place of an older one."""
         self._rooms.pop(room.webinar_id, None)
         if len(self._rooms) >= MAX_COPIES:
             self._rooms.pop(next(iter(self._rooms)))
-        self._rooms[room.webinar_id] = (self._generations[self._keys.tag(room.webinar_id)], room)
+        self._rooms[room.webinar_id] = (self._keys.tag(room.webinar_id), room)
 
     def drop(self, webinar_id: str) -> None:
         """Drop the copy of one room."""
         self._rooms.pop(webinar_id, None)
 
     def drop_all(self, tag: str) -> None:
-        """Drop the copies of a partition, at a cost that does not grow with their number."""
-        self._generations[tag] += 1
+        """Drop the copies of a partition."""
+        self._rooms = {webinar_id: copy for webinar_id, copy in self._rooms.items() if copy[0] != tag}
 
 
 class Store:

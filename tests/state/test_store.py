@@ -104,6 +104,7 @@ def test_the_copies_of_a_partition_are_dropped_and_no_others() -> None:
     assert {one.webinar_id for one in rooms if copies.get(one.webinar_id) is None} == {
         one.webinar_id for one in rooms if KEYS.tag(one.webinar_id) == KEYS.tags[0]
     }
+    assert len(copies) == sum(KEYS.tag(one.webinar_id) != KEYS.tags[0] for one in rooms)  # they take no memory either
     copies.remember(rooms[0])
     assert copies.get(rooms[0].webinar_id) is rooms[0]
 
