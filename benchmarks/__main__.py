@@ -16,6 +16,7 @@ from benchmarks import (
     growth,
     handshakes,
     hooks,
+    instructions,
     latency,
     machine,
     nonreaders,
@@ -33,6 +34,7 @@ from benchmarks.size import Size
 PARTS: dict[str, Callable[[Size], Findings]] = {
     "handshakes": handshakes.find,
     "hooks": hooks.find,
+    "instructions": instructions.find,
     "during": latency.during,
     "single": latency.single,
     "entrance": entrance.find,

@@ -110,9 +110,9 @@ def free_port() -> int:
     raise AssertionError  # the count has no end
 
 
-def await_port(port: int, child: subprocess.Popen[bytes]) -> None:
+def await_port(port: int, child: subprocess.Popen[bytes], patience: float = PATIENCE) -> None:
     """Return when someone listens. Raises ClickException when the child ends before, TimeoutError."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if child.poll() is not None:
             raise click.ClickException(f"it ended at once: {last_words(child.pid)}")
