@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from benchmarks.compiling import compiled
 from benchmarks.hooks import LINE, OURS, PEERS, POOL
-from benchmarks.processes import FIRST, OTHERS, await_port, compiled, free_port, load, module, program, say
+from benchmarks.processes import FIRST, OTHERS, await_port, free_port, load, module, program, say
 from benchmarks.report import Findings, Table
 from benchmarks.servers import ENVIRONMENT, SECRET, Server, Speaker, running, valkey
 from benchmarks.size import Size
