@@ -25,10 +25,10 @@ from benchmarks import (
 )
 from benchmarks.__main__ import NAMES, measured, wanted
 from benchmarks.compiling import remove_compiled
-from benchmarks.contenders import FLOOR, Peer, everyone
+from benchmarks.contenders import FLOOR, OURS, RECEIPTS, UWS, Peer, everyone
 from benchmarks.crowd import PING, PONG, Crowd
 from benchmarks.embedded import EMBEDDED, OWN, Rates
-from benchmarks.fanout import FLOOR_SHARE, Lap, speed_goals
+from benchmarks.fanout import FLOOR_SHARE, SOCKET_BYTES, Lap, cpu_goals, memory_goal, speed_goals
 from benchmarks.processes import Load, await_rest, cpu_seconds, pace, program
 from benchmarks.report import LINE, Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.servers import Server, handshake
@@ -49,6 +49,15 @@ def nobody(cpu: float = 0.0) -> Peer:
 def fanout_goals(slow: float) -> list[Goal]:
     times = {name: [slow if name in FLOOR_SHARE else 1.1] for name in everyone(1)} | {FLOOR: [1.0]}
     return speed_goals(Lap(10, [nobody() for _ in times], times, ""))
+
+
+def fanout_cpu_goals(slow: float) -> list[Goal]:
+    """A receipt costs as much of a frame as it should, or more; a frame as much as the peer's, or more."""
+    made = [nobody(cpu) for cpu in (1.0 * slow, 2.0 * slow * slow, 1.0)]
+    for one, name in zip(made, (OURS, RECEIPTS, UWS), strict=True):
+        one.name, one.memory = name, SOCKET_BYTES * slow
+    lap = Lap(10, made, {one.name: [1.0] for one in made}, "")
+    return [*cpu_goals(lap), memory_goal(lap)]
 
 
 def handshake_goals(slow: float) -> list[Goal]:
@@ -102,6 +111,7 @@ def site_goals(slow: float) -> list[Goal]:
 
 GOALS: dict[str, Callable[[float], list[Goal]]] = {
     "fanout": fanout_goals,
+    "fanout, CPU and memory": fanout_cpu_goals,
     "handshakes": handshake_goals,
     "during": during_goals,
     "entrance": entrance_goals,
