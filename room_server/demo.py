@@ -23,8 +23,8 @@ PAGES = {"player_url": "/demo/player", "cta_url": "/demo/cta", "recording_url": 
 OVER = frozenset({Status.FINISHED, Status.ARCHIVED})
 """Statuses in which there is nothing left to try out."""
 LEADS = [
-    RosterEntry(lead_id=1, name="Анна Смирнова", candidate_chat_id=1001, partner_chat_id=2001),
-    RosterEntry(lead_id=2, name="Борис Иванов", candidate_chat_id=1002, partner_chat_id=2001),
+    RosterEntry(lead_id=1, name="Анна Смирнова", candidate_chat_id=1001, partner_chat_id=2001, locale="ru"),
+    RosterEntry(lead_id=2, name="Борис Иванов", candidate_chat_id=1002, partner_chat_id=2001, locale="ru"),
     RosterEntry(lead_id=3, name="Clara Weber", candidate_chat_id=1003, partner_chat_id=2002, locale="en"),
 ]
 

@@ -113,6 +113,7 @@ async def test_who_is_told_that_it_is_not_live_yet_goes_on_asking_while_the_page
     await reporter.clock.ends()
 
     assert [await reporter.clock.ends() for _ in BACKED_OFF] == BACKED_OFF
+    await wait_until(lambda: len(reporter.answers) == 1 + len(BACKED_OFF), "each report was refused")
     await site.status("start")
     await reporter.clock.ends()
     await reporter.has_reported("entered")
