@@ -88,9 +88,7 @@ async def test_redis_goes_away_for_five_seconds(browser: Browser) -> None:
         await expect(monitor.locator("#stale")).to_be_hidden()
         await expect(console.locator("button[data-hook=cta]")).to_be_enabled()
         stored = (await site.store.load("w")).room
-        if (
-            stored is not None and stored.cta_visibility == "hidden"
-        ):  # else Redis did what the first press asked for
+        if stored is not None and stored.cta_visibility == "hidden":  # else Redis did what the first press asked for
             await console.click("button[data-hook=cta]")
         await expect(phone.locator("a[data-cta]")).to_have_text("Записаться")
         await shows(phone, status="live", connection="open")
