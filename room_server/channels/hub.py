@@ -29,7 +29,7 @@ from room_server.state.store import Store
 from room_server.state.watch import Broadcast
 from room_server.telemetry import tracing
 
-SLICE = 250
+SLICE = 150
 """Sockets that are written to before other tasks run, so that hooks stay fast during a broadcast."""
 ON_AIR = frozenset({Status.LIVE, Status.PAUSED})
 TURNS = 4

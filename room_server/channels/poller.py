@@ -10,7 +10,7 @@ import select
 import sys
 from typing import Protocol
 
-BATCH = 256
+BATCH = 128
 """Sockets that are read before other tasks run."""
 READ_BYTES = 4096
 """Of one socket at a time; more is read in the next batch."""
