@@ -14,7 +14,7 @@ demo: $(VENV)/run ## try everything: prints links, then `ready http://…` (FRES
 	@$(BIN)/room-server demo $(if $(filter-out 0,$(FRESH)),--fresh)
 
 test: $(VENV)/dev browser php ## all tests, on real servers, sockets and a real browser
-	$(BIN)/python -m pytest -n $$(( $(CORES) * 3 )) --dist worksteal  # many of them wait
+	$(BIN)/python -m pytest -n $$(( $(CORES) * 2 )) --dist worksteal  # many of them wait
 
 soak: $(VENV)/dev browser php clocks ## the tests that have a long form, in that form: crowds, kills, nonsense, faults (half an hour)
 	$(BIN)/python -m pytest --soak
