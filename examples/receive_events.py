@@ -83,7 +83,7 @@ class Receiver(BaseHTTPRequestHandler):
             size = int(length) if length.isdecimal() else 0
             return self.rfile.read(size) if size <= MAX_BYTES else None
         body = b""
-        while size := int(self.rfile.readline(20), 16):
+        while (size := int(self.rfile.readline(20), 16)) > 0:
             if len(body) + size > MAX_BYTES:
                 return None
             body += self.rfile.read(size)

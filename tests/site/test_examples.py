@@ -103,6 +103,16 @@ async def test_a_request_in_chunks_is_taken(language: str, tmp_path: Path) -> No
         assert (answer.status_code, running.rows()) == (204, ["e:w:1"])
 
 
+async def test_a_chunk_whose_size_is_negative_ends_the_body(tmp_path: Path) -> None:
+    """It would be read until the caller ends, however much comes. (PHP's server refuses it by itself.)"""
+    async with example("python", tmp_path) as running, asyncio.timeout(PATIENCE):
+        url = httpx.URL(running.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"401"
+        writer.close()
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_the_table_holds_each_event_once_in_order(language: str, tmp_path: Path, valkey_url: str) -> None:
     async with example(language, tmp_path) as running, sending(valkey_url, SiteReceiver(running.url)) as events:
