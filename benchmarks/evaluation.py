@@ -35,6 +35,8 @@ from room_server.state.store import Store
 from tests.support import transactions
 
 CALM_SECONDS = 3.0
+MOST_SECONDS = 600.0
+"""What is waited for in another process takes no longer, on however slow a machine."""
 GAP = 0.01
 """Seconds between two hooks."""
 BATCH = 10_000
@@ -171,10 +173,11 @@ async def observe(url: str, leads: int, address: str, worker: int) -> Result:
 
 
 async def evaluated(store: Store) -> None:
-    """Return when nothing is on the schedule any more."""
+    """Return when nothing is on the schedule any more. Raises TimeoutError."""
     schedule = EvaluationSchedule(store)
-    while await schedule.pending("ended") is not None:  # noqa: ASYNC110 - another process is waited for
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(MOST_SECONDS):
+        while await schedule.pending("ended") is not None:  # noqa: ASYNC110 - another process is waited for
+            await asyncio.sleep(0.02)
 
 
 def find(size: Size) -> Findings:

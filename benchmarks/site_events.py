@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from benchmarks.evaluation import CALM_SECONDS, WORKER, Hooks, evaluated, prepare, process
+from benchmarks.evaluation import CALM_SECONDS, MOST_SECONDS, WORKER, Hooks, evaluated, prepare, process
 from benchmarks.processes import free_port, percentile, say
 from benchmarks.report import Findings, Goal, Table, spread, spread_of_milliseconds
 from benchmarks.servers import valkey
@@ -106,8 +106,9 @@ async def observe(url: str, address: str, leads: int, port: int) -> Result:
         )
         await evaluated(state.store)
         seconds = time.perf_counter() - begun
-        while port and site.events < len(EVENTS) * leads:  # noqa: ASYNC110 - other processes are waited for
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(MOST_SECONDS):
+            while port and site.events < len(EVENTS) * leads:  # noqa: ASYNC110 - other processes are waited for
+                await asyncio.sleep(0.01)
         heard = time.perf_counter() - begun
         hooks.ends.set()
         await asyncio.to_thread(hooks.join)
@@ -115,9 +116,10 @@ async def observe(url: str, address: str, leads: int, port: int) -> Result:
 
 
 async def known(store: Store) -> None:
-    """Return when the site has its place."""
-    while not await standings(store):  # noqa: ASYNC110 - another process is waited for
-        await asyncio.sleep(0.05)
+    """Return when the site has its place. Raises TimeoutError."""
+    async with asyncio.timeout(MOST_SECONDS):
+        while not await standings(store):  # noqa: ASYNC110 - another process is waited for
+            await asyncio.sleep(0.05)
 
 
 def find(size: Size) -> Findings:

@@ -23,7 +23,7 @@ from room_server.channels.subscribers import (
 )
 from room_server.channels.writer import Writer
 from room_server.core.permissions import HIDDEN_FROM, is_hidden
-from room_server.core.room import Status
+from room_server.core.room import ON_AIR
 from room_server.errors import CloseCode, Refusal
 from room_server.state.store import Store
 from room_server.state.watch import Broadcast
@@ -31,7 +31,6 @@ from room_server.telemetry import tracing
 
 SLICE = 150
 """Sockets that are written to before other tasks run, so that hooks stay fast during a broadcast."""
-ON_AIR = frozenset({Status.LIVE, Status.PAUSED})
 TURNS = 4
 """Turns of the event loop after each slice: a hook takes several."""
 

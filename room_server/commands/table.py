@@ -5,14 +5,14 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 
 from room_server.attendance_report import csv_lines
+from room_server.commands.common import Command, with_options
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 NO_DELIMITERS = "\"\r\n'=+-@0123456789"
 UTC = ZoneInfo("UTC")
 
@@ -22,9 +22,11 @@ def table_options(*formats: str) -> Callable[[Command], Command]:
     delimiter = "Between the columns of a CSV [default: a comma]. Excel in Russian wants ;."
 
     def add(command: Command) -> Command:
-        command = click.option("--delimiter", metavar="CHAR", help=delimiter)(command)
-        kinds = click.Choice(formats)
-        return click.option("--format", "form", type=kinds, default=formats[0], show_default=True)(command)
+        return with_options(
+            command,
+            click.option("--format", "form", type=click.Choice(formats), default=formats[0], show_default=True),
+            click.option("--delimiter", metavar="CHAR", help=delimiter),
+        )
 
     return add
 
@@ -54,7 +56,10 @@ class Workbook:
 
     def __init__(self, header: Sequence[str], tz: ZoneInfo = UTC) -> None:
         import openpyxl  # noqa: PLC0415 - a tenth of a second, which no other command is to pay
+        from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
+        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # noqa: PLC0415
 
+        self._text_cell, self._illegal = WriteOnlyCell, ILLEGAL_CHARACTERS_RE
         self._book = openpyxl.Workbook(write_only=True)
         self._sheet: Any = self._book.create_sheet("table")
         self._sheet.append(list(header))
@@ -72,13 +77,10 @@ class Workbook:
         return content.getvalue()
 
     def _cell(self, value: Any) -> Any:
-        from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
-        from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # noqa: PLC0415
-
         if isinstance(value, datetime):
             return value.astimezone(self._tz).replace(tzinfo=None, microsecond=0)
         if not isinstance(value, str):
             return value
-        cell = WriteOnlyCell(self._sheet, value=ILLEGAL_CHARACTERS_RE.sub("", value))
+        cell = self._text_cell(self._sheet, value=self._illegal.sub("", value))
         cell.data_type = "s"  # openpyxl takes a text that begins with = for a formula
         return cell

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 
 from room_server.core.messages import MOMENTS, Message, MessageKind, Moment
-from room_server.core.room import Room, RosterEntry, Status
+from room_server.core.room import ON_AIR, Room, RosterEntry, Status
 
 BEFORE: dict[Moment, timedelta] = {
     "24h": timedelta(hours=24),
@@ -20,7 +20,6 @@ BEFORE: dict[Moment, timedelta] = {
 """How long before the planned time each reminder is due; `start` is the start itself."""
 JUST_NOW = timedelta(seconds=5)
 """A moment that passed so short a time ago is still due: between the decision and its commit time passes."""
-ON_AIR = frozenset({Status.LIVE, Status.PAUSED})
 REMINDERS = tuple(f"{MessageKind.REMINDER}_{moment}" for moment in MOMENTS)
 ANNOUNCEMENTS = (*REMINDERS, MessageKind.MOVED.value, MessageKind.CANCELLED.value)
 """The names of all announcements; a message's field in Redis ends with it."""

@@ -48,7 +48,7 @@ class Role(StrEnum):
     MONITOR = "monitor"
 
 
-class Actor(Struct, frozen=True, kw_only=True, gc=False):
+class Actor(Struct, frozen=True, kw_only=True, gc=False):  # each socket has one, and it refers to nothing else
     """The caller: `webinar_id` is the token's scope, `*` for all; `lead_id` is set for an attendee only."""
 
     role: Role

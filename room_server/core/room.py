@@ -22,6 +22,10 @@ class Status(StrEnum):
     ARCHIVED = "archived"
 
 
+ON_AIR = frozenset({Status.LIVE, Status.PAUSED})
+"""From the start to the stop."""
+
+
 class Visibility(StrEnum):
     """Whether the call to action is shown."""
 

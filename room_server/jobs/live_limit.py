@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from room_server.core.decision_types import Command, OperatorAction
 from room_server.core.lifecycle import Trigger
 from room_server.core.messages import Actor, Role
-from room_server.core.room import Status
+from room_server.core.room import ON_AIR
 from room_server.errors import Refusal
 from room_server.ids import new_id
 from room_server.state import webinars
@@ -17,7 +17,6 @@ logger = logging.getLogger(__name__)
 NOTICE = timedelta(hours=1)
 """From the warning in the log to the stop."""
 ACTOR = Actor(role=Role.SYSTEM, subject="live_hours")
-ON_AIR = frozenset({Status.LIVE, Status.PAUSED})
 
 
 class LiveLimit:

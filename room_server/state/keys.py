@@ -218,7 +218,7 @@ class Keys:
         """The keys that `commit.lua` reads and writes, by the names that it uses for them."""
         tag = self.tag(webinar_id)
         return {
-            "done": f"rs:{{{tag}}}:done:{commit_id}",
+            "done": self.done(webinar_id, commit_id),
             **dict(zip(OF_A_ROOM, self.all_of(webinar_id), strict=False)),
             **{kind: f"rs:{{{tag}}}:{kind}" for kind in OF_A_COMMIT},
             "channel": self.channel(tag),

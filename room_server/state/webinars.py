@@ -94,10 +94,10 @@ async def latest(store: Store, listed_only: bool = False, now: datetime | None =
 async def _nearest(store: Store, now: int) -> dict[str, list[str]]:
     """The ids of at most LISTED webinars by partition, those nearest to `now`, Unix milliseconds."""
     most = ("WITHSCORES", "LIMIT", 0, LISTED)
+    keys = {tag: store.keys.webinars(tag) for tag in store.keys.tags}
     sides = {
         tag: [("ZRANGEBYSCORE", key, now, "+inf", *most), ("ZREVRANGEBYSCORE", key, f"({now}", "-inf", *most)]
-        for tag in store.keys.tags
-        if (key := store.keys.webinars(tag))
+        for tag, key in keys.items()
     }
     found = (await ask_each(store, sides)).items()
     rows = (
