@@ -55,29 +55,31 @@ class QueueStats(Struct, frozen=True, kw_only=True):
 
 async def read(store: Store) -> QueueStats:
     """The numbers now. Raises StateUnavailable."""
-    async with deadline():
-        now = utc_now()
-        nodes, messages, rooms, lags, (durable, found) = await asyncio.gather(
-            heartbeat.living(store),
-            webinars.delivery_counts(store),
-            webinars.latest(store),
-            _lags(store),
-            asyncio.gather(_durable(store), receivers(store)),
-        )
-    evaluations, evaluation_lag, delivery_lag = lags
-    kinds = Counter(node.kind for node in nodes)
-    known = Counter(node.telegram for node in nodes if node.kind == "worker")
-    statuses = Counter(room.status for room in rooms)
-    started = [room.started_at for room in rooms if room.status is Status.LIVE and room.started_at is not None]
+    now = utc_now()
+    try:
+        async with deadline(), asyncio.TaskGroup() as reading:  # unlike gather's, its tasks have ended after an error
+            nodes = reading.create_task(heartbeat.living(store))
+            messages = reading.create_task(webinars.delivery_counts(store))
+            rooms = reading.create_task(webinars.latest(store))
+            lags = reading.create_task(_lags(store))
+            durable = reading.create_task(_durable(store))
+            found = reading.create_task(receivers(store))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    evaluations, evaluation_lag, delivery_lag = lags.result()
+    kinds = Counter(node.kind for node in nodes.result())
+    known = Counter(node.telegram for node in nodes.result() if node.kind == "worker")
+    statuses = Counter(room.status for room in rooms.result())
+    started = [room.started_at for room in rooms.result() if room.status is Status.LIVE and room.started_at is not None]
     return QueueStats(
         processes={"web": kinds["web"], "worker": kinds["worker"]},
         telegram={status: known[status] for status in get_args(TelegramStatus)},
-        messages={status.value: messages.get(status.value, 0) for status in DeliveryStatus},
+        messages={status.value: messages.result().get(status.value, 0) for status in DeliveryStatus},
         webinars={status.value: statuses[status] for status in Status},
         longest_live=max((now - min(started)).total_seconds(), 0.0) if started else 0.0,
-        receivers=found,
+        receivers=found.result(),
         partitions_away=len(store.unavailable),
-        durable=durable,
+        durable=durable.result(),
         evaluations=evaluations,
         evaluation_lag=evaluation_lag,
         delivery_lag=delivery_lag,

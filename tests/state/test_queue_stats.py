@@ -16,12 +16,13 @@ from room_server.state.heartbeat import Report, TelegramStatus
 from room_server.state.outbox import Outbox
 from room_server.state.queue_stats import QueueStats
 from room_server.state.redis import embedded
-from room_server.state.startup import open_state
+from room_server.state.startup import State, open_state
 from room_server.state.store import Store
 from tests.conftest import redis_server
 from tests.core import builders
 from tests.core.builders import WEBINAR
 from tests.outage import own_redis
+from tests.proxy import Proxy
 from tests.state.acts import done, prepare
 from tests.support import settings_for, transactions
 
@@ -140,6 +141,17 @@ async def test_a_server_that_does_not_say_whether_it_is_durable_is_not_blamed() 
     with redis_server(embedded.find_binary(), *rule) as url:
         async with open_state(settings_for(url)) as state:
             assert (await queue_stats.read(state.store)).durable is None
+
+
+async def test_after_an_error_nothing_is_read_any_more(state: State, proxy: Proxy, far: Store) -> None:
+    """One part is refused while others wait for Redis; `no_task_is_left` fails for those that go on."""
+    (tag,) = state.store.keys.tags
+    await queue_stats.read(far)  # its connections are open
+    await state.store.call("DEL", state.store.keys.webinars(tag))
+    await state.store.call("SET", state.store.keys.webinars(tag), "no index")
+    proxy.delay = 0.2
+    with pytest.raises(StateUnavailable):
+        await queue_stats.read(far)
 
 
 async def test_without_redis_reading_is_an_error() -> None:
